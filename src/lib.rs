@@ -1,0 +1,1 @@
+//! Gristmill: an event-ingestion pipeline service.
