@@ -1,0 +1,86 @@
+//! Slices of JSON text that travel from the request to the database without being re-serialised.
+
+use bytes::Bytes;
+
+/// A syntactically valid JSON value, exactly as it was received.
+///
+/// It shares the buffer of the request body: cloning it copies no payload bytes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct JsonText(Bytes);
+
+impl JsonText {
+    /// Takes the part `value` of `body`, which must lie inside it and be valid JSON.
+    pub(crate) fn slice_of(body: &Bytes, value: &str) -> Self {
+        Self(body.slice_ref(value.as_bytes()))
+    }
+
+    /// Reads `text`, for instance from a database column; errors if it is not JSON.
+    pub fn parse(text: impl Into<String>) -> Result<Self, serde_json::Error> {
+        let text = text.into();
+        serde_json::from_str::<serde::de::IgnoredAny>(&text)?;
+        Ok(Self(Bytes::from(text)))
+    }
+
+    /// The text of the value.
+    pub fn as_str(&self) -> &str {
+        std::str::from_utf8(&self.0).expect("both constructors take UTF-8 text")
+    }
+
+    /// Length of the value in UTF-8 bytes.
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// A JSON value has at least one byte; this is here for completeness beside `len`.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// What kind of JSON value this is, told from its first byte.
+    pub fn kind(&self) -> Kind {
+        Kind::of(self.as_str())
+    }
+}
+
+/// The six kinds of JSON value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// `null`
+    Null,
+    /// `true` or `false`
+    Bool,
+    /// a number
+    Number,
+    /// a string
+    String,
+    /// an array
+    Array,
+    /// an object
+    Object,
+}
+
+impl Kind {
+    /// The kind of the valid JSON value `text`.
+    pub fn of(text: &str) -> Self {
+        match text.as_bytes().first() {
+            Some(b'{') => Self::Object,
+            Some(b'[') => Self::Array,
+            Some(b'"') => Self::String,
+            Some(b't' | b'f') => Self::Bool,
+            Some(b'n') => Self::Null,
+            _ => Self::Number,
+        }
+    }
+
+    /// The kind's name with its article, for messages.
+    pub fn with_article(self) -> &'static str {
+        match self {
+            Self::Null => "null",
+            Self::Bool => "a boolean",
+            Self::Number => "a number",
+            Self::String => "a string",
+            Self::Array => "an array",
+            Self::Object => "an object",
+        }
+    }
+}

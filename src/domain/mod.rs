@@ -1,0 +1,15 @@
+//! The pure core: what an event is, what is refused, what is made of it, and what becomes of it.
+//!
+//! Plain functions without async, I/O, clock or logs. Nothing here knows of actors, HTTP or a database.
+
+pub mod dedupe;
+pub mod event;
+pub mod json;
+pub mod normalize;
+pub mod outcome;
+pub mod payload;
+mod pointer;
+pub mod rejection;
+pub mod retry;
+pub mod submission;
+pub mod timestamp;

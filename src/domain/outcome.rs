@@ -1,0 +1,298 @@
+//! What became of an attempt, and the state that an event's row takes from it.
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+
+use super::event::Event;
+use super::rejection::Rejection;
+use super::retry::RetryPolicy;
+
+/// Most characters of `events.processing_error`.
+pub const PROCESSING_ERROR_CHARS_MAX: usize = 255;
+
+/// The state of an event's row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Status {
+    /// Waiting for its first attempt or for a retry.
+    Pending,
+    /// Done: valid, normalised and stored.
+    Processed,
+    /// The same event as another one, by its key.
+    Duplicate,
+    /// Refused for what it is; never retried.
+    ValidationError,
+    /// Given up after its last retry, or refused by the database.
+    Failed,
+    /// Called off by an operator.
+    Cancelled,
+}
+
+impl Status {
+    /// Every status.
+    pub const ALL: [Self; 6] =
+        [Self::Pending, Self::Processed, Self::Duplicate, Self::ValidationError, Self::Failed, Self::Cancelled];
+
+    /// The status as it stands in answers and in `events.status`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Pending => "pending",
+            Self::Processed => "processed",
+            Self::Duplicate => "duplicate",
+            Self::ValidationError => "validation_error",
+            Self::Failed => "failed",
+            Self::Cancelled => "cancelled",
+        }
+    }
+
+    /// The status that `text` names.
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|status| status.as_str() == text)
+    }
+
+    /// Whether the event is at rest: only an operator's replay changes it.
+    pub fn is_final(self) -> bool {
+        self != Self::Pending
+    }
+}
+
+/// Why an attempt did not end in a processed event.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Failure {
+    /// The event is invalid: final.
+    Reject(Rejection),
+    /// Something around the event failed: it is retried.
+    Transient(Transient),
+    /// The database refuses this event's data: final.
+    Refused(String),
+}
+
+/// A failure that may pass.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Transient {
+    /// The stable code of the cause.
+    pub code: TransientCode,
+    /// The stage in which it happened.
+    pub stage: &'static str,
+    /// What happened, for people.
+    pub reason: String,
+}
+
+/// The causes of a transient failure.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TransientCode {
+    /// The work on the event panicked.
+    StagePanic,
+    /// The actor or the node that worked on the event died.
+    WorkerLost,
+    /// The attempt took longer than the soft limit.
+    SoftTimeout,
+    /// The event's user could not be looked up.
+    LookupFailed,
+    /// A fault rule said so.
+    Injected,
+}
+
+impl TransientCode {
+    /// The code as it stands in `attempts.error_code` and `events.error_code`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::StagePanic => "stage_panic",
+            Self::WorkerLost => "worker_lost",
+            Self::SoftTimeout => "soft_timeout",
+            Self::LookupFailed => "lookup_failed",
+            Self::Injected => "injected",
+        }
+    }
+
+    /// Whether the event itself may have caused the failure: only such failures count towards `poison`.
+    pub fn is_crash(self) -> bool {
+        matches!(self, Self::StagePanic | Self::WorkerLost)
+    }
+}
+
+/// What a successful attempt made of an event.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Normalized {
+    /// The properties as JSON text.
+    pub properties: String,
+    /// When they were made.
+    pub normalized_at: DateTime<Utc>,
+}
+
+/// The state that an event's row takes after an attempt.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Outcome {
+    /// The new status.
+    pub status: Status,
+    /// The normalised properties of a processed event, as JSON text.
+    pub properties: Option<String>,
+    /// When the event was processed.
+    pub processed_at: Option<DateTime<Utc>>,
+    /// Why it was not, at most [`PROCESSING_ERROR_CHARS_MAX`] characters.
+    pub processing_error: Option<String>,
+    /// The stable code of that reason.
+    pub error_code: Option<&'static str>,
+    /// Attempts charged so far, this one included.
+    pub attempts: u32,
+    /// How many of them were panics or deaths.
+    pub crashes: u32,
+    /// How long until the next attempt, if there is one.
+    pub retry_in: Option<Duration>,
+}
+
+impl Outcome {
+    /// The transition that `result` brings to `event` at `now`.
+    pub fn of(event: &Event, result: Result<Normalized, &Failure>, policy: &RetryPolicy, now: DateTime<Utc>) -> Self {
+        let attempts = event.attempts + 1;
+        let base = Self { attempts, ..Self::blank(event, Status::Pending) };
+        match result {
+            Ok(normalized) => Self {
+                status: Status::Processed,
+                properties: Some(normalized.properties),
+                processed_at: Some(now.max(event.received_at)),
+                ..base
+            },
+            Err(Failure::Reject(rejection)) => {
+                base.failed(Status::ValidationError, &rejection.error, rejection.code().as_str())
+            }
+            Err(Failure::Refused(reason)) => {
+                base.failed(Status::Failed, &format!("Processing error: {reason}"), "refused")
+            }
+            Err(Failure::Transient(failure)) => base.after_transient(failure, policy),
+        }
+    }
+
+    /// The state of an event that is stored now and tried later, charged with nothing.
+    pub fn deferred(event: &Event) -> Self {
+        Self { retry_in: Some(Duration::ZERO), ..Self::blank(event, Status::Pending) }
+    }
+
+    fn blank(event: &Event, status: Status) -> Self {
+        Self {
+            status,
+            properties: None,
+            processed_at: None,
+            processing_error: None,
+            error_code: None,
+            attempts: event.attempts,
+            crashes: event.crashes,
+            retry_in: None,
+        }
+    }
+
+    fn failed(self, status: Status, error: &str, code: &'static str) -> Self {
+        Self { status, processing_error: Some(cut(error)), error_code: Some(code), ..self }
+    }
+
+    fn after_transient(self, failure: &Transient, policy: &RetryPolicy) -> Self {
+        let crashes = self.crashes + u32::from(failure.code.is_crash());
+        let error = format!("Processing error: {}", failure.reason);
+        let attempts = self.attempts;
+        let base = Self { crashes, ..self };
+        match policy.delay_after(attempts) {
+            Some(delay) => {
+                Self { retry_in: Some(delay), ..base.failed(Status::Pending, &error, failure.code.as_str()) }
+            }
+            None if crashes >= policy.attempts_max() => base.failed(Status::Failed, &error, "poison"),
+            None => base.failed(Status::Failed, &error, "retries_exhausted"),
+        }
+    }
+}
+
+/// The first [`PROCESSING_ERROR_CHARS_MAX`] characters of `text`.
+pub fn cut(text: &str) -> String {
+    text.chars().take(PROCESSING_ERROR_CHARS_MAX).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::rejection::{Flaw, RejectCode};
+    use super::super::submission::Submission;
+    use super::*;
+
+    const POLICY: RetryPolicy = RetryPolicy {
+        max_retries: 3,
+        delay: Duration::from_secs(2),
+        delay_max: Duration::from_secs(3_600),
+        jitter: 0.0,
+    };
+
+    fn at(seconds: i64) -> DateTime<Utc> {
+        DateTime::from_timestamp(seconds, 0).expect("a valid time")
+    }
+
+    fn event(attempts: u32, crashes: u32) -> Event {
+        Event { attempts, crashes, ..Event::new(1, 1, Submission::default(), None, at(100)) }
+    }
+
+    fn panicked() -> Failure {
+        let reason = "validator panicked".to_owned();
+        Failure::Transient(Transient { code: TransientCode::StagePanic, stage: "validator", reason })
+    }
+
+    #[test]
+    fn success_is_processed_with_its_properties_and_never_before_it_was_received() {
+        let normalized = || Normalized { properties: "{}".to_owned(), normalized_at: at(101) };
+        let outcome = Outcome::of(&event(0, 0), Ok(normalized()), &POLICY, at(102));
+        assert_eq!((outcome.status, outcome.processed_at, outcome.attempts), (Status::Processed, Some(at(102)), 1));
+        assert_eq!(outcome.properties.as_deref(), Some("{}"));
+        assert_eq!((outcome.processing_error, outcome.error_code), (None, None));
+        let outcome = Outcome::of(&event(0, 0), Ok(normalized()), &POLICY, at(50));
+        assert_eq!(outcome.processed_at, Some(at(100)), "the clock went back");
+    }
+
+    #[test]
+    fn a_rejection_is_final_at_once() {
+        let failure = Failure::Reject(Rejection::of(Flaw::new(RejectCode::InvalidField, "/user_id", "bad")));
+        let outcome = Outcome::of(&event(0, 0), Err(&failure), &POLICY, at(102));
+        assert_eq!((outcome.status, outcome.retry_in), (Status::ValidationError, None));
+        assert_eq!(outcome.error_code, Some("invalid_field"));
+    }
+
+    #[test]
+    fn a_transient_failure_is_retried_three_times_and_then_given_up() {
+        let failure = Failure::Transient(Transient {
+            code: TransientCode::LookupFailed,
+            stage: "validator",
+            reason: "no answer".to_owned(),
+        });
+        let outcomes: Vec<_> = (0..4)
+            .map(|attempts| Outcome::of(&event(attempts, 0), Err(&failure), &POLICY, at(102)))
+            .map(|outcome| (outcome.status, outcome.retry_in.map(|delay| delay.as_secs()), outcome.error_code))
+            .collect();
+        assert_eq!(
+            outcomes,
+            [
+                (Status::Pending, Some(2), Some("lookup_failed")),
+                (Status::Pending, Some(4), Some("lookup_failed")),
+                (Status::Pending, Some(8), Some("lookup_failed")),
+                (Status::Failed, None, Some("retries_exhausted")),
+            ]
+        );
+    }
+
+    #[test]
+    fn an_event_that_crashed_every_attempt_is_poison() {
+        let outcome = Outcome::of(&event(3, 3), Err(&panicked()), &POLICY, at(102));
+        assert_eq!((outcome.status, outcome.error_code, outcome.crashes), (Status::Failed, Some("poison"), 4));
+        let outcome = Outcome::of(&event(3, 2), Err(&panicked()), &POLICY, at(102));
+        assert_eq!(outcome.error_code, Some("retries_exhausted"));
+    }
+
+    #[test]
+    fn an_error_text_is_cut_on_a_character_boundary() {
+        let failure = Failure::Refused("🌾".repeat(300));
+        let outcome = Outcome::of(&event(0, 0), Err(&failure), &POLICY, at(102));
+        let error = outcome.processing_error.expect("an error");
+        assert_eq!(error.chars().count(), PROCESSING_ERROR_CHARS_MAX);
+        assert!(error.starts_with("Processing error: 🌾"));
+    }
+
+    #[test]
+    fn every_status_is_read_back_from_its_name() {
+        for status in Status::ALL {
+            assert_eq!(Status::parse(status.as_str()), Some(status));
+        }
+    }
+}

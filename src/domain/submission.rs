@@ -1,0 +1,341 @@
+//! One event as a client sent it: read from JSON text without building a value of the payload.
+
+use std::fmt;
+
+use bytes::Bytes;
+use chrono::{DateTime, Utc};
+use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Visitor};
+use serde_json::value::RawValue;
+
+use super::json::{JsonText, Kind};
+use super::rejection::{Flaw, RejectCode, Rejection};
+use super::timestamp;
+
+/// Most characters of `event_name`, `event_type` and `event_uid`: the width of their columns.
+pub const NAME_CHARS_MAX: usize = 255;
+
+/// An event as it was submitted, its wrong fields remembered in `flaws`.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Submission {
+    /// The event's name, cut to [`NAME_CHARS_MAX`]; `None` if absent, null or unreadable.
+    pub event_name: Option<String>,
+    /// The event's type, cut to [`NAME_CHARS_MAX`]; `None` if absent, null or unreadable.
+    pub event_type: Option<String>,
+    /// The payload's text; `None` if absent or null.
+    pub payload: Option<JsonText>,
+    /// The user that the event is for, if it names one.
+    pub user_id: Option<i64>,
+    /// The client's own key for the event.
+    pub event_uid: Option<String>,
+    /// When the event happened, by the client's account.
+    pub timestamp: Option<DateTime<Utc>>,
+    /// Fields whose values could not be taken as they are.
+    pub flaws: Vec<Flaw>,
+}
+
+/// Why a body holds no event at all.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Unreadable {
+    /// The body is empty or only white space.
+    #[error("the body is empty, expected a JSON object")]
+    Empty,
+    /// The body is not UTF-8.
+    #[error("the body is not UTF-8: invalid byte at offset {0}")]
+    NotUtf8(usize),
+    /// The body is not JSON.
+    #[error("the body is not JSON: {0}")]
+    NotJson(String),
+    /// The body is JSON, but not an object.
+    #[error("{}", .0.error)]
+    NotObject(Box<Rejection>),
+}
+
+impl Submission {
+    /// Reads one event from `body`; unknown members are ignored, of repeated ones the last wins.
+    pub fn read(body: &Bytes) -> Result<Self, Unreadable> {
+        let text = std::str::from_utf8(body).map_err(|error| Unreadable::NotUtf8(error.valid_up_to()))?;
+        let start = text.trim_start_matches([' ', '\t', '\n', '\r']);
+        if start.is_empty() {
+            return Err(Unreadable::Empty);
+        }
+        if !start.starts_with('{') {
+            return Err(not_an_object(text, Kind::of(start)));
+        }
+        let mut deserializer = serde_json::Deserializer::from_str(text);
+        let members = deserializer
+            .deserialize_map(MembersVisitor)
+            .and_then(|members| deserializer.end().map(|()| members))
+            .map_err(|error| Unreadable::NotJson(error.to_string()))?;
+        Ok(members.into_submission(body))
+    }
+}
+
+fn not_an_object(text: &str, kind: Kind) -> Unreadable {
+    match serde_json::from_str::<IgnoredAny>(text) {
+        Err(error) => Unreadable::NotJson(error.to_string()),
+        Ok(IgnoredAny) => {
+            let detail = format!("the event is {}, expected an object", kind.with_article());
+            Unreadable::NotObject(Box::new(Rejection::of(Flaw::new(RejectCode::EventNotObject, "", detail))))
+        }
+    }
+}
+
+/// The members of the event that are known, as they stand in the text.
+#[derive(Default)]
+struct Members<'a> {
+    event_name: Option<&'a str>,
+    event_type: Option<&'a str>,
+    payload: Option<&'a str>,
+    user_id: Option<&'a str>,
+    event_uid: Option<&'a str>,
+    timestamp: Option<&'a str>,
+}
+
+impl Members<'_> {
+    fn into_submission(self, body: &Bytes) -> Submission {
+        let mut flaws = Vec::new();
+        let mut name = |field, value| flaws_of(read_name(field, value), &mut flaws).flatten();
+        let event_name = name("event_name", self.event_name);
+        let event_type = name("event_type", self.event_type);
+        let event_uid = name("event_uid", self.event_uid);
+        if event_uid.as_deref() == Some("") {
+            flaws.push(invalid("event_uid", "is empty, expected 1 to 255 characters"));
+        }
+        let user_id = flaws_of(read_user_id(self.user_id), &mut flaws).flatten();
+        let timestamp = flaws_of(read_timestamp(self.timestamp), &mut flaws).flatten();
+        let payload = present(self.payload).map(|text| JsonText::slice_of(body, text));
+        Submission { event_name, event_type, payload, user_id, event_uid, timestamp, flaws }
+    }
+}
+
+/// A value that was read, perhaps only in part, and what is wrong with it.
+struct Read<T>(Option<T>, Option<Flaw>);
+
+fn flaws_of<T>(read: Read<T>, flaws: &mut Vec<Flaw>) -> Option<T> {
+    flaws.extend(read.1);
+    read.0
+}
+
+fn invalid(field: &str, what: &str) -> Flaw {
+    Flaw::new(RejectCode::InvalidField, format!("/{field}"), format!("{field} {what}"))
+}
+
+/// `null` counts as absent.
+fn present(value: Option<&str>) -> Option<&str> {
+    value.filter(|text| Kind::of(text) != Kind::Null)
+}
+
+fn read_name(field: &str, value: Option<&str>) -> Read<Option<String>> {
+    let Some(text) = present(value) else { return Read(None, None) };
+    if Kind::of(text) != Kind::String {
+        let what = format!("is {}, expected a string", Kind::of(text).with_article());
+        return Read(None, Some(invalid(field, &what)));
+    }
+    let Ok(name) = serde_json::from_str::<String>(text) else {
+        return Read(None, Some(invalid(field, "has a lone surrogate escape, which is not a character")));
+    };
+    if name.contains('\0') {
+        return Read(None, Some(invalid(field, "has the character \\u0000, which a database cannot hold")));
+    }
+    match name.char_indices().nth(NAME_CHARS_MAX) {
+        None => Read(Some(Some(name)), None),
+        Some((cut, _)) => {
+            let chars = name.chars().count();
+            let detail = format!("{field} is {chars} characters, limit {NAME_CHARS_MAX}");
+            let flaw = Flaw::new(RejectCode::FieldTooLong, format!("/{field}"), detail);
+            Read(Some(Some(name[..cut].to_owned())), Some(flaw))
+        }
+    }
+}
+
+fn read_user_id(value: Option<&str>) -> Read<Option<i64>> {
+    match present(value).map(str::parse::<i64>) {
+        None => Read(None, None),
+        Some(Ok(user_id)) => Read(Some(Some(user_id)), None),
+        Some(Err(_)) => Read(None, Some(invalid("user_id", "is not a 64-bit integer"))),
+    }
+}
+
+fn read_timestamp(value: Option<&str>) -> Read<Option<DateTime<Utc>>> {
+    let Some(text) = present(value) else { return Read(None, None) };
+    match serde_json::from_str::<String>(text).ok().and_then(|text| timestamp::parse(&text)) {
+        Some(time) => Read(Some(Some(time)), None),
+        None => {
+            let what = "is not an RFC 3339 time such as \"2025-12-18T10:30:00Z\"";
+            Read(None, Some(invalid("timestamp", what)))
+        }
+    }
+}
+
+/// Keys are compared as bytes: a lone surrogate in the key of an unknown member is nobody's concern.
+enum Member {
+    EventName,
+    EventType,
+    Payload,
+    UserId,
+    EventUid,
+    Timestamp,
+    Unknown,
+}
+
+struct KeySeed;
+
+impl<'de> DeserializeSeed<'de> for KeySeed {
+    type Value = Member;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Member, D::Error> {
+        deserializer.deserialize_bytes(self)
+    }
+}
+
+impl Visitor<'_> for KeySeed {
+    type Value = Member;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("a key")
+    }
+
+    fn visit_bytes<E>(self, key: &[u8]) -> Result<Member, E> {
+        Ok(match key {
+            b"event_name" => Member::EventName,
+            b"event_type" => Member::EventType,
+            b"payload" => Member::Payload,
+            b"user_id" => Member::UserId,
+            b"event_uid" => Member::EventUid,
+            b"timestamp" => Member::Timestamp,
+            _ => Member::Unknown,
+        })
+    }
+}
+
+struct MembersVisitor;
+
+impl<'de> Visitor<'de> for MembersVisitor {
+    type Value = Members<'de>;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Members<'de>, A::Error> {
+        let mut members = Members::default();
+        while let Some(key) = map.next_key_seed(KeySeed)? {
+            let value = Some(map.next_value::<&'de RawValue>()?.get());
+            match key {
+                Member::EventName => members.event_name = value,
+                Member::EventType => members.event_type = value,
+                Member::Payload => members.payload = value,
+                Member::UserId => members.user_id = value,
+                Member::EventUid => members.event_uid = value,
+                Member::Timestamp => members.timestamp = value,
+                Member::Unknown => {}
+            }
+        }
+        Ok(members)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn read(text: &str) -> Result<Submission, Unreadable> {
+        Submission::read(&Bytes::copy_from_slice(text.as_bytes()))
+    }
+
+    fn flaws(text: &str) -> Vec<(&'static str, String)> {
+        let flaws = read(text).expect("a readable event").flaws;
+        flaws.into_iter().map(|flaw| (flaw.code.as_str(), flaw.detail)).collect()
+    }
+
+    #[test]
+    fn an_event_is_read_with_its_payload_as_received() {
+        let event = read(
+            r#" {"event_name":"page_view","event_type":"engagement","payload": {"b" : 1.10,"a":9007199254740993 },
+            "user_id":7,"event_uid":"u-1","timestamp":"2025-12-18T10:30:00+01:00","id":3,"status":"processed"} "#,
+        )
+        .expect("a readable event");
+        assert_eq!(event.event_name.as_deref(), Some("page_view"));
+        assert_eq!(event.event_type.as_deref(), Some("engagement"));
+        assert_eq!(event.payload.expect("a payload").as_str(), r#"{"b" : 1.10,"a":9007199254740993 }"#);
+        assert_eq!((event.user_id, event.event_uid.as_deref()), (Some(7), Some("u-1")));
+        assert_eq!(event.timestamp.map(timestamp::render).as_deref(), Some("2025-12-18T09:30:00.000000Z"));
+        assert_eq!(event.flaws, []);
+    }
+
+    #[test]
+    fn of_repeated_members_the_last_wins_also_through_escapes() {
+        let event = read(r#"{"event_name":"a","payload":{"x":1},"event_n\u0061me":"b","payload":null}"#);
+        let event = event.expect("a readable event");
+        assert_eq!(event.event_name.as_deref(), Some("b"));
+        assert_eq!(event.payload, None);
+    }
+
+    #[test]
+    fn what_is_not_json_is_told_from_what_is_not_an_object() {
+        for text in
+            ["{", "{}{}", "{}x", "{\"a\":1,}", "{'a':1}", "[1,2", "{\"a\":01}", "{\"a\":\"\\x\"}", "NaN", "\u{feff}{}"]
+        {
+            assert!(matches!(read(text), Err(Unreadable::NotJson(_))), "{text}");
+        }
+        for text in ["[1,2]", "\"s\"", "1", "null", " true "] {
+            assert!(matches!(read(text), Err(Unreadable::NotObject(_))), "{text}");
+        }
+        assert_eq!(read(" \n"), Err(Unreadable::Empty));
+        let invalid = Submission::read(&Bytes::from_static(b"{\"a\":\"\xff\"}"));
+        assert_eq!(invalid, Err(Unreadable::NotUtf8(6)));
+        assert!(matches!(read(&"[".repeat(100_000)), Err(Unreadable::NotJson(_))));
+        assert!(matches!(read(&format!("{{\"payload\":{}", "[".repeat(100_000))), Err(Unreadable::NotJson(_))));
+    }
+
+    #[test]
+    fn wrong_fields_are_all_remembered_with_their_figures() {
+        let found = flaws(r#"{"event_name":1,"event_type":[],"user_id":1.5,"event_uid":"","timestamp":"yesterday"}"#);
+        let details: Vec<&str> = found.iter().map(|(_, detail)| detail.as_str()).collect();
+        assert_eq!(
+            details,
+            [
+                "event_name is a number, expected a string",
+                "event_type is an array, expected a string",
+                "event_uid is empty, expected 1 to 255 characters",
+                "user_id is not a 64-bit integer",
+                "timestamp is not an RFC 3339 time such as \"2025-12-18T10:30:00Z\"",
+            ]
+        );
+        assert!(found.iter().all(|(code, _)| *code == "invalid_field"));
+    }
+
+    #[test]
+    fn a_long_name_is_cut_on_a_character_and_refused() {
+        let event = |chars: usize| format!(r#"{{"event_name":"{}"}}"#, "é".repeat(chars));
+        assert_eq!(flaws(&event(255)), []);
+        let read = read(&event(256)).expect("a readable event");
+        assert_eq!(read.event_name.expect("kept in part").chars().count(), 255);
+        assert_eq!(read.flaws[0].detail, "event_name is 256 characters, limit 255");
+    }
+
+    #[test]
+    fn names_that_a_database_cannot_hold_are_refused() {
+        assert_eq!(flaws(r#"{"event_name":"a\u0000"}"#)[0].0, "invalid_field");
+        assert_eq!(flaws(r#"{"event_name":"\ud800"}"#)[0].0, "invalid_field");
+        assert_eq!(flaws(r#"{"\ud800":1,"event_name":"a"}"#), []);
+    }
+
+    proptest! {
+        #[test]
+        fn reading_never_panics_and_agrees_with_serde_about_what_is_json(text in "[\\[{}\\]\",:a\\\\0 -9eE.\\n]{0,24}") {
+            let is_json = serde_json::from_str::<IgnoredAny>(&text).is_ok();
+            let refused = matches!(read(&text), Err(Unreadable::NotJson(_) | Unreadable::Empty));
+            prop_assert_eq!(is_json, !refused);
+        }
+
+        #[test]
+        fn a_body_cut_anywhere_is_not_json(cut in 0_usize..60) {
+            let body = r#"{"event_name":"a","event_type":"b","payload":{"c":[1,"d"]}}"#;
+            prop_assume!(cut < body.len());
+            prop_assert!(matches!(read(&body[..cut]), Err(Unreadable::NotJson(_) | Unreadable::Empty)));
+        }
+    }
+}
