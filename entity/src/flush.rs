@@ -1,0 +1,37 @@
+//! One row per flush, written in the flush's own transaction: the source of feed, statistics and balance.
+
+use sea_orm::entity::prelude::*;
+
+/// A row of `flushes`.
+#[derive(Clone, Debug, PartialEq, DeriveEntityModel)]
+#[sea_orm(table_name = "flushes")]
+pub struct Model {
+    /// The boot that flushed.
+    #[sea_orm(primary_key, auto_increment = false)]
+    pub boot_id: Uuid,
+    /// Counts the flushes of that boot.
+    #[sea_orm(primary_key, auto_increment = false)]
+    pub seq: i64,
+    /// Name of the node.
+    pub node: String,
+    /// The transaction's own number on PostgreSQL; orders the feed.
+    pub xid: Option<i64>,
+    /// Ids of the events whose outcome was written.
+    #[sea_orm(column_type = "JsonBinary")]
+    pub event_ids: Json,
+    /// Counts by outcome and event type.
+    #[sea_orm(column_type = "JsonBinary")]
+    pub counts: Json,
+    /// Microseconds spent gathering.
+    pub gathered_us: i64,
+    /// Microseconds spent writing, before COMMIT.
+    pub wrote_us: i64,
+    /// By the database's clock.
+    pub flushed_at: DateTimeUtc,
+}
+
+/// No relation is followed: joins are written where they are needed.
+#[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
+pub enum Relation {}
+
+impl ActiveModelBehavior for ActiveModel {}
