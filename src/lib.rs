@@ -1,1 +1,3 @@
 //! Gristmill: an event-ingestion pipeline service.
+
+pub mod clock;
