@@ -1,3 +1,4 @@
 //! Gristmill: an event-ingestion pipeline service.
 
 pub mod clock;
+pub mod config;
