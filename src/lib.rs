@@ -1,5 +1,6 @@
 //! Gristmill: an event-ingestion pipeline service.
 
+pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod telemetry;
