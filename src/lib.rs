@@ -1,3 +1,8 @@
 //! Gristmill: an event-ingestion pipeline service.
 
+pub mod cli;
+pub mod clock;
+pub mod config;
 pub mod domain;
+
+pub mod telemetry;

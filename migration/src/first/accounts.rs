@@ -31,11 +31,7 @@ fn api_tokens() -> TableCreateStatement {
         .col(time("expires_at"))
         .col(time("revoked_at"))
         .col(time("last_used_at"))
-        .foreign_key(
-            ForeignKey::create()
-                .from("api_tokens", "user_id")
-                .to("users", "id"),
-        )
+        .foreign_key(ForeignKey::create().from("api_tokens", "user_id").to("users", "id"))
         .take()
 }
 

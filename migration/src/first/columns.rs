@@ -22,19 +22,12 @@ pub(super) fn count(name: &'static str) -> ColumnDef {
 
 /// A boolean that starts as false.
 pub(super) fn flag(name: &'static str) -> ColumnDef {
-    ColumnDef::new(name)
-        .boolean()
-        .not_null()
-        .default(false)
-        .take()
+    ColumnDef::new(name).boolean().not_null().default(false).take()
 }
 
 /// Text of at most `chars` characters. The check is for SQLite, which ignores the length of a varchar.
 pub(super) fn short(name: &'static str, chars: u32) -> ColumnDef {
-    ColumnDef::new(name)
-        .string_len(chars)
-        .check(Expr::cust(format!("length({name}) <= {chars}")))
-        .take()
+    ColumnDef::new(name).string_len(chars).check(Expr::cust(format!("length({name}) <= {chars}"))).take()
 }
 
 /// Text of at most 255 characters.
@@ -59,9 +52,5 @@ pub(super) fn uuid(name: &'static str) -> ColumnDef {
 
 /// A SHA-256.
 pub(super) fn hash(name: &'static str) -> ColumnDef {
-    ColumnDef::new(name)
-        .blob()
-        .not_null()
-        .check(Expr::cust(format!("length({name}) = 32")))
-        .take()
+    ColumnDef::new(name).blob().not_null().check(Expr::cust(format!("length({name}) = 32"))).take()
 }

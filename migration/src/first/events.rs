@@ -33,17 +33,10 @@ fn outcome(table: &mut TableCreateStatement) {
         .col(text("event_name"))
         .col(text("event_type"))
         .col(text("event_uid"))
-        .col(
-            ColumnDef::new("status").string_len(16).not_null().check(Expr::cust(
-                "status IN ('pending', 'processed', 'duplicate', 'validation_error', 'failed', 'cancelled')",
-            )),
-        )
-        .col(
-            ColumnDef::new("processed")
-                .boolean()
-                .not_null()
-                .generated(Expr::cust("status = 'processed'"), true),
-        )
+        .col(ColumnDef::new("status").string_len(16).not_null().check(Expr::cust(
+            "status IN ('pending', 'processed', 'duplicate', 'validation_error', 'failed', 'cancelled')",
+        )))
+        .col(ColumnDef::new("processed").boolean().not_null().generated(Expr::cust("status = 'processed'"), true))
         .col(json("payload"))
         .col(json("properties"))
         .col(text("processing_error"))
@@ -56,11 +49,7 @@ fn outcome(table: &mut TableCreateStatement) {
 }
 
 fn lease(table: &mut TableCreateStatement) {
-    table
-        .col(time("next_attempt_at"))
-        .col(uuid("lease_boot"))
-        .col(uuid("lease_token"))
-        .col(time("lease_until"));
+    table.col(time("next_attempt_at")).col(uuid("lease_boot")).col(uuid("lease_token")).col(time("lease_until"));
 }
 
 fn times(table: &mut TableCreateStatement) {
@@ -77,12 +66,7 @@ fn dedupe_keys() -> TableCreateStatement {
     Table::create()
         .table("dedupe_keys")
         .col(bigint("user_id"))
-        .col(
-            ColumnDef::new("namespace")
-                .small_integer()
-                .not_null()
-                .check(Expr::cust("namespace IN (0, 1)")),
-        )
+        .col(ColumnDef::new("namespace").small_integer().not_null().check(Expr::cust("namespace IN (0, 1)")))
         .col(text("key").not_null())
         .col(bigint("event_id"))
         .col(hash("content_hash"))
@@ -103,12 +87,6 @@ fn attempts() -> TableCreateStatement {
         .col(short("stage", 64).not_null())
         .col(short("error_code", 64).not_null())
         .col(text("error").not_null())
-        .primary_key(
-            Index::create()
-                .col("event_id")
-                .col("generation")
-                .col("attempt")
-                .col("ended_at"),
-        )
+        .primary_key(Index::create().col("event_id").col("generation").col("attempt").col("ended_at"))
         .take()
 }

@@ -21,11 +21,7 @@ impl MigrationName for First {
 impl MigrationTrait for First {
     async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
         let backend = manager.get_database_backend();
-        for table in accounts::tables()
-            .into_iter()
-            .chain(events::tables(backend))
-            .chain(ledger::tables())
-        {
+        for table in accounts::tables().into_iter().chain(events::tables(backend)).chain(ledger::tables()) {
             manager.create_table(table).await?;
         }
         let connection = manager.get_connection();

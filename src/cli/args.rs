@@ -1,0 +1,225 @@
+//! What can be typed: commands, options and their help. The commands themselves are carried out elsewhere.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use clap::{Args as ClapArgs, Parser, Subcommand};
+
+use crate::config::units::parse_duration;
+use crate::domain::timestamp;
+
+/// The scopes that a token can have.
+pub const SCOPES: [&str; 6] = ["write", "read", "read:all", "write:all", "operate", "admin"];
+
+const LONG_ABOUT: &str = "\
+Takes JSON events over HTTP, validates and normalises them, and stores each once,
+durably, in SQLite (embedded, the default) or PostgreSQL.
+
+Without a command it serves: the API on http.bind, the dashboard and metrics on
+dashboard.bind. The first start on an empty database creates a user and a first
+token and prints a curl line to try.";
+
+const AFTER_HELP: &str = "\
+Examples:
+  gristmill                                        serve with ./config.toml or the defaults
+  gristmill --config /etc/gristmill.toml serve     serve with a file
+  gristmill --set http.bind=0.0.0.0:8000           change one key
+  gristmill user create ana@example.org
+  gristmill token create --user ana@example.org --scopes write,read --expires 30d
+  gristmill config show                            what is in effect, and where each value comes from
+
+Environment variables (weaker than --set, stronger than the file):
+  GRISTMILL_CONFIG            the configuration file, when --config is not given
+  GRISTMILL__SECTION__KEY     any key, as GRISTMILL__HTTP__BIND or GRISTMILL__DATA_DIR
+  DATABASE_URL                database.url
+  EVENT_MAX_RETRIES           retry.max_retries
+  EVENT_RETRY_DELAY           retry.delay, in seconds or as \"2s\"
+  EVENT_PROCESSING_TIMEOUT    timeouts.processing, in seconds or as \"5m\"
+
+Exit codes:
+  0  done, or served and stopped as asked
+  1  failed
+  2  the configuration or the command line is wrong";
+
+/// The command line.
+#[derive(Debug, Clone, PartialEq, Parser)]
+#[command(name = "gristmill", version, about = "An event-ingestion pipeline service", long_about = LONG_ABOUT)]
+#[command(after_long_help = AFTER_HELP, after_help = "`--help` has examples, environment variables and exit codes.")]
+#[command(propagate_version = true)]
+pub struct Args {
+    /// Configuration file; else GRISTMILL_CONFIG, else ./config.toml if it exists
+    #[arg(long, value_name = "FILE", global = true)]
+    pub config: Option<PathBuf>,
+    /// Set one key, as http.bind=127.0.0.1:9000; before the command, may be repeated, the last one wins
+    #[arg(long = "set", value_name = "KEY=VALUE", value_parser = parse_setting)]
+    pub settings: Vec<(String, String)>,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+impl Args {
+    /// The command that was given; `serve` when none was.
+    pub fn command(&self) -> Command {
+        self.command.clone().unwrap_or(Command::Serve)
+    }
+}
+
+/// What to do.
+#[derive(Debug, Clone, PartialEq, Subcommand)]
+pub enum Command {
+    /// Serve the API and the dashboard (the default)
+    ///
+    /// Stops on SIGTERM or SIGINT: answers the requests in flight, drains the line, ends with exit code 0.
+    Serve,
+    /// Bring the database's schema up to date and end
+    ///
+    /// `serve` does the same at its start; several nodes may start at once.
+    Migrate,
+    /// Create, list, disable or enable users
+    #[command(subcommand)]
+    User(UserCommand),
+    /// Create, list, rotate or revoke API tokens
+    ///
+    /// A running server sees a change within a second.
+    #[command(subcommand)]
+    Token(TokenCommand),
+    /// Show or check the configuration
+    #[command(subcommand)]
+    Config(ConfigCommand),
+}
+
+/// What to do about users.
+#[derive(Debug, Clone, PartialEq, Subcommand)]
+pub enum UserCommand {
+    /// Create a user
+    Create {
+        /// Email of the user, unique
+        email: String,
+        /// Answer in JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// List all users
+    List {
+        /// Answer in JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Refuse a user's tokens and events; nothing is deleted
+    Disable {
+        /// Email of the user
+        email: String,
+    },
+    /// Let a disabled user in again
+    Enable {
+        /// Email of the user
+        email: String,
+    },
+}
+
+/// What to do about tokens.
+#[derive(Debug, Clone, PartialEq, Subcommand)]
+pub enum TokenCommand {
+    /// Create a token and print it, this once
+    Create(TokenCreate),
+    /// List tokens: prefixes and scopes, never secrets
+    List {
+        /// Only this user's tokens
+        #[arg(long, value_name = "EMAIL")]
+        user: Option<String>,
+        /// Answer in JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Refuse a token from now on
+    Revoke {
+        /// First characters of the token as listed, or its id
+        #[arg(value_name = "PREFIX_OR_ID")]
+        token: String,
+    },
+    /// Create a token like an old one and let the old one run out
+    Rotate {
+        /// First characters of the old token as listed, or its id
+        #[arg(value_name = "PREFIX_OR_ID")]
+        token: String,
+        /// How long the old token still works; 0s ends it at once
+        #[arg(long, value_name = "DURATION", default_value = "1h", value_parser = parse_span)]
+        overlap: Duration,
+        /// Answer in JSON
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+/// The token to create.
+#[derive(Debug, Clone, PartialEq, ClapArgs)]
+pub struct TokenCreate {
+    /// Email of the user it belongs to
+    #[arg(long, value_name = "EMAIL")]
+    pub user: String,
+    /// What it allows, separated by commas
+    #[arg(long, required = true, value_name = "SCOPES", value_delimiter = ',', value_parser = SCOPES)]
+    pub scopes: Vec<String>,
+    /// A name to know it by in lists
+    #[arg(long, default_value = "")]
+    pub name: String,
+    /// When it ends: after a duration, as 30d, or at a time, as 2027-01-01T00:00:00Z; never without it
+    #[arg(long, value_name = "DURATION|TIME", value_parser = parse_expiry)]
+    pub expires: Option<Expiry>,
+    /// Answer in JSON: {"token": …}
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// What to do about the configuration.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Subcommand)]
+pub enum ConfigCommand {
+    /// Print the configuration in effect and where each value comes from; passwords are hidden
+    Show,
+    /// Report every mistake; exit code 2 if there is any
+    Check,
+}
+
+/// When a token ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Expiry {
+    /// After this time from its creation.
+    After(Duration),
+    /// At this time.
+    At(DateTime<Utc>),
+}
+
+impl Expiry {
+    /// The time at which it ends if created at `now`; `None` beyond the year 9999, which no database column holds.
+    pub fn at(self, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
+        let at = match self {
+            Expiry::At(at) => at,
+            Expiry::After(span) => now.checked_add_signed(chrono::TimeDelta::from_std(span).ok()?)?,
+        };
+        timestamp::parse(&timestamp::render(at))
+    }
+}
+
+fn parse_setting(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
+        _ => Err("allowed: KEY=VALUE, as http.bind=127.0.0.1:9000".to_owned()),
+    }
+}
+
+fn parse_span(text: &str) -> Result<Duration, String> {
+    parse_duration(text).ok_or_else(|| "allowed: a whole number and ms, s, m, h or d, as 1h".to_owned())
+}
+
+fn parse_expiry(text: &str) -> Result<Expiry, String> {
+    if let Some(span) = parse_duration(text) {
+        return Ok(Expiry::After(span));
+    }
+    timestamp::parse(text)
+        .map(Expiry::At)
+        .ok_or_else(|| "allowed: a duration as 30d, or a time as 2027-01-01T00:00:00Z".to_owned())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,191 @@
+//! The sections that bound the line: actors, what is in flight, limits of an event, retries, timeouts, leases.
+
+use std::time::Duration;
+
+use super::reader::Reader;
+
+const MS: Duration = Duration::from_millis(1);
+const SECOND: Duration = Duration::from_secs(1);
+const HOUR: Duration = Duration::from_secs(3_600);
+const DAY: Duration = Duration::from_secs(86_400);
+
+const KIB: usize = 1 << 10;
+const MIB: usize = 1 << 20;
+const GIB: usize = 1 << 30;
+
+/// JSONB refuses a number of more digits; below it both databases keep a number exactly.
+const NUMBER_CHARS_MAX: usize = 131_072;
+
+/// Above it serde_json, whose recursion ends at 128, could not read a payload back.
+const DEPTH_MAX: usize = 100;
+
+/// The pools and how they are kept alive.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Actors {
+    /// Actors that validate.
+    pub validators: usize,
+    /// Actors that normalise.
+    pub normalizers: usize,
+    /// Actors that write.
+    pub persisters: usize,
+    /// Messages at one actor before the next of its pool is preferred.
+    pub mailbox: usize,
+    /// Restarts of one pool in `restart_window` before the line is rebuilt.
+    pub max_restarts: u32,
+    /// The time in which restarts are counted.
+    pub restart_window: Duration,
+    /// Pause before the first restart; it doubles.
+    pub restart_backoff: Duration,
+}
+
+impl Actors {
+    pub(super) fn read(r: &mut Reader) -> Self {
+        Actors {
+            validators: r.whole("actors.validators", 1..=64),
+            normalizers: r.whole("actors.normalizers", 1..=64),
+            persisters: r.whole("actors.persisters", 1..=64),
+            mailbox: r.whole("actors.mailbox", 1..=1_000_000),
+            max_restarts: r.whole("actors.max_restarts", 0..=10_000),
+            restart_window: r.duration("actors.restart_window", SECOND..=DAY),
+            restart_backoff: r.duration("actors.restart_backoff", MS..=60 * SECOND),
+        }
+    }
+}
+
+/// What may be in flight, and how much one transaction takes.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Pipeline {
+    /// Events between acceptance and commit.
+    pub in_flight_events: usize,
+    /// Payload bytes between acceptance and commit.
+    pub in_flight_bytes: usize,
+    /// Most events in one flush.
+    pub flush_events: usize,
+    /// Most payload bytes in one flush.
+    pub flush_bytes: usize,
+    /// Whether a refused event is kept as a row.
+    pub keep_rejected: bool,
+}
+
+impl Pipeline {
+    pub(super) fn read(r: &mut Reader) -> Self {
+        Pipeline {
+            in_flight_events: r.whole("pipeline.in_flight_events", 1..=10_000_000),
+            in_flight_bytes: r.size("pipeline.in_flight_bytes", 64 * KIB..=64 * GIB),
+            flush_events: r.whole("pipeline.flush_events", 1..=10_000),
+            flush_bytes: r.size("pipeline.flush_bytes", KIB..=256 * MIB),
+            keep_rejected: r.switch("pipeline.keep_rejected"),
+        }
+    }
+}
+
+/// The limits of one event and one request.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Limits {
+    /// Largest payload, in bytes as received.
+    pub payload_bytes: usize,
+    /// Deepest nesting; the payload object is level 1.
+    pub payload_depth: usize,
+    /// Largest request body in bytes.
+    pub body_bytes: usize,
+    /// Longest number in characters.
+    pub number_chars: usize,
+}
+
+impl Limits {
+    pub(super) fn read(r: &mut Reader) -> Self {
+        Limits {
+            payload_bytes: r.size("limits.payload_bytes", 2..=64 * MIB),
+            payload_depth: r.whole("limits.payload_depth", 1..=DEPTH_MAX),
+            body_bytes: r.size("limits.body_bytes", 2..=256 * MIB),
+            number_chars: r.whole("limits.number_chars", 1..=NUMBER_CHARS_MAX),
+        }
+    }
+}
+
+/// When a failed attempt is repeated.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Retry {
+    /// Retries after the first attempt.
+    pub max_retries: u32,
+    /// Delay before the first retry; it doubles.
+    pub delay: Duration,
+    /// Longest delay.
+    pub delay_max: Duration,
+    /// Random part of a delay, as a fraction both ways.
+    pub jitter: f64,
+}
+
+impl Retry {
+    pub(super) fn read(r: &mut Reader) -> Self {
+        Retry {
+            max_retries: r.whole("retry.max_retries", 0..=100),
+            delay: r.duration("retry.delay", MS..=30 * DAY),
+            delay_max: r.duration("retry.delay_max", MS..=30 * DAY),
+            jitter: r.fraction("retry.jitter", 0.0..=0.5),
+        }
+    }
+}
+
+/// The longest times of the line's steps.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Timeouts {
+    /// Hard limit of one attempt.
+    pub processing: Duration,
+    /// Longest time until a new event is committed.
+    pub accept: Duration,
+    /// Longest time of one transaction.
+    pub flush: Duration,
+    /// Longest time to drain at the end.
+    pub shutdown: Duration,
+}
+
+impl Timeouts {
+    pub(super) fn read(r: &mut Reader) -> Self {
+        Timeouts {
+            processing: r.duration("timeouts.processing", 10 * MS..=DAY),
+            accept: r.duration("timeouts.accept", 10 * MS..=HOUR),
+            flush: r.duration("timeouts.flush", 10 * MS..=HOUR),
+            shutdown: r.duration("timeouts.shutdown", 100 * MS..=HOUR),
+        }
+    }
+
+    /// The soft limit of one attempt, 80 % of the hard one: the attempt ends as transient and is retried.
+    pub fn processing_soft(&self) -> Duration {
+        self.processing * 4 / 5
+    }
+}
+
+/// How long duplicates are recognised.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Dedupe {
+    /// How long a key is remembered.
+    pub window: Duration,
+}
+
+impl Dedupe {
+    pub(super) fn read(r: &mut Reader) -> Self {
+        Dedupe { window: r.duration("dedupe.window", SECOND..=3_650 * DAY) }
+    }
+}
+
+/// How stored work is claimed.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Lease {
+    /// How long a silent node keeps its claims.
+    pub duration: Duration,
+    /// How often due events are looked for.
+    pub poll: Duration,
+    /// Most events claimed at once.
+    pub claim_events: usize,
+}
+
+impl Lease {
+    pub(super) fn read(r: &mut Reader) -> Self {
+        Lease {
+            duration: r.duration("lease.duration", 500 * MS..=HOUR),
+            poll: r.duration("lease.poll", 10 * MS..=60 * SECOND),
+            claim_events: r.whole("lease.claim_events", 1..=10_000),
+        }
+    }
+}

@@ -1,0 +1,158 @@
+//! The configuration: compiled-in defaults, a file, the environment and flags, in this order.
+//!
+//! Guarantees: a `Config` has passed every check; every mistake of every source is reported at once; secrets are
+//! masked in reports, in `Debug` and in `show`. Only the value in effect is checked: a bad value that a later source
+//! replaces is not reported, an unknown key always is.
+//! Not guaranteed: that the addresses can be bound or the database be reached.
+
+mod bounds;
+mod checks;
+mod database_url;
+#[cfg(feature = "fault-injection")]
+mod faults;
+mod mistakes;
+mod reader;
+mod sections;
+mod show;
+mod sources;
+#[cfg(test)]
+mod tests;
+pub mod units;
+
+use std::path::PathBuf;
+
+pub use bounds::{Actors, Dedupe, Lease, Limits, Pipeline, Retry, Timeouts};
+pub use database_url::DatabaseKind;
+#[cfg(feature = "fault-injection")]
+pub use faults::{FaultAction, FaultRule, FaultStage};
+pub use mistakes::ConfigErrors;
+pub use sections::{Auth, Dashboard, Database, Http, Log, LogFormat, Node};
+pub use sources::Sources;
+
+use reader::{Effective, Reader};
+
+/// Everything that can be configured, checked.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Folder of the node's own files.
+    pub data_dir: PathBuf,
+    /// Section `[node]`.
+    pub node: Node,
+    /// Section `[http]`.
+    pub http: Http,
+    /// Section `[dashboard]`.
+    pub dashboard: Dashboard,
+    /// Section `[database]`.
+    pub database: Database,
+    /// Section `[actors]`.
+    pub actors: Actors,
+    /// Section `[pipeline]`.
+    pub pipeline: Pipeline,
+    /// Section `[limits]`.
+    pub limits: Limits,
+    /// Section `[retry]`.
+    pub retry: Retry,
+    /// Section `[timeouts]`.
+    pub timeouts: Timeouts,
+    /// Section `[dedupe]`.
+    pub dedupe: Dedupe,
+    /// Section `[lease]`.
+    pub lease: Lease,
+    /// Section `[auth]`.
+    pub auth: Auth,
+    /// Section `[log]`.
+    pub log: Log,
+    /// The rules of `[[faults]]`.
+    #[cfg(feature = "fault-injection")]
+    pub faults: Vec<FaultRule>,
+    /// Private, so that no `Config` comes into being unchecked.
+    effective: Vec<Effective>,
+}
+
+impl Config {
+    /// Lays the sources over each other and checks the result; all mistakes are reported at once.
+    pub fn load(sources: &Sources) -> Result<Self, ConfigErrors> {
+        let mut reader = Reader::new(sources.collect());
+        let mut config = Self::read(&mut reader);
+        checks::check(&config, &mut reader);
+        config.effective = reader.finish()?;
+        Ok(config)
+    }
+
+    /// The compiled-in defaults alone.
+    pub fn defaults() -> Self {
+        Self::load(&Sources::default()).expect("the compiled-in defaults are allowed")
+    }
+
+    /// The defaults with a text in TOML laid over them.
+    pub fn from_toml(text: &str) -> Result<Self, ConfigErrors> {
+        Self::load(&Sources::of_text(text))
+    }
+
+    fn read(r: &mut Reader) -> Self {
+        let is_folder = |s: &str| !s.is_empty() && !s.chars().any(char::is_control);
+        Config {
+            data_dir: r.text("data_dir", "the path of a folder", is_folder).into(),
+            node: Node::read(r),
+            http: Http::read(r),
+            dashboard: Dashboard::read(r),
+            database: Database::read(r),
+            actors: Actors::read(r),
+            pipeline: Pipeline::read(r),
+            limits: Limits::read(r),
+            retry: Retry::read(r),
+            timeouts: Timeouts::read(r),
+            dedupe: Dedupe::read(r),
+            lease: Lease::read(r),
+            auth: Auth::read(r),
+            log: Log::read(r),
+            #[cfg(feature = "fault-injection")]
+            faults: faults::read(r),
+            effective: Vec::new(),
+        }
+    }
+
+    /// The database's address in effect. May hold a password: for reports take `database_url_masked`.
+    pub fn database_url(&self) -> String {
+        if self.database.url.is_empty() {
+            return database_url::in_folder(&self.data_dir);
+        }
+        self.database.url.clone()
+    }
+
+    /// The address for connections that need a session of their own. May hold a password.
+    pub fn direct_database_url(&self) -> String {
+        if self.database.direct_url.is_empty() {
+            return self.database_url();
+        }
+        self.database.direct_url.clone()
+    }
+
+    /// The database's address in effect, its password hidden.
+    pub fn database_url_masked(&self) -> String {
+        database_url::mask(&self.database_url())
+    }
+
+    /// The kind of database in effect.
+    pub fn database_kind(&self) -> DatabaseKind {
+        database_url::kind(&self.database_url()).expect("the address was checked")
+    }
+
+    /// The node's name in effect: as configured, else the host's name.
+    pub fn node_name(&self) -> String {
+        if self.node.name.is_empty() {
+            return host_name();
+        }
+        self.node.name.clone()
+    }
+}
+
+/// The host's name as the kernel or the system's file gives it, else `localhost`; at most 255 characters.
+fn host_name() -> String {
+    ["/proc/sys/kernel/hostname", "/etc/hostname"]
+        .iter()
+        .filter_map(|path| std::fs::read_to_string(path).ok())
+        .map(|name| name.trim().chars().take(255).collect::<String>())
+        .find(|name| !name.is_empty() && !name.chars().any(char::is_control))
+        .unwrap_or_else(|| "localhost".to_owned())
+}

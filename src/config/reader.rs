@@ -1,0 +1,212 @@
+//! Reads one key at a time: checks type and range, keeps every mistake, remembers what is in effect.
+
+use std::collections::BTreeSet;
+use std::fmt::Display;
+use std::net::SocketAddr;
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+use toml::Value;
+
+use super::database_url::mask;
+use super::mistakes::{ConfigErrors, Mistake};
+use super::sources::{Given, Layers, Origin};
+use super::units::{duration_text, parse_duration, parse_size, size_text};
+
+/// A value in a report is cut after this many characters.
+const SHOWN_CHARS_MAX: usize = 200;
+
+/// A key as it is in effect: its TOML text (secrets masked) and where it came from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Effective {
+    pub(super) path: &'static str,
+    pub(super) text: String,
+    pub(super) origin: Origin,
+}
+
+pub(super) struct Reader {
+    layers: Layers,
+    effective: Vec<Effective>,
+    broken: BTreeSet<&'static str>,
+}
+
+impl Reader {
+    pub(super) fn new(layers: Layers) -> Self {
+        Reader { layers, effective: Vec::new(), broken: BTreeSet::new() }
+    }
+
+    /// What is in effect, if nothing was wrong.
+    pub(super) fn finish(self) -> Result<Vec<Effective>, ConfigErrors> {
+        if self.layers.mistakes.is_empty() {
+            return Ok(self.effective);
+        }
+        Err(ConfigErrors::new(self.layers.mistakes))
+    }
+
+    pub(super) fn text(&mut self, path: &'static str, allowed: &str, is_allowed: impl Fn(&str) -> bool) -> String {
+        let parse = |given: &Given| as_text(given).filter(|t| is_allowed(t)).map(str::to_owned);
+        let is_secret = path.starts_with("database.");
+        let show = |text: &String| quoted(&if is_secret { mask(text) } else { text.clone() });
+        self.read(path, allowed, parse, show)
+    }
+
+    pub(super) fn switch(&mut self, path: &'static str) -> bool {
+        let parse = |given: &Given| match given {
+            Given::Typed(Value::Boolean(on)) => Some(*on),
+            Given::Text(text) => text.parse().ok(),
+            Given::Typed(_) => None,
+        };
+        self.read(path, "true or false", parse, bool::to_string)
+    }
+
+    pub(super) fn whole<T>(&mut self, path: &'static str, range: RangeInclusive<T>) -> T
+    where
+        T: TryFrom<i64> + PartialOrd + Display,
+    {
+        let allowed = format!("a whole number from {} to {}", range.start(), range.end());
+        let parse = |given: &Given| {
+            let number = match given {
+                Given::Typed(Value::Integer(number)) => *number,
+                Given::Text(text) => text.parse().ok()?,
+                Given::Typed(_) => return None,
+            };
+            T::try_from(number).ok().filter(|n| range.contains(n))
+        };
+        self.read(path, &allowed, parse, T::to_string)
+    }
+
+    pub(super) fn fraction(&mut self, path: &'static str, range: RangeInclusive<f64>) -> f64 {
+        let allowed = format!("a number from {} to {}", range.start(), range.end());
+        let parse = |given: &Given| {
+            let number = match given {
+                Given::Typed(Value::Float(number)) => *number,
+                Given::Typed(Value::Integer(number)) => *number as f64,
+                Given::Text(text) => text.parse().ok()?,
+                Given::Typed(_) => return None,
+            };
+            Some(number).filter(|n| range.contains(n))
+        };
+        self.read(path, &allowed, parse, |number| format!("{number:?}"))
+    }
+
+    pub(super) fn duration(&mut self, path: &'static str, range: RangeInclusive<Duration>) -> Duration {
+        let (least, most) = (duration_text(*range.start()), duration_text(*range.end()));
+        let allowed = format!("a duration from {least} to {most}, a whole number and ms, s, m, h or d, as \"2s\"");
+        let parse = |given: &Given| as_text(given).and_then(parse_duration).filter(|duration| range.contains(duration));
+        self.read(path, &allowed, parse, |d| quoted(&duration_text(*d)))
+    }
+
+    pub(super) fn size(&mut self, path: &'static str, range: RangeInclusive<usize>) -> usize {
+        let (least, most) = (size_text(*range.start() as u64), size_text(*range.end() as u64));
+        let allowed = format!(
+            "a size from {least} to {most}, a whole number and B, KiB, MiB or GiB, as \"1MiB\", or a number of bytes"
+        );
+        let parse = |given: &Given| {
+            let bytes = match given {
+                Given::Typed(Value::Integer(bytes)) => u64::try_from(*bytes).ok()?,
+                given => parse_size(as_text(given)?)?,
+            };
+            usize::try_from(bytes).ok().filter(|bytes| range.contains(bytes))
+        };
+        self.read(path, &allowed, parse, |b| quoted(&size_text(*b as u64)))
+    }
+
+    pub(super) fn address(&mut self, path: &'static str) -> SocketAddr {
+        let allowed = "an IP address and a port, as \"127.0.0.1:8000\" or \"[::1]:8000\"";
+        let parse = |given: &Given| as_text(given)?.parse().ok();
+        self.read(path, allowed, parse, |a: &SocketAddr| quoted(&a.to_string()))
+    }
+
+    pub(super) fn choice<T: Copy + PartialEq>(&mut self, path: &'static str, choices: &[(&str, T)]) -> T {
+        let names: Vec<String> = choices.iter().map(|(name, _)| quoted(name)).collect();
+        let parse = |given: &Given| {
+            let text = as_text(given)?;
+            let found = choices.iter().find(|(name, _)| *name == text);
+            found.map(|(_, choice)| *choice)
+        };
+        let show = |chosen: &T| {
+            let found = choices.iter().find(|(_, choice)| choice == chosen);
+            found.map_or_else(String::new, |(name, _)| quoted(name))
+        };
+        self.read(path, &names.join(" or "), parse, show)
+    }
+
+    /// A rule over several keys: a mistake at `path` unless it holds or one of its keys is wrong already.
+    pub(super) fn require(&mut self, holds: bool, path: &'static str, others: &[&'static str], allowed: &str) {
+        let is_broken = |key: &&str| self.broken.contains(*key);
+        if holds || is_broken(&path) || others.iter().any(is_broken) {
+            return;
+        }
+        let given = self.effective.iter().find(|e| e.path == path);
+        let given = given.expect("a rule speaks of keys that were read");
+        let mistake = Mistake::value(&given.origin, path, &given.text, allowed);
+        self.layers.mistakes.push(mistake);
+    }
+
+    /// A mistake that a part of its own has found.
+    #[cfg(feature = "fault-injection")]
+    pub(super) fn mistake(&mut self, mistake: Mistake) {
+        self.layers.mistakes.push(mistake);
+    }
+
+    /// Takes a value that has no default and is read by a part of its own.
+    #[cfg(feature = "fault-injection")]
+    pub(super) fn take(&mut self, path: &str) -> Option<(Given, Origin)> {
+        self.layers.values.remove(path)
+    }
+
+    fn read<T>(
+        &mut self,
+        path: &'static str,
+        allowed: &str,
+        parse: impl Fn(&Given) -> Option<T>,
+        show: impl Fn(&T) -> String,
+    ) -> T {
+        let found = self.layers.values.remove(path);
+        let (given, origin) = found.expect("every key is read once and stands in config.toml");
+        let value = parse(&given).unwrap_or_else(|| {
+            self.broken.insert(path);
+            let mistake = Mistake::value(&origin, path, &shown(&given), allowed);
+            self.layers.mistakes.push(mistake);
+            let default = self.layers.defaults.get(path).cloned();
+            let default = default.expect("every key has a default");
+            parse(&Given::Typed(default)).expect("every default is allowed")
+        });
+        let text = show(&value);
+        self.effective.push(Effective { path, text, origin });
+        value
+    }
+
+    /// Keys of config.toml that nothing has read.
+    #[cfg(test)]
+    pub(super) fn unread(&self) -> Vec<String> {
+        self.layers.values.keys().cloned().collect()
+    }
+}
+
+fn as_text(given: &Given) -> Option<&str> {
+    match given {
+        Given::Text(text) | Given::Typed(Value::String(text)) => Some(text),
+        Given::Typed(_) => None,
+    }
+}
+
+/// TOML's text of a string.
+fn quoted(text: &str) -> String {
+    Value::String(text.to_owned()).to_string()
+}
+
+/// A value for a report: masked, cut, and without characters that could break the line.
+fn shown(given: &Given) -> String {
+    match given {
+        Given::Text(text) | Given::Typed(Value::String(text)) => {
+            let masked = mask(text);
+            let cut: String = masked.chars().take(SHOWN_CHARS_MAX).collect();
+            let dots = if cut.len() < masked.len() { "…" } else { "" };
+            format!("{cut:?}{dots}")
+        }
+        Given::Typed(Value::Array(_)) => "an array".to_owned(),
+        Given::Typed(Value::Table(_)) => "a table".to_owned(),
+        Given::Typed(value) => value.to_string(),
+    }
+}
