@@ -160,34 +160,25 @@ fn turned_arrows(source: &Source) -> Vec<String> {
     let Some(layer) = layer_of(&source.path) else {
         return Vec::new();
     };
-    let allowed = LAYERS
-        .iter()
-        .find(|(name, _)| *name == layer)
-        .map_or(&[][..], |(_, allowed)| allowed);
-    let mut paths = source.paths("crate");
-    // From the root of a layer, `super` is the crate too.
-    paths.extend(source.paths("super"));
+    let known = LAYERS.iter().find(|(name, _)| *name == layer);
+    let allowed = known.map_or(&[][..], |(_, allowed)| allowed);
+    // `super` may lead to the root too: at once from a layer's root file, else after another `super`.
+    let is_root = is_root_of_layer(&source.path);
+    let mut paths = source.paths("super");
+    paths.retain(|(_, path)| is_root || path[0] == "super");
+    paths.extend(source.paths("crate"));
     let mut faults = Vec::new();
     for (at, path) in paths {
-        let first = path.first().map_or("", String::as_str);
-        let is_layer = LAYERS.iter().any(|(name, _)| *name == first);
-        let by_super = source.code[at..].starts_with("super");
-        if by_super && first == "super" && !is_root_of_layer(&source.path) {
-            faults.push(fault(
-                source,
-                at,
-                "`super::super::`: write the path from `crate::`, the layers are read from it",
-            ));
-        } else if is_layer
-            && first != layer
-            && !allowed.contains(&first)
-            && (!by_super || is_root_of_layer(&source.path))
-        {
-            faults.push(fault(
-                source,
-                at,
-                &format!("layer `{layer}` may not use `{first}`, only {allowed:?}"),
-            ));
+        let first = path.iter().find(|name| *name != "super");
+        let Some((first, _)) = LAYERS
+            .iter()
+            .find(|(name, _)| first.is_some_and(|first| first == name))
+        else {
+            continue;
+        };
+        if *first != layer && !allowed.contains(first) {
+            let text = format!("layer `{layer}` may not use `{first}`, only {allowed:?}");
+            faults.push(fault(source, at, &text));
         }
     }
     // A group names a layer once per item.

@@ -108,6 +108,12 @@ fn arrows_that_turn_back_are_found() {
         "src/app.rs",
         "use crate::{cli, http, pipeline, store};",
     );
+    finds(
+        turned_arrows,
+        0,
+        "src/domain/outcome.rs",
+        "mod tests { use super::super::rejection::Flaw; use super::*; }",
+    );
 }
 
 #[test]

@@ -11,6 +11,9 @@ use super::wire::Connection;
 /// How long one call may take, waiting answers (`Prefer: wait`) included.
 const CALL: Duration = Duration::from_secs(60);
 
+/// Longest body that a call reads.
+const BODY_BYTES_MAX: u64 = 64 << 20;
+
 /// A client with a token, in keep-alive connections.
 #[derive(Clone, Debug)]
 pub struct Client {
@@ -99,6 +102,8 @@ impl Client {
                 .collect(),
             body: answer
                 .body_mut()
+                .with_config()
+                .limit(BODY_BYTES_MAX)
                 .read_to_string()
                 .unwrap_or_else(|error| panic!("{method} {path}: {error}")),
         }

@@ -208,11 +208,13 @@ fn serve(
         };
         drop(events);
         let length = answer.len();
-        write!(
-            reader.get_mut(),
-            "HTTP/1.1 200 OK\r\nX-Request-Id: 7\r\nContent-Length: {length}\r\n\r\n{answer}"
-        )
-        .ok()?;
+        let head =
+            format!("HTTP/1.1 200 OK\r\nX-Request-Id: 7\r\nContent-Length: {length}\r\n\r\n");
+        // In one piece: the second small write would wait for the first one's acknowledgement.
+        reader
+            .get_mut()
+            .write_all((head + &answer).as_bytes())
+            .ok()?;
     }
 }
 

@@ -236,7 +236,7 @@ impl Server {
         self.token.insert(token).clone()
     }
 
-    /// A client of the API with the first token.
+    /// A client of the API with the first token, good until the next restart (the port changes).
     pub fn client(&mut self) -> Client {
         let token = self.token();
         Client::new(self.address(), Some(&token))
