@@ -122,8 +122,15 @@ fn run() -> &'static Run {
     static RUN: OnceLock<Run> = OnceLock::new();
     RUN.get_or_init(|| {
         // Not under target/: PostgreSQL runs as another user, who may not reach this tree.
-        let folder = std::env::temp_dir().join(format!("gristmill-test-{}", std::process::id()));
-        fs::create_dir(&folder).expect("the temporary folder is writable and has no leftover");
+        // The id may be an earlier run's, which left its folder when the machine went down.
+        let free = |attempt| {
+            let name = format!("gristmill-test-{}-{attempt}", std::process::id());
+            let folder = std::env::temp_dir().join(name);
+            fs::create_dir(&folder).is_ok().then_some(folder)
+        };
+        let folder = (1..100)
+            .find_map(free)
+            .expect("the temporary folder is writable");
         fs::set_permissions(&folder, fs::Permissions::from_mode(0o755)).expect("it is ours");
         let mut watch = watch_over(&folder);
         let pipe = Mutex::new(watch.stdin.take().expect("it was asked for"));
