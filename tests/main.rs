@@ -1,3 +1,5 @@
-//! Integration tests.
+//! Integration tests: the tree's own rules, the harness, and the service as its users meet it.
 
-fn main() {}
+mod architecture;
+#[macro_use]
+mod support;

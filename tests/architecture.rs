@@ -1,0 +1,349 @@
+//! The tree's own rules: layers, who may use which crate, sizes, names.
+
+mod plants;
+mod source;
+
+use std::fs;
+use std::path::Path;
+
+use source::Source;
+
+/// Lines of a file, and of a function.
+const FILE_LINES_MAX: usize = 400;
+const FUNCTION_LINES_MAX: usize = 60;
+
+/// What stands in `src/`, and which of the others each may use. Arrows never turn back.
+const LAYERS: [(&str, &[&str]); 11] = [
+    ("main", TOP),
+    ("lib", TOP),
+    ("cli", TOP),
+    ("app", TOP),
+    (
+        "http",
+        &[
+            "pipeline",
+            "store",
+            "domain",
+            "config",
+            "clock",
+            "telemetry",
+        ],
+    ),
+    (
+        "pipeline",
+        &["store", "domain", "config", "clock", "telemetry"],
+    ),
+    ("store", &["domain", "config", "clock", "telemetry"]),
+    ("telemetry", &["domain", "config", "clock"]),
+    ("config", &["domain"]),
+    ("clock", &["domain"]),
+    ("domain", &[]),
+];
+const TOP: &[&str] = &[
+    "cli",
+    "app",
+    "http",
+    "pipeline",
+    "store",
+    "telemetry",
+    "config",
+    "clock",
+    "domain",
+];
+
+/// Crates that only some places may use.
+const CRATES: [(&str, &[&str]); 7] = [
+    ("sea_orm", &["src/store", "entity", "migration"]),
+    ("sea_orm_migration", &["src/store", "migration"]),
+    ("sqlx", &["src/store"]),
+    ("entity", &["src/store"]),
+    ("migration", &["src/store"]),
+    ("actix", &["src/pipeline", "src/app"]),
+    ("actix_web", &["src/http", "src/app"]),
+];
+
+/// Calls that only one place may make.
+const CALLS: [(&str, &str); 7] = [
+    ("Utc::now", "src/clock"),
+    ("Local::now", "src/clock"),
+    ("SystemTime::now", "src/clock"),
+    ("env::var", "src/config"),
+    ("env::var_os", "src/config"),
+    ("env::vars", "src/config"),
+    ("env::vars_os", "src/config"),
+];
+
+/// Actors of the line: only the topology file and the supervisor know more than one of them.
+const STAGES: [&str; 5] = ["validator", "normalizer", "persister", "retry", "claimer"];
+
+/// The only place of the tests that pauses.
+const WAIT: &str = "tests/support/wait.rs";
+
+/// Names that say nothing about what is inside.
+const VAGUE: [&str; 7] = [
+    "util", "utils", "common", "helper", "helpers", "manager", "misc",
+];
+
+#[test]
+fn files_and_functions_keep_their_size() {
+    let sources = product();
+    assert!(sources.len() >= 4, "the tree was not read: {sources:?}");
+    assert_clean(sources.iter().flat_map(oversize));
+}
+
+#[test]
+fn layers_never_turn_back() {
+    assert_clean(product().iter().flat_map(turned_arrows));
+}
+
+#[test]
+fn crates_and_calls_stay_where_they_belong() {
+    assert_clean(product().iter().flat_map(strangers));
+    let mut backoff = product();
+    backoff.retain(|source| !source.uses_of_crate("backoff").is_empty());
+    let backoff: Vec<&str> = backoff.iter().map(|source| source.path.as_str()).collect();
+    assert!(
+        backoff.len() <= 1,
+        "the unmaintained `backoff` belongs in one file, not in {backoff:?}"
+    );
+}
+
+#[test]
+fn stages_do_not_know_their_neighbours() {
+    assert_clean(product().iter().flat_map(known_neighbours));
+}
+
+#[test]
+fn tests_wait_for_facts_and_never_sleep() {
+    let tests = rust_files("tests");
+    assert!(
+        tests.iter().any(|source| source.path == WAIT),
+        "{WAIT} is gone"
+    );
+    assert_clean(product().iter().chain(&tests).flat_map(sleeps));
+}
+
+#[test]
+fn every_file_has_a_known_place_and_a_telling_name() {
+    assert_clean(
+        product()
+            .iter()
+            .chain(&rust_files("tests"))
+            .flat_map(misplaced),
+    );
+}
+
+/// Files of more lines, and functions of more lines, than the budget.
+fn oversize(source: &Source) -> Vec<String> {
+    let path = &source.path;
+    let lines = source.code.lines().count();
+    let functions = source
+        .functions()
+        .into_iter()
+        .filter(|function| function.lines > FUNCTION_LINES_MAX);
+    let mut faults: Vec<String> = functions
+        .map(|f| {
+            format!(
+                "{path}:{}: function {} has {} lines, limit {FUNCTION_LINES_MAX}",
+                f.line, f.name, f.lines
+            )
+        })
+        .collect();
+    if lines > FILE_LINES_MAX {
+        faults.push(format!("{path}: {lines} lines, limit {FILE_LINES_MAX}"));
+    }
+    faults
+}
+
+/// Uses of a layer that this file's layer may not know.
+fn turned_arrows(source: &Source) -> Vec<String> {
+    let Some(layer) = layer_of(&source.path) else {
+        return Vec::new();
+    };
+    let known = LAYERS.iter().find(|(name, _)| *name == layer);
+    let allowed = known.map_or(&[][..], |(_, allowed)| allowed);
+    // `super` may lead to the root too: at once from a layer's root file, else after another `super`.
+    let is_root = is_root_of_layer(&source.path);
+    let mut paths = source.paths("super");
+    paths.retain(|(_, path)| is_root || path[0] == "super");
+    paths.extend(source.paths("crate"));
+    let mut faults = Vec::new();
+    for (at, path) in paths {
+        let first = path.iter().find(|name| *name != "super");
+        let Some((first, _)) = LAYERS
+            .iter()
+            .find(|(name, _)| first.is_some_and(|first| first == name))
+        else {
+            continue;
+        };
+        if *first != layer && !allowed.contains(first) {
+            let text = format!("layer `{layer}` may not use `{first}`, only {allowed:?}");
+            faults.push(fault(source, at, &text));
+        }
+    }
+    // A group names a layer once per item.
+    faults.dedup();
+    faults
+}
+
+/// Crates and calls outside of their places.
+fn strangers(source: &Source) -> Vec<String> {
+    let lies_in = |place: &str| {
+        let rest = source.path.strip_prefix(place);
+        rest.is_some_and(|rest| rest.starts_with('/') || rest == ".rs")
+    };
+    let mut faults = Vec::new();
+    for (name, places) in CRATES {
+        if !places.iter().any(|place| lies_in(place)) {
+            let uses = source.uses_of_crate(name);
+            faults.extend(
+                uses.into_iter()
+                    .map(|at| fault(source, at, &format!("crate `{name}` belongs in {places:?}"))),
+            );
+        }
+    }
+    for (call, place) in CALLS {
+        if !lies_in(place) {
+            let calls = source.find(call);
+            faults.extend(
+                calls
+                    .into_iter()
+                    .map(|at| fault(source, at, &format!("`{call}` belongs in {place}"))),
+            );
+        }
+    }
+    faults
+}
+
+/// A stage that imports a sibling stage.
+fn known_neighbours(source: &Source) -> Vec<String> {
+    let stage = source
+        .path
+        .strip_prefix("src/pipeline/")
+        .and_then(|rest| rest.split(['/', '.']).next());
+    let Some(stage) = stage.filter(|stage| STAGES.contains(stage)) else {
+        return Vec::new();
+    };
+    let mut faults = Vec::new();
+    let from_crate = source
+        .paths("crate")
+        .into_iter()
+        .filter(|(_, path)| path.first().is_some_and(|first| first == "pipeline"));
+    let from_crate = from_crate.map(|(at, path)| (at, path[1..].to_vec()));
+    for (at, path) in from_crate.chain(source.paths("super")) {
+        let first = path
+            .iter()
+            .find(|name| *name != "super")
+            .map_or("", String::as_str);
+        if STAGES.contains(&first) && first != stage {
+            faults.push(fault(
+                source,
+                at,
+                &format!(
+                    "stage `{stage}` knows its neighbour `{first}`: only the topology connects them"
+                ),
+            ));
+        }
+    }
+    faults
+}
+
+/// Pauses in tests: in the test folder, and below `#[cfg(test)]` elsewhere.
+fn sleeps(source: &Source) -> Vec<String> {
+    if source.path == WAIT {
+        return Vec::new();
+    }
+    let tests_from = match source.path.starts_with("tests/") {
+        true => 0,
+        false => source
+            .code
+            .find("#[cfg(test)]")
+            .unwrap_or(source.code.len()),
+    };
+    let pauses = ["sleep(", "sleep_until(", "park_timeout("]
+        .into_iter()
+        .flat_map(|call| source.find(call));
+    let pauses = pauses.filter(|at| *at >= tests_from);
+    pauses
+        .map(|at| {
+            fault(
+                source,
+                at,
+                "a test sleeps: wait for a fact, with a deadline",
+            )
+        })
+        .collect()
+}
+
+/// Unknown entries at the top of `src/`, and names that say nothing.
+fn misplaced(source: &Source) -> Vec<String> {
+    let path = &source.path;
+    let mut faults = Vec::new();
+    if let Some(layer) = layer_of(path) {
+        let known = LAYERS.iter().any(|(name, _)| *name == layer);
+        if !known {
+            faults.push(format!("{path}: `{layer}` is no layer of architecture.md: give it a place there and in this test"));
+        }
+    }
+    if let Some(vague) = path.split(['/', '.']).find(|part| VAGUE.contains(part)) {
+        faults.push(format!(
+            "{path}: `{vague}` says nothing: name the file after what it does"
+        ));
+    }
+    faults
+}
+
+/// The first name below `src/`, if the file lies there.
+fn layer_of(path: &str) -> Option<&str> {
+    path.strip_prefix("src/")
+        .and_then(|rest| rest.split(['/', '.']).next())
+}
+
+/// Whether `super` is the crate's root in this file: `src/clock.rs`, `src/store/mod.rs`.
+fn is_root_of_layer(path: &str) -> bool {
+    path.matches('/').count() == 1 || (path.matches('/').count() == 2 && path.ends_with("/mod.rs"))
+}
+
+fn fault(source: &Source, at: usize, text: &str) -> String {
+    format!("{}:{}: {text}", source.path, source.line_of(at))
+}
+
+fn assert_clean(faults: impl Iterator<Item = String>) {
+    let faults: Vec<String> = faults.collect();
+    assert!(
+        faults.is_empty(),
+        "{} faults\n{}",
+        faults.len(),
+        faults.join("\n")
+    );
+}
+
+fn product() -> Vec<Source> {
+    ["src", "entity", "migration"]
+        .into_iter()
+        .flat_map(rust_files)
+        .collect()
+}
+
+fn rust_files(folder: &str) -> Vec<Source> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut sources = Vec::new();
+    let mut folders = vec![root.join(folder)];
+    while let Some(folder) = folders.pop() {
+        let entries =
+            fs::read_dir(&folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
+        for entry in entries {
+            let path = entry.expect("the folder is readable").path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                let text = fs::read_to_string(&path)
+                    .unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+                let name = path.strip_prefix(root).expect("it lies below the root");
+                sources.push(Source::new(&name.to_string_lossy(), &text));
+            }
+        }
+    }
+    sources.sort_by(|one, two| one.path.cmp(&two.path));
+    sources
+}

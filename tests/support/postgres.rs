@@ -1,0 +1,306 @@
+//! Private PostgreSQL clusters: one for the run, and own ones for tests that break the server.
+//!
+//! They listen on a loopback port of their own, trust it, and are as durable as a real one
+//! (fsync and synchronous_commit on), because crash tests rely on that.
+
+use std::fs::{self, File};
+use std::net::TcpListener;
+use std::os::unix::fs::chown;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::{Mutex, OnceLock};
+
+use super::run::{self, Ending, Guard, lock};
+use super::wait::{SOON, wait_for};
+
+const MISSING: &str = "PostgreSQL's server programs (initdb, postgres, psql) are neither in PATH nor in \
+                       /usr/lib/postgresql/*/bin: run ./test, which installs them";
+
+/// Owner of the databases, a superuser of the cluster.
+const USER: &str = "gristmill";
+
+const SETTINGS: [&str; 8] = [
+    "listen_addresses=127.0.0.1",
+    "unix_socket_directories=",
+    "fsync=on",
+    "synchronous_commit=on",
+    "shared_buffers=32MB",
+    "max_connections=200",
+    "max_wal_size=256MB",
+    "logging_collector=off",
+];
+
+/// Below the ports that the kernel gives out, so that nobody takes it while the server is down.
+const PORTS: std::ops::Range<u32> = 20_000..32_000;
+
+/// A private cluster; stopped when dropped.
+#[derive(Debug)]
+pub struct Cluster {
+    folder: PathBuf,
+    port: u16,
+    server: Mutex<Option<(Child, Guard)>>,
+}
+
+/// A fresh database in the run's shared cluster: its URL.
+pub fn fresh_database() -> String {
+    Cluster::shared().fresh_database()
+}
+
+impl Cluster {
+    /// The run's cluster, started by whoever asks first; not to be stopped, other tests use it.
+    pub fn shared() -> &'static Self {
+        static SHARED: OnceLock<Cluster> = OnceLock::new();
+        SHARED.get_or_init(Self::start)
+    }
+
+    /// Starts a cluster for one test, which may stop or kill it.
+    pub fn start() -> Self {
+        let folder = folder_of_server("postgres");
+        as_server("cp")
+            .arg("-R")
+            .arg(template())
+            .arg(folder.join("data"))
+            .succeed();
+        let cluster = Self {
+            folder,
+            port: free_port(),
+            server: Mutex::new(None),
+        };
+        cluster.start_again();
+        cluster
+    }
+
+    /// Starts the server on its old port and data, and returns when it takes connections.
+    pub fn start_again(&self) {
+        let mut server = lock(&self.server);
+        assert!(server.is_none(), "the cluster is running");
+        // After a kill the dead server's children hold its memory for a moment: start until it stays.
+        wait_for(
+            "PostgreSQL to take connections",
+            SOON,
+            || {
+                let (child, _) = server.get_or_insert_with(|| self.spawn());
+                if child
+                    .try_wait()
+                    .expect("a child can be waited for")
+                    .is_some()
+                {
+                    *server = None;
+                    return None;
+                }
+                self.is_ready().then_some(())
+            },
+            || self.log(),
+        );
+    }
+
+    /// Stops the server at once, as a power cut would look to its clients, but with its leave.
+    pub fn stop_immediate(&self) {
+        self.end("QUIT");
+    }
+
+    /// Kills the postmaster with SIGKILL; its children follow on their own.
+    pub fn kill_postmaster(&self) {
+        self.end("KILL");
+    }
+
+    /// The server's process id.
+    pub fn pid(&self) -> u32 {
+        let server = lock(&self.server);
+        server
+            .as_ref()
+            .map(|(child, _)| child.id())
+            .expect("the cluster is running")
+    }
+
+    /// Makes an empty database with a name of its own and gives its URL.
+    pub fn fresh_database(&self) -> String {
+        let name = format!("test_{}", run::number());
+        self.sql("postgres", &format!("CREATE DATABASE {name}"));
+        self.url(&name)
+    }
+
+    /// The URL of a database of this cluster.
+    pub fn url(&self, database: &str) -> String {
+        format!("postgres://{USER}@127.0.0.1:{}/{database}", self.port)
+    }
+
+    /// Runs SQL through psql and gives its output, unaligned and without headings.
+    pub fn sql(&self, database: &str, sql: &str) -> String {
+        let mut psql = Command::new(program("psql"));
+        psql.args(["-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-c", sql])
+            .arg(self.url(database));
+        psql.succeed()
+    }
+
+    /// What the server wrote to its log.
+    pub fn log(&self) -> String {
+        fs::read_to_string(self.folder.join("log")).unwrap_or_default()
+    }
+
+    fn spawn(&self) -> (Child, Guard) {
+        let log = File::options()
+            .create(true)
+            .append(true)
+            .open(self.folder.join("log"))
+            .expect("the folder is ours");
+        let mut postgres = as_server(program("postgres"));
+        postgres
+            .arg("-D")
+            .arg(self.folder.join("data"))
+            .args(["-p", &self.port.to_string()]);
+        for setting in SETTINGS {
+            postgres.args(["-c", setting]);
+        }
+        let child = postgres
+            .stdout(Stdio::null())
+            .stderr(log)
+            .process_group(0)
+            .spawn()
+            .expect("postgres starts");
+        let guard = Guard::new(&child, Ending::Quit);
+        (child, guard)
+    }
+
+    /// The postmaster writes its state on the eighth line of its pid file, and its id on the first.
+    fn is_ready(&self) -> bool {
+        let text = fs::read_to_string(self.folder.join("data/postmaster.pid")).unwrap_or_default();
+        text.lines()
+            .nth(7)
+            .is_some_and(|state| state.trim() == "ready")
+    }
+
+    fn end(&self, signal: &str) {
+        let (mut child, _guard) = lock(&self.server).take().expect("the cluster is running");
+        run::signal(child.id(), signal);
+        child.wait().expect("a child can be waited for");
+    }
+}
+
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        if lock(&self.server).is_some() {
+            self.stop_immediate();
+        }
+    }
+}
+
+/// The data folder of a cluster that never ran; copying it is ten times faster than initdb.
+fn template() -> &'static Path {
+    static TEMPLATE: OnceLock<PathBuf> = OnceLock::new();
+    TEMPLATE.get_or_init(|| {
+        let data = folder_of_server("postgres-template").join("data");
+        let mut initdb = as_server(program("initdb"));
+        initdb.args([
+            "--auth=trust",
+            "--encoding=UTF8",
+            "--locale=C",
+            "--no-sync",
+            "-U",
+            USER,
+            "-D",
+        ]);
+        initdb.arg(&data).succeed();
+        data
+    })
+}
+
+fn folder_of_server(name: &str) -> PathBuf {
+    let folder = run::folder(name);
+    if let Some((user, group)) = server_user() {
+        chown(&folder, Some(user), Some(group)).expect("root may give its folder away");
+    }
+    folder
+}
+
+/// A command that runs as the server's user, from a folder where that user may be.
+fn as_server(program: impl AsRef<std::ffi::OsStr>) -> Command {
+    let mut command = Command::new(program);
+    command.current_dir("/").stdin(Stdio::null());
+    if let Some((user, group)) = server_user() {
+        command.uid(user).gid(group);
+    }
+    command
+}
+
+/// PostgreSQL refuses to run as root: then the user and group that run it, else nothing.
+fn server_user() -> Option<(u32, u32)> {
+    static USER: OnceLock<Option<(u32, u32)>> = OnceLock::new();
+    let id = |arguments: &[&str]| -> u32 {
+        let text = Command::new("id").args(arguments).succeed();
+        text.trim().parse().expect("id prints a number")
+    };
+    *USER.get_or_init(|| {
+        (id(&["-u"]) == 0).then(|| (id(&["-u", "postgres"]), id(&["-g", "postgres"])))
+    })
+}
+
+/// Finds a program of the newest server; in PATH it may be a wrapper, beside `initdb` never.
+fn program(name: &str) -> PathBuf {
+    static FOLDER: OnceLock<PathBuf> = OnceLock::new();
+    let folder = FOLDER.get_or_init(|| {
+        let path = std::env::var_os("PATH").unwrap_or_default();
+        let mut folders: Vec<PathBuf> = std::env::split_paths(&path).collect();
+        let installed = fs::read_dir("/usr/lib/postgresql")
+            .into_iter()
+            .flatten()
+            .flatten();
+        let mut installed: Vec<PathBuf> = installed
+            .map(|version| version.path().join("bin"))
+            .collect();
+        installed.sort();
+        folders.extend(installed.into_iter().rev());
+        let initdb = folders
+            .iter()
+            .find_map(|folder| fs::canonicalize(folder.join("initdb")).ok());
+        let folder = initdb
+            .as_deref()
+            .and_then(Path::parent)
+            .unwrap_or_else(|| panic!("{MISSING}"));
+        folder.to_owned()
+    });
+    let program = folder.join(name);
+    assert!(
+        program.exists(),
+        "{} is missing: {MISSING}",
+        program.display()
+    );
+    program
+}
+
+fn free_port() -> u16 {
+    let mut number = std::process::id();
+    wait_for(
+        "a free port",
+        SOON,
+        || {
+            number = number.wrapping_add(run::number().wrapping_mul(97));
+            let port = PORTS.start + number % (PORTS.end - PORTS.start);
+            let port = u16::try_from(port).expect("the range ends below 65536");
+            TcpListener::bind(("127.0.0.1", port)).ok().map(|_| port)
+        },
+        || format!("{PORTS:?} are taken"),
+    )
+}
+
+/// Commands that have to succeed.
+trait Succeed {
+    /// Runs to the end and gives the output; panics with the error text of a failed command.
+    fn succeed(&mut self) -> String;
+}
+
+impl Succeed for Command {
+    fn succeed(&mut self) -> String {
+        let output = self
+            .output()
+            .unwrap_or_else(|error| panic!("{self:?}: {error}"));
+        let errors = String::from_utf8_lossy(&output.stderr);
+        assert!(
+            output.status.success(),
+            "{self:?}: {}\n{errors}",
+            output.status
+        );
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    }
+}
