@@ -65,6 +65,8 @@ pub enum Failure {
     Transient(Transient),
     /// The database refuses this event's data: final.
     Refused(String),
+    /// Every attempt was used up by the death of its node: final.
+    Poisoned,
 }
 
 /// A failure that may pass.
@@ -159,6 +161,7 @@ impl Outcome {
             Err(Failure::Refused(reason)) => {
                 base.failed(Status::Failed, &format!("Processing error: {reason}"), "refused")
             }
+            Err(Failure::Poisoned) => Self::poisoned(event),
             Err(Failure::Transient(failure)) => base.after_transient(failure, policy),
         }
     }
@@ -166,6 +169,12 @@ impl Outcome {
     /// The state of an event that is stored now and tried later, charged with nothing.
     pub fn deferred(event: &Event) -> Self {
         Self { retry_in: Some(Duration::ZERO), ..Self::blank(event, Status::Pending) }
+    }
+
+    /// The state of an event whose attempts were all used up by deaths before it could be tried again.
+    fn poisoned(event: &Event) -> Self {
+        let error = format!("Processing error: the node died at work on the event {} times", event.crashes);
+        Self::blank(event, Status::Failed).failed(Status::Failed, &error, "poison")
     }
 
     fn blank(event: &Event, status: Status) -> Self {

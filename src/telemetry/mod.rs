@@ -1,4 +1,5 @@
 //! What the service tells about itself.
 
 pub mod escape;
+pub mod facts;
 pub mod logging;

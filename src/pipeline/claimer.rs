@@ -1,0 +1,243 @@
+//! Claimer: brings stored events back into the line.
+//!
+//! Receives [`Due`] (an empty one when a suspect was settled and the next may run), sends [`Submitted`]. It claims what the timers name, polls for what they missed, takes over the
+//! claims of dead nodes, and gives back leases that have no work behind them. Keeps the table of claims (shared with
+//! the Persisters) and what it saw of other nodes. A crash here loses nothing: the poll finds every event again.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use actix::prelude::*;
+use uuid::Uuid;
+
+use super::claims::Claims;
+use super::messages::{Due, Item, Lost, Submitted, Unit, Work};
+use super::pool::Pool;
+use super::watch::{Heartbeat, Watch};
+use crate::clock;
+use crate::domain::outcome::Failure;
+use crate::store::{ClaimOrder, Claimed, Due as Wanted, Store, StoreError};
+use crate::telemetry::facts;
+
+/// Longest wait for the database; what it does later is found by the search for orphans.
+const WAIT: Duration = Duration::from_secs(5);
+
+/// Readings of the other nodes' heartbeats in a lease time.
+const OBSERVATIONS_PER_LEASE: u32 = 4;
+
+/// What a Claimer is to do.
+#[derive(Clone)]
+pub(super) struct ClaimerRules {
+    pub boot_id: Uuid,
+    pub node: String,
+    pub lease: Duration,
+    pub poll: Duration,
+    pub claims_max: usize,
+    pub attempts_max: u32,
+    pub soft_timeout: Duration,
+}
+
+/// Claims events of the database for this node.
+pub(super) struct Claimer {
+    store: Store,
+    rules: ClaimerRules,
+    claims: Arc<Claims>,
+    validators: Pool<Submitted>,
+    lost: Recipient<Lost>,
+    due: BTreeSet<i64>,
+    watch: Option<Watch>,
+    is_busy: bool,
+    polled: Instant,
+    observed: Instant,
+    searched: Instant,
+}
+
+/// What is to be done in one turn; the parts run one after the other.
+struct Turn {
+    store: Store,
+    rules: ClaimerRules,
+    claims: Arc<Claims>,
+    watch: Watch,
+    due: Vec<i64>,
+    polls: bool,
+    observes: bool,
+    searches: bool,
+}
+
+impl Claimer {
+    pub fn new(
+        store: Store,
+        rules: ClaimerRules,
+        claims: Arc<Claims>,
+        validators: Pool<Submitted>,
+        lost: Recipient<Lost>,
+    ) -> Self {
+        let (now, watch) = (Instant::now(), Some(Watch::new(rules.boot_id, rules.lease)));
+        let (due, is_busy) = (BTreeSet::new(), false);
+        Self { store, rules, claims, validators, lost, due, watch, is_busy, polled: now, observed: now, searched: now }
+    }
+
+    fn take_turn(&mut self, context: &mut Context<Self>) {
+        let Some(watch) = self.watch.take_if(|_| !self.is_busy) else { return };
+        self.is_busy = true;
+        let turn = Turn {
+            store: self.store.clone(),
+            rules: self.rules.clone(),
+            claims: self.claims.clone(),
+            watch,
+            due: std::mem::take(&mut self.due).into_iter().collect(),
+            polls: is_over(&mut self.polled, self.rules.poll),
+            observes: is_over(&mut self.observed, self.rules.lease / OBSERVATIONS_PER_LEASE),
+            searches: is_over(&mut self.searched, self.rules.lease),
+        };
+        let done = turn.run().into_actor(self);
+        context.spawn(done.map(|(watch, claimed), claimer, context| claimer.end_turn(watch, claimed, context)));
+    }
+
+    fn end_turn(&mut self, watch: Watch, claimed: Vec<Claimed>, context: &mut Context<Self>) {
+        self.watch = Some(watch);
+        self.is_busy = false;
+        let is_full = claimed.len() >= self.rules.claims_max;
+        for claimed in claimed {
+            self.validators.send(Submitted(self.work(claimed)));
+        }
+        if is_full || !self.due.is_empty() {
+            self.take_turn(context);
+        }
+    }
+
+    /// Every claimed event is a unit of its own: each is settled by itself.
+    fn work(&self, claimed: Claimed) -> Work {
+        let taken_at = Instant::now();
+        let is_poisoned = claimed.event.attempts >= self.rules.attempts_max;
+        let item = Item {
+            event: claimed.event,
+            lease: Some(claimed.lease_token),
+            started_at: clock::now(),
+            soft_deadline: taken_at + self.rules.soft_timeout,
+            result: is_poisoned.then_some(Err(Failure::Poisoned)),
+            has_lines: facts::may_write_lines(),
+        };
+        let unit = Unit { items: vec![item], reply: None, taken_at, permit: None, in_hand: None };
+        Work::new(Box::new(unit), self.lost.clone())
+    }
+}
+
+fn is_over(since: &mut Instant, period: Duration) -> bool {
+    let is_over = since.elapsed() >= period;
+    if is_over {
+        *since = Instant::now();
+    }
+    is_over
+}
+
+impl Turn {
+    async fn run(mut self) -> (Watch, Vec<Claimed>) {
+        let mut claimed = Vec::new();
+        if self.observes {
+            self.observe().await;
+        }
+        if self.searches {
+            self.release_orphans().await;
+        }
+        if !self.due.is_empty() {
+            let due = std::mem::take(&mut self.due);
+            claimed.extend(self.claim(Wanted::These(due), self.rules.claims_max).await);
+        }
+        if self.polls {
+            self.take_over().await;
+            claimed.extend(self.claim(Wanted::Waiting, self.rules.claims_max).await);
+        }
+        // One at a time: one of them may be what killed its node.
+        if !self.claims.has_suspect() {
+            claimed.extend(self.claim(Wanted::Suspects, 1).await);
+        }
+        (self.watch, claimed)
+    }
+
+    async fn observe(&mut self) {
+        match self.store.list_nodes(WAIT).await {
+            Ok(nodes) => {
+                let heartbeats: Vec<Heartbeat> = nodes.into_iter().map(heartbeat).collect();
+                self.watch.observe(&heartbeats, Instant::now()).iter().for_each(|node| facts::node_died(node));
+            }
+            Err(error) => {
+                self.watch.could_not_observe(Instant::now());
+                facts::claim_failed(&error);
+            }
+        }
+    }
+
+    /// Leases of this boot without work behind them: a claim whose answer was lost, or work that was given up.
+    async fn release_orphans(&self) {
+        match self.store.release_orphans(self.rules.boot_id, self.claims.event_ids(), WAIT).await {
+            Ok(0) => {}
+            Ok(leases) => facts::orphans_released(leases),
+            Err(error) => facts::claim_failed(&error),
+        }
+    }
+
+    async fn take_over(&mut self) {
+        let dead = self.watch.dead();
+        if dead.is_empty() {
+            return;
+        }
+        match self.store.take_over(dead.clone(), self.rules.node.clone(), WAIT).await {
+            Ok(0) => self.watch.clear(&dead),
+            Ok(events) => facts::taken_over(events),
+            Err(error) => facts::claim_failed(&error),
+        }
+    }
+
+    async fn claim(&self, wanted: Wanted, limit: usize) -> Vec<Claimed> {
+        let limit = limit.min(self.rules.claims_max.saturating_sub(self.claims.len()));
+        if limit == 0 {
+            return Vec::new();
+        }
+        let order = ClaimOrder { boot_id: self.rules.boot_id, limit, lease: self.rules.lease };
+        let claimed: Result<Vec<Claimed>, StoreError> = self.store.claim(wanted, order, WAIT).await;
+        let claimed = claimed.unwrap_or_else(|error| {
+            facts::claim_failed(&error);
+            Vec::new()
+        });
+        for claimed in &claimed {
+            self.claims.hold(claimed.event.id, claimed.lease_token, claimed.suspect);
+        }
+        if !claimed.is_empty() {
+            facts::claimed(claimed.len());
+        }
+        claimed
+    }
+}
+
+fn heartbeat(node: crate::store::Node) -> Heartbeat {
+    Heartbeat {
+        boot_id: node.boot_id,
+        name: node.name,
+        value: node.heartbeat,
+        is_stopped: node.stopped_at.is_some(),
+    }
+}
+
+impl Actor for Claimer {
+    type Context = Context<Self>;
+
+    fn started(&mut self, context: &mut Context<Self>) {
+        // At once, for what an earlier boot left behind; then with the poll.
+        self.polled -= self.rules.poll;
+        self.observed -= self.rules.lease;
+        self.searched -= self.rules.lease;
+        self.take_turn(context);
+        context.run_interval(self.rules.poll, Self::take_turn);
+    }
+}
+
+impl Handler<Due> for Claimer {
+    type Result = ();
+
+    fn handle(&mut self, Due(event_ids): Due, context: &mut Context<Self>) {
+        self.due.extend(event_ids);
+        self.take_turn(context);
+    }
+}

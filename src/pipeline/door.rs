@@ -1,0 +1,203 @@
+//! The door of the line: admits batches, gives them ids, and waits for their receipts.
+//!
+//! Guarantees: what gets a receipt is committed; the work goes on when the client goes away; nothing waits without a
+//! bound. Not guaranteed: that a refusal of kind [`Refused::Unknown`] stored nothing.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use actix::Recipient;
+use chrono::{DateTime, Utc};
+use tokio::sync::oneshot;
+use uuid::Uuid;
+
+use super::admission::{Admission, Permit};
+use super::messages::{Item, Lost, Submitted, Unit, Work};
+use super::pool::Pool;
+use crate::clock;
+use crate::domain::dedupe::DedupeKey;
+use crate::domain::event::Event;
+use crate::domain::outcome::Status;
+use crate::domain::rejection::Rejection;
+use crate::domain::submission::Submission;
+use crate::store::Ids;
+use crate::telemetry::facts;
+
+/// Room that one event takes in flight beside its payload, in bytes: its fields and its place in the queues.
+const EVENT_BYTES: usize = 1_024;
+
+/// How much longer than the line's own limit the door waits for a receipt: only a stuck stage takes so long.
+const RECEIPT_MARGIN: Duration = Duration::from_secs(2);
+
+/// One event of a request.
+#[derive(Clone, Debug)]
+pub struct Entry {
+    /// The user that the event is for.
+    pub user_id: i64,
+    /// What was submitted.
+    pub submission: Submission,
+    /// Under which key the event may exist only once.
+    pub key: Option<DedupeKey>,
+}
+
+/// What became of one event of a request.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Receipt {
+    /// The event's number.
+    pub event_id: i64,
+    /// Its task.
+    pub task_id: Uuid,
+    /// Its outcome.
+    pub verdict: Verdict,
+}
+
+/// The outcome of one event of a request.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Verdict {
+    /// Stored in its final state.
+    Processed {
+        /// When.
+        processed_at: DateTime<Utc>,
+    },
+    /// Invalid.
+    Rejected {
+        /// Why.
+        rejection: Rejection,
+        /// Whether it is kept under its id, to be mended and replayed.
+        kept: bool,
+    },
+    /// Stored, to be tried again.
+    Pending,
+    /// Stored as failed.
+    Failed {
+        /// Why, as in `processing_error`.
+        error: String,
+        /// The stable code of the reason.
+        code: &'static str,
+    },
+    /// The same event is stored already, under the same key.
+    Duplicate {
+        /// The first event.
+        of: i64,
+        /// Its task.
+        of_task_id: Uuid,
+        /// Its state.
+        status: Status,
+        /// When it was processed, if it was.
+        processed_at: Option<DateTime<Utc>>,
+    },
+    /// Another event is stored under the same key.
+    Conflict {
+        /// That event.
+        of: i64,
+    },
+}
+
+/// Why the door gave no receipts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refused {
+    /// Too much is in flight.
+    Full {
+        /// When room can be expected.
+        retry_after: Duration,
+    },
+    /// The node is stopping.
+    Draining,
+    /// The line is paused.
+    Paused,
+    /// Certainly nothing was stored.
+    NotStored {
+        /// When another try makes sense.
+        retry_after: Duration,
+    },
+    /// It may be stored: the answer of the database was lost.
+    Unknown,
+    /// The database takes it in no form; another try would end the same way.
+    Impossible,
+}
+
+/// How a unit ended without receipts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Unsettled {
+    /// Nothing is stored.
+    NotStored,
+    /// It may be stored.
+    Unknown,
+    /// Nothing is stored, and another try would end the same way.
+    Impossible,
+}
+
+/// What the door needs to know of the configuration.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct DoorLimits {
+    pub accept_timeout: Duration,
+    pub soft_timeout: Duration,
+}
+
+/// The way into the line.
+pub(super) struct Door {
+    pub admission: Arc<Admission>,
+    pub ids: Ids,
+    pub validators: Pool<Submitted>,
+    pub lost: Recipient<Lost>,
+    pub limits: DoorLimits,
+    pub draining: AtomicBool,
+}
+
+impl Door {
+    /// Takes a batch through the line; its receipts come in the order of `entries`.
+    pub async fn submit(&self, entries: Vec<Entry>) -> Result<Vec<Receipt>, Refused> {
+        if self.draining.load(Ordering::Acquire) {
+            return Err(Refused::Draining);
+        }
+        let bytes = entries.iter().map(entry_bytes).sum();
+        let permit = self.admission.take(entries.len(), bytes).ok_or_else(|| self.full())?;
+        let ids = self.ids.take(entries.len()).await.map_err(|error| {
+            facts::ids_unavailable(&error);
+            Refused::NotStored { retry_after: self.admission.retry_after() }
+        })?;
+        let (reply, receipts) = oneshot::channel();
+        let unit = self.unit(entries, ids, permit, reply);
+        self.validators.send(Submitted(Work::new(Box::new(unit), self.lost.clone())));
+        match tokio::time::timeout(self.limits.accept_timeout + RECEIPT_MARGIN, receipts).await {
+            Ok(Ok(Ok(receipts))) => Ok(receipts),
+            Ok(Ok(Err(Unsettled::NotStored))) => Err(Refused::NotStored { retry_after: self.admission.retry_after() }),
+            Ok(Ok(Err(Unsettled::Impossible))) => Err(Refused::Impossible),
+            Ok(Ok(Err(Unsettled::Unknown)) | Err(_)) | Err(_) => Err(Refused::Unknown),
+        }
+    }
+
+    fn full(&self) -> Refused {
+        Refused::Full { retry_after: self.admission.retry_after() }
+    }
+
+    fn unit(
+        &self,
+        entries: Vec<Entry>,
+        ids: impl IntoIterator<Item = i64>,
+        permit: Permit,
+        reply: oneshot::Sender<Result<Vec<Receipt>, Unsettled>>,
+    ) -> Unit {
+        let (now, taken_at) = (clock::now(), Instant::now());
+        let item = |(entry, id): (Entry, i64)| Item {
+            event: Event::new(id, entry.user_id, entry.submission, entry.key, now),
+            lease: None,
+            started_at: now,
+            soft_deadline: taken_at + self.limits.soft_timeout,
+            result: None,
+            has_lines: facts::may_write_lines(),
+        };
+        Unit {
+            items: entries.into_iter().zip(ids).map(item).collect(),
+            reply: Some(reply),
+            taken_at,
+            permit: Some(permit),
+            in_hand: None,
+        }
+    }
+}
+
+fn entry_bytes(entry: &Entry) -> usize {
+    EVENT_BYTES + entry.submission.payload.as_ref().map_or(0, |payload| payload.len())
+}

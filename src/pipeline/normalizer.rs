@@ -1,0 +1,39 @@
+//! Normalizer: makes the properties of valid events.
+//!
+//! Receives [`Validated`], sends [`Normalized`]. Keeps nothing. A crash here loses nothing: the unit goes back to the
+//! Supervisor, and the event in hand is charged an attempt.
+
+use actix::prelude::*;
+
+use super::messages::{Item, Normalized, Validated};
+use super::pool::Pool;
+use super::stage::Stage;
+use crate::clock;
+use crate::domain::normalize::normalize_event_payload;
+use crate::domain::outcome::Normalized as Normal;
+
+/// The second stage of the line.
+pub(super) struct Normalizer {
+    pub stage: Stage,
+    pub next: Pool<Normalized>,
+}
+
+impl Actor for Normalizer {
+    type Context = Context<Self>;
+}
+
+impl Handler<Validated> for Normalizer {
+    type Result = ();
+
+    fn handle(&mut self, Validated(mut work): Validated, _: &mut Context<Self>) {
+        self.stage.gauges.took();
+        self.stage.each(&mut work, Item::is_open, normalize);
+        self.next.send(Normalized(work));
+    }
+}
+
+fn normalize(item: &mut Item) {
+    let normalized_at = clock::now().max(item.event.received_at);
+    let properties = normalize_event_payload(item.event.payload(), normalized_at);
+    item.result = Some(Ok(Normal { properties, normalized_at }));
+}

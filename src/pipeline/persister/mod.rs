@@ -1,0 +1,161 @@
+//! Persister: the only writer of outcomes, in group commits.
+//!
+//! Receives [`Normalized`], sends [`Scheduled`](super::messages::Scheduled) and the receipts. It flushes at once when
+//! idle and gathers while a write is in flight. Keeps the units that wait for a flush. A crash here loses nothing:
+//! they go back to the Supervisor and are worked on anew; a flush that was under way may have been committed, and is
+//! recognised by the identity of its rows.
+
+mod queue;
+mod settle;
+mod write;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix::prelude::*;
+
+pub(super) use self::queue::FlushLimits;
+use self::queue::{Gathered, Queue};
+pub(super) use self::settle::Consequences;
+pub(super) use self::write::Writer;
+use self::write::{Ended, Finished};
+use super::messages::{Item, Normalized, Work};
+use super::stage::Stage;
+use crate::clock;
+use crate::domain::outcome::{Failure, Outcome, Status};
+use crate::domain::retry::RetryPolicy;
+use crate::store::{FailedAttempt, Record};
+
+/// Wait after a flush that failed, doubled with every further one up to [`BACKOFF_MAX`].
+const BACKOFF_MIN: Duration = Duration::from_millis(50);
+const BACKOFF_MAX: Duration = Duration::from_secs(1);
+
+/// What a Persister is to do, beside writing.
+#[derive(Clone)]
+pub(super) struct PersisterRules {
+    pub flush: FlushLimits,
+    pub accept_timeout: Duration,
+    pub keep_rejected: bool,
+    pub policy: RetryPolicy,
+}
+
+/// The last stage of the line.
+pub(super) struct Persister {
+    stage: Stage,
+    rules: PersisterRules,
+    writer: Arc<Writer>,
+    consequences: Consequences,
+    queue: Queue,
+    is_busy: bool,
+    backoff: Duration,
+}
+
+impl Persister {
+    pub fn new(stage: Stage, rules: PersisterRules, writer: Arc<Writer>, consequences: Consequences) -> Self {
+        let (queue, is_busy, backoff) = (Queue::default(), false, BACKOFF_MIN);
+        Self { stage, rules, writer, consequences, queue, is_busy, backoff }
+    }
+
+    fn gather(&self, mut work: Work) -> Gathered {
+        self.stage.each(&mut work, Item::is_valid, |_| {});
+        let (mut records, mut places) = (Vec::with_capacity(work.items.len()), Vec::with_capacity(work.items.len()));
+        for (place, item) in work.items.iter_mut().enumerate() {
+            let record = record(item, &self.rules.policy);
+            if self.rules.keep_rejected || record.lease.is_some() || record.outcome.status != Status::ValidationError {
+                records.push(record);
+                places.push(place);
+            }
+        }
+        Gathered { work, records, places, maybe_stored: false }
+    }
+
+    fn flush(&mut self, context: &mut Context<Self>) {
+        if self.is_busy {
+            return;
+        }
+        for unit in self.queue.take_expired(self.rules.accept_timeout) {
+            self.consequences.give_up(unit);
+        }
+        let units = self.queue.take(self.rules.flush);
+        if units.is_empty() {
+            return;
+        }
+        self.is_busy = true;
+        let written = self.writer.clone().write(units, 0);
+        context.spawn(written.into_actor(self).map(|finished, persister, context| persister.finish(finished, context)));
+    }
+
+    fn finish(&mut self, finished: Vec<Finished>, context: &mut Context<Self>) {
+        let mut again = Vec::new();
+        for Finished { unit, ended } in finished {
+            match ended {
+                Ended::Written(written) => self.consequences.settle(unit, written),
+                Ended::Impossible(error) => self.consequences.impossible(unit, &error),
+                Ended::Again => again.push(unit),
+            }
+        }
+        self.is_busy = false;
+        if again.is_empty() {
+            self.backoff = BACKOFF_MIN;
+            return self.flush(context);
+        }
+        self.queue.put_back(again);
+        self.pause(context);
+    }
+
+    /// Leaves the database alone for a while; what comes in the meantime waits as well.
+    fn pause(&mut self, context: &mut Context<Self>) {
+        self.is_busy = true;
+        context.run_later(self.backoff, |persister, context| {
+            persister.is_busy = false;
+            persister.flush(context);
+        });
+        self.backoff = (self.backoff * 2).min(BACKOFF_MAX);
+    }
+}
+
+impl Actor for Persister {
+    type Context = Context<Self>;
+}
+
+impl Handler<Normalized> for Persister {
+    type Result = ();
+
+    fn handle(&mut self, Normalized(work): Normalized, context: &mut Context<Self>) {
+        self.stage.gauges.took();
+        let gathered = self.gather(work);
+        if gathered.records.is_empty() {
+            return self.consequences.settle(gathered, Vec::new());
+        }
+        self.queue.push(gathered);
+        self.flush(context);
+    }
+}
+
+/// The state that the item's row is to take.
+fn record(item: &mut Item, policy: &RetryPolicy) -> Record {
+    let now = clock::now();
+    let outcome = match item.result.take() {
+        Some(Ok(normal)) => Outcome::of(&item.event, Ok(normal), policy, now),
+        Some(Err(failure)) => {
+            let outcome = Outcome::of(&item.event, Err(&failure), policy, now);
+            item.result = Some(Err(failure));
+            outcome
+        }
+        None => Outcome::deferred(&item.event),
+    };
+    Record {
+        event: item.event.clone(),
+        failed_attempt: failed_attempt(item, &outcome),
+        outcome,
+        lease: item.lease,
+        started_at: item.started_at,
+        finished_at: now.max(item.started_at),
+    }
+}
+
+fn failed_attempt(item: &Item, outcome: &Outcome) -> Option<FailedAttempt> {
+    let Some(Err(Failure::Transient(failure))) = &item.result else { return None };
+    let error = outcome.processing_error.clone().unwrap_or_default();
+    Some(FailedAttempt { stage: failure.stage, error_code: failure.code.as_str(), error })
+}

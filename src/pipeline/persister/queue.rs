@@ -1,0 +1,92 @@
+//! Units that wait for a flush, and which of them go into the next one.
+
+use std::collections::{HashSet, VecDeque};
+use std::time::{Duration, Instant};
+
+use super::super::messages::Work;
+use crate::domain::dedupe::Namespace;
+use crate::store::Record;
+
+/// A unit with the records that it is to become.
+pub(super) struct Gathered {
+    pub work: Work,
+    pub records: Vec<Record>,
+    /// Which item of the unit each record comes from; an item that is not kept has none.
+    pub places: Vec<usize>,
+    /// Whether an earlier write of the unit may have been committed.
+    pub maybe_stored: bool,
+}
+
+/// Most events and bytes of one flush.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::pipeline) struct FlushLimits {
+    pub events_max: usize,
+    pub bytes_max: usize,
+}
+
+/// Units in the order in which they came.
+#[derive(Default)]
+pub(super) struct Queue {
+    waiting: VecDeque<Gathered>,
+}
+
+impl Queue {
+    pub fn push(&mut self, unit: Gathered) {
+        self.waiting.push_back(unit);
+    }
+
+    /// Puts units back that could not be written, ahead of all others.
+    pub fn put_back(&mut self, units: Vec<Gathered>) {
+        for unit in units.into_iter().rev() {
+            self.waiting.push_front(unit);
+        }
+    }
+
+    /// Takes the units of the next flush, at least one if any waits.
+    ///
+    /// A unit whose key is in the flush already is held back: it must meet that key in the database.
+    pub fn take(&mut self, limits: FlushLimits) -> Vec<Gathered> {
+        let (mut taken, mut held_back) = (Vec::new(), Vec::new());
+        let (mut events, mut bytes, mut keys) = (0, 0, HashSet::new());
+        while let Some(unit) = self.waiting.pop_front() {
+            let (unit_events, unit_bytes) = (unit.records.len(), unit.records.iter().map(bytes_of).sum::<usize>());
+            let is_full = events + unit_events > limits.events_max || bytes + unit_bytes > limits.bytes_max;
+            if is_full && !taken.is_empty() {
+                self.waiting.push_front(unit);
+                break;
+            }
+            let unit_keys: Vec<_> = unit.records.iter().filter_map(key_of).collect();
+            if unit_keys.iter().any(|key| keys.contains(key)) {
+                held_back.push(unit);
+                continue;
+            }
+            keys.extend(unit_keys);
+            (events, bytes) = (events + unit_events, bytes + unit_bytes);
+            taken.push(unit);
+        }
+        self.put_back(held_back);
+        taken
+    }
+
+    /// Takes the units that have waited longer than `accept_timeout`.
+    pub fn take_expired(&mut self, accept_timeout: Duration) -> Vec<Gathered> {
+        let now = Instant::now();
+        let is_expired = |unit: &Gathered| now.duration_since(unit.work.taken_at) > accept_timeout;
+        if !self.waiting.iter().any(is_expired) {
+            return Vec::new();
+        }
+        let (expired, waiting) = self.waiting.drain(..).partition(is_expired);
+        self.waiting = waiting;
+        expired.into()
+    }
+}
+
+fn bytes_of(record: &Record) -> usize {
+    let payload = record.event.payload().map_or(0, |payload| payload.len());
+    payload + record.outcome.properties.as_ref().map_or(0, String::len)
+}
+
+fn key_of(record: &Record) -> Option<(i64, Namespace, String)> {
+    let (user_id, namespace, text) = record.event.key.as_ref()?.identity();
+    Some((user_id, namespace, text.to_owned()))
+}

@@ -1,0 +1,133 @@
+//! What follows a flush: receipts for clients, timers for retries, facts, ended claims.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use super::super::claims::Claims;
+use super::super::door::{Receipt, Unsettled, Verdict};
+use super::super::messages::{Due, Item, Scheduled};
+use super::super::pool::Pool;
+use super::queue::Gathered;
+use crate::domain::outcome::{Failure, Outcome, Status};
+use crate::store::{Record, StoreError, Written};
+use crate::telemetry::facts;
+
+/// Where the consequences of outcomes go.
+#[derive(Clone)]
+pub(in crate::pipeline) struct Consequences {
+    pub retry: Pool<Scheduled>,
+    pub claimer: Pool<Due>,
+    pub claims: Arc<Claims>,
+    pub stale_writes: Arc<AtomicU64>,
+}
+
+impl Consequences {
+    /// Settles a unit that was committed: only now may anybody be told.
+    pub fn settle(&self, gathered: Gathered, written: Vec<Written>) {
+        let mut unit = gathered.work.settle();
+        let mut verdicts: Vec<Option<Verdict>> = unit.items.iter().map(|_| None).collect();
+        for ((record, place), written) in gathered.records.iter().zip(&gathered.places).zip(written) {
+            let item = &unit.items[*place];
+            self.follow_up(record, item, &written);
+            verdicts[*place] = Some(verdict(record, item, written));
+        }
+        let receipts = unit.items.iter().zip(verdicts).map(|(item, verdict)| Receipt {
+            event_id: item.event.id,
+            task_id: item.event.task_id,
+            verdict: verdict.unwrap_or_else(|| not_kept(item)),
+        });
+        if let Some(reply) = unit.reply.take() {
+            // A client that went away has no use for its receipt.
+            let _ = reply.send(Ok(receipts.collect()));
+        }
+    }
+
+    /// Gives a unit up that could not be written in time; leases are given back by the Claimer.
+    pub fn give_up(&self, gathered: Gathered) {
+        let unsettled = if gathered.maybe_stored { Unsettled::Unknown } else { Unsettled::NotStored };
+        self.abandon(gathered, unsettled);
+    }
+
+    /// Gives a unit up that the database would not take in any form.
+    pub fn impossible(&self, gathered: Gathered, error: &StoreError) {
+        gathered.work.items.iter().for_each(|item| facts::not_stored(&item.event, error));
+        self.abandon(gathered, Unsettled::Impossible);
+    }
+
+    fn abandon(&self, gathered: Gathered, unsettled: Unsettled) {
+        let mut unit = gathered.work.settle();
+        for item in &unit.items {
+            self.end_claim(item);
+        }
+        if let Some(reply) = unit.reply.take() {
+            // A client that went away has no use for the news.
+            let _ = reply.send(Err(unsettled));
+        }
+    }
+
+    fn follow_up(&self, record: &Record, item: &Item, written: &Written) {
+        self.end_claim(item);
+        match written {
+            Written::Stored | Written::Repeated => {
+                facts::persisted(&record.event, &record.outcome, item.has_lines);
+                self.schedule(record);
+            }
+            Written::Fenced => {
+                self.stale_writes.fetch_add(1, Ordering::Relaxed);
+                facts::stale_writes_rejected(1);
+            }
+            Written::Duplicate(_) | Written::Conflict { .. } => {}
+        }
+    }
+
+    fn schedule(&self, record: &Record) {
+        let delay: Option<Duration> = record.outcome.retry_in;
+        if let Some(delay) = delay.filter(|_| record.outcome.status == Status::Pending) {
+            self.retry.send(Scheduled { event_ids: vec![record.event.id], delay });
+        }
+    }
+
+    fn end_claim(&self, item: &Item) {
+        let Some(token) = item.lease else { return };
+        if self.claims.end(item.event.id, token) {
+            self.claimer.send(Due(Vec::new()));
+        }
+    }
+}
+
+fn verdict(record: &Record, item: &Item, written: Written) -> Verdict {
+    match written {
+        Written::Stored | Written::Repeated => stored(&record.outcome, item),
+        Written::Duplicate(first) => Verdict::Duplicate {
+            of: first.id,
+            of_task_id: first.task_id,
+            status: first.status,
+            processed_at: first.processed_at,
+        },
+        Written::Conflict { of } => Verdict::Conflict { of },
+        Written::Fenced => Verdict::Pending,
+    }
+}
+
+fn stored(outcome: &Outcome, item: &Item) -> Verdict {
+    match (outcome.status, &item.result, outcome.processed_at) {
+        (Status::Processed, _, Some(processed_at)) => Verdict::Processed { processed_at },
+        (Status::ValidationError, Some(Err(Failure::Reject(rejection))), _) => {
+            Verdict::Rejected { rejection: rejection.clone(), kept: true }
+        }
+        (Status::Failed, ..) => Verdict::Failed {
+            error: outcome.processing_error.clone().unwrap_or_default(),
+            code: outcome.error_code.unwrap_or_default(),
+        },
+        _ => Verdict::Pending,
+    }
+}
+
+/// Only rejections go without a record, and only where none is wanted.
+fn not_kept(item: &Item) -> Verdict {
+    match &item.result {
+        Some(Err(Failure::Reject(rejection))) => Verdict::Rejected { rejection: rejection.clone(), kept: false },
+        _ => Verdict::Pending,
+    }
+}

@@ -1,0 +1,209 @@
+//! How a flush is carried to the database: whole first, in parts when the database objects.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::{Duration, Instant};
+
+use futures_util::future::{BoxFuture, FutureExt};
+use uuid::Uuid;
+
+use super::queue::Gathered;
+use crate::clock;
+use crate::domain::outcome::{Failure, Outcome};
+use crate::domain::retry::RetryPolicy;
+use crate::store::{FlushError, FlushHeader, Ids, Kind, Record, Store, StoreError, StoreOutcome, Written};
+use crate::telemetry::facts;
+
+/// How often a unit is tried at once when another transaction is in its way.
+const CONFLICT_TRIES: u32 = 5;
+
+/// What the event's row and its client are told; the database's own words may hold data and go to the log only.
+const REFUSED: &str = "the database refuses the event's data";
+
+/// How the write of one unit ended.
+pub(super) enum Ended {
+    /// Committed.
+    Written(Vec<Written>),
+    /// It may succeed later.
+    Again,
+    /// It cannot be stored, whatever is left out.
+    Impossible(StoreError),
+}
+
+/// A unit after its write: its records are whole again.
+pub(super) struct Finished {
+    pub unit: Gathered,
+    pub ended: Ended,
+}
+
+/// Writes flushes; shared by the Persisters of a node.
+pub(in crate::pipeline) struct Writer {
+    pub store: Store,
+    pub ids: Ids,
+    pub boot_id: Uuid,
+    pub node: String,
+    pub seq: AtomicI64,
+    pub policy: RetryPolicy,
+    pub flush_timeout: Duration,
+    pub dedupe_window: Duration,
+}
+
+impl Writer {
+    /// Writes `units` in as few transactions as the database allows; a unit is never split.
+    pub(super) fn write(self: Arc<Self>, mut units: Vec<Gathered>, tries: u32) -> BoxFuture<'static, Vec<Finished>> {
+        async move {
+            let began = Instant::now();
+            match self.flush(&mut units).await {
+                Ok(written) => {
+                    facts::flushed(units.len(), written.len(), began.elapsed());
+                    distribute(units, written)
+                }
+                Err(FlushError::Collision(ids)) => self.with_new_ids(units, &ids, tries).await,
+                Err(FlushError::Store(error)) => self.after_error(units, error, tries).await,
+            }
+        }
+        .boxed()
+    }
+
+    async fn flush(&self, units: &mut [Gathered]) -> Result<Vec<Written>, FlushError> {
+        let header = self.header(units);
+        let records: Vec<Record> = units.iter_mut().flat_map(|unit| std::mem::take(&mut unit.records)).collect();
+        let records = Arc::new(records);
+        let result = self.store.flush(records.clone(), header, self.flush_timeout).await;
+        give_back(units, records);
+        result
+    }
+
+    fn header(&self, units: &[Gathered]) -> FlushHeader {
+        let oldest = units.iter().map(|unit| unit.work.taken_at).min();
+        FlushHeader {
+            boot_id: self.boot_id,
+            node: self.node.clone(),
+            seq: self.seq.fetch_add(1, Ordering::Relaxed),
+            gathered: oldest.map(|taken_at| taken_at.elapsed()).unwrap_or_default(),
+            keys_expire_before: clock::now() - self.dedupe_window,
+        }
+    }
+
+    async fn after_error(self: Arc<Self>, mut units: Vec<Gathered>, error: StoreError, tries: u32) -> Vec<Finished> {
+        let is_unknown = error.outcome == StoreOutcome::Unknown;
+        units.iter_mut().for_each(|unit| unit.maybe_stored |= is_unknown);
+        match error.kind {
+            Kind::Conflict if tries < CONFLICT_TRIES => self.apart(units, tries + 1).await,
+            Kind::Transient | Kind::Conflict => {
+                facts::flush_failed(units.len(), &error);
+                units.into_iter().map(|unit| Finished { unit, ended: Ended::Again }).collect()
+            }
+            Kind::Refused | Kind::Bug if units.len() > 1 => self.in_halves(units, tries).await,
+            Kind::Refused | Kind::Bug => self.without_refused(units, error).await,
+        }
+    }
+
+    /// Keyed units each alone, the others together: only keys can make flushes wait for each other.
+    async fn apart(self: Arc<Self>, units: Vec<Gathered>, tries: u32) -> Vec<Finished> {
+        let is_keyed = |unit: &Gathered| unit.records.iter().any(|record| record.event.key.is_some());
+        let (keyed, others): (Vec<_>, Vec<_>) = units.into_iter().partition(is_keyed);
+        let mut finished = Vec::new();
+        if !others.is_empty() {
+            finished.extend(self.clone().write(others, tries).await);
+        }
+        for unit in keyed {
+            finished.extend(self.clone().write(vec![unit], tries).await);
+        }
+        finished
+    }
+
+    async fn in_halves(self: Arc<Self>, mut units: Vec<Gathered>, tries: u32) -> Vec<Finished> {
+        let second = units.split_off(units.len() / 2);
+        let mut finished = self.clone().write(units, tries).await;
+        finished.extend(self.write(second, tries).await);
+        finished
+    }
+
+    /// Marks the events of the one unit that the database refuses as failed, without their data, and writes it again.
+    async fn without_refused(self: Arc<Self>, mut units: Vec<Gathered>, error: StoreError) -> Vec<Finished> {
+        for unit in &mut units {
+            let refused = self.clone().find_refused(unit.records.clone(), 0).await;
+            for place in refused {
+                self.refuse(unit, place, &error);
+            }
+        }
+        match self.flush(&mut units).await {
+            Ok(written) => distribute(units, written),
+            Err(FlushError::Store(error)) if error.kind != Kind::Transient => units
+                .into_iter()
+                .map(|unit| Finished { unit, ended: Ended::Impossible(error.clone()) })
+                .collect(),
+            Err(_) => units.into_iter().map(|unit| Finished { unit, ended: Ended::Again }).collect(),
+        }
+    }
+
+    fn refuse(&self, unit: &mut Gathered, place: usize, error: &StoreError) {
+        let record = &mut unit.records[place];
+        facts::refused_by_database(&record.event, error);
+        let failure = Failure::Refused(REFUSED.to_owned());
+        record.event.submission.payload = None;
+        record.outcome = Outcome::of(&record.event, Err(&failure), &self.policy, clock::now());
+        record.failed_attempt = None;
+        unit.work.items[unit.places[place]].result = Some(Err(failure));
+    }
+
+    /// The places, counted from `first`, of the records that the database refuses; found by halving.
+    fn find_refused(self: Arc<Self>, mut records: Vec<Record>, first: usize) -> BoxFuture<'static, Vec<usize>> {
+        async move {
+            let header = self.header(&[]);
+            let rehearsed = self.store.rehearse(Arc::new(records.clone()), header, self.flush_timeout).await;
+            match rehearsed {
+                Err(error) if matches!(error.kind, Kind::Refused | Kind::Bug) && records.len() > 1 => {
+                    let half = records.len() / 2;
+                    let second = records.split_off(half);
+                    let mut refused = self.clone().find_refused(records, first).await;
+                    refused.extend(self.find_refused(second, first + half).await);
+                    refused
+                }
+                Err(error) if matches!(error.kind, Kind::Refused | Kind::Bug) => vec![first],
+                _ => Vec::new(),
+            }
+        }
+        .boxed()
+    }
+
+    /// Gives new ids to events whose ids belong to others; nothing was acknowledged under the old ones.
+    async fn with_new_ids(self: Arc<Self>, mut units: Vec<Gathered>, taken: &[i64], tries: u32) -> Vec<Finished> {
+        facts::ids_collided(taken);
+        let Ok(mut fresh) = self.ids.take(taken.len()).await.map(IntoIterator::into_iter) else {
+            return units.into_iter().map(|unit| Finished { unit, ended: Ended::Again }).collect();
+        };
+        for unit in &mut units {
+            for (record, place) in unit.records.iter_mut().zip(&unit.places) {
+                if record.lease.is_none() && taken.contains(&record.event.id) {
+                    record.event.id = fresh.next().unwrap_or(record.event.id);
+                    unit.work.items[*place].event.id = record.event.id;
+                }
+            }
+        }
+        if tries < CONFLICT_TRIES {
+            return self.write(units, tries + 1).await;
+        }
+        units.into_iter().map(|unit| Finished { unit, ended: Ended::Again }).collect()
+    }
+}
+
+/// Hands the records back to their units; without copies, unless the flush still runs.
+fn give_back(units: &mut [Gathered], records: Arc<Vec<Record>>) {
+    let mut records = Arc::try_unwrap(records).unwrap_or_else(|shared| shared.to_vec()).into_iter();
+    for unit in units {
+        unit.records = records.by_ref().take(unit.places.len()).collect();
+    }
+}
+
+fn distribute(units: Vec<Gathered>, written: Vec<Written>) -> Vec<Finished> {
+    let mut written = written.into_iter();
+    units
+        .into_iter()
+        .map(|unit| {
+            let ended = Ended::Written(written.by_ref().take(unit.records.len()).collect());
+            Finished { unit, ended }
+        })
+        .collect()
+}

@@ -1,0 +1,56 @@
+//! What every stage does around its own work: isolate events from each other, keep time, count.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::faults::Faults;
+use super::messages::{Item, Work};
+use super::pool::Gauges;
+use crate::domain::outcome::TransientCode;
+use crate::telemetry::facts;
+
+/// The frame around one actor's work on events.
+#[derive(Clone)]
+pub(super) struct Stage {
+    pub name: &'static str,
+    pub gauges: Arc<Gauges>,
+    pub faults: Arc<Faults>,
+}
+
+impl Stage {
+    /// Does `work` on every event of the unit that `is_meant`; a panic ends the attempt of its event only.
+    pub fn each(&self, unit: &mut Work, is_meant: impl Fn(&Item) -> bool, mut work: impl FnMut(&mut Item)) {
+        let began = Instant::now();
+        for place in 0..unit.items.len() {
+            if !is_meant(&unit.items[place]) {
+                continue;
+            }
+            unit.in_hand = Some((place, self.name));
+            let item = &mut unit.items[place];
+            self.faults.outside(self.name, &item.event);
+            let worked = catch_unwind(AssertUnwindSafe(|| match self.faults.inside(self.name, &item.event) {
+                Ok(()) => work(item),
+                Err(reason) => item.fail(self.name, TransientCode::Injected, reason),
+            }));
+            if let Err(panic) = worked {
+                self.panicked(item, &panic_text(panic.as_ref()));
+            } else if Instant::now() > item.soft_deadline {
+                item.fail(self.name, TransientCode::SoftTimeout, format!("{} took longer than the soft limit", self.name));
+            }
+            unit.in_hand = None;
+        }
+        self.gauges.worked(unit.items.len(), began);
+    }
+
+    fn panicked(&self, item: &mut Item, text: &str) {
+        self.gauges.panicked();
+        facts::stage_panicked(&item.event, self.name, text);
+        item.fail(self.name, TransientCode::StagePanic, format!("{} panicked", self.name));
+    }
+}
+
+fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().map(ToString::to_string);
+    text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "no message".to_owned())
+}

@@ -1,0 +1,168 @@
+//! The line as a whole: the only file that knows which stage follows which. Built downstream first, so that each
+//! stage is born with the address of the next.
+//!
+//! ```text
+//! Submitted ─▶ Validator ─▶ Normalizer ─▶ Persister ─▶ the store
+//!     ▲                                      │ Scheduled
+//!     └───────── Claimer ◀── Due ── Retry ◀──┘
+//! ```
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
+
+use actix::prelude::*;
+
+use super::claimer::{Claimer, ClaimerRules};
+use super::claims::Claims;
+use super::faults::Faults;
+use super::messages::{Due, Lost, Normalized, Scheduled, Submitted, Validated};
+use super::normalizer::Normalizer;
+use super::persister::{Consequences, Persister, PersisterRules, Writer};
+use super::pool::{Gauges, Pool};
+use super::retry::Retry;
+use super::stage::Stage;
+use super::users::Users;
+use super::validator::Validator;
+use crate::domain::payload::PayloadLimits;
+use crate::store::Store;
+
+/// The kinds of actors, upstream last: the order in which they are built.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    Claimer,
+    Retry,
+    Persister,
+    Normalizer,
+    Validator,
+}
+
+impl Kind {
+    /// What an actor of this kind is called.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Claimer => "claimer",
+            Self::Retry => "retry",
+            Self::Persister => "persister",
+            Self::Normalizer => "normalizer",
+            Self::Validator => "validator",
+        }
+    }
+
+    /// What its pool is called.
+    pub fn pool_name(self) -> &'static str {
+        match self {
+            Self::Claimer => "claimer",
+            Self::Retry => "retry",
+            Self::Persister => "persisters",
+            Self::Normalizer => "normalizers",
+            Self::Validator => "validators",
+        }
+    }
+}
+
+/// The pools between the stages.
+#[derive(Clone)]
+pub(super) struct Pools {
+    pub submitted: Pool<Submitted>,
+    pub validated: Pool<Validated>,
+    pub normalized: Pool<Normalized>,
+    pub scheduled: Pool<Scheduled>,
+    pub due: Pool<Due>,
+}
+
+impl Pools {
+    pub fn new(mailbox_max: usize) -> Self {
+        Self {
+            submitted: Pool::new(mailbox_max),
+            validated: Pool::new(mailbox_max),
+            normalized: Pool::new(mailbox_max),
+            scheduled: Pool::new(mailbox_max),
+            due: Pool::new(mailbox_max),
+        }
+    }
+}
+
+/// What the actors are made of.
+pub(super) struct Parts {
+    pub store: Store,
+    pub users: Arc<Users>,
+    pub limits: PayloadLimits,
+    pub persister_rules: PersisterRules,
+    pub claimer_rules: ClaimerRules,
+    pub writer: Arc<Writer>,
+    pub claims: Arc<Claims>,
+    pub consequences: Consequences,
+    pub faults: Arc<Faults>,
+    pub retries_waiting: Arc<AtomicUsize>,
+}
+
+/// A running actor, seen from the Supervisor.
+pub(super) struct Running {
+    arbiter: Arbiter,
+    is_alive: Box<dyn Fn() -> bool + Send>,
+}
+
+impl Running {
+    fn new<A: Actor<Context = Context<A>>>(arbiter: Arbiter, address: Addr<A>) -> Self {
+        Self { arbiter, is_alive: Box::new(move || address.connected()) }
+    }
+
+    pub fn is_alive(&self) -> bool {
+        (self.is_alive)()
+    }
+
+    /// Ends the actor's thread; a thread that is stuck ends when its work does.
+    pub fn stop(&self) {
+        self.arbiter.stop();
+    }
+}
+
+/// Starts an actor of `kind` at `place` of its pool, on a thread of its own: a stuck actor holds up no other.
+pub(super) fn start(
+    kind: Kind,
+    place: usize,
+    gauges: &Arc<Gauges>,
+    parts: &Parts,
+    pools: &Pools,
+    lost: Recipient<Lost>,
+) -> Running {
+    let stage = Stage { name: kind.name(), gauges: gauges.clone(), faults: parts.faults.clone() };
+    let arbiter = Arbiter::new();
+    let thread = arbiter.handle();
+    match kind {
+        Kind::Validator => {
+            let (users, limits, next) = (parts.users.clone(), parts.limits, pools.validated.clone());
+            let actor = Validator::start_in_arbiter(&thread, move |_| Validator { stage, users, limits, next });
+            pools.submitted.put(place, &actor, gauges.clone());
+            Running::new(arbiter, actor)
+        }
+        Kind::Normalizer => {
+            let next = pools.normalized.clone();
+            let actor = Normalizer::start_in_arbiter(&thread, move |_| Normalizer { stage, next });
+            pools.validated.put(place, &actor, gauges.clone());
+            Running::new(arbiter, actor)
+        }
+        Kind::Persister => {
+            let (rules, writer) = (parts.persister_rules.clone(), parts.writer.clone());
+            let consequences = parts.consequences.clone();
+            let actor =
+                Persister::start_in_arbiter(&thread, move |_| Persister::new(stage, rules, writer, consequences));
+            pools.normalized.put(place, &actor, gauges.clone());
+            Running::new(arbiter, actor)
+        }
+        Kind::Retry => {
+            let (due, depth) = (pools.due.clone(), parts.retries_waiting.clone());
+            let actor = Retry::start_in_arbiter(&thread, move |_| Retry::new(due, depth));
+            pools.scheduled.put(place, &actor, gauges.clone());
+            Running::new(arbiter, actor)
+        }
+        Kind::Claimer => {
+            let (store, rules, claims) = (parts.store.clone(), parts.claimer_rules.clone(), parts.claims.clone());
+            let validators = pools.submitted.clone();
+            let actor =
+                Claimer::start_in_arbiter(&thread, move |_| Claimer::new(store, rules, claims, validators, lost));
+            pools.due.put(place, &actor, gauges.clone());
+            Running::new(arbiter, actor)
+        }
+    }
+}

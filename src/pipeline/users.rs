@@ -1,0 +1,71 @@
+//! The users of events, remembered for a short time: the hot path asks the database once per user and period.
+
+use std::collections::HashMap;
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::{Duration, Instant};
+
+use crate::store::{Store, StoreError, User};
+
+/// Users remembered at most; beyond it the memory starts anew.
+const USERS_MAX: usize = 100_000;
+
+/// Longest wait for a look-up.
+const LOOKUP_WAIT: Duration = Duration::from_secs(5);
+
+/// What is known of a user.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Known {
+    Enabled { email: Arc<str> },
+    Disabled,
+    Unknown,
+}
+
+struct Memory {
+    known: Known,
+    until: Instant,
+}
+
+/// Looks users up, and remembers them.
+pub(super) struct Users {
+    store: Store,
+    memory: RwLock<HashMap<i64, Memory>>,
+    period: Duration,
+}
+
+impl Users {
+    /// Answers are at most `period` old, except while the database does not answer.
+    pub fn new(store: Store, period: Duration) -> Arc<Self> {
+        Arc::new(Self { store, memory: RwLock::new(HashMap::new()), period })
+    }
+
+    /// What is known of `user_id`; `None` if it has to be looked up.
+    pub fn recall(&self, user_id: i64) -> Option<Known> {
+        let memory = self.memory.read().unwrap_or_else(PoisonError::into_inner);
+        memory.get(&user_id).filter(|memory| memory.until > Instant::now()).map(|memory| memory.known.clone())
+    }
+
+    /// What was last known of `user_id`, however long ago.
+    pub fn recall_old(&self, user_id: i64) -> Option<Known> {
+        let memory = self.memory.read().unwrap_or_else(PoisonError::into_inner);
+        memory.get(&user_id).map(|memory| memory.known.clone())
+    }
+
+    /// Asks the database about `user_ids`.
+    pub async fn look_up(&self, user_ids: Vec<i64>) -> Result<(), StoreError> {
+        let users = self.store.users_by_ids(&user_ids, LOOKUP_WAIT).await?;
+        let until = Instant::now() + self.period;
+        let mut memory = self.memory.write().unwrap_or_else(PoisonError::into_inner);
+        if memory.len() + user_ids.len() > USERS_MAX {
+            memory.clear();
+        }
+        for user_id in user_ids {
+            let known = users.iter().find(|user| user.id == user_id).map_or(Known::Unknown, known);
+            memory.insert(user_id, Memory { known, until });
+        }
+        Ok(())
+    }
+}
+
+fn known(user: &User) -> Known {
+    if user.disabled { Known::Disabled } else { Known::Enabled { email: user.email.as_str().into() } }
+}

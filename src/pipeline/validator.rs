@@ -1,0 +1,100 @@
+//! Validator: whether an event is what it must be.
+//!
+//! Receives [`Submitted`], sends [`Validated`]. Keeps nothing but the users it saw lately. A crash here loses
+//! nothing: the unit goes back to the Supervisor, and the event in hand is charged an attempt.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use actix::prelude::*;
+
+use super::messages::{Item, Submitted, Validated, Work};
+use super::pool::Pool;
+use super::stage::Stage;
+use super::users::{Known, Users};
+use crate::domain::event::validate;
+use crate::domain::outcome::{Failure, TransientCode};
+use crate::domain::payload::PayloadLimits;
+use crate::domain::rejection::{Flaw, RejectCode, Rejection};
+use crate::telemetry::facts;
+
+/// The first stage of the line.
+pub(super) struct Validator {
+    pub stage: Stage,
+    pub users: Arc<Users>,
+    pub limits: PayloadLimits,
+    pub next: Pool<Validated>,
+}
+
+impl Actor for Validator {
+    type Context = Context<Self>;
+}
+
+impl Handler<Submitted> for Validator {
+    type Result = ();
+
+    fn handle(&mut self, Submitted(work): Submitted, context: &mut Context<Self>) {
+        self.stage.gauges.took();
+        let unknown = self.users_to_look_up(&work);
+        if unknown.is_empty() {
+            return self.validate(work);
+        }
+        let users = self.users.clone();
+        let looked_up = async move {
+            if let Err(error) = users.look_up(unknown.iter().copied().collect()).await {
+                facts::lookup_failed(unknown.len(), &error);
+            }
+        };
+        context.spawn(looked_up.into_actor(self).map(move |(), validator, _| validator.validate(work)));
+    }
+}
+
+impl Validator {
+    fn users_to_look_up(&self, work: &Work) -> BTreeSet<i64> {
+        let open = work.items.iter().filter(|item| item.is_open());
+        open.map(|item| item.event.user_id).filter(|user_id| self.users.recall(*user_id).is_none()).collect()
+    }
+
+    fn validate(&mut self, mut work: Work) {
+        let (users, limits) = (&self.users, &self.limits);
+        self.stage.each(&mut work, Item::is_open, |item| validate_item(item, users, limits));
+        self.next.send(Validated(work));
+    }
+}
+
+/// The steps of the reference, in its order: fetch the user, check the payload, check the fields.
+fn validate_item(item: &mut Item, users: &Users, limits: &PayloadLimits) {
+    if item.has_lines {
+        facts::started(&item.event, item.attempt());
+    }
+    let Some(user) = users.recall_old(item.event.user_id) else {
+        let reason = format!("user {} could not be looked up", item.event.user_id);
+        return item.fail("validator", TransientCode::LookupFailed, reason);
+    };
+    match check_user(item, &user).and_then(|()| validate(&item.event.submission, limits)) {
+        Ok(()) if item.has_lines => facts::validated(&item.event),
+        Ok(()) => {}
+        Err(rejection) => {
+            item.event.drop_payload_that_cannot_be_kept(limits);
+            item.result = Some(Err(Failure::Reject(rejection)));
+        }
+    }
+}
+
+fn check_user(item: &Item, user: &Known) -> Result<(), Rejection> {
+    let user_id = item.event.user_id;
+    match user {
+        Known::Enabled { email } => {
+            if item.has_lines {
+                facts::user_found(&item.event, email);
+            }
+            Ok(())
+        }
+        Known::Disabled => Err(refuse_user(RejectCode::UserDisabled, format!("user {user_id} is disabled"))),
+        Known::Unknown => Err(refuse_user(RejectCode::UserUnknown, format!("user {user_id} does not exist"))),
+    }
+}
+
+fn refuse_user(code: RejectCode, detail: String) -> Rejection {
+    Rejection::of(Flaw::new(code, "/user_id", detail))
+}

@@ -1,0 +1,97 @@
+//! Dedupe keys in a flush: taken sorted and before the events, so that two flushes cannot deadlock over them.
+
+use std::collections::HashMap;
+
+use sea_orm::{ConnectionTrait, DatabaseBackend, DatabaseTransaction, DbErr, QueryResult};
+use uuid::Uuid;
+
+use super::{First, FlushHeader, Record, Stop, Written, ids_returned, postgres, sqlite};
+use crate::domain::dedupe::DedupeKey;
+use crate::domain::outcome::Status;
+
+/// A new event's key, which its record is to take.
+pub(super) struct Claim<'a> {
+    pub key: &'a DedupeKey,
+    pub event_id: i64,
+}
+
+/// Takes the keys of new events and marks the records whose key another event holds.
+///
+/// No two records may have the same key: the Persister holds the second one back for its next flush.
+pub(super) async fn take(
+    tx: &DatabaseTransaction,
+    records: &[Record],
+    header: &FlushHeader,
+    written: &mut [Written],
+) -> Result<(), Stop> {
+    let mut claims: Vec<Claim<'_>> = records.iter().filter_map(claim_of).collect();
+    if claims.is_empty() {
+        return Ok(());
+    }
+    claims.sort_by(|a, b| a.key.identity().cmp(&b.key.identity()));
+    let backend = tx.get_database_backend();
+    let statements = match backend {
+        DatabaseBackend::Postgres => vec![postgres::take_keys(&claims, header)],
+        _ => sqlite::take_keys(&claims, header),
+    };
+    let taken = ids_returned(tx, statements).await?;
+    claims.retain(|claim| !taken.contains(&claim.event_id));
+    if claims.is_empty() {
+        return Ok(());
+    }
+    let statement = match backend {
+        DatabaseBackend::Postgres => postgres::holders_of_keys(&claims),
+        _ => sqlite::holders_of_keys(&claims),
+    };
+    let mut holders = HashMap::new();
+    for row in tx.query_all_raw(statement).await? {
+        let holder = Holder::read(&row)?;
+        holders.insert(row.try_get_by_index::<i64>(0)?, holder);
+    }
+    for (record, written) in records.iter().zip(written) {
+        let Some(claim) = claim_of(record) else { continue };
+        if let Some(holder) = holders.get(&claim.event_id) {
+            *written = holder.verdict_on(&claim);
+        }
+    }
+    Ok(())
+}
+
+/// The key that `record` takes: a new event's, unless the event was refused.
+fn claim_of(record: &Record) -> Option<Claim<'_>> {
+    let is_new = record.lease.is_none() && record.outcome.status != Status::ValidationError;
+    let key = record.event.key.as_ref().filter(|_| is_new)?;
+    Some(Claim { key, event_id: record.event.id })
+}
+
+/// Who holds a key.
+struct Holder {
+    first: First,
+    content_hash: Vec<u8>,
+}
+
+impl Holder {
+    /// Reads `claimant, event_id, content_hash, task_id, status, processed_at`.
+    fn read(row: &QueryResult) -> Result<Self, DbErr> {
+        let status: String = row.try_get_by_index(4)?;
+        let status = Status::parse(&status).ok_or_else(|| DbErr::Type(format!("unknown event status {status:?}")))?;
+        let first = First {
+            id: row.try_get_by_index(1)?,
+            task_id: row.try_get_by_index::<Uuid>(3)?,
+            status,
+            processed_at: row.try_get_by_index(5)?,
+        };
+        Ok(Self { first, content_hash: row.try_get_by_index(2)? })
+    }
+
+    /// A key held by the claimant's own id is an earlier write of it whose answer was lost.
+    fn verdict_on(&self, claim: &Claim<'_>) -> Written {
+        if self.first.id == claim.event_id {
+            Written::Stored
+        } else if self.content_hash == claim.key.content_hash {
+            Written::Duplicate(self.first.clone())
+        } else {
+            Written::Conflict { of: self.first.id }
+        }
+    }
+}

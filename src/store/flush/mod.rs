@@ -1,0 +1,339 @@
+//! The write of outcomes: one transaction for many units, the only way an event's row comes to be or changes.
+//!
+//! Guarantees: a unit is written whole or not at all; a flush whose answer was lost may be repeated (identity is
+//! `(id, task_id)`, a claimed row is changed only under its lease); keys are taken in the transaction of their event;
+//! the `flushes` row counts exactly what this transaction changed.
+
+mod counts;
+mod keys;
+mod postgres;
+mod sqlite;
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use chrono::{DateTime, Utc};
+use sea_orm::{ConnectionTrait, DatabaseBackend, DatabaseTransaction, DbErr, QueryResult, Statement};
+use uuid::Uuid;
+
+use super::open::{begin_write, commit};
+use super::{Store, StoreError};
+use crate::domain::event::Event;
+use crate::domain::outcome::{Outcome, Status};
+
+/// One event and the outcome that its row is to take.
+#[derive(Clone, Debug)]
+pub struct Record {
+    /// The event.
+    pub event: Event,
+    /// What became of it.
+    pub outcome: Outcome,
+    /// The failed attempt that goes into `attempts`, if the attempt failed in a way that may pass.
+    pub failed_attempt: Option<FailedAttempt>,
+    /// The token of the lease under which a stored row was claimed; `None` for an event without a row.
+    pub lease: Option<Uuid>,
+    /// When work on this attempt began.
+    pub started_at: DateTime<Utc>,
+    /// When it ended.
+    pub finished_at: DateTime<Utc>,
+}
+
+impl Record {
+    /// When the event came to rest, if this outcome is final.
+    fn final_at(&self) -> Option<DateTime<Utc>> {
+        self.outcome.status.is_final().then_some(self.finished_at)
+    }
+}
+
+/// What `attempts` keeps of an attempt that failed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FailedAttempt {
+    /// The stage that failed.
+    pub stage: &'static str,
+    /// The stable code of the cause.
+    pub error_code: &'static str,
+    /// What happened, for people.
+    pub error: String,
+}
+
+/// Who writes, and what it has to say about the flush.
+#[derive(Clone, Debug)]
+pub struct FlushHeader {
+    /// The writing process.
+    pub boot_id: Uuid,
+    /// The writing node's name.
+    pub node: String,
+    /// Number of the flush within the boot.
+    pub seq: i64,
+    /// How long the oldest unit waited for the flush.
+    pub gathered: Duration,
+    /// Keys older than this are free again.
+    pub keys_expire_before: DateTime<Utc>,
+}
+
+/// What a flush did with one record.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Written {
+    /// The row has the outcome now.
+    Stored,
+    /// The row had the outcome already: the answer to an earlier write was lost.
+    Repeated,
+    /// Another event holds the key with the same content; nothing was written.
+    Duplicate(First),
+    /// Another event holds the key with other content; nothing was written.
+    Conflict {
+        /// The event that holds the key.
+        of: i64,
+    },
+    /// The lease is no longer held; nothing was written.
+    Fenced,
+}
+
+/// The event that holds a key.
+#[derive(Clone, Debug, PartialEq)]
+pub struct First {
+    /// Its number.
+    pub id: i64,
+    /// Its task.
+    pub task_id: Uuid,
+    /// Its state when the duplicate came.
+    pub status: Status,
+    /// When it was processed, if it was.
+    pub processed_at: Option<DateTime<Utc>>,
+}
+
+/// Why a flush wrote nothing.
+#[derive(Debug, thiserror::Error)]
+pub enum FlushError {
+    /// The database said no, or did not answer.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// These ids belong to other events already; their records need new ones.
+    #[error("{} event ids are taken by other events", .0.len())]
+    Collision(Vec<i64>),
+}
+
+/// What can end the transaction from inside.
+enum Stop {
+    Db(DbErr),
+    Collision(Vec<i64>),
+}
+
+impl Stop {
+    fn into_result<T>(self) -> Result<Result<T, Vec<i64>>, StoreError> {
+        match self {
+            Self::Db(error) => Err(StoreError::from(error).before_commit()),
+            Self::Collision(ids) => Ok(Err(ids)),
+        }
+    }
+}
+
+impl From<DbErr> for Stop {
+    fn from(error: DbErr) -> Self {
+        Self::Db(error)
+    }
+}
+
+impl Store {
+    /// Writes `records` in one transaction and says, in their order, what became of each.
+    ///
+    /// The caller waits at most `wait`; a flush that is given up then may still be committed, and may be repeated.
+    pub async fn flush(
+        &self,
+        records: Arc<Vec<Record>>,
+        header: FlushHeader,
+        wait: Duration,
+    ) -> Result<Vec<Written>, FlushError> {
+        let flushed = self.run("flush", wait, move |conn| async move {
+            let tx = begin_write(&conn).await?;
+            match write_all(&tx, &records, &header).await {
+                Ok(written) => commit(tx).await.map(|()| Ok(written)),
+                Err(stop) => {
+                    roll_back(tx).await;
+                    stop.into_result()
+                }
+            }
+        });
+        flushed.await?.map_err(FlushError::Collision)
+    }
+
+    /// Tries `records` in a transaction that is always rolled back: whether the database would refuse them.
+    pub async fn rehearse(&self, records: Arc<Vec<Record>>, header: FlushHeader, wait: Duration) -> Result<(), StoreError> {
+        self.run("rehearsal of a flush", wait, move |conn| async move {
+            let tx = begin_write(&conn).await?;
+            let result = write_all(&tx, &records, &header).await;
+            roll_back(tx).await;
+            result.map(drop).or_else(|stop| stop.into_result::<()>().map(drop))
+        })
+        .await
+    }
+}
+
+/// A rollback that fails leaves a connection that the pool's own hook clears or closes.
+async fn roll_back(tx: DatabaseTransaction) {
+    let _ = tx.rollback().await;
+}
+
+/// Keys, then new rows, then claimed rows, then the attempts that failed, then the flush's own row.
+async fn write_all(tx: &DatabaseTransaction, records: &[Record], header: &FlushHeader) -> Result<Vec<Written>, Stop> {
+    let began = Instant::now();
+    let mut written = vec![Written::Stored; records.len()];
+    keys::take(tx, records, header, &mut written).await?;
+    insert_new(tx, records, header, &mut written).await?;
+    update_claimed(tx, records, header, &mut written).await?;
+    let stored: Vec<&Record> = of_kind(records, &written, |written| *written == Written::Stored);
+    insert_attempts(tx, &stored, header).await?;
+    counts::insert(tx, records, &written, header, began).await?;
+    Ok(written)
+}
+
+fn of_kind<'a>(records: &'a [Record], written: &[Written], wanted: impl Fn(&Written) -> bool) -> Vec<&'a Record> {
+    records.iter().zip(written).filter(|(_, written)| wanted(written)).map(|(record, _)| record).collect()
+}
+
+/// Inserts the records that have no row yet; a row that is there already is ours, or its id has collided.
+async fn insert_new(
+    tx: &DatabaseTransaction,
+    records: &[Record],
+    header: &FlushHeader,
+    written: &mut [Written],
+) -> Result<(), Stop> {
+    let mut new = of_kind(records, written, |written| *written == Written::Stored);
+    new.retain(|record| record.lease.is_none());
+    if new.is_empty() {
+        return Ok(());
+    }
+    let statements = match tx.get_database_backend() {
+        DatabaseBackend::Postgres => vec![postgres::insert_events(&new, &header.node)],
+        _ => sqlite::insert_events(&new, &header.node),
+    };
+    let inserted = ids_returned(tx, statements).await?;
+    if inserted.len() == new.len() {
+        return Ok(());
+    }
+    let missing: HashMap<i64, Uuid> = new
+        .iter()
+        .filter(|record| !inserted.contains(&record.event.id))
+        .map(|record| (record.event.id, record.event.task_id))
+        .collect();
+    let held = tx.query_all_raw(existing(tx.get_database_backend(), missing.keys().copied())).await?;
+    let mut collided = Vec::new();
+    for row in held {
+        let (id, task_id): (i64, Uuid) = (row.try_get_by_index(0)?, row.try_get_by_index(1)?);
+        if missing.get(&id) != Some(&task_id) {
+            collided.push(id);
+        }
+    }
+    if !collided.is_empty() {
+        return Err(Stop::Collision(collided));
+    }
+    mark(records, written, |record| missing.contains_key(&record.event.id), Written::Repeated);
+    Ok(())
+}
+
+fn mark(records: &[Record], written: &mut [Written], is_meant: impl Fn(&Record) -> bool, as_what: Written) {
+    for (_, written) in records.iter().zip(written).filter(|(record, _)| is_meant(record)) {
+        written.clone_from(&as_what);
+    }
+}
+
+async fn ids_returned(tx: &DatabaseTransaction, statements: Vec<Statement>) -> Result<HashSet<i64>, DbErr> {
+    let mut ids = HashSet::new();
+    for statement in statements {
+        for row in tx.query_all_raw(statement).await? {
+            ids.insert(row.try_get_by_index(0)?);
+        }
+    }
+    Ok(ids)
+}
+
+/// `id, task_id, status, lease_token, lease_boot is null, attempts` of the rows with these ids.
+fn existing(backend: DatabaseBackend, ids: impl Iterator<Item = i64>) -> Statement {
+    let ids: Vec<String> = ids.map(|id| id.to_string()).collect();
+    let sql = format!(
+        "SELECT id, task_id, status, lease_token, lease_boot, attempts FROM events WHERE id IN ({})",
+        ids.join(",")
+    );
+    Statement::from_string(backend, sql)
+}
+
+/// Updates the claimed records under their leases; a row that did not change had the outcome already, or is fenced.
+async fn update_claimed(
+    tx: &DatabaseTransaction,
+    records: &[Record],
+    header: &FlushHeader,
+    written: &mut [Written],
+) -> Result<(), Stop> {
+    let mut claimed: Vec<&Record> = records.iter().filter(|record| record.lease.is_some()).collect();
+    if claimed.is_empty() {
+        return Ok(());
+    }
+    claimed.sort_by_key(|record| record.event.id);
+    let statements = match tx.get_database_backend() {
+        DatabaseBackend::Postgres => vec![postgres::update_events(&claimed, &header.node)],
+        _ => sqlite::update_events(&claimed, &header.node),
+    };
+    let updated = ids_returned(tx, statements).await?;
+    claimed.retain(|record| !updated.contains(&record.event.id));
+    if claimed.is_empty() {
+        return Ok(());
+    }
+    let ids = claimed.iter().map(|record| record.event.id);
+    let rows = tx.query_all_raw(existing(tx.get_database_backend(), ids)).await?;
+    let mut ours = HashSet::new();
+    for record in &claimed {
+        if has_outcome_already(&rows, record)? {
+            ours.insert(record.event.id);
+        }
+    }
+    let is_unchanged = |record: &Record| record.lease.is_some() && !updated.contains(&record.event.id);
+    mark(records, written, |record| is_unchanged(record) && ours.contains(&record.event.id), Written::Repeated);
+    mark(records, written, |record| is_unchanged(record) && !ours.contains(&record.event.id), Written::Fenced);
+    Ok(())
+}
+
+/// Whether the row carries this very outcome: same token, lease given back, same status and attempts.
+fn has_outcome_already(rows: &[QueryResult], record: &Record) -> Result<bool, DbErr> {
+    for row in rows {
+        if row.try_get_by_index::<i64>(0)? != record.event.id {
+            continue;
+        }
+        let status: String = row.try_get_by_index(2)?;
+        let token: Option<Uuid> = row.try_get_by_index(3)?;
+        let lease_boot: Option<Uuid> = row.try_get_by_index(4)?;
+        let attempts: i32 = row.try_get_by_index(5)?;
+        return Ok(token == record.lease
+            && lease_boot.is_none()
+            && status == record.outcome.status.as_str()
+            && i64::from(attempts) == i64::from(record.outcome.attempts));
+    }
+    Ok(false)
+}
+
+async fn insert_attempts(tx: &DatabaseTransaction, stored: &[&Record], header: &FlushHeader) -> Result<(), DbErr> {
+    use entity::attempt::{ActiveModel, Entity};
+    use sea_orm::{ActiveValue::Set, EntityTrait, TryInsertResult};
+
+    let rows: Vec<ActiveModel> = stored
+        .iter()
+        .filter_map(|record| Some((record, record.failed_attempt.as_ref()?)))
+        .map(|(record, failed)| ActiveModel {
+            event_id: Set(record.event.id),
+            generation: Set(record.event.generation.cast_signed()),
+            attempt: Set(record.outcome.attempts.cast_signed()),
+            started_at: Set(Some(record.started_at)),
+            ended_at: Set(record.finished_at),
+            node: Set(header.node.clone()),
+            stage: Set(failed.stage.to_owned()),
+            error_code: Set(failed.error_code.to_owned()),
+            error: Set(crate::domain::outcome::cut(&failed.error)),
+        })
+        .collect();
+    if rows.is_empty() {
+        return Ok(());
+    }
+    match Entity::insert_many(rows).on_conflict_do_nothing().exec_without_returning(tx).await? {
+        TryInsertResult::Empty | TryInsertResult::Conflicted | TryInsertResult::Inserted(_) => Ok(()),
+    }
+}

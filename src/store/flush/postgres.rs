@@ -1,0 +1,201 @@
+//! The flush's hot statements for PostgreSQL: one statement per table, its rows passed as one array per column.
+//!
+//! The arrays of the database client hold no nulls, so an absent text is `''` and an absent time is [`ABSENT`];
+//! the statements turn them back into NULL. Neither value can be meant: names, keys and JSON texts are never empty,
+//! and times before year 1 are refused.
+
+use chrono::{DateTime, Utc};
+use entity::dedupe_key::Column as KeyColumn;
+use entity::event::Column;
+use sea_orm::sea_query::ArrayType;
+use sea_orm::{DatabaseBackend, IdenStatic, Statement, Value};
+
+use super::keys::Claim;
+use super::{FlushHeader, Record};
+
+/// Stands for an absent time: 1 January of the year before year 1.
+const ABSENT_SQL: &str = "'0001-01-01 00:00:00+00 BC'::timestamptz";
+const ABSENT: DateTime<Utc> = match DateTime::from_timestamp(-62_167_219_200, 0) {
+    Some(time) => time,
+    None => DateTime::UNIX_EPOCH,
+};
+
+/// How a column's array is typed, and how its element becomes the column's value.
+#[derive(Clone, Copy)]
+enum Kind {
+    BigInt,
+    Int,
+    Uuid,
+    Text,
+    NullableText,
+    Json,
+    NullableTime,
+    /// Microseconds from now by the database's clock; negative = never.
+    Delay,
+}
+
+impl Kind {
+    fn sql_type(self) -> &'static str {
+        match self {
+            Self::BigInt | Self::Delay => "bigint",
+            Self::Int => "int",
+            Self::Uuid => "uuid",
+            Self::Text | Self::NullableText | Self::Json => "text",
+            Self::NullableTime => "timestamptz",
+        }
+    }
+
+    fn array_type(self) -> ArrayType {
+        match self {
+            Self::BigInt | Self::Delay => ArrayType::BigInt,
+            Self::Int => ArrayType::Int,
+            Self::Uuid => ArrayType::Uuid,
+            Self::Text | Self::NullableText | Self::Json => ArrayType::String,
+            Self::NullableTime => ArrayType::ChronoDateTimeUtc,
+        }
+    }
+
+    fn value_sql(self, column: &str) -> String {
+        match self {
+            Self::BigInt | Self::Int | Self::Uuid | Self::Text => format!("t.{column}"),
+            Self::NullableText => format!("NULLIF(t.{column}, '')"),
+            Self::Json => format!("NULLIF(t.{column}, '')::jsonb"),
+            Self::NullableTime => format!("NULLIF(t.{column}, {ABSENT_SQL})"),
+            Self::Delay => format!(
+                "CASE WHEN t.{column} >= 0 THEN clock_timestamp() + t.{column} * interval '1 microsecond' END"
+            ),
+        }
+    }
+}
+
+/// A column of a statement: where it goes, how it is passed, and what a record gives it.
+struct Passed(Column, Kind, fn(&Record) -> Value);
+
+const INSERTED: &[Passed] = &[
+    Passed(Column::Id, Kind::BigInt, |record| record.event.id.into()),
+    Passed(Column::TaskId, Kind::Uuid, |record| record.event.task_id.into()),
+    Passed(Column::UserId, Kind::BigInt, |record| record.event.user_id.into()),
+    Passed(Column::EventName, Kind::NullableText, |record| text(record.event.submission.event_name.as_deref())),
+    Passed(Column::EventType, Kind::NullableText, |record| text(record.event.submission.event_type.as_deref())),
+    Passed(Column::EventUid, Kind::NullableText, |record| text(record.event.submission.event_uid.as_deref())),
+    Passed(Column::Payload, Kind::Json, |record| text(record.event.payload().map(|payload| payload.as_str()))),
+    Passed(Column::Timestamp, Kind::NullableTime, |record| time(record.event.submission.timestamp)),
+    Passed(Column::ReceivedAt, Kind::NullableTime, |record| time(Some(record.event.received_at))),
+    Passed(Column::Status, Kind::Text, |record| record.outcome.status.as_str().into()),
+    Passed(Column::Properties, Kind::Json, |record| text(record.outcome.properties.as_deref())),
+    Passed(Column::ProcessingError, Kind::NullableText, |record| text(record.outcome.processing_error.as_deref())),
+    Passed(Column::ErrorCode, Kind::NullableText, |record| text(record.outcome.error_code)),
+    Passed(Column::Attempts, Kind::Int, |record| record.outcome.attempts.cast_signed().into()),
+    Passed(Column::Crashes, Kind::Int, |record| record.outcome.crashes.cast_signed().into()),
+    Passed(Column::NextAttemptAt, Kind::Delay, delay),
+    Passed(Column::StartedAt, Kind::NullableTime, |record| time(Some(record.started_at))),
+    Passed(Column::ProcessedAt, Kind::NullableTime, |record| time(record.outcome.processed_at)),
+    Passed(Column::FinishedAt, Kind::NullableTime, |record| time(record.final_at())),
+];
+
+const UPDATED: &[Passed] = INSERTED.split_at(9).1;
+
+fn text(value: Option<&str>) -> Value {
+    value.unwrap_or_default().into()
+}
+
+fn time(value: Option<DateTime<Utc>>) -> Value {
+    value.unwrap_or(ABSENT).into()
+}
+
+fn delay(record: &Record) -> Value {
+    let delay = record.outcome.retry_in.map(|delay| i64::try_from(delay.as_micros()).unwrap_or(i64::MAX));
+    delay.unwrap_or(-1).into()
+}
+
+fn array(kind: ArrayType, values: impl Iterator<Item = Value>) -> Value {
+    Value::Array(kind, Some(Box::new(values.collect())))
+}
+
+fn arrays(columns: &[Passed], records: &[&Record]) -> Vec<Value> {
+    let of = |Passed(_, kind, value): &Passed| array(kind.array_type(), records.iter().map(|record| value(record)));
+    columns.iter().map(of).collect()
+}
+
+/// `unnest($1::bigint[], …) AS t(id, …)`, its parameters numbered from `first`.
+fn unnest(columns: &[Passed], first: usize) -> (String, String) {
+    let parameter = |(place, Passed(_, kind, _)): (usize, &Passed)| format!("${}::{}[]", place + first, kind.sql_type());
+    let parameters: Vec<String> = columns.iter().enumerate().map(parameter).collect();
+    let names: Vec<&str> = columns.iter().map(|Passed(column, ..)| column.as_str()).collect();
+    (parameters.join(", "), names.join(", "))
+}
+
+/// Inserts `records`; returns the ids of the rows that were not there before.
+pub(super) fn insert_events(records: &[&Record], node: &str) -> Statement {
+    let (parameters, names) = unnest(INSERTED, 2);
+    let values: Vec<String> = INSERTED.iter().map(|Passed(column, kind, _)| kind.value_sql(column.as_str())).collect();
+    let sql = format!(
+        "INSERT INTO events ({names}, {node}) SELECT {values}, $1::text FROM unnest({parameters}) AS t({names}) \
+         ON CONFLICT (id) DO NOTHING RETURNING id",
+        node = Column::Node.as_str(),
+        values = values.join(", "),
+    );
+    let mut passed = vec![Value::from(node)];
+    passed.extend(arrays(INSERTED, records));
+    Statement::from_sql_and_values(DatabaseBackend::Postgres, sql, passed)
+}
+
+/// Updates claimed rows under their leases and gives the leases back; returns the ids of the rows that changed.
+pub(super) fn update_events(records: &[&Record], node: &str) -> Statement {
+    let (parameters, names) = unnest(UPDATED, 4);
+    let sets: Vec<String> = UPDATED
+        .iter()
+        .map(|Passed(column, kind, _)| format!("{} = {}", column.as_str(), kind.value_sql(column.as_str())))
+        .collect();
+    let sql = format!(
+        "UPDATE events AS e SET {sets}, node = $1::text, lease_boot = NULL, lease_until = NULL \
+         FROM unnest($2::bigint[], $3::uuid[], {parameters}) AS t(event_id, token, {names}) \
+         WHERE e.id = t.event_id AND e.lease_token = t.token AND e.status = 'pending' AND e.lease_boot IS NOT NULL \
+         RETURNING e.id",
+        sets = sets.join(", "),
+    );
+    let mut passed = vec![
+        Value::from(node),
+        array(ArrayType::BigInt, records.iter().map(|record| record.event.id.into())),
+        array(ArrayType::Uuid, records.iter().map(|record| record.lease.unwrap_or_default().into())),
+    ];
+    passed.extend(arrays(UPDATED, records));
+    Statement::from_sql_and_values(DatabaseBackend::Postgres, sql, passed)
+}
+
+fn key_arrays(claims: &[Claim<'_>]) -> Vec<Value> {
+    vec![
+        array(ArrayType::BigInt, claims.iter().map(|claim| claim.key.user_id.into())),
+        array(ArrayType::SmallInt, claims.iter().map(|claim| claim.key.namespace.code().into())),
+        array(ArrayType::String, claims.iter().map(|claim| claim.key.text.as_str().into())),
+        array(ArrayType::BigInt, claims.iter().map(|claim| claim.event_id.into())),
+    ]
+}
+
+/// Takes the keys that are free or expired; returns the events that got theirs.
+pub(super) fn take_keys(claims: &[Claim<'_>], header: &FlushHeader) -> Statement {
+    let (event_id, content_hash, created_at) =
+        (KeyColumn::EventId.as_str(), KeyColumn::ContentHash.as_str(), KeyColumn::CreatedAt.as_str());
+    let sql = format!(
+        "INSERT INTO dedupe_keys AS held (user_id, namespace, key, {event_id}, {content_hash}, {created_at}) \
+         SELECT t.u, t.n, t.k, t.e, t.h, clock_timestamp() \
+         FROM unnest($1::bigint[], $2::smallint[], $3::text[], $4::bigint[], $5::bytea[]) \
+         WITH ORDINALITY AS t(u, n, k, e, h, place) ORDER BY t.place \
+         ON CONFLICT (user_id, namespace, key) DO UPDATE SET {event_id} = excluded.{event_id}, \
+         {content_hash} = excluded.{content_hash}, {created_at} = excluded.{created_at} \
+         WHERE held.{created_at} < $6 RETURNING {event_id}"
+    );
+    let mut passed = key_arrays(claims);
+    passed.push(array(ArrayType::Bytes, claims.iter().map(|claim| claim.key.content_hash.to_vec().into())));
+    passed.push(header.keys_expire_before.into());
+    Statement::from_sql_and_values(DatabaseBackend::Postgres, sql, passed)
+}
+
+/// `claimant, event_id, content_hash, task_id, status, processed_at` of the events that hold these keys.
+pub(super) fn holders_of_keys(claims: &[Claim<'_>]) -> Statement {
+    let sql = "SELECT t.e, held.event_id, held.content_hash, first.task_id, first.status, first.processed_at \
+               FROM unnest($1::bigint[], $2::smallint[], $3::text[], $4::bigint[]) AS t(u, n, k, e) \
+               JOIN dedupe_keys AS held ON (held.user_id, held.namespace, held.key) = (t.u, t.n, t.k) \
+               JOIN events AS first ON first.id = held.event_id";
+    Statement::from_sql_and_values(DatabaseBackend::Postgres, sql, key_arrays(claims))
+}

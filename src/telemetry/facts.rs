@@ -1,0 +1,219 @@
+//! The facts of an event's life and of the line's, one function each: what is logged, and at which level.
+//!
+//! `error!` means that a person must look, `warn!` that something went wrong and was mended. No payload, token or
+//! email ever stands in a line, except the email where `log.user_email` allows it.
+
+use std::fmt::Display;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::{OnceLock, PoisonError, RwLock};
+use std::time::{Duration, Instant};
+
+use tracing::{debug, error, info, warn};
+
+use crate::config::Log;
+use crate::domain::event::Event;
+use crate::domain::outcome::{Outcome, Status};
+use crate::domain::timestamp;
+
+/// Lines that a processed event writes in all.
+const LINES_PER_EVENT: u32 = 5;
+
+/// How many events may write their lines this second, and how many went without.
+struct LineBudget {
+    events_per_second: AtomicU32,
+    with_email: RwLock<bool>,
+    began: Instant,
+    second: AtomicU64,
+    spent: AtomicU32,
+    silent: AtomicU64,
+}
+
+fn budget() -> &'static LineBudget {
+    static BUDGET: OnceLock<LineBudget> = OnceLock::new();
+    BUDGET.get_or_init(|| LineBudget {
+        events_per_second: AtomicU32::new(u32::MAX),
+        with_email: RwLock::new(false),
+        began: Instant::now(),
+        second: AtomicU64::new(0),
+        spent: AtomicU32::new(0),
+        silent: AtomicU64::new(0),
+    })
+}
+
+/// Sets how many lines events may write in a second, and whether emails may stand in them.
+pub fn configure(log: &Log) {
+    let events = log.event_lines_per_second.div_ceil(LINES_PER_EVENT);
+    budget().events_per_second.store(events, Ordering::Relaxed);
+    *budget().with_email.write().unwrap_or_else(PoisonError::into_inner) = log.user_email;
+}
+
+/// Whether another event may write its lines in this second; those that may not are counted in one line a second.
+pub fn may_write_lines() -> bool {
+    let budget = budget();
+    let second = budget.began.elapsed().as_secs();
+    if budget.second.swap(second, Ordering::Relaxed) != second {
+        budget.spent.store(0, Ordering::Relaxed);
+        let events = budget.silent.swap(0, Ordering::Relaxed);
+        if events > 0 {
+            info!(events, "events taken in without lines of their own");
+        }
+    }
+    let may = budget.spent.fetch_add(1, Ordering::Relaxed) < budget.events_per_second.load(Ordering::Relaxed);
+    if !may {
+        budget.silent.fetch_add(1, Ordering::Relaxed);
+    }
+    may
+}
+
+/// An attempt at an event began (the reference's `task_prerun`).
+pub fn started(event: &Event, attempt: u32) {
+    info!(event_id = event.id, task_id = %event.task_id, attempt, stage = "validator", "[Event {}] Starting processing", event.id);
+}
+
+/// The event's user was found.
+pub fn user_found(event: &Event, email: &str) {
+    if *budget().with_email.read().unwrap_or_else(PoisonError::into_inner) {
+        info!(event_id = event.id, stage = "validator", "[Event {}] User: {email}", event.id);
+    } else {
+        info!(event_id = event.id, stage = "validator", "[Event {}] User: {}", event.id, event.user_id);
+    }
+}
+
+/// The event passed the Validator.
+pub fn validated(event: &Event) {
+    info!(event_id = event.id, stage = "validator", "[Event {}] Payload validation passed", event.id);
+}
+
+/// An outcome was committed; `has_lines` is the event's share in the line budget.
+pub fn persisted(event: &Event, outcome: &Outcome, has_lines: bool) {
+    match outcome.status {
+        Status::Processed if has_lines => succeeded(event, outcome),
+        Status::Pending => retry_scheduled(event, outcome),
+        Status::Failed => failed(event, outcome),
+        Status::ValidationError if has_lines => rejected(event, outcome),
+        _ => {}
+    }
+}
+
+/// The reference's `task_postrun`.
+fn succeeded(event: &Event, outcome: &Outcome) {
+    let at = outcome.processed_at.map(timestamp::render).unwrap_or_default();
+    let (id, attempt) = (event.id, outcome.attempts);
+    info!(event_id = id, stage = "persister", "[Event {id}] Marked processed at {at}");
+    info!(event_id = id, task_id = %event.task_id, attempt, stage = "persister", "[Event {id}] Processing completed successfully");
+}
+
+/// The reference's retry signal.
+fn retry_scheduled(event: &Event, outcome: &Outcome) {
+    let (id, attempt) = (event.id, outcome.attempts);
+    let delay = outcome.retry_in.unwrap_or_default();
+    let reason = outcome.processing_error.as_deref().unwrap_or("deferred");
+    warn!(event_id = id, task_id = %event.task_id, attempt, code = outcome.error_code, reason, "[Event {id}] Retry in {delay:.1?}");
+}
+
+/// The reference's `task_failure`.
+fn failed(event: &Event, outcome: &Outcome) {
+    let (id, attempt) = (event.id, outcome.attempts);
+    let reason = outcome.processing_error.as_deref();
+    error!(event_id = id, task_id = %event.task_id, attempt, code = outcome.error_code, reason, "[Event {id}] Processing failed");
+}
+
+fn rejected(event: &Event, outcome: &Outcome) {
+    let (id, reason) = (event.id, outcome.processing_error.as_deref());
+    info!(event_id = id, task_id = %event.task_id, code = outcome.error_code, reason, "[Event {id}] Validation failed");
+}
+
+/// The work on one event panicked; its neighbours were not disturbed.
+pub fn stage_panicked(event: &Event, stage: &'static str, panic: &str) {
+    error!(event_id = event.id, task_id = %event.task_id, stage, panic, "[Event {}] Panic caught", event.id);
+}
+
+/// The database refuses an event's data; it is stored as failed, without them.
+pub fn refused_by_database(event: &Event, error: &dyn Display) {
+    error!(event_id = event.id, task_id = %event.task_id, %error, "[Event {}] Refused by the database", event.id);
+}
+
+/// An event could not be stored at all; its client was told.
+pub fn not_stored(event: &Event, error: &dyn Display) {
+    error!(event_id = event.id, task_id = %event.task_id, %error, "[Event {}] Not stored", event.id);
+}
+
+/// A flush was committed.
+pub fn flushed(units: usize, events: usize, took: Duration) {
+    debug!(units, events, took_us = took.as_micros(), "flushed");
+}
+
+/// A flush failed in a way that may pass; it is tried again.
+pub fn flush_failed(units: usize, error: &dyn Display) {
+    warn!(units, %error, "flush failed, will be tried again");
+}
+
+/// Outcomes came too late: their leases were no longer held, nothing was changed.
+pub fn stale_writes_rejected(count: usize) {
+    warn!(count, "late outcomes changed nothing: their leases were no longer held");
+}
+
+/// Reserved ids turned out to be taken by other events; new ones are used.
+pub fn ids_collided(ids: &[i64]) {
+    error!(?ids, "reserved event ids are taken by other events, new ones are used");
+}
+
+/// No ids could be reserved.
+pub fn ids_unavailable(error: &dyn Display) {
+    warn!(%error, "no event ids, the request is refused");
+}
+
+/// An actor died; what it had in hand goes to another one.
+pub fn actor_died(actor: &str) {
+    error!(actor, "actor died");
+}
+
+/// A fresh actor took a dead one's place.
+pub fn actor_restarted(actor: &str, restarts: u64) {
+    warn!(actor, restarts, "actor restarted");
+}
+
+/// Work was lost with its actor and is handed out again.
+pub fn work_redelivered(events: usize) {
+    warn!(events, "work of a dead actor handed out again");
+}
+
+/// Stored events were claimed to be tried again.
+pub fn claimed(events: usize) {
+    debug!(events, "claimed");
+}
+
+/// Events of dead nodes were taken over.
+pub fn taken_over(events: u64) {
+    warn!(events, "events of a dead node taken over");
+}
+
+/// A claim failed; the events are found again by the next poll.
+pub fn claim_failed(error: &dyn Display) {
+    warn!(%error, "claim failed");
+}
+
+/// Leases without work behind them were given back.
+pub fn orphans_released(leases: u64) {
+    info!(leases, "orphaned leases given back");
+}
+
+/// A node has been silent for a whole lease time.
+pub fn node_died(node: &str) {
+    warn!(node, "node is silent, its events are taken over");
+}
+
+/// The heartbeat of this node failed.
+pub fn heartbeat_failed(error: &dyn Display) {
+    warn!(%error, "heartbeat failed");
+}
+
+/// The database file is not the one that was opened.
+pub fn database_file_replaced(error: &dyn Display) {
+    error!(%error, "the database file was replaced or removed");
+}
+
+/// A user's look-up failed; the events are tried again.
+pub fn lookup_failed(users: usize, error: &dyn Display) {
+    warn!(users, %error, "look-up of users failed");
+}
