@@ -1,1 +1,4 @@
 //! Gristmill: an event-ingestion pipeline service.
+
+pub mod domain;
+pub mod store;
