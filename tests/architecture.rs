@@ -18,38 +18,15 @@ const LAYERS: [(&str, &[&str]); 11] = [
     ("lib", TOP),
     ("cli", TOP),
     ("app", TOP),
-    (
-        "http",
-        &[
-            "pipeline",
-            "store",
-            "domain",
-            "config",
-            "clock",
-            "telemetry",
-        ],
-    ),
-    (
-        "pipeline",
-        &["store", "domain", "config", "clock", "telemetry"],
-    ),
+    ("http", &["pipeline", "store", "domain", "config", "clock", "telemetry"]),
+    ("pipeline", &["store", "domain", "config", "clock", "telemetry"]),
     ("store", &["domain", "config", "clock", "telemetry"]),
     ("telemetry", &["domain", "config", "clock"]),
     ("config", &["domain"]),
     ("clock", &["domain"]),
     ("domain", &[]),
 ];
-const TOP: &[&str] = &[
-    "cli",
-    "app",
-    "http",
-    "pipeline",
-    "store",
-    "telemetry",
-    "config",
-    "clock",
-    "domain",
-];
+const TOP: &[&str] = &["cli", "app", "http", "pipeline", "store", "telemetry", "config", "clock", "domain"];
 
 /// Crates that only some places may use.
 const CRATES: [(&str, &[&str]); 7] = [
@@ -80,9 +57,7 @@ const STAGES: [&str; 5] = ["validator", "normalizer", "persister", "retry", "cla
 const WAIT: &str = "tests/support/wait.rs";
 
 /// Names that say nothing about what is inside.
-const VAGUE: [&str; 7] = [
-    "util", "utils", "common", "helper", "helpers", "manager", "misc",
-];
+const VAGUE: [&str; 7] = ["util", "utils", "common", "helper", "helpers", "manager", "misc"];
 
 #[test]
 fn files_and_functions_keep_their_size() {
@@ -102,10 +77,7 @@ fn crates_and_calls_stay_where_they_belong() {
     let mut backoff = product();
     backoff.retain(|source| !source.uses_of_crate("backoff").is_empty());
     let backoff: Vec<&str> = backoff.iter().map(|source| source.path.as_str()).collect();
-    assert!(
-        backoff.len() <= 1,
-        "the unmaintained `backoff` belongs in one file, not in {backoff:?}"
-    );
+    assert!(backoff.len() <= 1, "the unmaintained `backoff` belongs in one file, not in {backoff:?}");
 }
 
 #[test]
@@ -116,38 +88,22 @@ fn stages_do_not_know_their_neighbours() {
 #[test]
 fn tests_wait_for_facts_and_never_sleep() {
     let tests = rust_files("tests");
-    assert!(
-        tests.iter().any(|source| source.path == WAIT),
-        "{WAIT} is gone"
-    );
+    assert!(tests.iter().any(|source| source.path == WAIT), "{WAIT} is gone");
     assert_clean(product().iter().chain(&tests).flat_map(sleeps));
 }
 
 #[test]
 fn every_file_has_a_known_place_and_a_telling_name() {
-    assert_clean(
-        product()
-            .iter()
-            .chain(&rust_files("tests"))
-            .flat_map(misplaced),
-    );
+    assert_clean(product().iter().chain(&rust_files("tests")).flat_map(misplaced));
 }
 
 /// Files of more lines, and functions of more lines, than the budget.
 fn oversize(source: &Source) -> Vec<String> {
     let path = &source.path;
     let lines = source.code.lines().count();
-    let functions = source
-        .functions()
-        .into_iter()
-        .filter(|function| function.lines > FUNCTION_LINES_MAX);
+    let functions = source.functions().into_iter().filter(|function| function.lines > FUNCTION_LINES_MAX);
     let mut faults: Vec<String> = functions
-        .map(|f| {
-            format!(
-                "{path}:{}: function {} has {} lines, limit {FUNCTION_LINES_MAX}",
-                f.line, f.name, f.lines
-            )
-        })
+        .map(|f| format!("{path}:{}: function {} has {} lines, limit {FUNCTION_LINES_MAX}", f.line, f.name, f.lines))
         .collect();
     if lines > FILE_LINES_MAX {
         faults.push(format!("{path}: {lines} lines, limit {FILE_LINES_MAX}"));
@@ -170,10 +126,7 @@ fn turned_arrows(source: &Source) -> Vec<String> {
     let mut faults = Vec::new();
     for (at, path) in paths {
         let first = path.iter().find(|name| *name != "super");
-        let Some((first, _)) = LAYERS
-            .iter()
-            .find(|(name, _)| first.is_some_and(|first| first == name))
-        else {
+        let Some((first, _)) = LAYERS.iter().find(|(name, _)| first.is_some_and(|first| first == name)) else {
             continue;
         };
         if *first != layer && !allowed.contains(first) {
@@ -196,20 +149,14 @@ fn strangers(source: &Source) -> Vec<String> {
     for (name, places) in CRATES {
         if !places.iter().any(|place| lies_in(place)) {
             let uses = source.uses_of_crate(name);
-            faults.extend(
-                uses.into_iter()
-                    .map(|at| fault(source, at, &format!("crate `{name}` belongs in {places:?}"))),
-            );
+            faults
+                .extend(uses.into_iter().map(|at| fault(source, at, &format!("crate `{name}` belongs in {places:?}"))));
         }
     }
     for (call, place) in CALLS {
         if !lies_in(place) {
             let calls = source.find(call);
-            faults.extend(
-                calls
-                    .into_iter()
-                    .map(|at| fault(source, at, &format!("`{call}` belongs in {place}"))),
-            );
+            faults.extend(calls.into_iter().map(|at| fault(source, at, &format!("`{call}` belongs in {place}"))));
         }
     }
     faults
@@ -217,31 +164,21 @@ fn strangers(source: &Source) -> Vec<String> {
 
 /// A stage that imports a sibling stage.
 fn known_neighbours(source: &Source) -> Vec<String> {
-    let stage = source
-        .path
-        .strip_prefix("src/pipeline/")
-        .and_then(|rest| rest.split(['/', '.']).next());
+    let stage = source.path.strip_prefix("src/pipeline/").and_then(|rest| rest.split(['/', '.']).next());
     let Some(stage) = stage.filter(|stage| STAGES.contains(stage)) else {
         return Vec::new();
     };
     let mut faults = Vec::new();
-    let from_crate = source
-        .paths("crate")
-        .into_iter()
-        .filter(|(_, path)| path.first().is_some_and(|first| first == "pipeline"));
+    let from_crate =
+        source.paths("crate").into_iter().filter(|(_, path)| path.first().is_some_and(|first| first == "pipeline"));
     let from_crate = from_crate.map(|(at, path)| (at, path[1..].to_vec()));
     for (at, path) in from_crate.chain(source.paths("super")) {
-        let first = path
-            .iter()
-            .find(|name| *name != "super")
-            .map_or("", String::as_str);
+        let first = path.iter().find(|name| *name != "super").map_or("", String::as_str);
         if STAGES.contains(&first) && first != stage {
             faults.push(fault(
                 source,
                 at,
-                &format!(
-                    "stage `{stage}` knows its neighbour `{first}`: only the topology connects them"
-                ),
+                &format!("stage `{stage}` knows its neighbour `{first}`: only the topology connects them"),
             ));
         }
     }
@@ -255,24 +192,11 @@ fn sleeps(source: &Source) -> Vec<String> {
     }
     let tests_from = match source.path.starts_with("tests/") {
         true => 0,
-        false => source
-            .code
-            .find("#[cfg(test)]")
-            .unwrap_or(source.code.len()),
+        false => source.code.find("#[cfg(test)]").unwrap_or(source.code.len()),
     };
-    let pauses = ["sleep(", "sleep_until(", "park_timeout("]
-        .into_iter()
-        .flat_map(|call| source.find(call));
+    let pauses = ["sleep(", "sleep_until(", "park_timeout("].into_iter().flat_map(|call| source.find(call));
     let pauses = pauses.filter(|at| *at >= tests_from);
-    pauses
-        .map(|at| {
-            fault(
-                source,
-                at,
-                "a test sleeps: wait for a fact, with a deadline",
-            )
-        })
-        .collect()
+    pauses.map(|at| fault(source, at, "a test sleeps: wait for a fact, with a deadline")).collect()
 }
 
 /// Unknown entries at the top of `src/`, and names that say nothing.
@@ -282,21 +206,20 @@ fn misplaced(source: &Source) -> Vec<String> {
     if let Some(layer) = layer_of(path) {
         let known = LAYERS.iter().any(|(name, _)| *name == layer);
         if !known {
-            faults.push(format!("{path}: `{layer}` is no layer of architecture.md: give it a place there and in this test"));
+            faults.push(format!(
+                "{path}: `{layer}` is no layer of architecture.md: give it a place there and in this test"
+            ));
         }
     }
     if let Some(vague) = path.split(['/', '.']).find(|part| VAGUE.contains(part)) {
-        faults.push(format!(
-            "{path}: `{vague}` says nothing: name the file after what it does"
-        ));
+        faults.push(format!("{path}: `{vague}` says nothing: name the file after what it does"));
     }
     faults
 }
 
 /// The first name below `src/`, if the file lies there.
 fn layer_of(path: &str) -> Option<&str> {
-    path.strip_prefix("src/")
-        .and_then(|rest| rest.split(['/', '.']).next())
+    path.strip_prefix("src/").and_then(|rest| rest.split(['/', '.']).next())
 }
 
 /// Whether `super` is the crate's root in this file: `src/clock.rs`, `src/store/mod.rs`.
@@ -310,19 +233,11 @@ fn fault(source: &Source, at: usize, text: &str) -> String {
 
 fn assert_clean(faults: impl Iterator<Item = String>) {
     let faults: Vec<String> = faults.collect();
-    assert!(
-        faults.is_empty(),
-        "{} faults\n{}",
-        faults.len(),
-        faults.join("\n")
-    );
+    assert!(faults.is_empty(), "{} faults\n{}", faults.len(), faults.join("\n"));
 }
 
 fn product() -> Vec<Source> {
-    ["src", "entity", "migration"]
-        .into_iter()
-        .flat_map(rust_files)
-        .collect()
+    ["src", "entity", "migration"].into_iter().flat_map(rust_files).collect()
 }
 
 fn rust_files(folder: &str) -> Vec<Source> {
@@ -330,15 +245,13 @@ fn rust_files(folder: &str) -> Vec<Source> {
     let mut sources = Vec::new();
     let mut folders = vec![root.join(folder)];
     while let Some(folder) = folders.pop() {
-        let entries =
-            fs::read_dir(&folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
+        let entries = fs::read_dir(&folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
         for entry in entries {
             let path = entry.expect("the folder is readable").path();
             if path.is_dir() {
                 folders.push(path);
             } else if path.extension().is_some_and(|extension| extension == "rs") {
-                let text = fs::read_to_string(&path)
-                    .unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+                let text = fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
                 let name = path.strip_prefix(root).expect("it lies below the root");
                 sources.push(Source::new(&name.to_string_lossy(), &text));
             }

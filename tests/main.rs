@@ -3,3 +3,4 @@
 mod architecture;
 #[macro_use]
 mod support;
+mod store;

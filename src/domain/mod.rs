@@ -11,5 +11,6 @@ pub mod payload;
 mod pointer;
 pub mod rejection;
 pub mod retry;
+pub mod scopes;
 pub mod submission;
 pub mod timestamp;

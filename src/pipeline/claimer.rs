@@ -212,12 +212,7 @@ impl Turn {
 }
 
 fn heartbeat(node: crate::store::Node) -> Heartbeat {
-    Heartbeat {
-        boot_id: node.boot_id,
-        name: node.name,
-        value: node.heartbeat,
-        is_stopped: node.stopped_at.is_some(),
-    }
+    Heartbeat { boot_id: node.boot_id, name: node.name, value: node.heartbeat, is_stopped: node.stopped_at.is_some() }
 }
 
 impl Actor for Claimer {

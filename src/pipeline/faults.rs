@@ -70,10 +70,11 @@ mod rules {
             is_meant: impl Fn(FaultAction) -> bool,
         ) -> Option<(FaultAction, Duration)> {
             let name = event.submission.event_name.as_deref().unwrap_or_default();
-            let (rule, struck) = self
-                .0
-                .iter()
-                .find(|(rule, _)| rule.stage == stage && rule.event_name == name && is_meant(rule.action))?;
+            let (rule, struck) = self.0.iter().find(|(rule, _)| {
+                rule.stage.as_str() == stage
+                    && (rule.event_name.is_empty() || rule.event_name == name)
+                    && is_meant(rule.action)
+            })?;
             let before = struck.fetch_add(1, Ordering::Relaxed);
             (rule.times == 0 || before < rule.times).then_some((rule.action, rule.duration))
         }

@@ -94,6 +94,7 @@ pub(super) struct Unit {
     /// When the unit was taken in.
     pub taken_at: Instant,
     /// Its share of what may be in flight.
+    #[expect(dead_code, reason = "held until the unit is dropped")]
     pub permit: Option<Permit>,
     /// The item that a stage is working on, and that stage.
     pub in_hand: Option<(usize, &'static str)>,

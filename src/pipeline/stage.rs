@@ -36,7 +36,11 @@ impl Stage {
             if let Err(panic) = worked {
                 self.panicked(item, &panic_text(panic.as_ref()));
             } else if Instant::now() > item.soft_deadline {
-                item.fail(self.name, TransientCode::SoftTimeout, format!("{} took longer than the soft limit", self.name));
+                item.fail(
+                    self.name,
+                    TransientCode::SoftTimeout,
+                    format!("{} took longer than the soft limit", self.name),
+                );
             }
             unit.in_hand = None;
         }

@@ -71,13 +71,7 @@ pub(super) struct Describe;
 pub(super) struct Stop;
 
 impl Supervisor {
-    pub fn new(
-        rules: SupervisorRules,
-        parts: Parts,
-        pools: Pools,
-        admission: Arc<Admission>,
-        node: NodeView,
-    ) -> Self {
+    pub fn new(rules: SupervisorRules, parts: Parts, pools: Pools, admission: Arc<Admission>, node: NodeView) -> Self {
         Self { rules, parts, pools, admission, node, children: Vec::new() }
     }
 

@@ -11,8 +11,8 @@ use uuid::Uuid;
 
 use super::dialect::{now_plus_micros_sql, now_sql, placeholder};
 use super::{Store, StoreError};
-use crate::domain::event::Event;
 use crate::clock;
+use crate::domain::event::Event;
 use crate::domain::json::JsonText;
 use crate::domain::outcome::TransientCode;
 use crate::domain::submission::Submission;

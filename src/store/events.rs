@@ -1,5 +1,7 @@
 //! Reading events: one by its id, a page of a list.
 
+use std::time::Duration;
+
 use chrono::{DateTime, Utc};
 use sea_orm::{ConnectionTrait, DbBackend, DbErr, QueryResult, Statement, Value};
 use uuid::Uuid;
@@ -60,32 +62,26 @@ pub struct ListQuery {
     pub limit: u64,
 }
 
-/// The reading side of the events.
-#[derive(Clone, Debug)]
-pub struct Events<'a>(&'a Store);
-
 impl Store {
-    /// Reads events.
-    pub fn events(&self) -> Events<'_> {
-        Events(self)
-    }
-}
-
-impl Events<'_> {
     /// The event `id`, if it exists and `visible_to` may see it (`None` sees everyone's).
-    pub async fn get(&self, id: i64, visible_to: Option<i64>) -> Result<Option<StoredEvent>, StoreError> {
-        let mut filter = Filter::new(self.0.backend());
+    pub async fn event(
+        &self,
+        id: i64,
+        visible_to: Option<i64>,
+        wait: Duration,
+    ) -> Result<Option<StoredEvent>, StoreError> {
+        let mut filter = Filter::new(self.backend());
         filter.and("id =", id.into());
         if let Some(user_id) = visible_to {
             filter.and("user_id =", user_id.into());
         }
-        let page = self.read("read an event", filter.statement("")).await?;
+        let page = self.read_events("read an event", filter.statement(""), wait).await?;
         Ok(page.into_iter().next())
     }
 
     /// A page of events, the highest id first.
-    pub async fn list(&self, query: &ListQuery) -> Result<Vec<StoredEvent>, StoreError> {
-        let mut filter = Filter::new(self.0.backend());
+    pub async fn list_events(&self, query: &ListQuery, wait: Duration) -> Result<Vec<StoredEvent>, StoreError> {
+        let mut filter = Filter::new(self.backend());
         if let Some(user_id) = query.visible_to {
             filter.and("user_id =", user_id.into());
         }
@@ -93,16 +89,20 @@ impl Events<'_> {
             filter.and("id <", before_id.into());
         }
         let order = format!("ORDER BY id DESC LIMIT {}", query.limit);
-        self.read("list events", filter.statement(&order)).await
+        self.read_events("list events", filter.statement(&order), wait).await
     }
 
-    async fn read(&self, context: &'static str, statement: Statement) -> Result<Vec<StoredEvent>, StoreError> {
-        self.0
-            .run(context, self.0.read_wait(), move |conn| async move {
-                let rows = conn.read().query_all_raw(statement).await?;
-                Ok(rows.iter().map(stored_event).collect::<Result<_, _>>()?)
-            })
-            .await
+    async fn read_events(
+        &self,
+        context: &'static str,
+        statement: Statement,
+        wait: Duration,
+    ) -> Result<Vec<StoredEvent>, StoreError> {
+        self.run(context, wait, move |conn| async move {
+            let rows = conn.read().query_all_raw(statement).await?;
+            Ok(rows.iter().map(stored_event).collect::<Result<_, DbErr>>()?)
+        })
+        .await
     }
 }
 

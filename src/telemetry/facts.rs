@@ -217,3 +217,8 @@ pub fn database_file_replaced(error: &dyn Display) {
 pub fn lookup_failed(users: usize, error: &dyn Display) {
     warn!(users, %error, "look-up of users failed");
 }
+
+/// The roll-up of flushes or the removal of old keys failed; it is done with the next one.
+pub fn housekeeping_failed(error: &dyn Display) {
+    warn!(%error, "housekeeping failed");
+}

@@ -16,20 +16,10 @@ fn finds(rule: Rule, faults: usize, path: &str, text: &str) {
 fn long_files_and_functions_are_found() {
     finds(oversize, 0, "src/store/a.rs", &"// line\n".repeat(400));
     finds(oversize, 1, "src/store/a.rs", &"// line\n".repeat(401));
-    let function = |lines: usize| {
-        format!(
-            "fn a(b: [u8; 3]) -> u8 {{\n{}}}",
-            "    b;\n".repeat(lines - 2)
-        )
-    };
+    let function = |lines: usize| format!("fn a(b: [u8; 3]) -> u8 {{\n{}}}", "    b;\n".repeat(lines - 2));
     finds(oversize, 0, "src/store/a.rs", &function(60));
     finds(oversize, 1, "src/store/a.rs", &function(61));
-    finds(
-        oversize,
-        1,
-        "entity/src/a.rs",
-        &format!("impl A {{\n{}\n}}", function(61)),
-    );
+    finds(oversize, 1, "entity/src/a.rs", &format!("impl A {{\n{}\n}}", function(61)));
 }
 
 #[test]
@@ -42,54 +32,20 @@ fn one<'a>(x: &'a str) -> char {
 }
 fn two(f: fn(u8) -> u8) {}
 "##;
-    let function = |name: &str, line, lines| Function {
-        name: name.to_owned(),
-        line,
-        lines,
-    };
+    let function = |name: &str, line, lines| Function { name: name.to_owned(), line, lines };
     let functions = Source::new("a.rs", text).functions();
     assert_eq!(functions, [function("one", 3, 4), function("two", 7, 1)]);
 }
 
 #[test]
 fn arrows_that_turn_back_are_found() {
-    finds(
-        turned_arrows,
-        1,
-        "src/store/events.rs",
-        "use crate::pipeline::Door;",
-    );
-    finds(
-        turned_arrows,
-        2,
-        "src/store/events.rs",
-        "use crate::{domain::{A, B as C}, http, pipeline::{self, D}};",
-    );
-    finds(
-        turned_arrows,
-        1,
-        "src/domain/mod.rs",
-        "fn a() { crate::clock::now(); }",
-    );
-    finds(
-        turned_arrows,
-        1,
-        "src/domain/mod.rs",
-        "fn a() { super::clock::now(); }",
-    );
+    finds(turned_arrows, 1, "src/store/events.rs", "use crate::pipeline::Door;");
+    finds(turned_arrows, 2, "src/store/events.rs", "use crate::{domain::{A, B as C}, http, pipeline::{self, D}};");
+    finds(turned_arrows, 1, "src/domain/mod.rs", "fn a() { crate::clock::now(); }");
+    finds(turned_arrows, 1, "src/domain/mod.rs", "fn a() { super::clock::now(); }");
     finds(turned_arrows, 1, "src/clock.rs", "use super::store::Store;");
-    finds(
-        turned_arrows,
-        1,
-        "src/telemetry/logging.rs",
-        "use crate::store::Store;",
-    );
-    finds(
-        turned_arrows,
-        1,
-        "src/pipeline/claimer.rs",
-        "use super::super::http::routes;",
-    );
+    finds(turned_arrows, 1, "src/telemetry/logging.rs", "use crate::store::Store;");
+    finds(turned_arrows, 1, "src/pipeline/claimer.rs", "use super::super::http::routes;");
     finds(
         turned_arrows,
         0,
@@ -102,143 +58,53 @@ fn arrows_that_turn_back_are_found() {
         "src/store/events.rs",
         "// crate::http\nconst A: &str = \"crate::http::a\"; use crate::store::b;",
     );
-    finds(
-        turned_arrows,
-        0,
-        "src/app.rs",
-        "use crate::{cli, http, pipeline, store};",
-    );
-    finds(
-        turned_arrows,
-        0,
-        "src/domain/outcome.rs",
-        "mod tests { use super::super::rejection::Flaw; use super::*; }",
-    );
+    finds(turned_arrows, 0, "src/app.rs", "use crate::{cli, http, pipeline, store};");
+    finds(turned_arrows, 0, "src/domain/outcome.rs", "mod tests { use super::super::rejection::Flaw; use super::*; }");
 }
 
 #[test]
 fn crates_and_calls_outside_of_their_places_are_found() {
     finds(strangers, 1, "src/http/events.rs", "use sea_orm::DbErr;");
-    finds(
-        strangers,
-        1,
-        "src/pipeline/mod.rs",
-        "let a = entity::events::Column::Id;",
-    );
+    finds(strangers, 1, "src/pipeline/mod.rs", "let a = entity::events::Column::Id;");
     finds(strangers, 1, "src/cli/mod.rs", "use migration;");
-    finds(
-        strangers,
-        1,
-        "src/http/mod.rs",
-        "impl actix::Actor for A {}",
-    );
+    finds(strangers, 1, "src/http/mod.rs", "impl actix::Actor for A {}");
     finds(strangers, 1, "src/pipeline/mod.rs", "use actix_web::web;");
-    finds(
-        strangers,
-        2,
-        "src/pipeline/mod.rs",
-        "let a = chrono::Utc::now(); let b = std::env::var(\"A\");",
-    );
-    finds(
-        strangers,
-        1,
-        "src/store/nodes.rs",
-        "use std::time::SystemTime; SystemTime::now();",
-    );
-    finds(
-        strangers,
-        0,
-        "src/store/events.rs",
-        "use sea_orm::DbErr; use entity::events; use crate::domain::entity;",
-    );
-    finds(
-        strangers,
-        0,
-        "src/app.rs",
-        "use actix::System; use actix_web::App;",
-    );
+    finds(strangers, 2, "src/pipeline/mod.rs", "let a = chrono::Utc::now(); let b = std::env::var(\"A\");");
+    finds(strangers, 1, "src/store/nodes.rs", "use std::time::SystemTime; SystemTime::now();");
+    finds(strangers, 0, "src/store/events.rs", "use sea_orm::DbErr; use entity::events; use crate::domain::entity;");
+    finds(strangers, 0, "src/app.rs", "use actix::System; use actix_web::App;");
     finds(strangers, 0, "src/clock.rs", "Utc::now()");
     finds(strangers, 0, "src/config/sources.rs", "std::env::vars()");
-    finds(
-        strangers,
-        0,
-        "entity/src/events.rs",
-        "use sea_orm::entity::prelude::*;",
-    );
-    finds(
-        strangers,
-        0,
-        "src/http/mod.rs",
-        "let migration = 1; // sea_orm::DbErr",
-    );
+    finds(strangers, 0, "entity/src/events.rs", "use sea_orm::entity::prelude::*;");
+    finds(strangers, 0, "src/http/mod.rs", "let migration = 1; // sea_orm::DbErr");
 }
 
 #[test]
 fn a_stage_that_knows_another_is_found() {
-    finds(
-        known_neighbours,
-        1,
-        "src/pipeline/validator.rs",
-        "use super::normalizer::Normalizer;",
-    );
-    finds(
-        known_neighbours,
-        1,
-        "src/pipeline/retry.rs",
-        "use crate::pipeline::{messages::Due, claimer};",
-    );
-    finds(
-        known_neighbours,
-        1,
-        "src/pipeline/persister/flush.rs",
-        "use super::super::validator;",
-    );
+    finds(known_neighbours, 1, "src/pipeline/validator.rs", "use super::normalizer::Normalizer;");
+    finds(known_neighbours, 1, "src/pipeline/retry.rs", "use crate::pipeline::{messages::Due, claimer};");
+    finds(known_neighbours, 1, "src/pipeline/persister/flush.rs", "use super::super::validator;");
     finds(
         known_neighbours,
         0,
         "src/pipeline/persister/flush.rs",
         "use super::super::persister::units; use crate::domain::retry;",
     );
-    finds(
-        known_neighbours,
-        0,
-        "src/pipeline/validator.rs",
-        "use super::messages::Validated;",
-    );
-    finds(
-        known_neighbours,
-        0,
-        "src/pipeline/topology.rs",
-        "use super::{validator, normalizer};",
-    );
+    finds(known_neighbours, 0, "src/pipeline/validator.rs", "use super::messages::Validated;");
+    finds(known_neighbours, 0, "src/pipeline/topology.rs", "use super::{validator, normalizer};");
 }
 
 #[test]
 fn sleeping_tests_are_found() {
-    finds(
-        sleeps,
-        1,
-        "tests/crash.rs",
-        "thread::sleep(Duration::from_secs(1));",
-    );
+    finds(sleeps, 1, "tests/crash.rs", "thread::sleep(Duration::from_secs(1));");
     finds(
         sleeps,
         1,
         "src/pipeline/retry.rs",
         "fn a() { sleep(b) }\n#[cfg(test)]\nmod tests { fn c() { tokio::time::sleep(d); } }",
     );
-    finds(
-        sleeps,
-        0,
-        "tests/support/wait.rs",
-        "std::thread::sleep(LOOK_EVERY);",
-    );
-    finds(
-        sleeps,
-        0,
-        "tests/crash.rs",
-        "fn nobody_may_sleep() { asleep(1) }",
-    );
+    finds(sleeps, 0, "tests/support/wait.rs", "std::thread::sleep(LOOK_EVERY);");
+    finds(sleeps, 0, "tests/crash.rs", "fn nobody_may_sleep() { asleep(1) }");
 }
 
 #[test]

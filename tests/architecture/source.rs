@@ -23,10 +23,7 @@ pub struct Function {
 impl Source {
     /// Takes a file apart.
     pub fn new(path: &str, text: &str) -> Self {
-        Self {
-            path: path.to_owned(),
-            code: blank_literals(text),
-        }
+        Self { path: path.to_owned(), code: blank_literals(text) }
     }
 
     /// The line of this byte, from 1.
@@ -43,25 +40,15 @@ impl Source {
             let grows_right = words.ends_with(is_word) && after.is_some_and(is_word);
             !grows_left && !grows_right
         };
-        self.code
-            .match_indices(words)
-            .map(|(at, _)| at)
-            .filter(whole)
-            .collect()
+        self.code.match_indices(words).map(|(at, _)| at).filter(whole).collect()
     }
 
     /// Where paths start with this name, as a crate's: `entity::…`, `use entity;`.
     pub fn uses_of_crate(&self, name: &str) -> Vec<usize> {
         let of_crate = |at: &usize| {
-            let (before, after) = (
-                self.code[..*at].trim_end(),
-                self.code[at + name.len()..].trim_start(),
-            );
+            let (before, after) = (self.code[..*at].trim_end(), self.code[at + name.len()..].trim_start());
             let inner = before.ends_with("::") && before[..before.len() - 2].ends_with(is_word);
-            !inner
-                && (after.starts_with("::")
-                    || before.ends_with("use")
-                    || before.ends_with("extern crate"))
+            !inner && (after.starts_with("::") || before.ends_with("use") || before.ends_with("extern crate"))
         };
         self.find(name).into_iter().filter(of_crate).collect()
     }
@@ -73,9 +60,7 @@ impl Source {
         for at in self.find(root).into_iter().filter(starts) {
             let rest = &self.code[at + root.len()..];
             if let Some(rest) = rest.trim_start().strip_prefix("::") {
-                spell_out(rest, &mut Vec::new(), &mut |path| {
-                    paths.push((at, path.to_vec()))
-                });
+                spell_out(rest, &mut Vec::new(), &mut |path| paths.push((at, path.to_vec())));
             }
         }
         paths
@@ -83,19 +68,12 @@ impl Source {
 
     /// The functions that have a body, inner ones too.
     pub fn functions(&self) -> Vec<Function> {
-        self.find("fn")
-            .into_iter()
-            .filter_map(|at| self.function(at))
-            .collect()
+        self.find("fn").into_iter().filter_map(|at| self.function(at)).collect()
     }
 
     fn function(&self, at: usize) -> Option<Function> {
         let rest = &self.code[at + 2..];
-        let name: String = rest
-            .trim_start()
-            .chars()
-            .take_while(|c| is_word(*c))
-            .collect();
+        let name: String = rest.trim_start().chars().take_while(|c| is_word(*c)).collect();
         if name.is_empty() {
             return None;
         }
@@ -124,11 +102,7 @@ impl Source {
 }
 
 /// Walks a use tree and gives each path in it; returns what follows the tree.
-fn spell_out<'a>(
-    text: &'a str,
-    path: &mut Vec<String>,
-    found: &mut impl FnMut(&[String]),
-) -> &'a str {
+fn spell_out<'a>(text: &'a str, path: &mut Vec<String>, found: &mut impl FnMut(&[String])) -> &'a str {
     let text = text.trim_start();
     let Some(mut rest) = text.strip_prefix('{') else {
         let end = text.find(|c| !is_word(c) && c != '*').unwrap_or(text.len());
@@ -170,9 +144,7 @@ fn blank_literals(text: &str) -> String {
             code.push(c);
             rest = &rest[c.len_utf8()..];
         } else {
-            let blanks = rest[..length]
-                .chars()
-                .map(|c| if c == '\n' { '\n' } else { ' ' });
+            let blanks = rest[..length].chars().map(|c| if c == '\n' { '\n' } else { ' ' });
             code.extend(blanks);
             rest = &rest[length..];
         }
@@ -193,8 +165,7 @@ fn literal_length(rest: &str, after_word: bool) -> Option<usize> {
     }
     let prefix = ["br", "cr", "r", "b", "c", ""].into_iter().find(|prefix| {
         let tail = rest.strip_prefix(prefix).unwrap_or("x");
-        tail.starts_with('"')
-            || (prefix.ends_with('r') && tail.trim_start_matches('#').starts_with('"'))
+        tail.starts_with('"') || (prefix.ends_with('r') && tail.trim_start_matches('#').starts_with('"'))
     })?;
     if after_word && !prefix.is_empty() {
         return None;
@@ -204,9 +175,7 @@ fn literal_length(rest: &str, after_word: bool) -> Option<usize> {
     let open = prefix.len() + hashes + 1;
     if prefix.ends_with('r') {
         let close = format!("\"{}", "#".repeat(hashes));
-        let inside = rest[open..]
-            .find(&close)
-            .map_or(rest.len(), |at| open + at + close.len());
+        let inside = rest[open..].find(&close).map_or(rest.len(), |at| open + at + close.len());
         return Some(inside);
     }
     Some(open + escaped_length(&rest[open..], '"'))

@@ -24,10 +24,7 @@ impl Database {
     /// A SQLite file that does not exist yet, in an existing folder.
     pub fn sqlite() -> Self {
         let file = run::folder("sqlite").join("gristmill.db");
-        Self {
-            kind: Kind::Sqlite,
-            url: format!("sqlite://{}", file.display()),
-        }
+        Self { kind: Kind::Sqlite, url: format!("sqlite://{}", file.display()) }
     }
 
     /// An empty database in the run's shared cluster.
@@ -37,10 +34,7 @@ impl Database {
 
     /// The PostgreSQL database behind this URL, for tests with a cluster of their own.
     pub fn at(url: String) -> Self {
-        Self {
-            kind: Kind::Postgres,
-            url,
-        }
+        Self { kind: Kind::Postgres, url }
     }
 
     /// Which database this is.
@@ -63,12 +57,7 @@ impl Database {
 
     /// Runs one statement that gives no rows; the number of rows it changed.
     pub fn execute(&self, sql: &str) -> u64 {
-        self.with_connection(async |connection| {
-            Ok(connection
-                .execute_raw(self.statement(sql))
-                .await?
-                .rows_affected())
-        })
+        self.with_connection(async |connection| Ok(connection.execute_raw(self.statement(sql)).await?.rows_affected()))
     }
 
     fn statement(&self, sql: &str) -> Statement {
@@ -84,16 +73,9 @@ impl Database {
         &self,
         look: impl AsyncFnOnce(&sea_orm::DatabaseConnection) -> Result<T, sea_orm::DbErr>,
     ) -> T {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .expect("a runtime starts");
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime starts");
         let result = runtime.block_on(async {
-            let mode = if self.kind == Kind::Sqlite {
-                "?mode=rwc"
-            } else {
-                ""
-            };
+            let mode = if self.kind == Kind::Sqlite { "?mode=rwc" } else { "" };
             let mut options = sea_orm::ConnectOptions::new(format!("{}{mode}", self.url));
             options.max_connections(1).sqlx_logging(false);
             let connection = sea_orm::Database::connect(options).await?;

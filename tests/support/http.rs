@@ -32,11 +32,7 @@ impl Client {
             .timeout_global(Some(CALL))
             .build();
         let token = token.map(str::to_owned);
-        Self {
-            agent: config.new_agent(),
-            base: format!("http://{address}"),
-            token,
-        }
+        Self { agent: config.new_agent(), base: format!("http://{address}"), token }
     }
 
     /// The URL in front of every path.
@@ -56,25 +52,12 @@ impl Client {
 
     /// POST of a text that claims to be JSON.
     pub fn post_text(&self, path: &str, body: &str) -> Answer {
-        self.call(
-            "POST",
-            path,
-            &[("Content-Type", "application/json")],
-            Some(body.as_bytes()),
-        )
+        self.call("POST", path, &[("Content-Type", "application/json")], Some(body.as_bytes()))
     }
 
     /// Any method, headers and body; panics when no answer comes.
-    pub fn call(
-        &self,
-        method: &str,
-        path: &str,
-        headers: &[(&str, &str)],
-        body: Option<&[u8]>,
-    ) -> Answer {
-        let mut request = Request::builder()
-            .method(method)
-            .uri(format!("{}{path}", self.base));
+    pub fn call(&self, method: &str, path: &str, headers: &[(&str, &str)], body: Option<&[u8]>) -> Answer {
+        let mut request = Request::builder().method(method).uri(format!("{}{path}", self.base));
         if let Some(token) = &self.token {
             request = request.header("Authorization", format!("Bearer {token}"));
         }
@@ -82,24 +65,14 @@ impl Client {
             request = request.header(*name, *value);
         }
         let answer = match body {
-            Some(body) => self
-                .agent
-                .run(request.body(body).expect("the test gives valid parts")),
-            None => self
-                .agent
-                .run(request.body(()).expect("the test gives valid parts")),
+            Some(body) => self.agent.run(request.body(body).expect("the test gives valid parts")),
+            None => self.agent.run(request.body(()).expect("the test gives valid parts")),
         };
         let mut answer = answer.unwrap_or_else(|error| panic!("{method} {path}: {error}"));
-        let text = |value: &ureq::http::HeaderValue| {
-            String::from_utf8_lossy(value.as_bytes()).into_owned()
-        };
+        let text = |value: &ureq::http::HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
         Answer {
             status: answer.status().as_u16(),
-            headers: answer
-                .headers()
-                .iter()
-                .map(|(name, value)| (name.to_string(), text(value)))
-                .collect(),
+            headers: answer.headers().iter().map(|(name, value)| (name.to_string(), text(value))).collect(),
             body: answer
                 .body_mut()
                 .with_config()
@@ -115,7 +88,5 @@ pub fn raw(address: SocketAddr, bytes: &[u8]) -> Answer {
     let mut connection = Connection::open(address).expect("the server takes connections");
     // The server may answer and close while we still send: its answer counts.
     let sent = connection.send(bytes);
-    connection
-        .answer()
-        .unwrap_or_else(|error| panic!("no answer ({error}; sent: {sent:?})"))
+    connection.answer().unwrap_or_else(|error| panic!("no answer ({error}; sent: {sent:?})"))
 }

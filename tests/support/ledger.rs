@@ -52,12 +52,7 @@ impl Ledger {
 
     /// How many events are acknowledged, rejected and unknown.
     pub fn counts(&self) -> (usize, usize, usize) {
-        let count = |wanted: fn(State) -> bool| {
-            self.entries
-                .iter()
-                .filter(|entry| wanted(entry.state))
-                .count()
-        };
+        let count = |wanted: fn(State) -> bool| self.entries.iter().filter(|entry| wanted(entry.state)).count();
         (
             count(|state| matches!(state, State::Acknowledged(_))),
             count(|state| matches!(state, State::Rejected(_))),
@@ -76,10 +71,7 @@ impl Ledger {
                 State::Rejected(_) => continue,
             };
             if let Some(other) = keys_by_id.insert(id, entry.key.as_str()) {
-                panic!(
-                    "event {id} was given to two keys: {other} and {}",
-                    entry.key
-                );
+                panic!("event {id} was given to two keys: {other} and {}", entry.key);
             }
         }
         for (id, key) in &keys_by_id {
@@ -89,9 +81,8 @@ impl Ledger {
     }
 
     fn assert_single_rows(&self, database: &Database, expected: BTreeSet<&str>) {
-        let stored = database.texts(
-            "SELECT event_uid FROM events WHERE event_uid IS NOT NULL AND status = 'processed'",
-        );
+        let stored =
+            database.texts("SELECT event_uid FROM events WHERE event_uid IS NOT NULL AND status = 'processed'");
         let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
         for key in &stored {
             *counts.entry(key).or_default() += 1;
@@ -99,10 +90,7 @@ impl Ledger {
         for Entry { key, state } in &self.entries {
             let rows = counts.get(key.as_str()).copied().unwrap_or_default();
             let right = usize::from(expected.contains(key.as_str()));
-            assert_eq!(
-                rows, right,
-                "processed rows of {key}, whose last answer was {state:?}"
-            );
+            assert_eq!(rows, right, "processed rows of {key}, whose last answer was {state:?}");
         }
     }
 }
@@ -112,13 +100,8 @@ fn send_again(client: &Client, key: &str) -> i64 {
     let first = repeat_until_told(client, key);
     let second = repeat_until_told(client, key);
     assert_eq!(second["duplicate"], true, "{key} sent again: {second}");
-    assert_eq!(
-        second["event_id"], first["event_id"],
-        "{key} sent again and again"
-    );
-    first["event_id"]
-        .as_i64()
-        .unwrap_or_else(|| panic!("{key} sent again: {first}"))
+    assert_eq!(second["event_id"], first["event_id"], "{key} sent again and again");
+    first["event_id"].as_i64().unwrap_or_else(|| panic!("{key} sent again: {first}"))
 }
 
 fn repeat_until_told(client: &Client, key: &str) -> serde_json::Value {
@@ -137,20 +120,11 @@ fn assert_processed(client: &Client, id: i64, key: &str) {
     let answer = wait_for(
         &format!("event {id} ({key}) to be final"),
         FINAL,
-        || {
-            Some(read())
-                .filter(|answer| answer.status != 200 || answer.json()["status"] != "pending")
-        },
+        || Some(read()).filter(|answer| answer.status != 200 || answer.json()["status"] != "pending"),
         || format!("{:?}", read()),
     );
-    assert_eq!(
-        answer.status, 200,
-        "acknowledged event {id} ({key}): {answer:?}"
-    );
+    assert_eq!(answer.status, 200, "acknowledged event {id} ({key}): {answer:?}");
     let event = answer.json();
-    assert_eq!(
-        event["status"], "processed",
-        "acknowledged event {id} ({key})"
-    );
+    assert_eq!(event["status"], "processed", "acknowledged event {id} ({key})");
     assert_eq!(event["event_uid"], key, "the key of event {id}");
 }

@@ -37,12 +37,7 @@ impl Load {
     /// Starts `threads` clients, each with one keep-alive connection and one event in flight.
     pub fn start(ports: Ports, token: &str, threads: usize) -> Self {
         let (stop, acknowledged) = (AtomicBool::new(false), AtomicUsize::new(0));
-        let shared = Arc::new(Shared {
-            ports,
-            token: token.to_owned(),
-            stop,
-            acknowledged,
-        });
+        let shared = Arc::new(Shared { ports, token: token.to_owned(), stop, acknowledged });
         let start = |_| {
             let prefix = format!("load-{}", run::number());
             let shared = Arc::clone(&shared);
@@ -60,10 +55,7 @@ impl Load {
     /// Lets every thread finish its request and gives what happened to all events.
     pub fn stop(self) -> Ledger {
         self.shared.stop.store(true, Ordering::Relaxed);
-        let entries = self
-            .threads
-            .into_iter()
-            .flat_map(|thread| thread.join().expect("a client thread ran through"));
+        let entries = self.threads.into_iter().flat_map(|thread| thread.join().expect("a client thread ran through"));
         Ledger::new(entries.collect())
     }
 }
@@ -83,18 +75,13 @@ fn post_until_stopped(prefix: &str, shared: &Shared) -> Vec<Entry> {
             continue;
         };
         let key = format!("{prefix}-{}", entries.len());
-        entries.push(Entry {
-            key: key.clone(),
-            state: State::Sent,
-        });
+        entries.push(Entry { key: key.clone(), state: State::Sent });
         let (state, open) = post(open, &key, &shared.token);
         if matches!(state, State::Acknowledged(_)) {
             shared.acknowledged.fetch_add(1, Ordering::Relaxed);
         }
         if matches!(state, State::Rejected(503)) {
-            within(REFUSED, || {
-                shared.stop.load(Ordering::Relaxed).then_some(())
-            });
+            within(REFUSED, || shared.stop.load(Ordering::Relaxed).then_some(()));
         }
         connection = open;
         let last = entries.last_mut().expect("it was just pushed");
@@ -104,21 +91,14 @@ fn post_until_stopped(prefix: &str, shared: &Shared) -> Vec<Entry> {
 }
 
 fn connect(shared: &Shared) -> Option<Connection> {
-    within(RECONNECT, || {
-        shared
-            .ports
-            .http()
-            .and_then(|address| Connection::open(address).ok())
-    })
+    within(RECONNECT, || shared.ports.http().and_then(|address| Connection::open(address).ok()))
 }
 
 /// Posts one event; gives the connection back when it can take the next.
 fn post(mut connection: Connection, key: &str, token: &str) -> (State, Option<Connection>) {
     match exchange(&mut connection, &body(key), token) {
         Ok(answer) => {
-            let closes = answer
-                .header("connection")
-                .is_some_and(|value| value.eq_ignore_ascii_case("close"));
+            let closes = answer.header("connection").is_some_and(|value| value.eq_ignore_ascii_case("close"));
             (judge(&answer), (!closes).then_some(connection))
         }
         // From the first byte on, a lost connection says nothing about the event.
@@ -141,9 +121,7 @@ fn judge(answer: &Answer) -> State {
     match answer.status {
         200 | 202 => {
             let id = answer.json()["event_id"].as_i64();
-            State::Acknowledged(
-                id.unwrap_or_else(|| panic!("acknowledged without an event_id: {answer:?}")),
-            )
+            State::Acknowledged(id.unwrap_or_else(|| panic!("acknowledged without an event_id: {answer:?}")))
         }
         408 | 409 | 500 | 504 => State::Unknown,
         status => State::Rejected(status),

@@ -57,16 +57,8 @@ impl Cluster {
     /// Starts a cluster for one test, which may stop or kill it.
     pub fn start() -> Self {
         let folder = folder_of_server("postgres");
-        as_server("cp")
-            .arg("-R")
-            .arg(template())
-            .arg(folder.join("data"))
-            .succeed();
-        let cluster = Self {
-            folder,
-            port: free_port(),
-            server: Mutex::new(None),
-        };
+        as_server("cp").arg("-R").arg(template()).arg(folder.join("data")).succeed();
+        let cluster = Self { folder, port: free_port(), server: Mutex::new(None) };
         cluster.start_again();
         cluster
     }
@@ -81,11 +73,7 @@ impl Cluster {
             SOON,
             || {
                 let (child, _) = server.get_or_insert_with(|| self.spawn());
-                if child
-                    .try_wait()
-                    .expect("a child can be waited for")
-                    .is_some()
-                {
+                if child.try_wait().expect("a child can be waited for").is_some() {
                     *server = None;
                     return None;
                 }
@@ -108,10 +96,7 @@ impl Cluster {
     /// The server's process id.
     pub fn pid(&self) -> u32 {
         let server = lock(&self.server);
-        server
-            .as_ref()
-            .map(|(child, _)| child.id())
-            .expect("the cluster is running")
+        server.as_ref().map(|(child, _)| child.id()).expect("the cluster is running")
     }
 
     /// Makes an empty database with a name of its own and gives its URL.
@@ -129,8 +114,7 @@ impl Cluster {
     /// Runs SQL through psql and gives its output, unaligned and without headings.
     pub fn sql(&self, database: &str, sql: &str) -> String {
         let mut psql = Command::new(program("psql"));
-        psql.args(["-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-c", sql])
-            .arg(self.url(database));
+        psql.args(["-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-c", sql]).arg(self.url(database));
         psql.succeed()
     }
 
@@ -140,25 +124,13 @@ impl Cluster {
     }
 
     fn spawn(&self) -> (Child, Guard) {
-        let log = File::options()
-            .create(true)
-            .append(true)
-            .open(self.folder.join("log"))
-            .expect("the folder is ours");
+        let log = File::options().create(true).append(true).open(self.folder.join("log")).expect("the folder is ours");
         let mut postgres = as_server(program("postgres"));
-        postgres
-            .arg("-D")
-            .arg(self.folder.join("data"))
-            .args(["-p", &self.port.to_string()]);
+        postgres.arg("-D").arg(self.folder.join("data")).args(["-p", &self.port.to_string()]);
         for setting in SETTINGS {
             postgres.args(["-c", setting]);
         }
-        let child = postgres
-            .stdout(Stdio::null())
-            .stderr(log)
-            .process_group(0)
-            .spawn()
-            .expect("postgres starts");
+        let child = postgres.stdout(Stdio::null()).stderr(log).process_group(0).spawn().expect("postgres starts");
         let guard = Guard::new(&child, Ending::Quit);
         (child, guard)
     }
@@ -166,9 +138,7 @@ impl Cluster {
     /// The postmaster writes its state on the eighth line of its pid file, and its id on the first.
     fn is_ready(&self) -> bool {
         let text = fs::read_to_string(self.folder.join("data/postmaster.pid")).unwrap_or_default();
-        text.lines()
-            .nth(7)
-            .is_some_and(|state| state.trim() == "ready")
+        text.lines().nth(7).is_some_and(|state| state.trim() == "ready")
     }
 
     fn end(&self, signal: &str) {
@@ -192,15 +162,7 @@ fn template() -> &'static Path {
     TEMPLATE.get_or_init(|| {
         let data = folder_of_server("postgres-template").join("data");
         let mut initdb = as_server(program("initdb"));
-        initdb.args([
-            "--auth=trust",
-            "--encoding=UTF8",
-            "--locale=C",
-            "--no-sync",
-            "-U",
-            USER,
-            "-D",
-        ]);
+        initdb.args(["--auth=trust", "--encoding=UTF8", "--locale=C", "--no-sync", "-U", USER, "-D"]);
         initdb.arg(&data).succeed();
         data
     })
@@ -231,9 +193,7 @@ fn server_user() -> Option<(u32, u32)> {
         let text = Command::new("id").args(arguments).succeed();
         text.trim().parse().expect("id prints a number")
     };
-    *USER.get_or_init(|| {
-        (id(&["-u"]) == 0).then(|| (id(&["-u", "postgres"]), id(&["-g", "postgres"])))
-    })
+    *USER.get_or_init(|| (id(&["-u"]) == 0).then(|| (id(&["-u", "postgres"]), id(&["-g", "postgres"]))))
 }
 
 /// Finds a program of the newest server; in PATH it may be a wrapper, beside `initdb` never.
@@ -242,30 +202,16 @@ fn program(name: &str) -> PathBuf {
     let folder = FOLDER.get_or_init(|| {
         let path = std::env::var_os("PATH").unwrap_or_default();
         let mut folders: Vec<PathBuf> = std::env::split_paths(&path).collect();
-        let installed = fs::read_dir("/usr/lib/postgresql")
-            .into_iter()
-            .flatten()
-            .flatten();
-        let mut installed: Vec<PathBuf> = installed
-            .map(|version| version.path().join("bin"))
-            .collect();
+        let installed = fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
+        let mut installed: Vec<PathBuf> = installed.map(|version| version.path().join("bin")).collect();
         installed.sort();
         folders.extend(installed.into_iter().rev());
-        let initdb = folders
-            .iter()
-            .find_map(|folder| fs::canonicalize(folder.join("initdb")).ok());
-        let folder = initdb
-            .as_deref()
-            .and_then(Path::parent)
-            .unwrap_or_else(|| panic!("{MISSING}"));
+        let initdb = folders.iter().find_map(|folder| fs::canonicalize(folder.join("initdb")).ok());
+        let folder = initdb.as_deref().and_then(Path::parent).unwrap_or_else(|| panic!("{MISSING}"));
         folder.to_owned()
     });
     let program = folder.join(name);
-    assert!(
-        program.exists(),
-        "{} is missing: {MISSING}",
-        program.display()
-    );
+    assert!(program.exists(), "{} is missing: {MISSING}", program.display());
     program
 }
 
@@ -292,15 +238,9 @@ trait Succeed {
 
 impl Succeed for Command {
     fn succeed(&mut self) -> String {
-        let output = self
-            .output()
-            .unwrap_or_else(|error| panic!("{self:?}: {error}"));
+        let output = self.output().unwrap_or_else(|error| panic!("{self:?}: {error}"));
         let errors = String::from_utf8_lossy(&output.stderr);
-        assert!(
-            output.status.success(),
-            "{self:?}: {}\n{errors}",
-            output.status
-        );
+        assert!(output.status.success(), "{self:?}: {}\n{errors}", output.status);
         String::from_utf8_lossy(&output.stdout).into_owned()
     }
 }

@@ -37,10 +37,8 @@ both_databases! {
 fn the_private_cluster_starts_and_gives_fresh_databases() {
     let (one, two) = (Database::postgres(), Database::postgres());
     assert_ne!(one.url(), two.url());
-    let durable = Cluster::shared().sql(
-        "postgres",
-        "SELECT current_setting('fsync') || current_setting('synchronous_commit')",
-    );
+    let durable =
+        Cluster::shared().sql("postgres", "SELECT current_setting('fsync') || current_setting('synchronous_commit')");
     assert_eq!(durable.trim(), "onon");
 }
 
@@ -49,40 +47,21 @@ fn a_cluster_of_its_own_keeps_committed_rows_through_kill_and_stop() {
     let cluster = Cluster::start();
     let database = Database::at(cluster.fresh_database());
     database.execute("CREATE TABLE notes (text VARCHAR(10))");
-    for (text, end) in [
-        ("kill", Cluster::kill_postmaster as fn(&Cluster)),
-        ("stop", Cluster::stop_immediate),
-    ] {
+    for (text, end) in [("kill", Cluster::kill_postmaster as fn(&Cluster)), ("stop", Cluster::stop_immediate)] {
         database.execute(&format!("INSERT INTO notes VALUES ('{text}')"));
         let pid = cluster.pid();
         end(&cluster);
         assert!(!run::is_alive(pid), "the postmaster is gone");
         cluster.start_again();
     }
-    assert_eq!(
-        database.texts("SELECT text FROM notes ORDER BY text"),
-        ["kill", "stop"]
-    );
+    assert_eq!(database.texts("SELECT text FROM notes ORDER BY text"), ["kill", "stop"]);
 }
 
 #[test]
 fn waiting_in_vain_panics_with_the_state() {
-    let wait = || {
-        wait_for(
-            "rain",
-            Duration::from_millis(20),
-            || None::<()>,
-            || "the sky is blue".to_owned(),
-        )
-    };
-    let text = *catch_unwind(wait)
-        .expect_err("no rain")
-        .downcast::<String>()
-        .expect("a text");
-    assert!(
-        text.contains("rain") && text.contains("the sky is blue"),
-        "{text}"
-    );
+    let wait = || wait_for("rain", Duration::from_millis(20), || None::<()>, || "the sky is blue".to_owned());
+    let text = *catch_unwind(wait).expect_err("no rain").downcast::<String>().expect("a text");
+    assert!(text.contains("rain") && text.contains("the sky is blue"), "{text}");
 }
 
 /// A program that keeps the binary's contract: ready file, first token, log, SIGTERM.
@@ -109,10 +88,7 @@ fn a_server_is_started_killed_restarted_and_stopped_on_the_same_data() {
     let first = server.pid();
     assert_eq!(server.token(), "gm_stand_in");
     assert_eq!(server.url("/x"), "http://127.0.0.1:9/x");
-    assert_eq!(
-        server.ports().dashboard().map(|address| address.port()),
-        Some(10)
-    );
+    assert_eq!(server.ports().dashboard().map(|address| address.port()), Some(10));
     assert_eq!(server.client().base(), "http://127.0.0.1:9");
     assert!(server.rss_bytes() > 10_000, "{} bytes", server.rss_bytes());
 
@@ -121,36 +97,21 @@ fn a_server_is_started_killed_restarted_and_stopped_on_the_same_data() {
     assert_eq!(server.ports().http(), None);
     server.restart();
     assert_ne!(server.pid(), first);
-    assert!(
-        server.data().join("first-token").exists(),
-        "the data is the same"
-    );
+    assert!(server.data().join("first-token").exists(), "the data is the same");
 
     server.terminate();
     assert_eq!(server.wait_exit(SOON).code(), Some(0));
-    let seen = || {
-        (server
-            .log()
-            .matches("started as serve with no foreign")
-            .count()
-            == 2)
-            .then_some(())
-    };
+    let seen = || (server.log().matches("started as serve with no foreign").count() == 2).then_some(());
     wait_for("both starts in the log", SOON, seen, || server.log());
 }
 
 #[test]
 fn a_server_that_refuses_to_start_shows_its_log() {
-    let setup = Setup::new(&Database::sqlite())
-        .with_program(stand_in())
-        .with_config("[node]\nname = \"broken\"");
+    let setup = Setup::new(&Database::sqlite()).with_program(stand_in()).with_config("[node]\nname = \"broken\"");
     let mut server = Server::not_started(setup.clone());
     server.spawn();
     assert_eq!(server.wait_exit(SOON).code(), Some(2));
-    assert_eq!(
-        server.setup().command(&["config", "check"]).status.code(),
-        Some(2)
-    );
+    assert_eq!(server.setup().command(&["config", "check"]).status.code(), Some(2));
     let text = *catch_unwind(AssertUnwindSafe(|| Server::start(setup)))
         .expect_err("refused")
         .downcast::<String>()
@@ -174,20 +135,13 @@ fn forgetful_service(database: &Database) -> SocketAddr {
     address
 }
 
-fn serve(
-    stream: TcpStream,
-    events: &Mutex<HashMap<String, usize>>,
-    database: &Database,
-) -> Option<()> {
+fn serve(stream: TcpStream, events: &Mutex<HashMap<String, usize>>, database: &Database) -> Option<()> {
     let mut reader = BufReader::new(stream);
     loop {
         let (first, body) = read_request(&mut reader)?;
         let mut events = lock(events);
         let answer = if first.starts_with("GET") {
-            let id: usize = first
-                .split(['/', ' '])
-                .filter_map(|part| part.parse().ok())
-                .next()?;
+            let id: usize = first.split(['/', ' ']).filter_map(|part| part.parse().ok()).next()?;
             let key = events.iter().find(|(_, known)| **known == id)?.0;
             format!(r#"{{"id":{id},"status":"processed","event_uid":"{key}"}}"#)
         } else {
@@ -197,9 +151,7 @@ fn serve(
             let duplicate = events.contains_key(&key);
             let id = *events.entry(key.clone()).or_insert(next);
             if !duplicate {
-                database.execute(&format!(
-                    "INSERT INTO events VALUES ({id}, '{key}', 'processed')"
-                ));
+                database.execute(&format!("INSERT INTO events VALUES ({id}, '{key}', 'processed')"));
                 if id.is_multiple_of(10) {
                     return None;
                 }
@@ -208,13 +160,9 @@ fn serve(
         };
         drop(events);
         let length = answer.len();
-        let head =
-            format!("HTTP/1.1 200 OK\r\nX-Request-Id: 7\r\nContent-Length: {length}\r\n\r\n");
+        let head = format!("HTTP/1.1 200 OK\r\nX-Request-Id: 7\r\nContent-Length: {length}\r\n\r\n");
         // In one piece: the second small write would wait for the first one's acknowledgement.
-        reader
-            .get_mut()
-            .write_all((head + &answer).as_bytes())
-            .ok()?;
+        reader.get_mut().write_all((head + &answer).as_bytes()).ok()?;
     }
 }
 
@@ -226,16 +174,9 @@ fn read_request(reader: &mut BufReader<TcpStream>) -> Option<(String, String)> {
         if line == "\r\n" {
             break;
         }
-        head.push(
-            line.trim_end()
-                .to_ascii_lowercase()
-                .replace("get /", "GET /"),
-        );
+        head.push(line.trim_end().to_ascii_lowercase().replace("get /", "GET /"));
     }
-    let length = head
-        .iter()
-        .find_map(|line| line.strip_prefix("content-length: ")?.parse().ok())
-        .unwrap_or(0);
+    let length = head.iter().find_map(|line| line.strip_prefix("content-length: ")?.parse().ok()).unwrap_or(0);
     let mut body = vec![0; length];
     reader.read_exact(&mut body).ok()?;
     Some((head.swap_remove(0), String::from_utf8(body).ok()?))
@@ -248,50 +189,23 @@ fn the_ledger_holds_a_forgetful_service_to_its_word() {
     let ports = Ports::default();
     let load = Load::start(ports.clone(), "gm_any", 3);
     ports.set(Some((address, address)));
-    wait_for(
-        "40 acknowledged events",
-        SOON,
-        || (load.acknowledged() >= 40).then_some(()),
-        || format!("{load:?}"),
-    );
+    wait_for("40 acknowledged events", SOON, || (load.acknowledged() >= 40).then_some(()), || format!("{load:?}"));
     let ledger = load.stop();
     let (acknowledged, rejected, unknown) = ledger.counts();
-    assert!(
-        acknowledged >= 40 && rejected == 0 && unknown >= 4,
-        "{:?}",
-        ledger.counts()
-    );
+    assert!(acknowledged >= 40 && rejected == 0 && unknown >= 4, "{:?}", ledger.counts());
 
     let client = Client::new(address, Some("gm_any"));
     ledger.verify(&client, &database);
-    let verdict =
-        |ledger: &Ledger| catch_unwind(AssertUnwindSafe(|| ledger.verify(&client, &database)));
+    let verdict = |ledger: &Ledger| catch_unwind(AssertUnwindSafe(|| ledger.verify(&client, &database)));
     let acknowledged = |entry: &&Entry| matches!(entry.state, State::Acknowledged(_));
-    let entry = ledger
-        .entries()
-        .iter()
-        .find(acknowledged)
-        .expect("there are forty")
-        .clone();
-    let rejected = Entry {
-        state: State::Rejected(503),
-        ..entry.clone()
-    };
+    let entry = ledger.entries().iter().find(acknowledged).expect("there are forty").clone();
+    let rejected = Entry { state: State::Rejected(503), ..entry.clone() };
     verdict(&Ledger::new(vec![rejected])).expect_err("a refused event is stored");
-    let again = Entry {
-        key: "other".to_owned(),
-        ..entry.clone()
-    };
+    let again = Entry { key: "other".to_owned(), ..entry.clone() };
     verdict(&Ledger::new(vec![entry.clone(), again])).expect_err("two keys have one id");
-    database.execute(&format!(
-        "INSERT INTO events VALUES (0, '{}', 'processed')",
-        entry.key
-    ));
+    database.execute(&format!("INSERT INTO events VALUES (0, '{}', 'processed')", entry.key));
     verdict(&ledger).expect_err("a key has two rows");
-    database.execute(&format!(
-        "DELETE FROM events WHERE event_uid = '{}'",
-        entry.key
-    ));
+    database.execute(&format!("DELETE FROM events WHERE event_uid = '{}'", entry.key));
     verdict(&ledger).expect_err("an acknowledged row is lost");
 }
 
@@ -304,8 +218,7 @@ fn canned(answer: &'static str) -> SocketAddr {
             // The request is read first: closing over unread bytes resets the connection.
             let mut request = [0; 4096];
             let read = stream.read(&mut request);
-            read.and_then(|_| stream.write_all(answer.as_bytes()))
-                .expect("the test reads");
+            read.and_then(|_| stream.write_all(answer.as_bytes())).expect("the test reads");
         }
     });
     address
@@ -320,10 +233,7 @@ fn answers_are_read_by_length_by_chunks_and_to_the_end() {
     connection.send(b"any").expect("it reads");
     connection.finish().expect("the connection is open");
     let first = connection.answer().expect("the first answer");
-    assert_eq!(
-        (first.status, first.header("a"), first.json()),
-        (202, Some("b"), serde_json::json!({}))
-    );
+    assert_eq!((first.status, first.header("a"), first.json()), (202, Some("b"), serde_json::json!({})));
     let second = connection.answer().expect("the second answer");
     assert_eq!((second.status, second.body.as_str()), (404, "end"));
     assert!(connection.is_closed());
@@ -335,9 +245,6 @@ fn answers_are_read_by_length_by_chunks_and_to_the_end() {
     let client = Client::new(chunked, None);
     let answer = client.post_json("/", &serde_json::json!({ "a": 1 }));
     assert_eq!((answer.status, answer.body.as_str()), (422, "abc"));
-    assert_eq!(
-        client.call("DELETE", "/", &[("X-Any", "1")], None).status,
-        422
-    );
+    assert_eq!(client.call("DELETE", "/", &[("X-Any", "1")], None).status, 422);
     assert!(within(Duration::ZERO, || Some(())).is_some());
 }

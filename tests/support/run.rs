@@ -102,10 +102,7 @@ pub fn signal(pid: u32, name: &str) {
 
 /// Whether a process with this id exists.
 pub fn is_alive(pid: u32) -> bool {
-    let signal = Command::new("kill")
-        .args(["-s", "0", &pid.to_string()])
-        .stderr(Stdio::null())
-        .status();
+    let signal = Command::new("kill").args(["-s", "0", &pid.to_string()]).stderr(Stdio::null()).status();
     signal.expect("the kill command runs").success()
 }
 
@@ -128,17 +125,11 @@ fn run() -> &'static Run {
             let folder = std::env::temp_dir().join(name);
             fs::create_dir(&folder).is_ok().then_some(folder)
         };
-        let folder = (1..100)
-            .find_map(free)
-            .expect("the temporary folder is writable");
+        let folder = (1..100).find_map(free).expect("the temporary folder is writable");
         fs::set_permissions(&folder, fs::Permissions::from_mode(0o755)).expect("it is ours");
         let mut watch = watch_over(&folder);
         let pipe = Mutex::new(watch.stdin.take().expect("it was asked for"));
-        Run {
-            folder,
-            pipe,
-            _watch: watch,
-        }
+        Run { folder, pipe, _watch: watch }
     })
 }
 

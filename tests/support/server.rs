@@ -78,9 +78,7 @@ impl Setup {
 
     /// Lays a piece of config.toml over what is set so far.
     pub fn with_config(mut self, text: &str) -> Self {
-        let table = text
-            .parse()
-            .unwrap_or_else(|error| panic!("the test's configuration: {error}\n{text}"));
+        let table = text.parse().unwrap_or_else(|error| panic!("the test's configuration: {error}\n{text}"));
         overlay(&mut self.config, table);
         self
     }
@@ -94,9 +92,7 @@ impl Setup {
     /// A command of the binary with this configuration, run to its end.
     pub fn command(&self, arguments: &[&str]) -> std::process::Output {
         let mut command = self.gristmill(arguments);
-        command
-            .output()
-            .unwrap_or_else(|error| panic!("{command:?}: {error}"))
+        command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"))
     }
 
     fn gristmill(&self, arguments: &[&str]) -> Command {
@@ -104,20 +100,12 @@ impl Setup {
         fs::write(&file, self.config.to_string()).expect("the data folder is ours");
         let mut command = Command::new(&self.program);
         for (name, _) in std::env::vars_os() {
-            if FOREIGN
-                .iter()
-                .any(|foreign| name.to_string_lossy().starts_with(foreign))
-            {
+            if FOREIGN.iter().any(|foreign| name.to_string_lossy().starts_with(foreign)) {
                 command.env_remove(name);
             }
         }
         // A folder of its own: no stray config.toml, and what it drops here goes with the run.
-        command
-            .current_dir(&self.data)
-            .stdin(Stdio::null())
-            .arg("--config")
-            .arg(file)
-            .args(arguments);
+        command.current_dir(&self.data).stdin(Stdio::null()).arg("--config").arg(file).args(arguments);
         command
     }
 }
@@ -140,21 +128,14 @@ impl Server {
     /// A server for `spawn`, when it is expected to refuse to start.
     pub fn not_started(setup: impl Into<Setup>) -> Self {
         let (ports, log) = (Ports::default(), Arc::default());
-        Self {
-            setup: setup.into(),
-            process: None,
-            ports,
-            log,
-            token: None,
-        }
+        Self { setup: setup.into(), process: None, ports, log, token: None }
     }
 
     /// Starts again on the same data, and returns when it is ready; stops a running one first.
     pub fn restart(&mut self) {
         self.spawn();
         let ports = within(SOON, || self.written_ports());
-        let ports = ports
-            .unwrap_or_else(|| panic!("the server is not ready after {SOON:?}\n{}", self.state()));
+        let ports = ports.unwrap_or_else(|| panic!("the server is not ready after {SOON:?}\n{}", self.state()));
         self.ports.set(Some(ports));
     }
 
@@ -162,11 +143,7 @@ impl Server {
     pub fn spawn(&mut self) {
         self.kill9();
         let mut command = self.setup.gristmill(&["serve"]);
-        let mut child = command
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped())
-            .spawn()
-            .expect("the binary starts");
+        let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("the binary starts");
         let stderr = child.stderr.take().expect("it was asked for");
         collect(stderr, Arc::clone(&self.log));
         let guard = Guard::new(&child, Ending::Kill);
@@ -177,9 +154,7 @@ impl Server {
     pub fn kill9(&mut self) {
         self.ports.set(None);
         if let Some((mut child, _guard)) = self.process.take() {
-            child
-                .kill()
-                .expect("a child that was not waited for takes a signal");
+            child.kill().expect("a child that was not waited for takes a signal");
             child.wait().expect("a child can be waited for");
         }
     }
@@ -192,12 +167,8 @@ impl Server {
     /// Waits until the server has ended by itself and gives its exit status.
     pub fn wait_exit(&mut self, deadline: Duration) -> ExitStatus {
         let (child, _) = self.process.as_mut().expect("the server was started");
-        let status = within(deadline, || {
-            child.try_wait().expect("a child can be waited for")
-        });
-        let status = status.unwrap_or_else(|| {
-            panic!("the server still runs after {deadline:?}\n{}", self.state())
-        });
+        let status = within(deadline, || child.try_wait().expect("a child can be waited for"));
+        let status = status.unwrap_or_else(|| panic!("the server still runs after {deadline:?}\n{}", self.state()));
         self.process = None;
         self.ports.set(None);
         status
@@ -205,20 +176,14 @@ impl Server {
 
     /// The process id.
     pub fn pid(&self) -> u32 {
-        self.process
-            .as_ref()
-            .map(|(child, _)| child.id())
-            .expect("the server runs")
+        self.process.as_ref().map(|(child, _)| child.id()).expect("the server runs")
     }
 
     /// Memory that is resident now.
     pub fn rss_bytes(&self) -> u64 {
-        let status = fs::read_to_string(format!("/proc/{}/status", self.pid()))
-            .expect("the server runs, on Linux");
+        let status = fs::read_to_string(format!("/proc/{}/status", self.pid())).expect("the server runs, on Linux");
         let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-        let kib = line
-            .and_then(|line| line.trim().strip_suffix(" kB"))
-            .and_then(|kib| kib.parse::<u64>().ok());
+        let kib = line.and_then(|line| line.trim().strip_suffix(" kB")).and_then(|kib| kib.parse::<u64>().ok());
         kib.expect("the kernel writes `VmRSS: <number> kB`") * 1024
     }
 
@@ -226,13 +191,9 @@ impl Server {
     pub fn token(&mut self) -> String {
         let file = self.setup.data.join("first-token");
         let read = || {
-            fs::read_to_string(&file)
-                .unwrap_or_else(|error| panic!("{}: {error}\n{}", file.display(), self.state()))
+            fs::read_to_string(&file).unwrap_or_else(|error| panic!("{}: {error}\n{}", file.display(), self.state()))
         };
-        let token = self
-            .token
-            .clone()
-            .unwrap_or_else(|| read().trim().to_owned());
+        let token = self.token.clone().unwrap_or_else(|| read().trim().to_owned());
         self.token.insert(token).clone()
     }
 
@@ -244,9 +205,7 @@ impl Server {
 
     /// The address of the API.
     pub fn address(&self) -> SocketAddr {
-        self.ports
-            .http()
-            .unwrap_or_else(|| panic!("the server is not ready\n{}", self.state()))
+        self.ports.http().unwrap_or_else(|| panic!("the server is not ready\n{}", self.state()))
     }
 
     /// The URL of a path of the API.
@@ -283,20 +242,11 @@ impl Server {
     fn written_ports(&mut self) -> Option<(SocketAddr, SocketAddr)> {
         let (child, _) = self.process.as_mut().expect("the server was started");
         if let Some(status) = child.try_wait().expect("a child can be waited for") {
-            panic!(
-                "the server ended before it was ready: {status}\n{}",
-                self.state()
-            );
+            panic!("the server ended before it was ready: {status}\n{}", self.state());
         }
         let text = fs::read_to_string(self.setup.data.join("ports.json")).ok()?;
-        let ports: serde_json::Value =
-            serde_json::from_str(&text).expect("ports.json appears whole");
-        let address = |key: &str| {
-            ports[key]
-                .as_str()
-                .and_then(|text| text.parse().ok())
-                .expect("an address")
-        };
+        let ports: serde_json::Value = serde_json::from_str(&text).expect("ports.json appears whole");
+        let address = |key: &str| ports[key].as_str().and_then(|text| text.parse().ok()).expect("an address");
         // The file of an earlier start has an earlier pid.
         (ports["pid"] == self.pid()).then(|| (address("http"), address("dashboard")))
     }
@@ -307,11 +257,7 @@ impl Server {
         while !log.is_char_boundary(from) {
             from += 1;
         }
-        format!(
-            "data: {}\nlog:\n{}",
-            self.setup.data.display(),
-            &log[from..]
-        )
+        format!("data: {}\nlog:\n{}", self.setup.data.display(), &log[from..])
     }
 }
 
@@ -326,10 +272,7 @@ fn collect(stderr: ChildStderr, log: Arc<Mutex<String>>) {
     std::thread::spawn(move || {
         let mut lines = BufReader::new(stderr);
         let mut line = Vec::new();
-        while lines
-            .read_until(b'\n', &mut line)
-            .is_ok_and(|read| read > 0)
-        {
+        while lines.read_until(b'\n', &mut line).is_ok_and(|read| read > 0) {
             lock(&log).push_str(&String::from_utf8_lossy(&line));
             line.clear();
         }

@@ -22,15 +22,12 @@ impl Answer {
     /// The first header of this name, in any case.
     pub fn header(&self, name: &str) -> Option<&str> {
         let mut headers = self.headers.iter();
-        headers
-            .find(|(known, _)| known.eq_ignore_ascii_case(name))
-            .map(|(_, value)| value.as_str())
+        headers.find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str())
     }
 
     /// The body as JSON; panics with the answer when it is none.
     pub fn json(&self) -> serde_json::Value {
-        serde_json::from_str(&self.body)
-            .unwrap_or_else(|error| panic!("the body is no JSON ({error}): {self:?}"))
+        serde_json::from_str(&self.body).unwrap_or_else(|error| panic!("the body is no JSON ({error}): {self:?}"))
     }
 }
 
@@ -47,9 +44,7 @@ impl Connection {
         stream.set_read_timeout(Some(SILENCE))?;
         stream.set_write_timeout(Some(SILENCE))?;
         stream.set_nodelay(true)?;
-        Ok(Self {
-            stream: BufReader::new(stream),
-        })
+        Ok(Self { stream: BufReader::new(stream) })
     }
 
     /// Sends these bytes, whatever they are.
@@ -68,11 +63,7 @@ impl Connection {
             let status = self.status()?;
             let headers = self.headers()?;
             if status >= 200 {
-                let mut answer = Answer {
-                    status,
-                    headers,
-                    body: String::new(),
-                };
+                let mut answer = Answer { status, headers, body: String::new() };
                 let body = self.body(&answer)?;
                 answer.body = String::from_utf8_lossy(&body).into_owned();
                 return Ok(answer);
@@ -90,11 +81,8 @@ impl Connection {
 
     fn status(&mut self) -> io::Result<u16> {
         let line = self.line()?;
-        let code = line
-            .strip_prefix("HTTP/1.")
-            .and_then(|rest| rest.split(' ').nth(1));
-        code.and_then(|code| code.parse().ok())
-            .ok_or_else(|| bad(&format!("status line {line:?}")))
+        let code = line.strip_prefix("HTTP/1.").and_then(|rest| rest.split(' ').nth(1));
+        code.and_then(|code| code.parse().ok()).ok_or_else(|| bad(&format!("status line {line:?}")))
     }
 
     fn headers(&mut self) -> io::Result<Vec<(String, String)>> {
@@ -104,18 +92,13 @@ impl Connection {
             if line.is_empty() {
                 return Ok(headers);
             }
-            let (name, value) = line
-                .split_once(':')
-                .ok_or_else(|| bad(&format!("header {line:?}")))?;
+            let (name, value) = line.split_once(':').ok_or_else(|| bad(&format!("header {line:?}")))?;
             headers.push((name.to_ascii_lowercase(), value.trim().to_owned()));
         }
     }
 
     fn body(&mut self, answer: &Answer) -> io::Result<Vec<u8>> {
-        if answer
-            .header("transfer-encoding")
-            .is_some_and(|value| value.eq_ignore_ascii_case("chunked"))
-        {
+        if answer.header("transfer-encoding").is_some_and(|value| value.eq_ignore_ascii_case("chunked")) {
             return self.chunks();
         }
         if matches!(answer.status, 204 | 304) {
@@ -125,9 +108,7 @@ impl Connection {
             let mut body = Vec::new();
             return self.stream.read_to_end(&mut body).map(|_| body);
         };
-        let length = length
-            .parse()
-            .map_err(|_| bad(&format!("content-length {length:?}")))?;
+        let length = length.parse().map_err(|_| bad(&format!("content-length {length:?}")))?;
         self.exactly(length)
     }
 
@@ -136,8 +117,7 @@ impl Connection {
         loop {
             let line = self.line()?;
             let size = line.split(';').next().unwrap_or_default().trim();
-            let size = usize::from_str_radix(size, 16)
-                .map_err(|_| bad(&format!("chunk size {line:?}")))?;
+            let size = usize::from_str_radix(size, 16).map_err(|_| bad(&format!("chunk size {line:?}")))?;
             if size == 0 {
                 self.headers()?;
                 return Ok(body);

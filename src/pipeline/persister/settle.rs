@@ -24,7 +24,7 @@ pub(in crate::pipeline) struct Consequences {
 
 impl Consequences {
     /// Settles a unit that was committed: only now may anybody be told.
-    pub fn settle(&self, gathered: Gathered, written: Vec<Written>) {
+    pub(super) fn settle(&self, gathered: Gathered, written: Vec<Written>) {
         let mut unit = gathered.work.settle();
         let mut verdicts: Vec<Option<Verdict>> = unit.items.iter().map(|_| None).collect();
         for ((record, place), written) in gathered.records.iter().zip(&gathered.places).zip(written) {
@@ -44,13 +44,13 @@ impl Consequences {
     }
 
     /// Gives a unit up that could not be written in time; leases are given back by the Claimer.
-    pub fn give_up(&self, gathered: Gathered) {
+    pub(super) fn give_up(&self, gathered: Gathered) {
         let unsettled = if gathered.maybe_stored { Unsettled::Unknown } else { Unsettled::NotStored };
         self.abandon(gathered, unsettled);
     }
 
     /// Gives a unit up that the database would not take in any form.
-    pub fn impossible(&self, gathered: Gathered, error: &StoreError) {
+    pub(super) fn impossible(&self, gathered: Gathered, error: &StoreError) {
         gathered.work.items.iter().for_each(|item| facts::not_stored(&item.event, error));
         self.abandon(gathered, Unsettled::Impossible);
     }

@@ -130,10 +130,9 @@ impl Writer {
         }
         match self.flush(&mut units).await {
             Ok(written) => distribute(units, written),
-            Err(FlushError::Store(error)) if error.kind != Kind::Transient => units
-                .into_iter()
-                .map(|unit| Finished { unit, ended: Ended::Impossible(error.clone()) })
-                .collect(),
+            Err(FlushError::Store(error)) if error.kind != Kind::Transient => {
+                units.into_iter().map(|unit| Finished { unit, ended: Ended::Impossible(error.clone()) }).collect()
+            }
             Err(_) => units.into_iter().map(|unit| Finished { unit, ended: Ended::Again }).collect(),
         }
     }

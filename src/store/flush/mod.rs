@@ -159,7 +159,12 @@ impl Store {
     }
 
     /// Tries `records` in a transaction that is always rolled back: whether the database would refuse them.
-    pub async fn rehearse(&self, records: Arc<Vec<Record>>, header: FlushHeader, wait: Duration) -> Result<(), StoreError> {
+    pub async fn rehearse(
+        &self,
+        records: Arc<Vec<Record>>,
+        header: FlushHeader,
+        wait: Duration,
+    ) -> Result<(), StoreError> {
         self.run("rehearsal of a flush", wait, move |conn| async move {
             let tx = begin_write(&conn).await?;
             let result = write_all(&tx, &records, &header).await;

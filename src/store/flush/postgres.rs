@@ -61,9 +61,9 @@ impl Kind {
             Self::NullableText => format!("NULLIF(t.{column}, '')"),
             Self::Json => format!("NULLIF(t.{column}, '')::jsonb"),
             Self::NullableTime => format!("NULLIF(t.{column}, {ABSENT_SQL})"),
-            Self::Delay => format!(
-                "CASE WHEN t.{column} >= 0 THEN clock_timestamp() + t.{column} * interval '1 microsecond' END"
-            ),
+            Self::Delay => {
+                format!("CASE WHEN t.{column} >= 0 THEN clock_timestamp() + t.{column} * interval '1 microsecond' END")
+            }
         }
     }
 }
@@ -119,7 +119,8 @@ fn arrays(columns: &[Passed], records: &[&Record]) -> Vec<Value> {
 
 /// `unnest($1::bigint[], …) AS t(id, …)`, its parameters numbered from `first`.
 fn unnest(columns: &[Passed], first: usize) -> (String, String) {
-    let parameter = |(place, Passed(_, kind, _)): (usize, &Passed)| format!("${}::{}[]", place + first, kind.sql_type());
+    let parameter =
+        |(place, Passed(_, kind, _)): (usize, &Passed)| format!("${}::{}[]", place + first, kind.sql_type());
     let parameters: Vec<String> = columns.iter().enumerate().map(parameter).collect();
     let names: Vec<&str> = columns.iter().map(|Passed(column, ..)| column.as_str()).collect();
     (parameters.join(", "), names.join(", "))

@@ -1,0 +1,30 @@
+//! The few fragments of hand-written SQL in which the databases differ.
+
+use sea_orm::DbBackend;
+
+/// The database's present time. On PostgreSQL it is the statement's, which an index condition may use.
+pub fn now_sql(backend: DbBackend) -> &'static str {
+    match backend {
+        DbBackend::Postgres => "statement_timestamp()",
+        // Same shape as a bound time: offset written out, so that texts compare as times do.
+        _ => "strftime('%Y-%m-%dT%H:%M:%f+00:00', 'now')",
+    }
+}
+
+/// The database's present time plus a bound number of microseconds (bigint). SQLite keeps milliseconds of it.
+pub fn now_plus_micros_sql(backend: DbBackend, placeholder: &str) -> String {
+    match backend {
+        DbBackend::Postgres => {
+            format!("(statement_timestamp() + CAST({placeholder} AS bigint) * interval '1 microsecond')")
+        }
+        _ => format!("strftime('%Y-%m-%dT%H:%M:%f+00:00', 'now', printf('%+.6f seconds', {placeholder} / 1000000.0))"),
+    }
+}
+
+/// The placeholder of the `n`th bound value, from 1.
+pub fn placeholder(backend: DbBackend, n: usize) -> String {
+    match backend {
+        DbBackend::Postgres => format!("${n}"),
+        _ => format!("?{n}"),
+    }
+}

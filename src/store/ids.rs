@@ -1,0 +1,281 @@
+//! Event ids, handed out from blocks that are spent durably before their first id leaves.
+//!
+//! A restart never resumes a block, and a block that lies unused is dropped: ids have gaps, and are not in commit
+//! order. Within one node they only grow.
+
+use std::collections::VecDeque;
+use std::ops::RangeInclusive;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use sea_orm::prelude::Uuid;
+
+use super::error::StoreError;
+use super::open::Store;
+
+mod partitions;
+mod reserve;
+
+/// Size of a node's first block: a quiet node wastes few ids.
+const BLOCK_IDS_FIRST: i64 = 100;
+/// Largest block.
+pub const BLOCK_IDS_MAX: i64 = 16_384;
+/// A block used up faster than this is followed by one of twice its size.
+const BLOCK_TIME_MIN: Duration = Duration::from_secs(1);
+/// A block is dropped after this time, so that ids do not lag far behind those of other nodes.
+const BLOCK_AGE_MAX: Duration = Duration::from_secs(60);
+
+/// The ids of one boot; clones share them.
+#[derive(Clone, Debug)]
+pub struct Ids {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    store: Store,
+    boot_id: Uuid,
+    wait: Duration,
+    stock: Mutex<Stock>,
+    /// One reservation at a time keeps blocks in ascending order.
+    refill: tokio::sync::Mutex<()>,
+    prefetching: AtomicBool,
+}
+
+/// Blocks in hand, in ascending order. Pure: the present moment is an argument.
+#[derive(Debug)]
+struct Stock {
+    blocks: VecDeque<Block>,
+    size: i64,
+}
+
+#[derive(Debug)]
+struct Block {
+    next: i64,
+    last: i64,
+    reserved: Instant,
+    /// When its first id left.
+    opened: Option<Instant>,
+}
+
+impl Ids {
+    /// An empty stock. `wait` bounds each reservation.
+    pub fn new(store: Store, boot_id: Uuid, wait: Duration) -> Self {
+        let shared = Shared {
+            store,
+            boot_id,
+            wait,
+            stock: Mutex::new(Stock::new()),
+            refill: tokio::sync::Mutex::new(()),
+            prefetching: AtomicBool::new(false),
+        };
+        Self { shared: Arc::new(shared) }
+    }
+
+    /// `count` ids, each larger than the one before and than all that were taken earlier.
+    pub async fn take(&self, count: usize) -> Result<Vec<i64>, StoreError> {
+        loop {
+            let (taken, low) = {
+                let mut stock = self.shared.stock();
+                (stock.take(count, Instant::now()), stock.is_low())
+            };
+            if let Some(ids) = taken {
+                if low {
+                    self.prefetch();
+                }
+                return Ok(ids);
+            }
+            self.shared.refill(count).await?;
+        }
+    }
+
+    /// Reserves the next block before this one is used up. A failure shows in the `take` that needs the block.
+    fn prefetch(&self) {
+        if self.shared.prefetching.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        let shared = self.shared.clone();
+        self.shared.store.spawn(async move {
+            let _ = shared.prefetch().await;
+            shared.prefetching.store(false, Ordering::Release);
+        });
+    }
+}
+
+impl Shared {
+    fn stock(&self) -> MutexGuard<'_, Stock> {
+        // A panic cannot leave the stock half changed: its ids are counted last.
+        self.stock.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Makes sure that `count` ids are in hand, unless others take them first.
+    async fn refill(&self, count: usize) -> Result<(), StoreError> {
+        let _one = self.refill.lock().await;
+        let size = self.stock().wanted(count);
+        match size {
+            Some(size) => self.reserve(size).await,
+            None => Ok(()),
+        }
+    }
+
+    async fn prefetch(&self) -> Result<(), StoreError> {
+        let _one = self.refill.lock().await;
+        let size = {
+            let stock = self.stock();
+            stock.is_low().then_some(stock.size)
+        };
+        match size {
+            Some(size) => self.reserve(size).await,
+            None => Ok(()),
+        }
+    }
+
+    async fn reserve(&self, size: i64) -> Result<(), StoreError> {
+        let block = self.store.reserve_ids(self.boot_id, size, self.wait).await?;
+        self.stock().add(block, Instant::now());
+        Ok(())
+    }
+}
+
+impl Stock {
+    fn new() -> Self {
+        Self { blocks: VecDeque::new(), size: BLOCK_IDS_FIRST }
+    }
+
+    fn left(&self) -> i64 {
+        self.blocks.iter().map(Block::left).sum()
+    }
+
+    /// Half of a block or less is left.
+    fn is_low(&self) -> bool {
+        self.left() <= self.size / 2
+    }
+
+    /// How many ids to reserve for a taker of `count`; none when enough are in hand.
+    fn wanted(&self, count: usize) -> Option<i64> {
+        let missing = as_ids(count) - self.left();
+        (missing > 0).then(|| missing.max(self.size))
+    }
+
+    fn add(&mut self, block: RangeInclusive<i64>, now: Instant) {
+        self.blocks.push_back(Block { next: *block.start(), last: *block.end(), reserved: now, opened: None });
+    }
+
+    /// All of `count` or nothing.
+    fn take(&mut self, count: usize, now: Instant) -> Option<Vec<i64>> {
+        self.drop_old(now);
+        if self.left() < as_ids(count) {
+            return None;
+        }
+        let mut ids = Vec::with_capacity(count);
+        while ids.len() < count {
+            let block = self.blocks.front_mut()?;
+            let opened = *block.opened.get_or_insert(now);
+            let taken = block.left().min(as_ids(count - ids.len()));
+            ids.extend(block.next..block.next + taken);
+            block.next += taken;
+            if block.left() == 0 {
+                self.blocks.pop_front();
+                self.grow(now.duration_since(opened));
+            }
+        }
+        Some(ids)
+    }
+
+    fn grow(&mut self, lasted: Duration) {
+        if lasted < BLOCK_TIME_MIN {
+            self.size = (self.size * 2).min(BLOCK_IDS_MAX);
+        }
+    }
+
+    fn drop_old(&mut self, now: Instant) {
+        let is_old = |block: &Block| now.duration_since(block.reserved) > BLOCK_AGE_MAX;
+        while self.blocks.front().is_some_and(is_old) {
+            self.blocks.pop_front();
+            self.size = BLOCK_IDS_FIRST;
+        }
+    }
+}
+
+impl Block {
+    fn left(&self) -> i64 {
+        self.last - self.next + 1
+    }
+}
+
+fn as_ids(count: usize) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn stock_of(blocks: &[RangeInclusive<i64>], now: Instant) -> Stock {
+        let mut stock = Stock::new();
+        for block in blocks {
+            stock.add(block.clone(), now);
+        }
+        stock
+    }
+
+    #[test]
+    fn a_taker_may_span_blocks_and_gets_all_or_nothing() {
+        let now = Instant::now();
+        let mut stock = stock_of(&[1..=3, 10..=12], now);
+        assert_eq!(stock.take(2, now), Some(vec![1, 2]));
+        assert_eq!(stock.take(5, now), None);
+        assert_eq!(stock.take(3, now), Some(vec![3, 10, 11]));
+        assert_eq!(stock.left(), 1);
+    }
+
+    #[test]
+    fn a_block_used_up_within_a_second_doubles_the_next_up_to_the_limit() {
+        let now = Instant::now();
+        let mut stock = stock_of(&[1..=2], now);
+        stock.take(2, now);
+        assert_eq!(stock.size, 2 * BLOCK_IDS_FIRST);
+        for first in 1..20 {
+            stock.add(first * 10..=first * 10, now);
+            stock.take(1, now);
+        }
+        assert_eq!(stock.size, BLOCK_IDS_MAX);
+    }
+
+    #[test]
+    fn a_block_that_lasted_does_not_grow() {
+        let now = Instant::now();
+        let mut stock = stock_of(&[1..=2], now);
+        stock.take(1, now);
+        stock.take(1, now + BLOCK_TIME_MIN);
+        assert_eq!(stock.size, BLOCK_IDS_FIRST);
+    }
+
+    #[test]
+    fn a_block_held_too_long_is_dropped_and_the_next_is_small_again() {
+        let now = Instant::now();
+        let mut stock = stock_of(&[1..=100], now);
+        stock.size = BLOCK_IDS_MAX;
+        let later = now + BLOCK_AGE_MAX + Duration::from_secs(1);
+        assert_eq!(stock.take(1, later), None);
+        assert_eq!(stock.wanted(1), Some(BLOCK_IDS_FIRST));
+    }
+
+    #[test]
+    fn a_large_taker_gets_one_large_block() {
+        let stock = stock_of(&[1..=10], Instant::now());
+        assert_eq!(stock.wanted(10), None);
+        assert_eq!(stock.wanted(11), Some(BLOCK_IDS_FIRST));
+        assert_eq!(stock.wanted(1010), Some(1000));
+    }
+
+    #[test]
+    fn half_a_block_left_is_low() {
+        let now = Instant::now();
+        let mut stock = stock_of(&[1..=BLOCK_IDS_FIRST], now);
+        assert!(!stock.is_low());
+        stock.take(50, now);
+        assert!(stock.is_low());
+    }
+}

@@ -1,0 +1,61 @@
+//! Spends a block of ids in the database.
+
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+use sea_orm::prelude::Uuid;
+use sea_orm::{ConnectionTrait, Statement, Value};
+
+use super::partitions;
+use crate::store::dialect::{now_sql, placeholder};
+use crate::store::error::{Kind, StoreError};
+use crate::store::open::{Conn, Store};
+
+/// Nodes that reserve at the same moment make each other repeat; each round one of them succeeds.
+const TRIES_MAX: usize = 50;
+
+impl Store {
+    /// Spends the next `size` ids for this boot. On PostgreSQL their partitions exist when it returns.
+    pub async fn reserve_ids(
+        &self,
+        boot_id: Uuid,
+        size: i64,
+        wait: Duration,
+    ) -> Result<RangeInclusive<i64>, StoreError> {
+        self.run("reserve ids", wait, move |conn| async move {
+            let block = reserve(&conn, boot_id, size).await?;
+            partitions::ensure(&conn, *block.end()).await?;
+            Ok(block)
+        })
+        .await
+    }
+}
+
+async fn reserve(conn: &Conn, boot_id: Uuid, size: i64) -> Result<RangeInclusive<i64>, StoreError> {
+    let mut tries = 0;
+    loop {
+        tries += 1;
+        match reserve_once(conn, boot_id, size).await {
+            Err(error) if error.kind == Kind::Conflict && tries < TRIES_MAX => {}
+            result => return result,
+        }
+    }
+}
+
+/// Repeating it after a lost answer only wastes a block.
+async fn reserve_once(conn: &Conn, boot_id: Uuid, size: i64) -> Result<RangeInclusive<i64>, StoreError> {
+    let backend = conn.backend();
+    let now = now_sql(backend);
+    let (size_at, boot_at) = (placeholder(backend, 1), placeholder(backend, 2));
+    let sql = format!(
+        "INSERT INTO id_blocks (first_id, last_id, boot_id, reserved_at) \
+         SELECT COALESCE(MAX(last_id), 0) + 1, COALESCE(MAX(last_id), 0) + {size_at}, {boot_at}, {now} \
+         FROM id_blocks RETURNING first_id, last_id"
+    );
+    let values: [Value; 2] = [size.into(), boot_id.into()];
+    let statement = Statement::from_sql_and_values(backend, sql, values);
+    let row = conn.write().query_one_raw(statement).await?;
+    let row = row.ok_or_else(|| StoreError::setup("the database returned no block of ids"))?;
+    let (first, last): (i64, i64) = (row.try_get("", "first_id")?, row.try_get("", "last_id")?);
+    Ok(first..=last)
+}

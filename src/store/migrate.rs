@@ -1,0 +1,124 @@
+//! Brings the schema up to date, under a lock: several nodes may start at once on an empty database.
+//!
+//! One transaction holds all of it, so that a run that is killed midway leaves nothing half done.
+
+use std::fs::{File, TryLockError};
+use std::path::Path;
+use std::time::Duration;
+
+use migration::{Migrator, MigratorTrait};
+use sea_orm::{ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbBackend, Statement};
+
+use super::error::{Cause, Kind, Outcome, StoreError};
+use super::open::{StoreOptions, begin_immediate, commit};
+use super::{identity, postgres, sqlite};
+
+/// Longest wait for another process that migrates.
+const LOCK_WAIT: Duration = Duration::from_secs(60);
+/// How often the lock beside a SQLite database is tried.
+const LOCK_POLL: Duration = Duration::from_millis(20);
+/// Number of the advisory lock ("gristmil" as bytes).
+const LOCK_KEY: i64 = 0x6772_6973_746d_696c;
+
+/// Applies what is missing; returns how many migrations that were.
+pub async fn run(options: &StoreOptions) -> Result<usize, StoreError> {
+    let applied = match options.backend()? {
+        DbBackend::Postgres => run_postgres(options).await,
+        _ => run_sqlite(options).await,
+    };
+    applied.map_err(|error| error.in_context("migrate the database"))
+}
+
+/// Refuses a database whose schema is not the one this program was built for.
+pub(super) async fn check(connection: &DatabaseConnection) -> Result<(), StoreError> {
+    let missing = missing(connection).await?;
+    if missing == 0 {
+        return Ok(());
+    }
+    Err(StoreError::setup(format!(
+        "the database's schema lacks {missing} migrations, `gristmill migrate` applies them"
+    )))
+}
+
+async fn run_postgres(options: &StoreOptions) -> Result<usize, StoreError> {
+    let connection = postgres::for_migration(options.direct(), options, LOCK_WAIT).await?;
+    let tx = begin_immediate(&connection).await?;
+    // The lock belongs to the transaction: it cannot outlive it, nor be left to a pooler.
+    let sql = format!("SELECT pg_advisory_xact_lock({LOCK_KEY})");
+    tx.query_one_raw(Statement::from_string(DbBackend::Postgres, sql)).await?;
+    let applied = apply(tx).await;
+    // Its work is committed or rolled back by now.
+    let _ = connection.close().await;
+    applied
+}
+
+async fn run_sqlite(options: &StoreOptions) -> Result<usize, StoreError> {
+    let path = sqlite::path(&options.url)?;
+    identity::refuse_missing_beside_marker(&path)?;
+    sqlite::create(&path)?;
+    // Beside BEGIN IMMEDIATE, because the switch to WAL does not wait for other processes.
+    let _lock = wait_for_lock(&identity::beside(&path, ".migrate")).await?;
+    let connection = sqlite::writer(&path, options).await?;
+    identity::confirm(&connection, &path).await?;
+    let tx = begin_immediate(&connection).await?;
+    let applied = apply(tx).await?;
+    identity::confirm(&connection, &path).await?;
+    // Closed before the lock is given up.
+    let _ = connection.close().await;
+    Ok(applied)
+}
+
+async fn apply(tx: DatabaseTransaction) -> Result<usize, StoreError> {
+    let missing = missing(&tx).await?;
+    if missing > 0 {
+        Migrator::up(&tx, None).await?;
+    }
+    commit(tx).await?;
+    Ok(missing)
+}
+
+/// Counts by hand, because what SeaORM offers creates its table while it counts.
+async fn missing(connection: &impl ConnectionTrait) -> Result<usize, StoreError> {
+    let known = Migrator::migrations();
+    let applied = applied(connection).await?;
+    let is_known = |name: &String| known.iter().any(|migration| migration.name() == name);
+    if let Some(newer) = applied.iter().find(|name| !is_known(name)) {
+        return Err(StoreError::setup(format!("the database's schema is newer than this gristmill: it has {newer}")));
+    }
+    Ok(known.len() - applied.len())
+}
+
+/// Names of the applied migrations.
+async fn applied(connection: &impl ConnectionTrait) -> Result<Vec<String>, StoreError> {
+    let backend = connection.get_database_backend();
+    let exists = match backend {
+        DbBackend::Postgres => "SELECT 1 WHERE to_regclass('seaql_migrations') IS NOT NULL",
+        _ => "SELECT 1 FROM sqlite_master WHERE name = 'seaql_migrations'",
+    };
+    let exists = Statement::from_string(backend, exists);
+    if connection.query_one_raw(exists).await?.is_none() {
+        return Ok(Vec::new());
+    }
+    let versions = Statement::from_string(backend, "SELECT version FROM seaql_migrations");
+    let rows = connection.query_all_raw(versions).await?;
+    let names = rows.iter().map(|row| row.try_get("", "version"));
+    Ok(names.collect::<Result<_, _>>()?)
+}
+
+async fn wait_for_lock(path: &Path) -> Result<File, StoreError> {
+    let file = identity::lock_file(path)?;
+    let polled = async {
+        loop {
+            match file.try_lock() {
+                Ok(()) => return Ok(()),
+                Err(TryLockError::WouldBlock) => tokio::time::sleep(LOCK_POLL).await,
+                Err(TryLockError::Error(error)) => return Err(StoreError::file(path, error)),
+            }
+        }
+    };
+    tokio::time::timeout(LOCK_WAIT, polled).await.unwrap_or_else(|_| {
+        let cause = Cause::Setup(format!("another process holds {}", path.display()));
+        Err(StoreError::new(Kind::Transient, Outcome::NotStored, cause))
+    })?;
+    Ok(file)
+}

@@ -1,0 +1,32 @@
+//! The store: the only place that speaks to a database.
+//!
+//! Every operation runs as a task that its caller cannot cancel (`Store::run`): a database future that is dropped
+//! half-way can leave a pooled connection inside a transaction, and later writes on it would vanish.
+
+mod claim;
+pub mod dialect;
+mod error;
+mod events;
+mod flush;
+pub mod identity;
+mod ids;
+pub mod migrate;
+mod nodes;
+mod open;
+mod postgres;
+mod rollup;
+mod secret;
+mod sqlite;
+mod tokens;
+mod users;
+
+pub use claim::{ClaimOrder, Claimed, Due};
+pub use error::{Cause, Kind, Outcome as StoreOutcome, StoreError};
+pub use events::{ListQuery, StoredEvent};
+pub use flush::{FailedAttempt, First, FlushError, FlushHeader, Record, Written};
+pub use ids::{BLOCK_IDS_MAX, Ids};
+pub use nodes::Node;
+pub use open::{Conn, Store, StoreOptions, begin_write, commit};
+pub use secret::{Secret, TOKEN_PREFIX_CHARS, hash_token, hashes_match};
+pub use tokens::{NewToken, Token, TokenRecord};
+pub use users::User;

@@ -1,0 +1,131 @@
+//! Boots of nodes and their heartbeats.
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use entity::node;
+use sea_orm::prelude::Uuid;
+use sea_orm::sea_query::{Expr, ExprTrait, InsertStatement, OnConflict, Query};
+use sea_orm::{ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, QueryOrder, UpdateMany};
+
+use super::dialect::now_sql;
+use super::error::StoreError;
+use super::open::Store;
+
+/// One boot of a node.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Node {
+    /// Made at its start, never used again.
+    pub boot_id: Uuid,
+    /// From its configuration.
+    pub name: String,
+    /// Its data folder.
+    pub folder: Uuid,
+    /// By the database's clock.
+    pub started_at: DateTime<Utc>,
+    /// Grows while it lives.
+    pub heartbeat: i64,
+    /// By the database's clock.
+    pub heartbeat_at: DateTime<Utc>,
+    /// Set when it ended.
+    pub stopped_at: Option<DateTime<Utc>>,
+}
+
+impl From<node::Model> for Node {
+    fn from(row: node::Model) -> Self {
+        Self {
+            boot_id: row.boot_id,
+            name: row.name,
+            folder: row.folder,
+            started_at: row.started_at,
+            heartbeat: row.heartbeat,
+            heartbeat_at: row.heartbeat_at,
+            stopped_at: row.stopped_at,
+        }
+    }
+}
+
+impl Store {
+    /// Enters a boot. Earlier boots of its folder are stopped by that: the caller holds the folder's lock.
+    pub async fn register_node(
+        &self,
+        boot_id: Uuid,
+        name: &str,
+        folder: Uuid,
+        wait: Duration,
+    ) -> Result<(), StoreError> {
+        let name = name.to_owned();
+        self.transaction("register the node", wait, move |tx| {
+            Box::pin(async move {
+                node::Entity::update_many()
+                    .col_expr(node::Column::StoppedAt, now(tx))
+                    .filter(node::Column::Folder.eq(folder))
+                    .filter(node::Column::BootId.ne(boot_id))
+                    .filter(node::Column::StoppedAt.is_null())
+                    .exec(tx)
+                    .await?;
+                tx.execute(&entry(tx, boot_id, name, folder)).await?;
+                Ok(())
+            })
+        })
+        .await
+    }
+
+    /// Adds one to the boot's heartbeat, on a connection beside the pool: a full pool is not a dead node.
+    /// False when the boot is unknown or was stopped by a later one.
+    pub async fn heartbeat(&self, boot_id: Uuid, wait: Duration) -> Result<bool, StoreError> {
+        self.run("write the heartbeat", wait, move |conn| async move {
+            let count = Expr::col(node::Column::Heartbeat).add(1);
+            let update = live(boot_id)
+                .col_expr(node::Column::Heartbeat, count)
+                .col_expr(node::Column::HeartbeatAt, now(conn.direct()));
+            Ok(update.exec(conn.direct()).await?.rows_affected > 0)
+        })
+        .await
+    }
+
+    /// Marks the boot as ended. False when it was already, or is unknown.
+    pub async fn stop_node(&self, boot_id: Uuid, wait: Duration) -> Result<bool, StoreError> {
+        self.run("mark the node as stopped", wait, move |conn| async move {
+            let update = live(boot_id).col_expr(node::Column::StoppedAt, now(conn.direct()));
+            Ok(update.exec(conn.direct()).await?.rows_affected > 0)
+        })
+        .await
+    }
+
+    /// Every boot that is known, the latest first.
+    pub async fn list_nodes(&self, wait: Duration) -> Result<Vec<Node>, StoreError> {
+        self.run("list the nodes", wait, |conn| async move {
+            let rows = node::Entity::find().order_by_desc(node::Column::StartedAt);
+            let rows = rows.all(conn.read()).await?;
+            Ok(rows.into_iter().map(Node::from).collect())
+        })
+        .await
+    }
+}
+
+/// An update of a boot that has not ended.
+fn live(boot_id: Uuid) -> UpdateMany<node::Entity> {
+    node::Entity::update_many().filter(node::Column::BootId.eq(boot_id)).filter(node::Column::StoppedAt.is_null())
+}
+
+/// The row of a new boot. Repeating it after a lost answer changes nothing.
+fn entry(connection: &impl ConnectionTrait, boot_id: Uuid, name: String, folder: Uuid) -> InsertStatement {
+    Query::insert()
+        .into_table(node::Entity)
+        .columns([
+            node::Column::BootId,
+            node::Column::Name,
+            node::Column::Folder,
+            node::Column::StartedAt,
+            node::Column::Heartbeat,
+            node::Column::HeartbeatAt,
+        ])
+        .values_panic([boot_id.into(), name.into(), folder.into(), now(connection), 0_i64.into(), now(connection)])
+        .on_conflict(OnConflict::column(node::Column::BootId).do_nothing().to_owned())
+        .take()
+}
+
+fn now(connection: &impl ConnectionTrait) -> Expr {
+    Expr::cust(now_sql(connection.get_database_backend()))
+}

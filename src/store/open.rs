@@ -1,0 +1,277 @@
+//! Opens the database and carries every operation on it.
+
+use std::fmt;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
+
+use futures_util::future::BoxFuture;
+use sea_orm::{
+    DatabaseConnection, DatabaseTransaction, DbBackend, SqliteTransactionMode, TransactionOptions, TransactionTrait,
+};
+use tokio::runtime::Handle;
+
+use super::error::{Cause, Kind, Outcome, StoreError};
+use super::identity::{self, FileId};
+use super::{migrate, postgres, sqlite};
+
+/// Where the database is and how patient its sessions are.
+#[derive(Clone)]
+pub struct StoreOptions {
+    /// `sqlite://path` or `postgres://…`; may lead through a transaction pooler.
+    pub url: String,
+    /// The same PostgreSQL database without a pooler, for locks and heartbeats; empty = `url`.
+    pub direct_url: String,
+    /// Connections of the pool (on SQLite: those that only read).
+    pub pool: u32,
+    /// Longest wait for a free connection.
+    pub acquire_timeout: Duration,
+    /// Longest statement; PostgreSQL ends it.
+    pub statement_timeout: Duration,
+    /// Longest wait for a lock inside PostgreSQL.
+    pub lock_timeout: Duration,
+}
+
+/// A handle on the open database; clones share it.
+#[derive(Clone, Debug)]
+pub struct Store {
+    inner: Arc<Inner>,
+}
+
+/// What an operation works with; cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Conn {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    backend: DbBackend,
+    read: DatabaseConnection,
+    write: DatabaseConnection,
+    direct: DatabaseConnection,
+    file: Option<FileId>,
+    /// Number of the last partition of `events` that is known to exist.
+    partition_made: AtomicI64,
+    runtime: Handle,
+    /// How much longer than its caller an operation may take.
+    patience: Duration,
+}
+
+impl StoreOptions {
+    pub(super) fn backend(&self) -> Result<DbBackend, StoreError> {
+        if self.url.starts_with("sqlite:") {
+            Ok(DbBackend::Sqlite)
+        } else if self.url.starts_with("postgres:") || self.url.starts_with("postgresql:") {
+            Ok(DbBackend::Postgres)
+        } else {
+            Err(StoreError::setup("the database url must begin with sqlite: or postgres:"))
+        }
+    }
+
+    pub(super) fn direct(&self) -> &str {
+        if self.direct_url.is_empty() { &self.url } else { &self.direct_url }
+    }
+}
+
+impl fmt::Debug for StoreOptions {
+    /// Without the urls: they may hold a password.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("StoreOptions")
+            .field("pool", &self.pool)
+            .field("acquire_timeout", &self.acquire_timeout)
+            .field("statement_timeout", &self.statement_timeout)
+            .field("lock_timeout", &self.lock_timeout)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Store {
+    /// Opens a migrated database. Operations run on `runtime`.
+    pub async fn open(options: &StoreOptions, runtime: Handle) -> Result<Self, StoreError> {
+        let backend = options.backend()?;
+        let options = options.clone();
+        let handle = runtime.clone();
+        // On `runtime`, because connections belong to the runtime that makes them.
+        let opened = runtime.spawn(async move {
+            let inner = match backend {
+                DbBackend::Postgres => open_postgres(&options, handle).await,
+                _ => open_sqlite(&options, handle).await,
+            }?;
+            migrate::check(&inner.read).await?;
+            Ok(inner)
+        });
+        let inner = opened.await.unwrap_or_else(|error| Err(lost(&error)));
+        let inner = Arc::new(inner.map_err(|error| error.in_context("open the database"))?);
+        Ok(Self { inner })
+    }
+
+    /// Which database it is.
+    pub fn backend(&self) -> DbBackend {
+        self.inner.backend
+    }
+
+    /// Carries out `work` as a task of its own. The caller waits at most `wait`; then it gets an error of unknown
+    /// outcome and the work goes on, until a later deadline ends it. Dropping the returned future ends nothing.
+    pub async fn run<T, F, Fut>(&self, context: &'static str, wait: Duration, work: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: FnOnce(Conn) -> Fut,
+        Fut: Future<Output = Result<T, StoreError>> + Send + 'static,
+    {
+        let work = work(Conn { inner: self.inner.clone() });
+        let deadline = wait + self.inner.patience;
+        let task = self.inner.runtime.spawn(async move {
+            tokio::time::timeout(deadline, work).await.unwrap_or_else(|_| Err(late(Cause::Abandoned(deadline))))
+        });
+        let result = match tokio::time::timeout(wait, task).await {
+            Ok(Ok(result)) => result,
+            Ok(Err(error)) => Err(lost(&error)),
+            Err(_) => Err(late(Cause::WaitOver(wait))),
+        };
+        result.map_err(|error| error.in_context(context))
+    }
+
+    /// Carries out `work` as `run` does, inside one write transaction that is committed when `work` succeeds.
+    pub async fn transaction<T, F>(&self, context: &'static str, wait: Duration, work: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: for<'t> FnOnce(&'t DatabaseTransaction) -> BoxFuture<'t, Result<T, StoreError>> + Send + 'static,
+    {
+        self.run(context, wait, |conn| async move {
+            let tx = begin_write(&conn).await?;
+            let value = work(&tx).await.map_err(StoreError::before_commit)?;
+            commit(tx).await?;
+            Ok(value)
+        })
+        .await
+    }
+
+    /// Starts a task on the store's runtime.
+    pub fn spawn(&self, work: impl Future<Output = ()> + Send + 'static) {
+        self.inner.runtime.spawn(work);
+    }
+
+    /// Whether the SQLite file that is open still is the one at its path. Always so on PostgreSQL.
+    pub fn check_file(&self) -> Result<(), StoreError> {
+        self.inner.file.as_ref().map_or(Ok(()), FileId::check)
+    }
+
+    /// Ends the connections, after the operations that hold them.
+    pub async fn close(&self) {
+        for pool in [&self.inner.direct, &self.inner.read, &self.inner.write] {
+            // Closing twice, or a connection that is gone already, is as good.
+            let _ = pool.close_by_ref().await;
+        }
+    }
+}
+
+impl Conn {
+    /// Which database it is.
+    pub fn backend(&self) -> DbBackend {
+        self.inner.backend
+    }
+
+    /// For statements that change nothing.
+    pub fn read(&self) -> &DatabaseConnection {
+        &self.inner.read
+    }
+
+    /// For statements that write; on SQLite there is one such connection and its users queue.
+    pub fn write(&self) -> &DatabaseConnection {
+        &self.inner.write
+    }
+
+    /// A connection beside the pool and beside any pooler: heartbeats, session locks.
+    pub(super) fn direct(&self) -> &DatabaseConnection {
+        &self.inner.direct
+    }
+
+    /// Number of the last partition of `events` that is known to exist, -1 at first.
+    pub(super) fn partition_made(&self) -> i64 {
+        self.inner.partition_made.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn note_partition_made(&self, number: i64) {
+        self.inner.partition_made.fetch_max(number, Ordering::Relaxed);
+    }
+}
+
+/// Begins a transaction that writes. On SQLite it takes the write lock at once: a later upgrade could not wait.
+pub async fn begin_write(conn: &Conn) -> Result<DatabaseTransaction, StoreError> {
+    begin_immediate(conn.write()).await
+}
+
+pub(super) async fn begin_immediate(connection: &DatabaseConnection) -> Result<DatabaseTransaction, StoreError> {
+    let sqlite = connection.get_database_backend() == DbBackend::Sqlite;
+    let options = TransactionOptions {
+        sqlite_transaction_mode: sqlite.then_some(SqliteTransactionMode::Immediate),
+        ..TransactionOptions::default()
+    };
+    let begun = connection.begin_with_options(options).await;
+    begun.map_err(|error| StoreError::from(error).before_commit())
+}
+
+/// Commits; an error says whether the outcome is known.
+pub async fn commit(tx: DatabaseTransaction) -> Result<(), StoreError> {
+    tx.commit().await.map_err(StoreError::of_commit)
+}
+
+async fn open_postgres(options: &StoreOptions, runtime: Handle) -> Result<Inner, StoreError> {
+    let pool = postgres::pool(&options.url, options.pool, options).await?;
+    let direct = postgres::pool(options.direct(), 1, options).await?;
+    postgres::check_durability(&direct).await?;
+    Ok(Inner {
+        backend: DbBackend::Postgres,
+        read: pool.clone(),
+        write: pool,
+        direct,
+        file: None,
+        partition_made: AtomicI64::new(-1),
+        patience: patience(options),
+        runtime,
+    })
+}
+
+async fn open_sqlite(options: &StoreOptions, runtime: Handle) -> Result<Inner, StoreError> {
+    let path = sqlite::path(&options.url)?;
+    refuse_missing(&path)?;
+    let file = FileId::of(&path)?;
+    let write = sqlite::writer(&path, options).await?;
+    file.check()?;
+    identity::confirm(&write, &path).await?;
+    let read = sqlite::readers(&path, options).await?;
+    Ok(Inner {
+        backend: DbBackend::Sqlite,
+        direct: write.clone(),
+        read,
+        write,
+        file: Some(file),
+        partition_made: AtomicI64::new(-1),
+        patience: patience(options),
+        runtime,
+    })
+}
+
+fn refuse_missing(path: &Path) -> Result<(), StoreError> {
+    identity::refuse_missing_beside_marker(path)?;
+    if path.exists() {
+        return Ok(());
+    }
+    let path = path.display();
+    Err(StoreError::setup(format!("the database {path} does not exist, `gristmill migrate` makes it")))
+}
+
+/// Long enough that the server's own limits end a statement first.
+fn patience(options: &StoreOptions) -> Duration {
+    options.acquire_timeout + options.statement_timeout
+}
+
+fn late(cause: Cause) -> StoreError {
+    StoreError::new(Kind::Transient, Outcome::Unknown, cause)
+}
+
+fn lost(error: &tokio::task::JoinError) -> StoreError {
+    StoreError::new(Kind::Bug, Outcome::Unknown, Cause::Lost(error.to_string()))
+}

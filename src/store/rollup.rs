@@ -1,0 +1,121 @@
+//! The roll-up of flushes per minute, and the removal of what is past its use.
+//!
+//! A flush is counted into its minute in the transaction that removes it, so that every flush is counted once,
+//! whichever node does it.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use chrono::{DateTime, DurationRound, TimeDelta, Utc};
+use entity::flush_minute;
+use sea_orm::{
+    ActiveModelTrait, ActiveValue::Set, ConnectionTrait, DatabaseTransaction, DbBackend, DbErr, EntityTrait,
+    IntoActiveModel, Statement,
+};
+
+use super::dialect::placeholder;
+use super::{Store, StoreError};
+
+/// Flushes that one transaction rolls up.
+const FLUSHES_MAX: usize = 5_000;
+
+/// Counts by status and event type.
+type Counts = BTreeMap<String, BTreeMap<String, u64>>;
+
+/// What one node flushed in one minute.
+#[derive(Default)]
+struct Minute {
+    counts: Counts,
+    flushes: i64,
+    events: i64,
+}
+
+impl Store {
+    /// Rolls up flushes older than `before`; says how many. Fewer than asked for means that none is left.
+    pub async fn roll_up(&self, before: DateTime<Utc>, wait: Duration) -> Result<usize, StoreError> {
+        self.transaction("roll-up of flushes", wait, move |tx| {
+            Box::pin(async move {
+                let (minutes, flushes) = take_minutes(tx, before).await?;
+                for ((minute, node), taken) in minutes {
+                    add(tx, minute, node, taken).await?;
+                }
+                Ok(flushes)
+            })
+        })
+        .await
+    }
+
+    /// Removes dedupe keys older than `before`; says how many.
+    pub async fn remove_keys(&self, before: DateTime<Utc>, wait: Duration) -> Result<u64, StoreError> {
+        self.run("removal of old keys", wait, move |conn| async move {
+            let sql = format!("DELETE FROM dedupe_keys WHERE created_at < {}", placeholder(conn.backend(), 1));
+            let statement = Statement::from_sql_and_values(conn.backend(), sql, [before.into()]);
+            Ok(conn.write().execute_raw(statement).await?.rows_affected())
+        })
+        .await
+    }
+}
+
+/// Removes the oldest flushes and sums them up by minute and node.
+async fn take_minutes(
+    tx: &DatabaseTransaction,
+    before: DateTime<Utc>,
+) -> Result<(BTreeMap<(DateTime<Utc>, String), Minute>, usize), DbErr> {
+    let backend = tx.get_database_backend();
+    let (json, lock) = match backend {
+        DbBackend::Postgres => ("::text", "FOR UPDATE SKIP LOCKED"),
+        _ => ("", ""),
+    };
+    let sql = format!(
+        "DELETE FROM flushes WHERE (boot_id, seq) IN (SELECT boot_id, seq FROM flushes WHERE flushed_at < {} \
+         ORDER BY flushed_at LIMIT {FLUSHES_MAX} {lock}) RETURNING flushed_at, node, counts{json}",
+        placeholder(backend, 1)
+    );
+    let rows = tx.query_all_raw(Statement::from_sql_and_values(backend, sql, [before.into()])).await?;
+    let mut minutes: BTreeMap<(DateTime<Utc>, String), Minute> = BTreeMap::new();
+    for row in &rows {
+        let (flushed_at, node): (DateTime<Utc>, String) = (row.try_get_by_index(0)?, row.try_get_by_index(1)?);
+        let minute = flushed_at.duration_trunc(TimeDelta::minutes(1)).unwrap_or(flushed_at);
+        let minute = minutes.entry((minute, node)).or_default();
+        minute.flushes += 1;
+        minute.add(&parse(&row.try_get_by_index::<String>(2)?)?);
+    }
+    Ok((minutes, rows.len()))
+}
+
+async fn add(tx: &DatabaseTransaction, minute: DateTime<Utc>, node: String, mut taken: Minute) -> Result<(), DbErr> {
+    let present = flush_minute::Entity::find_by_id((minute, node.clone())).one(tx).await?;
+    let Some(present) = present else {
+        let row = flush_minute::ActiveModel {
+            minute: Set(minute),
+            node: Set(node),
+            counts: Set(serde_json::json!(taken.counts)),
+            flushes: Set(taken.flushes),
+            events: Set(taken.events),
+        };
+        flush_minute::Entity::insert(row).exec_without_returning(tx).await?;
+        return Ok(());
+    };
+    taken.flushes += present.flushes;
+    taken.add(&parse(&present.counts.to_string())?);
+    let mut row = present.into_active_model();
+    row.counts = Set(serde_json::json!(taken.counts));
+    row.flushes = Set(taken.flushes);
+    row.events = Set(taken.events);
+    row.update(tx).await.map(drop)
+}
+
+fn parse(counts: &str) -> Result<Counts, DbErr> {
+    serde_json::from_str(counts).map_err(|error| DbErr::Json(error.to_string()))
+}
+
+impl Minute {
+    fn add(&mut self, other: &Counts) {
+        for (status, types) in other {
+            for (event_type, count) in types {
+                *self.counts.entry(status.clone()).or_default().entry(event_type.clone()).or_default() += count;
+                self.events += i64::try_from(*count).unwrap_or(i64::MAX);
+            }
+        }
+    }
+}

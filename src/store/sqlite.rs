@@ -1,0 +1,87 @@
+//! SQLite: one connection that writes, several that read, every commit synced.
+
+use std::fs::{DirBuilder, OpenOptions};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use sea_orm::DatabaseConnection;
+use sea_orm::sqlx::ConnectOptions;
+use sea_orm::sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
+
+use super::error::StoreError;
+use super::open::StoreOptions;
+
+/// How long a statement waits for another process.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+/// Statements kept prepared per connection.
+const STATEMENTS_KEPT: usize = 256;
+
+/// The file that a `sqlite:` url names.
+pub(super) fn path(url: &str) -> Result<PathBuf, StoreError> {
+    let rest = url.trim_start_matches("sqlite:");
+    let rest = rest.strip_prefix("//").unwrap_or(rest);
+    let in_memory = rest.is_empty() || rest.starts_with(":memory:") || rest.contains("mode=memory");
+    if in_memory {
+        return Err(StoreError::setup("a SQLite database in memory is refused: nothing in it would be durable"));
+    }
+    let options = url.parse::<SqliteConnectOptions>()?;
+    Ok(options.get_filename().to_owned())
+}
+
+/// Makes the folder (0700) and an empty file (0600) unless they exist.
+pub(super) fn create(path: &Path) -> Result<(), StoreError> {
+    if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+        create_folder(folder)?;
+    }
+    let created = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
+    match created {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(StoreError::file(path, error)),
+        _ => Ok(()),
+    }
+}
+
+/// Makes a folder that only its owner can read.
+pub(super) fn create_folder(folder: &Path) -> Result<(), StoreError> {
+    DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(|error| StoreError::file(folder, error))
+}
+
+/// The one connection that writes.
+pub(super) async fn writer(path: &Path, options: &StoreOptions) -> Result<DatabaseConnection, StoreError> {
+    let connect = file(path).journal_mode(SqliteJournalMode::Wal).synchronous(SqliteSynchronous::Full);
+    connect_pool(connect, 1, options).await
+}
+
+/// Connections that cannot write.
+pub(super) async fn readers(path: &Path, options: &StoreOptions) -> Result<DatabaseConnection, StoreError> {
+    connect_pool(file(path).pragma("query_only", "ON"), options.pool, options).await
+}
+
+fn file(path: &Path) -> SqliteConnectOptions {
+    SqliteConnectOptions::new()
+        .filename(path)
+        .create_if_missing(false)
+        .foreign_keys(true)
+        .busy_timeout(BUSY_TIMEOUT)
+        .statement_cache_capacity(STATEMENTS_KEPT)
+        .disable_statement_logging()
+}
+
+/// Connections live as long as the pool: there is no network to lose them.
+async fn connect_pool(
+    connect: SqliteConnectOptions,
+    size: u32,
+    options: &StoreOptions,
+) -> Result<DatabaseConnection, StoreError> {
+    let pool = SqlitePoolOptions::new()
+        .max_connections(size)
+        .acquire_timeout(options.acquire_timeout)
+        .acquire_slow_threshold(options.acquire_timeout)
+        .max_lifetime(None)
+        .idle_timeout(None)
+        .test_before_acquire(false)
+        .connect_with(connect)
+        .await?;
+    Ok(pool.into())
+}

@@ -1,0 +1,261 @@
+//! API tokens: made, looked up by hash, rotated, revoked. A secret leaves once, when it is made.
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use entity::{api_token, user};
+use sea_orm::ActiveValue::Set;
+use sea_orm::sea_query::{Cond, Expr};
+use sea_orm::{ColumnTrait, DatabaseTransaction, EntityTrait, QueryFilter, QueryOrder, QueryTrait};
+
+use super::error::StoreError;
+use super::open::Store;
+use super::secret::{Secret, hash_token};
+use super::users::bump_auth_version;
+use crate::domain::scopes::Scopes;
+
+/// What a new token is made from.
+#[derive(Clone, Debug)]
+pub struct NewToken {
+    /// The owner.
+    pub user_id: i64,
+    /// What the owner calls it.
+    pub name: String,
+    /// What it may do.
+    pub scopes: Scopes,
+    /// From then on it is refused.
+    pub expires_at: Option<DateTime<Utc>>,
+}
+
+/// A token as it is listed: without its secret.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Token {
+    /// Given by the database.
+    pub id: i64,
+    /// The owner.
+    pub user_id: i64,
+    /// What the owner calls it.
+    pub name: String,
+    /// First characters of its text.
+    pub prefix: String,
+    /// What it may do.
+    pub scopes: Scopes,
+    /// When it was made.
+    pub created_at: DateTime<Utc>,
+    /// From then on it is refused.
+    pub expires_at: Option<DateTime<Utc>>,
+    /// When it was revoked.
+    pub revoked_at: Option<DateTime<Utc>>,
+    /// Lags: written in batches.
+    pub last_used_at: Option<DateTime<Utc>>,
+}
+
+/// What a request's token says about the request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TokenRecord {
+    /// The token.
+    pub token_id: i64,
+    /// Its owner.
+    pub user_id: i64,
+    /// The owner's email.
+    pub email: String,
+    /// The owner is disabled: the token is to be refused.
+    pub user_disabled: bool,
+    /// What it may do.
+    pub scopes: Scopes,
+    /// From then on it is to be refused.
+    pub expires_at: Option<DateTime<Utc>>,
+    /// Set: it is to be refused.
+    pub revoked_at: Option<DateTime<Utc>>,
+    /// SHA-256 of its text.
+    pub hash: [u8; 32],
+}
+
+impl Store {
+    /// Makes a token. An unknown user is refused.
+    pub async fn create_token(
+        &self,
+        new: NewToken,
+        now: DateTime<Utc>,
+        wait: Duration,
+    ) -> Result<(Token, Secret), StoreError> {
+        let secret = Secret::generate()?;
+        let row = row_of(new, &secret, now);
+        let token =
+            self.transaction("create a token", wait, move |tx| Box::pin(async move { insert(tx, row).await })).await?;
+        Ok((token, secret))
+    }
+
+    /// Tokens by id, of one user or of all.
+    pub async fn list_tokens(&self, user_id: Option<i64>, wait: Duration) -> Result<Vec<Token>, StoreError> {
+        self.run("list the tokens", wait, move |conn| async move {
+            let rows = api_token::Entity::find()
+                .apply_if(user_id, |rows, id| rows.filter(api_token::Column::UserId.eq(id)))
+                .order_by_asc(api_token::Column::Id)
+                .all(conn.read())
+                .await?;
+            rows.into_iter().map(Token::try_from).collect()
+        })
+        .await
+    }
+
+    /// Revokes a token. False when there is none of this id that is not revoked yet.
+    pub async fn revoke_token(&self, id: i64, now: DateTime<Utc>, wait: Duration) -> Result<bool, StoreError> {
+        self.transaction("revoke a token", wait, move |tx| {
+            Box::pin(async move {
+                let changed = api_token::Entity::update_many()
+                    .col_expr(api_token::Column::RevokedAt, Expr::value(now))
+                    .filter(api_token::Column::Id.eq(id))
+                    .filter(api_token::Column::RevokedAt.is_null())
+                    .exec(tx)
+                    .await?;
+                bump_auth_version(tx).await?;
+                Ok(changed.rows_affected > 0)
+            })
+        })
+        .await
+    }
+
+    /// Makes a token like this one, which ends after `overlap` at the latest. None when it is unknown, revoked or expired.
+    pub async fn rotate_token(
+        &self,
+        id: i64,
+        overlap: Duration,
+        now: DateTime<Utc>,
+        wait: Duration,
+    ) -> Result<Option<(Token, Secret)>, StoreError> {
+        let secret = Secret::generate()?;
+        let made = secret.clone();
+        let token = self
+            .transaction("rotate a token", wait, move |tx| {
+                Box::pin(async move { rotate(tx, id, overlap, now, &made).await })
+            })
+            .await?;
+        Ok(token.map(|token| (token, secret)))
+    }
+
+    /// The token of this hash with its owner, whatever its state: the caller judges it.
+    pub async fn find_token(&self, hash: [u8; 32], wait: Duration) -> Result<Option<TokenRecord>, StoreError> {
+        self.run("look up a token", wait, move |conn| async move {
+            let token =
+                api_token::Entity::find().filter(api_token::Column::Hash.eq(hash.to_vec())).one(conn.read()).await?;
+            let Some(token) = token else { return Ok(None) };
+            let owner = user::Entity::find_by_id(token.user_id).one(conn.read()).await?;
+            owner.map(|owner| record(token, owner)).transpose()
+        })
+        .await
+    }
+
+    /// Notes when tokens were last used; never turns a time back.
+    pub async fn touch_tokens(&self, used: &[(i64, DateTime<Utc>)], wait: Duration) -> Result<(), StoreError> {
+        if used.is_empty() {
+            return Ok(());
+        }
+        let mut used = used.to_vec();
+        // In one order for all nodes: they would deadlock on each other otherwise.
+        used.sort_unstable();
+        self.transaction("note the use of tokens", wait, move |tx| {
+            Box::pin(async move {
+                for (id, at) in used {
+                    touch(tx, id, at).await?;
+                }
+                Ok(())
+            })
+        })
+        .await
+    }
+}
+
+async fn insert(tx: &DatabaseTransaction, row: api_token::ActiveModel) -> Result<Token, StoreError> {
+    let made = api_token::Entity::insert(row).exec_with_returning(tx).await?;
+    bump_auth_version(tx).await?;
+    Token::try_from(made)
+}
+
+async fn rotate(
+    tx: &DatabaseTransaction,
+    id: i64,
+    overlap: Duration,
+    now: DateTime<Utc>,
+    secret: &Secret,
+) -> Result<Option<Token>, StoreError> {
+    // Held to the end, so that the version moves and two rotations of one token queue.
+    bump_auth_version(tx).await?;
+    let found = api_token::Entity::find_by_id(id).one(tx).await?;
+    let Some(old) = found.map(Token::try_from).transpose()? else {
+        return Ok(None);
+    };
+    let expired = old.expires_at.is_some_and(|end| end <= now);
+    if expired || old.revoked_at.is_some() {
+        return Ok(None);
+    }
+    let last = now + overlap;
+    let end = old.expires_at.map_or(last, |end| Ord::min(end, last));
+    api_token::Entity::update_many()
+        .col_expr(api_token::Column::ExpiresAt, Expr::value(end))
+        .filter(api_token::Column::Id.eq(id))
+        .exec(tx)
+        .await?;
+    let new = NewToken { user_id: old.user_id, name: old.name, scopes: old.scopes, expires_at: old.expires_at };
+    insert(tx, row_of(new, secret, now)).await.map(Some)
+}
+
+async fn touch(tx: &DatabaseTransaction, id: i64, at: DateTime<Utc>) -> Result<(), StoreError> {
+    let older = Cond::any().add(api_token::Column::LastUsedAt.is_null()).add(api_token::Column::LastUsedAt.lt(at));
+    api_token::Entity::update_many()
+        .col_expr(api_token::Column::LastUsedAt, Expr::value(at))
+        .filter(api_token::Column::Id.eq(id))
+        .filter(older)
+        .exec(tx)
+        .await?;
+    Ok(())
+}
+
+fn row_of(new: NewToken, secret: &Secret, now: DateTime<Utc>) -> api_token::ActiveModel {
+    api_token::ActiveModel {
+        user_id: Set(new.user_id),
+        name: Set(new.name),
+        hash: Set(hash_token(secret.expose()).to_vec()),
+        prefix: Set(secret.prefix()),
+        scopes: Set(new.scopes.to_string()),
+        created_at: Set(now),
+        expires_at: Set(new.expires_at),
+        ..Default::default()
+    }
+}
+
+impl TryFrom<api_token::Model> for Token {
+    type Error = StoreError;
+
+    fn try_from(row: api_token::Model) -> Result<Self, StoreError> {
+        Ok(Self {
+            scopes: scopes(&row)?,
+            id: row.id,
+            user_id: row.user_id,
+            name: row.name,
+            prefix: row.prefix,
+            created_at: row.created_at,
+            expires_at: row.expires_at,
+            revoked_at: row.revoked_at,
+            last_used_at: row.last_used_at,
+        })
+    }
+}
+
+fn record(token: api_token::Model, owner: user::Model) -> Result<TokenRecord, StoreError> {
+    let hash = token.hash.as_slice().try_into();
+    Ok(TokenRecord {
+        scopes: scopes(&token)?,
+        hash: hash.map_err(|_| StoreError::setup(format!("token {} has no hash", token.id)))?,
+        token_id: token.id,
+        user_id: owner.id,
+        email: owner.email,
+        user_disabled: owner.disabled,
+        expires_at: token.expires_at,
+        revoked_at: token.revoked_at,
+    })
+}
+
+fn scopes(row: &api_token::Model) -> Result<Scopes, StoreError> {
+    row.scopes.parse().map_err(|error| StoreError::setup(format!("token {}: {error}", row.id)))
+}

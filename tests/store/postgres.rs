@@ -1,0 +1,90 @@
+//! What only PostgreSQL promises. Called where a PostgreSQL is at hand.
+
+use std::time::Duration;
+
+use gristmill::store::{Store, StoreOptions};
+use sea_orm::prelude::Uuid;
+use sea_orm::{ConnectionTrait, TransactionTrait};
+
+use super::{WAIT, migrated, number};
+
+/// A `begin` that is dropped before its answer leaves no connection inside a transaction.
+pub async fn contract_a_dropped_begin_loses_no_later_write(options: StoreOptions) {
+    let store = migrated(&options).await;
+    for round in 0..400_u64 {
+        let dropped = store.run("begin and drop", WAIT, move |conn| async move {
+            let begin = conn.write().begin();
+            // Dropped at another moment each time: before, while and after BEGIN is sent.
+            let _ = tokio::time::timeout(Duration::from_micros(round), begin).await;
+            Ok(())
+        });
+        dropped.await.expect("the work ends");
+        let written = store.run("write", WAIT, move |conn| async move {
+            let sql = format!("INSERT INTO meta (key, value) VALUES ('round {round}', '')");
+            conn.write().execute_unprepared(&sql).await?;
+            Ok(())
+        });
+        written.await.expect("the write is acknowledged");
+    }
+    store.close().await;
+    let store = Store::open(&options, tokio::runtime::Handle::current()).await;
+    let store = store.expect("it opens again");
+    let kept = number(&store, "SELECT COUNT(*) FROM meta WHERE key LIKE 'round %'").await;
+    assert_eq!(kept, 400, "acknowledged writes vanished");
+}
+
+/// Partitions are made before the first id that needs them leaves, by several nodes at once.
+pub async fn contract_partitions_exist_before_their_ids_leave(options: StoreOptions) {
+    let store = migrated(&options).await;
+    let reservations: Vec<_> = (0..4)
+        .map(|_| {
+            let store = store.clone();
+            let boot = Uuid::new_v4();
+            tokio::spawn(async move { store.reserve_ids(boot, 9_000_000, WAIT).await })
+        })
+        .collect();
+    for reservation in reservations {
+        let block = reservation.await.expect("no panic").expect("a block");
+        let last = *block.end();
+        let insert = store.run("insert an event", WAIT, move |conn| async move {
+            let sql = format!(
+                "INSERT INTO events (id, task_id, user_id, status, received_at) \
+                 VALUES ({last}, gen_random_uuid(), 1, 'pending', now())"
+            );
+            conn.write().execute_unprepared(&sql).await?;
+            Ok(())
+        });
+        insert.await.expect("its partition exists");
+    }
+    let partitions = "SELECT COUNT(*) FROM pg_inherits WHERE inhparent = 'events'::regclass";
+    assert_eq!(number(&store, partitions).await, 5);
+    let indexes = "SELECT COUNT(*) FROM pg_indexes WHERE tablename = 'events_p4'";
+    assert_eq!(number(&store, indexes).await, 5);
+}
+
+/// A server that loses acknowledged commits is refused.
+pub async fn contract_asynchronous_commits_are_refused(options: StoreOptions) {
+    let store = migrated(&options).await;
+    let weaken = store.run("weaken", WAIT, |conn| async move {
+        let sql =
+            "DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET synchronous_commit = off', current_database()); END $$";
+        conn.write().execute_unprepared(sql).await?;
+        Ok(())
+    });
+    weaken.await.expect("the setting changes");
+    let opened = Store::open(&options, tokio::runtime::Handle::current()).await;
+    let error = opened.expect_err("its commits do not wait");
+    assert!(error.to_string().contains("synchronous_commit = off"), "{error}");
+}
+
+/// The limits of the options hold in each session.
+pub async fn contract_sessions_have_their_limits(options: StoreOptions) {
+    let short = StoreOptions { statement_timeout: Duration::from_millis(50), ..options };
+    let store = migrated(&short).await;
+    let slow = store.run("be slow", WAIT, |conn| async move {
+        conn.write().execute_unprepared("SELECT pg_sleep(5)").await?;
+        Ok(())
+    });
+    let error = slow.await.expect_err("the server ends it");
+    assert_eq!(error.kind, gristmill::store::Kind::Transient, "{error}");
+}

@@ -1,0 +1,121 @@
+//! The contract on SQLite, and what only SQLite promises.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+
+use gristmill::store::{Store, StoreOptions, identity, migrate};
+use tokio::runtime::Handle;
+
+use super::{Folder, accounts, ids, migrated, nodes, on_sqlite, opening, operations, schema};
+
+on_sqlite! {
+    eight_migrations_at_once_all_succeed: opening::contract_eight_migrations_at_once_all_succeed;
+    a_migration_given_up_midway_leaves_nothing_half: opening::contract_a_migration_given_up_midway_leaves_nothing_half;
+    an_unmigrated_database_is_refused: opening::contract_an_unmigrated_database_is_refused;
+    work_goes_on_when_its_caller_stops_waiting: operations::contract_work_goes_on_when_its_caller_stops_waiting;
+    work_goes_on_when_its_caller_is_dropped: operations::contract_work_goes_on_when_its_caller_is_dropped;
+    a_failed_transaction_stores_nothing: operations::contract_a_failed_transaction_stores_nothing;
+    a_panic_is_an_error_of_unknown_outcome: operations::contract_a_panic_is_an_error_of_unknown_outcome;
+    work_given_up_at_its_deadline_frees_its_connection: operations::contract_work_given_up_at_its_deadline_frees_its_connection;
+    the_database_refuses_what_the_limits_forbid: schema::contract_the_database_refuses_what_the_limits_forbid;
+    processed_follows_status: schema::contract_processed_follows_status;
+    the_databases_clock_compares_with_bound_times: schema::contract_the_databases_clock_compares_with_bound_times;
+    every_entity_reads_its_table: schema::contract_every_entity_reads_its_table;
+    users_are_made_once_and_disabled: accounts::contract_users_are_made_once_and_disabled;
+    tokens_live_from_creation_to_revocation: accounts::contract_tokens_live_from_creation_to_revocation;
+    rotation_overlaps_and_happens_once: accounts::contract_rotation_overlaps_and_happens_once;
+    each_change_of_tokens_and_users_moves_the_version: accounts::contract_each_change_of_tokens_and_users_moves_the_version;
+    ids_begin_at_one_and_grow: ids::contract_ids_begin_at_one_and_grow;
+    nodes_never_share_an_id: ids::contract_nodes_never_share_an_id;
+    a_new_boot_never_resumes_a_block: ids::contract_a_new_boot_never_resumes_a_block;
+    a_boot_stops_the_earlier_ones_of_its_folder: nodes::contract_a_boot_stops_the_earlier_ones_of_its_folder;
+    a_heartbeat_grows_until_the_node_stops: nodes::contract_a_heartbeat_grows_until_the_node_stops;
+}
+
+async fn refusal(options: &StoreOptions) -> String {
+    match Store::open(options, Handle::current()).await {
+        Ok(_) => "opened".to_owned(),
+        Err(error) => error.to_string(),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn only_the_owner_can_read_the_database_and_its_folder() {
+    let folder = Folder::new();
+    migrated(&folder.options()).await;
+    let mode = |path| fs::metadata(path).expect("it exists").permissions().mode() & 0o777;
+    assert_eq!(mode(folder.0.join("data")), 0o700);
+    for suffix in ["", "-wal", "-shm", ".identity"] {
+        let path = format!("{}{suffix}", folder.database().display());
+        assert_eq!(mode(path.into()), 0o600, "{suffix}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_database_in_memory_is_refused() {
+    for url in ["sqlite::memory:", "sqlite://:memory:", "sqlite://x?mode=memory", "sqlite://"] {
+        let text = refusal(&super::options(url)).await;
+        assert!(text.contains("in memory is refused"), "{url}: {text}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_missing_database_beside_its_marker_is_not_made_anew() {
+    let folder = Folder::new();
+    let options = folder.options();
+    migrated(&options).await.close().await;
+    fs::remove_file(folder.database()).expect("the database can be removed");
+    let text = refusal(&options).await;
+    assert!(text.contains("is missing although"), "{text}");
+    let error = migrate::run(&options).await.expect_err("refused as well");
+    assert!(error.to_string().contains("is missing although"), "{error}");
+    assert!(!folder.database().exists());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn another_database_at_the_same_path_is_refused() {
+    let (folder, other) = (Folder::new(), Folder::new());
+    for folder in [&folder, &other] {
+        migrated(&folder.options()).await.close().await;
+    }
+    fs::rename(other.database(), folder.database()).expect("same file system");
+    let text = refusal(&folder.options()).await;
+    assert!(text.contains("is another one"), "{text}");
+    fs::write(folder.database(), "").expect("the file can be emptied");
+    let error = migrate::run(&folder.options()).await.expect_err("an emptied file");
+    assert!(error.to_string().contains("has no identity"), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_replaced_or_removed_while_open_is_noticed() {
+    let folder = Folder::new();
+    let store = migrated(&folder.options()).await;
+    store.check_file().expect("the file is in place");
+    let path = folder.database();
+    fs::copy(&path, folder.0.join("copy")).expect("it can be copied");
+    fs::rename(folder.0.join("copy"), &path).expect("same file system");
+    let error = store.check_file().expect_err("another file");
+    assert!(error.to_string().contains("was replaced"), "{error}");
+    fs::remove_file(&path).expect("it can be removed");
+    store.check_file().expect_err("no file");
+}
+
+#[test]
+fn a_folder_and_a_database_serve_one_at_a_time() {
+    let folder = Folder::new();
+    let data = folder.0.join("data");
+    let first = identity::lock_folder(&data).expect("the folder is free");
+    let error = identity::lock_folder(&data).expect_err("the folder is held");
+    assert!(error.to_string().contains("another gristmill serve holds"), "{error}");
+    let id = first.id;
+    drop(first);
+    let again = identity::lock_folder(&data).expect("the folder is free again");
+    assert_eq!(again.id, id, "the id stays with the folder");
+
+    let options = folder.options();
+    let held = identity::lock_database(&options).expect("the database is free");
+    let error = identity::lock_database(&options).expect_err("the database is held");
+    assert!(error.to_string().contains("gristmill.db"), "{error}");
+    drop(held);
+    identity::lock_database(&options).expect("the database is free again");
+}
