@@ -1,3 +1,10 @@
 //! The `gristmill` binary.
 
-fn main() {}
+use std::process::ExitCode;
+
+use clap::Parser;
+use gristmill::cli;
+
+fn main() -> ExitCode {
+    cli::run(&cli::args::Args::parse())
+}

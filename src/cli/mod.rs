@@ -1,3 +1,47 @@
-//! The command line.
+//! The command line: reads the arguments and the configuration, and carries out one command.
 
 pub mod args;
+mod config;
+mod database;
+mod tokens;
+mod users;
+
+use std::process::ExitCode;
+
+use self::args::{Args, Command};
+use crate::app;
+use crate::config::{Config, ConfigErrors, Sources};
+
+/// The exit code for a wrong configuration or command line.
+const MISCONFIGURED: u8 = 2;
+
+/// Carries out what `args` ask for; tells what went wrong on standard error.
+pub fn run(args: &Args) -> ExitCode {
+    match load(args) {
+        Err(errors) => {
+            eprintln!("gristmill: the configuration is wrong\n{errors}");
+            ExitCode::from(MISCONFIGURED)
+        }
+        Ok(config) => match carry_out(args.command(), config) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => {
+                eprintln!("gristmill: {error:#}");
+                ExitCode::FAILURE
+            }
+        },
+    }
+}
+
+fn load(args: &Args) -> Result<Config, ConfigErrors> {
+    Config::load(&Sources::of_process(args.config.as_deref(), &args.settings)?)
+}
+
+fn carry_out(command: Command, config: Config) -> anyhow::Result<()> {
+    match command {
+        Command::Serve => app::serve(config),
+        Command::Migrate => database::migrate(&config),
+        Command::User(command) => users::run(&config, command),
+        Command::Token(command) => tokens::run(&config, command),
+        Command::Config(command) => config::run(&config, command),
+    }
+}

@@ -4,6 +4,8 @@
 //! email ever stands in a line, except the email where `log.user_email` allows it.
 
 use std::fmt::Display;
+use std::net::SocketAddr;
+use std::panic::PanicHookInfo;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{OnceLock, PoisonError, RwLock};
 use std::time::{Duration, Instant};
@@ -221,4 +223,26 @@ pub fn lookup_failed(users: usize, error: &dyn Display) {
 /// The roll-up of flushes or the removal of old keys failed; it is done with the next one.
 pub fn housekeeping_failed(error: &dyn Display) {
     warn!(%error, "housekeeping failed");
+}
+
+/// The service answers.
+pub fn ready(api: SocketAddr, operations: SocketAddr, database: &str, took: Duration) {
+    info!(%api, %operations, database, took_ms = took.as_millis(), "ready");
+}
+
+/// The service stops: it takes nothing new and finishes what it has.
+pub fn draining(why: &str) {
+    info!(why, "draining");
+}
+
+/// The service has stopped; events still in flight were never acknowledged.
+pub fn stopped(events_in_flight: usize) {
+    info!(events_in_flight, "stopped");
+}
+
+/// Something panicked; whether it was caught, later lines say.
+pub fn panicked(panic: &PanicHookInfo<'_>) {
+    let location = panic.location().map(ToString::to_string).unwrap_or_default();
+    let message = panic.payload_as_str().unwrap_or_default();
+    error!(location, message, thread = std::thread::current().name(), "panic");
 }

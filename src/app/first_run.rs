@@ -1,0 +1,83 @@
+//! The first start on an empty database: a user, a token, and what to do with it.
+
+use std::fs::OpenOptions;
+use std::io::Write;
+use std::net::SocketAddr;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::Context;
+
+use crate::clock;
+use crate::domain::scopes::Scopes;
+use crate::store::{Kind, NewToken, Secret, Store};
+
+/// The user of the first token.
+const EMAIL: &str = "admin@localhost";
+
+/// The file in the data folder that keeps the first token.
+const FILE: &str = "first-token";
+
+const WAIT: Duration = Duration::from_secs(30);
+
+/// What there is to say about the first token.
+pub(super) enum FirstToken {
+    /// Just made.
+    Made(Secret, PathBuf),
+    /// Made by an earlier start, and still in its file.
+    Kept(PathBuf),
+    /// Not here: removed, or made by another node.
+    Elsewhere,
+}
+
+/// Makes a user with every scope and its token, if there is no user yet.
+pub(super) async fn prepare(store: &Store, data_dir: &Path) -> anyhow::Result<FirstToken> {
+    let path = data_dir.join(FILE);
+    if !store.list_users(WAIT).await?.is_empty() {
+        return Ok(if path.exists() { FirstToken::Kept(path) } else { FirstToken::Elsewhere });
+    }
+    let user = match store.create_user(EMAIL, clock::now(), WAIT).await {
+        Ok(user) => user,
+        // Another node was first.
+        Err(error) if error.kind == Kind::Conflict => return Ok(FirstToken::Elsewhere),
+        Err(error) => return Err(error.into()),
+    };
+    let new = NewToken { user_id: user.id, name: "first token".to_owned(), scopes: Scopes::all(), expires_at: None };
+    let (_, secret) = store.create_token(new, clock::now(), WAIT).await?;
+    keep(&path, &secret).with_context(|| format!("cannot write the first token to {}", path.display()))?;
+    Ok(FirstToken::Made(secret, path))
+}
+
+/// Readable only by its owner from the first byte on.
+fn keep(path: &Path, secret: &Secret) -> std::io::Result<()> {
+    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?;
+    writeln!(file, "{}", secret.expose())?;
+    file.sync_all()
+}
+
+impl FirstToken {
+    /// Says on standard output where the service is and what to do next.
+    pub(super) fn announce(&self, api: SocketAddr, dashboard: SocketAddr) {
+        println!("Gristmill {} is ready: API http://{api}, operations http://{dashboard}", env!("CARGO_PKG_VERSION"));
+        match self {
+            Self::Made(secret, path) => {
+                println!("\nA first token was made for the user {EMAIL}. It is shown this once and kept in {}:\n", path.display());
+                println!("  {}\n\nTry it:\n", secret.expose());
+                println!("{}\n", curl_line(api, secret));
+            }
+            Self::Kept(path) => println!("The first token is in {}.", path.display()),
+            Self::Elsewhere => println!(
+                "Make a token with: gristmill token create --user EMAIL --scopes write,read (users: gristmill user list)"
+            ),
+        }
+    }
+}
+
+fn curl_line(api: SocketAddr, secret: &Secret) -> String {
+    format!(
+        "  curl -X POST http://{api}/api/v1/events \\\n    -H \"Authorization: Bearer {}\" \\\n    \
+         -d '{{\"event_name\": \"page_view\", \"event_type\": \"engagement\", \"payload\": {{\"page\": \"/home\", \"duration\": 45}}}}'",
+        secret.expose()
+    )
+}

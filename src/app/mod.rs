@@ -1,0 +1,112 @@
+//! The service as a whole: opens the database, starts the line and the servers, and ends them in order.
+
+mod first_run;
+mod ports;
+
+use std::time::{Duration, Instant};
+
+use anyhow::Context;
+use tokio::runtime::Handle;
+use tokio::signal::unix::{SignalKind, signal};
+use uuid::Uuid;
+
+use crate::config::Config;
+use crate::http::{self, Servers};
+use crate::pipeline::{Identity, Pipeline};
+use crate::store::{Store, StoreOptions, identity, migrate};
+use crate::telemetry::{facts, logging};
+
+/// Threads that carry the operations of the database.
+const STORE_THREADS: usize = 2;
+
+/// How often it is checked that the line is still supervised.
+const SUPERVISION_LOOK: Duration = Duration::from_millis(250);
+
+/// Serves until a signal says otherwise.
+pub fn serve(config: Config) -> anyhow::Result<()> {
+    logging::init(&config.log)?;
+    facts::configure(&config.log);
+    std::panic::set_hook(Box::new(|panic| facts::panicked(panic)));
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(STORE_THREADS)
+        .thread_name("store")
+        .enable_all()
+        .build()
+        .context("cannot start the store's runtime")?;
+    let served = actix::System::new().block_on(run(&config, runtime.handle().clone()));
+    // What still runs there was given up; the process does not wait for it.
+    runtime.shutdown_background();
+    served
+}
+
+/// How the store is opened under `config`.
+pub fn store_options(config: &Config) -> StoreOptions {
+    StoreOptions {
+        url: config.database_url(),
+        direct_url: config.direct_database_url(),
+        pool: config.database.pool,
+        acquire_timeout: config.database.acquire_timeout,
+        statement_timeout: config.database.statement_timeout,
+        lock_timeout: config.database.lock_timeout,
+    }
+}
+
+async fn run(config: &Config, runtime: Handle) -> anyhow::Result<()> {
+    let began = Instant::now();
+    let folder = identity::lock_folder(&config.data_dir)?;
+    let options = store_options(config);
+    let _database = identity::lock_database(&options)?;
+    let store = open(options, runtime).await?;
+    let token = first_run::prepare(&store, &config.data_dir).await?;
+    let identity = Identity { boot_id: Uuid::new_v4(), node: config.node_name(), folder: folder.id() };
+    let pipeline = Pipeline::start(config, store.clone(), identity).await?;
+    let servers = http::start(config, store.clone(), pipeline.clone())?;
+    let (api, operations) = (servers.api_address, servers.operations_address);
+    ports::write(&config.data_dir, api, operations)?;
+    facts::ready(api, operations, &config.database_url_masked(), began.elapsed());
+    token.announce(api, operations);
+    serve_until_told(config, servers, &pipeline).await?;
+    store.close().await;
+    Ok(())
+}
+
+/// On the store's own runtime, to which its connections then belong.
+async fn open(options: StoreOptions, runtime: Handle) -> anyhow::Result<Store> {
+    let for_schema = options.clone();
+    runtime.spawn(async move { migrate::run(&for_schema).await }).await.context("the migration was lost")??;
+    Ok(Store::open(&options, runtime).await?)
+}
+
+async fn serve_until_told(config: &Config, servers: Servers, pipeline: &Pipeline) -> anyhow::Result<()> {
+    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    actix::spawn(servers.watch);
+    let (api, operations) = (actix::spawn(servers.api), actix::spawn(servers.operations));
+    let why = tokio::select! {
+        _ = terminate.recv() => Ok("SIGTERM"),
+        _ = interrupt.recv() => Ok("SIGINT"),
+        _ = api => Err("the API's server ended"),
+        _ = operations => Err("the operations' server ended"),
+        () = unsupervised(pipeline) => Err("the supervisor of the line is gone"),
+    };
+    facts::draining(why.unwrap_or_else(|reason| reason));
+    let drained = async {
+        servers.door.drain();
+        servers.door.stop_api().await;
+        let left = pipeline.drain(config.timeouts.shutdown).await;
+        servers.door.stop_operations().await;
+        left
+    };
+    let left = tokio::select! {
+        left = tokio::time::timeout(config.timeouts.shutdown, drained) => left.unwrap_or_default(),
+        _ = terminate.recv() => 0,
+        _ = interrupt.recv() => 0,
+    };
+    facts::stopped(left);
+    why.map(drop).map_err(anyhow::Error::msg)
+}
+
+async fn unsupervised(pipeline: &Pipeline) {
+    while pipeline.is_supervised() {
+        tokio::time::sleep(SUPERVISION_LOOK).await;
+    }
+}

@@ -1,0 +1,16 @@
+//! Where the service listens, in a file for whoever started it with port 0.
+
+use std::net::SocketAddr;
+use std::path::Path;
+
+use anyhow::Context;
+use serde_json::json;
+
+/// Writes `ports.json` into the data folder, whole or not at all.
+pub(super) fn write(data_dir: &Path, api: SocketAddr, dashboard: SocketAddr) -> anyhow::Result<()> {
+    let ports = json!({ "http": api.to_string(), "dashboard": dashboard.to_string(), "pid": std::process::id() });
+    let (path, draft) = (data_dir.join("ports.json"), data_dir.join("ports.json.new"));
+    std::fs::write(&draft, ports.to_string())
+        .and_then(|()| std::fs::rename(&draft, &path))
+        .with_context(|| format!("cannot write {}", path.display()))
+}

@@ -1,0 +1,12 @@
+//! `gristmill config`: what is in effect. A wrong configuration never gets this far.
+
+use super::args::ConfigCommand;
+use crate::config::Config;
+
+pub(super) fn run(config: &Config, command: ConfigCommand) -> anyhow::Result<()> {
+    match command {
+        ConfigCommand::Show => print!("{}", config.show()),
+        ConfigCommand::Check => println!("the configuration is valid"),
+    }
+    Ok(())
+}

@@ -1,0 +1,37 @@
+//! What the commands need of the database: the schema, and a store beside a running server.
+
+use std::time::Duration;
+
+use anyhow::Context;
+
+use crate::app::store_options;
+use crate::config::Config;
+use crate::store::{Store, migrate as schema};
+
+/// Longest wait for one operation of a command.
+pub(super) const WAIT: Duration = Duration::from_secs(30);
+
+/// `gristmill migrate`
+pub(super) fn migrate(config: &Config) -> anyhow::Result<()> {
+    let applied = runtime()?.block_on(schema::run(&store_options(config)))?;
+    match applied {
+        0 => println!("the schema is up to date"),
+        applied => println!("{applied} migrations applied"),
+    }
+    Ok(())
+}
+
+/// Carries out `work` with an open store.
+pub(super) fn with_store<T>(config: &Config, work: impl AsyncFnOnce(Store) -> anyhow::Result<T>) -> anyhow::Result<T> {
+    let runtime = runtime()?;
+    runtime.block_on(async {
+        let store = Store::open(&store_options(config), runtime.handle().clone()).await?;
+        let result = work(store.clone()).await;
+        store.close().await;
+        result
+    })
+}
+
+fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().context("cannot start a runtime")
+}

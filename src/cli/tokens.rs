@@ -1,0 +1,132 @@
+//! `gristmill token`: who may do what. A secret is printed once, when its token is made.
+
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use chrono::{DateTime, Utc};
+use serde_json::{Value, json};
+
+use super::args::{TokenCommand, TokenCreate};
+use super::database::{WAIT, with_store};
+use crate::clock;
+use crate::config::Config;
+use crate::domain::scopes::Scopes;
+use crate::domain::timestamp;
+use crate::store::{NewToken, Secret, Store, Token};
+
+pub(super) fn run(config: &Config, command: TokenCommand) -> anyhow::Result<()> {
+    match command {
+        TokenCommand::Create(create) => create_token(config, create),
+        TokenCommand::List { user, json } => list(config, user.as_deref(), json),
+        TokenCommand::Revoke { token } => revoke(config, &token),
+        TokenCommand::Rotate { token, overlap, json } => rotate(config, &token, overlap, json),
+    }
+}
+
+fn create_token(config: &Config, create: TokenCreate) -> anyhow::Result<()> {
+    let scopes: Scopes = create.scopes.join(" ").parse()?;
+    let now = clock::now();
+    let expires_at = match create.expires {
+        Some(expiry) => Some(expiry.at(now).context("the expiry lies beyond the year 9999")?),
+        None => None,
+    };
+    let (token, secret) = with_store(config, async |store| {
+        let user = user_id(&store, &create.user).await?;
+        let new = NewToken { user_id: user, name: create.name, scopes, expires_at };
+        Ok(store.create_token(new, now, WAIT).await?)
+    })?;
+    show_secret(&token, &secret, create.json);
+    Ok(())
+}
+
+fn list(config: &Config, user: Option<&str>, json: bool) -> anyhow::Result<()> {
+    let tokens = with_store(config, async |store| {
+        let user = match user {
+            Some(email) => Some(user_id(&store, email).await?),
+            None => None,
+        };
+        Ok(store.list_tokens(user, WAIT).await?)
+    })?;
+    if json {
+        println!("{}", Value::from(tokens.iter().map(as_json).collect::<Vec<_>>()));
+        return Ok(());
+    }
+    println!("{:>6}  {:>6}  {:<11}  {:<8}  {:<40}  NAME", "ID", "USER", "PREFIX", "STATE", "SCOPES");
+    for token in tokens {
+        let (state, scopes) = (state(&token), token.scopes.to_string());
+        println!("{:>6}  {:>6}  {:<11}  {state:<8}  {scopes:<40}  {}", token.id, token.user_id, token.prefix, token.name);
+    }
+    Ok(())
+}
+
+fn revoke(config: &Config, which: &str) -> anyhow::Result<()> {
+    let (token, changed) = with_store(config, async |store| {
+        let token = find(&store, which).await?;
+        let changed = store.revoke_token(token.id, clock::now(), WAIT).await?;
+        Ok((token, changed))
+    })?;
+    println!("token {} {} revoked", token.prefix, if changed { "is now" } else { "was already" });
+    Ok(())
+}
+
+fn rotate(config: &Config, which: &str, overlap: Duration, json: bool) -> anyhow::Result<()> {
+    let (token, secret) = with_store(config, async |store| {
+        let old = find(&store, which).await?;
+        let rotated = store.rotate_token(old.id, overlap, clock::now(), WAIT).await?;
+        rotated.with_context(|| format!("token {} is revoked or expired and cannot be rotated", old.prefix))
+    })?;
+    show_secret(&token, &secret, json);
+    Ok(())
+}
+
+async fn user_id(store: &Store, email: &str) -> anyhow::Result<i64> {
+    let user = store.user_by_email(email, WAIT).await?;
+    user.map(|user| user.id).with_context(|| format!("no user has the email {email:?}, `gristmill user create` makes one"))
+}
+
+/// The one token that `which` names by its id or its first characters.
+async fn find(store: &Store, which: &str) -> anyhow::Result<Token> {
+    let is_meant = |token: &Token| token.prefix == which || token.id.to_string() == which;
+    let mut found: Vec<Token> = store.list_tokens(None, WAIT).await?.into_iter().filter(is_meant).collect();
+    match found.len() {
+        1 => Ok(found.remove(0)),
+        0 => bail!("no token has the id or prefix {which:?}, `gristmill token list` shows them"),
+        several => bail!("{several} tokens have the prefix {which:?}, name one by its id"),
+    }
+}
+
+fn show_secret(token: &Token, secret: &Secret, json: bool) {
+    if json {
+        let mut answer = as_json(token);
+        answer["token"] = secret.expose().into();
+        println!("{answer}");
+    } else {
+        println!("{}", secret.expose());
+        eprintln!("token {} with the scopes {}: it is shown this once", token.id, token.scopes);
+    }
+}
+
+fn state(token: &Token) -> &'static str {
+    let is_over = |at: Option<DateTime<Utc>>| at.is_some_and(|at| at <= clock::now());
+    match (is_over(token.revoked_at), is_over(token.expires_at)) {
+        (true, _) => "revoked",
+        (_, true) => "expired",
+        _ => "valid",
+    }
+}
+
+fn as_json(token: &Token) -> Value {
+    let time = |at: Option<DateTime<Utc>>| at.map(timestamp::render);
+    json!({
+        "id": token.id,
+        "user_id": token.user_id,
+        "name": token.name,
+        "prefix": token.prefix,
+        "scopes": token.scopes.to_string().split(' ').collect::<Vec<_>>(),
+        "state": state(token),
+        "created_at": timestamp::render(token.created_at),
+        "expires_at": time(token.expires_at),
+        "revoked_at": time(token.revoked_at),
+        "last_used_at": time(token.last_used_at),
+    })
+}
