@@ -91,13 +91,13 @@ pub(super) fn refuse_missing_beside_marker(path: &Path) -> Result<(), StoreError
 /// Compares the database's identity with the marker beside it, and writes the marker where there is none yet.
 pub(super) async fn confirm(connection: &DatabaseConnection, path: &Path) -> Result<(), StoreError> {
     let Some(identity) = stored(connection).await? else {
-        return refuse_marker(path, "has no identity");
+        return refuse_marker(path, "has no identity, but one is named by");
     };
     let marker = beside(path, ".identity");
     match read(&marker)? {
         None => write_synced(&marker, &identity),
         Some(marked) if marked == identity => Ok(()),
-        Some(_) => refuse_marker(path, "is another one"),
+        Some(_) => refuse_marker(path, "is another one than named by"),
     }
 }
 
@@ -108,7 +108,7 @@ fn refuse_marker(path: &Path, how: &str) -> Result<(), StoreError> {
         return Ok(());
     }
     Err(StoreError::setup(format!(
-        "the database {} {how} than {} says: bring the right one back, or remove that file to accept this one",
+        "the database {} {how} {}: bring the right one back, or remove that file to accept this one",
         path.display(),
         marker.display(),
     )))

@@ -273,5 +273,11 @@ fn late(cause: Cause) -> StoreError {
 }
 
 fn lost(error: &tokio::task::JoinError) -> StoreError {
-    StoreError::new(Kind::Bug, Outcome::Unknown, Cause::Lost(error.to_string()))
+    let kind = if error.is_panic() {
+        Kind::Bug
+    } else {
+        // Its runtime is shutting down.
+        Kind::Transient
+    };
+    StoreError::new(kind, Outcome::Unknown, Cause::Lost(error.to_string()))
 }
