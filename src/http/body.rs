@@ -84,12 +84,16 @@ impl<'a> Deadlines<'a> {
     }
 
     fn late(&self, so_far: usize, how: &str, limit: Duration) -> ApiError {
-        ApiError::request_timeout(format!("the body was {how} {} s, {so_far} bytes have arrived", limit.as_secs_f64()))
+        ApiError::request_timeout(format!("the body was {how} {} s, bytes so far: {so_far}", limit.as_secs_f64()))
     }
 }
 
 fn broken(error: PayloadError) -> ApiError {
-    ApiError::invalid_request(format!("the body cannot be read: {}", error.to_string().to_lowercase()))
+    match error {
+        PayloadError::Overflow => ApiError::body_too_large("the body is over the server's limit".to_owned()),
+        PayloadError::Incomplete(_) => ApiError::invalid_request("the body ends early, or its chunks are malformed"),
+        _ => ApiError::invalid_request("the body's transfer encoding is malformed"),
+    }
 }
 
 #[cfg(test)]
@@ -145,7 +149,7 @@ mod tests {
     #[test]
     fn a_silent_body_and_a_dripping_one_are_cut_off() {
         let silent = chunks(&["ab"]).chain(stream::pending());
-        let late = ("request_timeout", "the body was silent for 0.02 s, 2 bytes have arrived".to_owned());
+        let late = ("request_timeout", "the body was silent for 0.02 s, bytes so far: 2".to_owned());
         assert_eq!(run(None, silent), Err(late));
         let dripping = stream::unfold(None, |drops: Option<tokio::time::Interval>| async {
             let mut drops = drops.unwrap_or_else(|| tokio::time::interval(Duration::from_millis(10)));

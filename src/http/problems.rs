@@ -33,6 +33,8 @@ pub enum Problem {
     UnsupportedMediaType,
     /// The body is encoded in a way that is not taken.
     UnsupportedContentEncoding,
+    /// The request expects what the server cannot do.
+    ExpectationFailed,
     /// The event was refused for what it is.
     Rejected(RejectCode),
     /// A bug in the server.
@@ -97,7 +99,7 @@ const fn row(
 }
 
 /// Every problem, in the order of their status.
-pub static CATALOGUE: [Entry; 30] = [
+pub static CATALOGUE: [Entry; 31] = [
     row(
         Problem::InvalidJson,
         "invalid_json",
@@ -184,6 +186,13 @@ pub static CATALOGUE: [Entry; 30] = [
         StatusCode::UNSUPPORTED_MEDIA_TYPE,
         "The content encoding is not supported",
         "Send the body as it is, without Content-Encoding. The header `Accept-Encoding` names what is taken.",
+    ),
+    row(
+        Problem::ExpectationFailed,
+        "expectation_failed",
+        StatusCode::EXPECTATION_FAILED,
+        "The expectation cannot be met",
+        "The header `Expect` may only say `100-continue`. Leave it out.",
     ),
     row(
         Problem::Rejected(RejectCode::EventNotObject),

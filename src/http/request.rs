@@ -2,22 +2,28 @@
 //!
 //! It wraps handlers, not the app: a middleware would box a second future for each request of the hot path.
 
+use std::cell::RefCell;
 use std::panic::AssertUnwindSafe;
+use std::pin::Pin;
+use std::rc::Rc;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Instant;
 
+use actix_web::body::{BodySize, BoxBody, MessageBody};
 use actix_web::dev::{Handler, Payload};
-use actix_web::http::Version;
+use actix_web::error::PayloadError;
 use actix_web::http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use actix_web::web::Data;
 use actix_web::{FromRequest, HttpRequest, HttpResponse};
 use bytes::Bytes;
-use futures_util::FutureExt;
+use futures_util::{FutureExt, Stream};
 use serde::Serialize;
 use uuid::Uuid;
 
 use super::auth::{self, Caller};
 use super::error::ApiError;
+use super::problems::Problem;
 use super::state::AppState;
 use crate::domain::scopes::Scope;
 
@@ -34,7 +40,7 @@ pub struct Call {
     /// The request's line and headers.
     pub request: HttpRequest,
     /// The request's body, not yet read.
-    pub payload: Payload,
+    pub payload: Unread,
 }
 
 impl Call {
@@ -62,19 +68,49 @@ where
 /// The arguments that a handler extracts: the request and its unread body.
 pub type Whole = (HttpRequest, Unread);
 
-/// A body that was not read yet; extracting it never fails.
-pub struct Unread(Payload);
+/// A body that was not read to its end yet; extracting it never fails.
+///
+/// Shared with its answer: a body that is dropped unread is swallowed by actix for as long as chunks arrive, one
+/// that is still held when the answer goes out makes actix close the connection.
+#[derive(Clone)]
+pub struct Unread(Rc<RefCell<Payload>>);
+
+impl Stream for Unread {
+    type Item = Result<Bytes, PayloadError>;
+
+    fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        Pin::new(&mut *self.0.borrow_mut()).poll_next(context)
+    }
+}
 
 impl FromRequest for Unread {
     type Error = actix_web::Error;
     type Future = std::future::Ready<Result<Self, Self::Error>>;
 
     fn from_request(_: &HttpRequest, payload: &mut Payload) -> Self::Future {
-        std::future::ready(Ok(Self(payload.take())))
+        std::future::ready(Ok(Self(Rc::new(RefCell::new(payload.take())))))
     }
 }
 
-async fn answer<F, Fut>(handler: F, request: HttpRequest, Unread(payload): Unread) -> HttpResponse
+/// The body of an answer that keeps the request's body from being swallowed; see [`Unread`].
+struct Held {
+    body: BoxBody,
+    _unread: Unread,
+}
+
+impl MessageBody for Held {
+    type Error = <BoxBody as MessageBody>::Error;
+
+    fn size(&self) -> BodySize {
+        self.body.size()
+    }
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Bytes, Self::Error>>> {
+        self.body.as_pin_mut().poll_next(context)
+    }
+}
+
+async fn answer<F, Fut>(handler: F, request: HttpRequest, payload: Unread) -> HttpResponse
 where
     F: Fn(Call) -> Fut,
     Fut: Future<Output = Result<HttpResponse, ApiError>>,
@@ -82,7 +118,7 @@ where
     let started = Instant::now();
     let id = RequestId::of(request.headers());
     let keyed = request.headers().contains_key(IDEMPOTENCY_KEY);
-    let run = AssertUnwindSafe(run(handler, request.clone(), payload)).catch_unwind();
+    let run = AssertUnwindSafe(run(handler, request.clone(), payload.clone())).catch_unwind();
     let result = run.await.unwrap_or_else(|_| {
         tracing::error!(request_id = id.as_str(), "a request's handler panicked");
         Err(ApiError::internal("the server failed on this request"))
@@ -93,29 +129,34 @@ where
         method = %request.method(), path = request.path(), status = response.status().as_u16(), took_ms,
         request_id = id.as_str(), "answered"
     );
+    if !response.status().is_success() {
+        response = response.map_body(|_, body| BoxBody::new(Held { body, _unread: payload }));
+    }
     let headers = response.headers_mut();
     headers.insert(X_REQUEST_ID, id.0);
     headers.insert(SERVER_TIMING, header_value(format!("total;dur={took_ms:.3}")));
     response
 }
 
-async fn run<F, Fut>(handler: F, request: HttpRequest, payload: Payload) -> Result<HttpResponse, ApiError>
+async fn run<F, Fut>(handler: F, request: HttpRequest, payload: Unread) -> Result<HttpResponse, ApiError>
 where
     F: Fn(Call) -> Fut,
     Fut: Future<Output = Result<HttpResponse, ApiError>>,
 {
-    require_one_host(&request)?;
+    refuse_expectations(request.headers())?;
     let state = request.app_data::<Data<AppState>>().expect("every app is given the state").clone();
     handler(Call { state, request, payload }).await
 }
 
-/// RFC 9112, 3.2: a request of HTTP/1.1 has exactly one Host.
-fn require_one_host(request: &HttpRequest) -> Result<(), ApiError> {
-    let hosts = request.headers().get_all(header::HOST).count();
-    if hosts == 1 || (hosts == 0 && request.version() < Version::HTTP_11) {
-        return Ok(());
+/// `100-continue` was answered before the handler is reached; any other expectation would be ignored in silence.
+fn refuse_expectations(headers: &HeaderMap) -> Result<(), ApiError> {
+    match headers.get(header::EXPECT) {
+        Some(value) if !value.as_bytes().eq_ignore_ascii_case(b"100-continue") => {
+            let detail = format!("the expectation {value:?} cannot be met, only 100-continue can");
+            Err(ApiError::new(Problem::ExpectationFailed, detail))
+        }
+        _ => Ok(()),
     }
-    Err(ApiError::invalid_request(format!("the request has {hosts} Host headers, expected 1")))
 }
 
 /// The name under which a request is found in answers and logs.
@@ -188,6 +229,7 @@ pub fn idempotency_key(headers: &HeaderMap) -> Result<Option<&str>, ApiError> {
 
 #[cfg(test)]
 mod tests {
+    use actix_web::rt::System;
     use actix_web::test::TestRequest;
 
     use super::*;
@@ -225,14 +267,25 @@ mod tests {
     }
 
     #[test]
-    fn a_request_of_http_1_1_needs_exactly_one_host() {
-        let none = TestRequest::default().to_http_request();
-        assert!(require_one_host(&none).is_err());
-        let old = TestRequest::default().version(Version::HTTP_10).to_http_request();
-        assert!(require_one_host(&old).is_ok());
-        let one = TestRequest::default().insert_header((header::HOST, "a")).to_http_request();
-        assert!(require_one_host(&one).is_ok());
-        let two = TestRequest::default().append_header((header::HOST, "a")).append_header((header::HOST, "b"));
-        assert!(require_one_host(&two.to_http_request()).is_err());
+    fn a_panic_is_answered_under_the_requests_id() {
+        let (request, mut payload) = TestRequest::default().insert_header((X_REQUEST_ID, "r-1")).to_http_parts();
+        let unread = Unread::from_request(&request, &mut payload);
+        let response = System::new().block_on(async {
+            answer(|_| async { Err(ApiError::internal("not reached")) }, request, unread.await.expect("infallible"))
+                .await
+        });
+        assert_eq!(response.status(), 500, "an app without its state panics");
+        assert_eq!(response.headers().get(X_REQUEST_ID).map(HeaderValue::as_bytes), Some(&b"r-1"[..]));
+        assert!(response.headers().contains_key(SERVER_TIMING));
+    }
+
+    #[test]
+    fn an_expectation_other_than_100_continue_is_refused() {
+        let expecting = |value: &str| {
+            let request = TestRequest::default().insert_header((header::EXPECT, value)).to_http_request();
+            refuse_expectations(request.headers())
+        };
+        assert!(expecting("100-Continue").is_ok());
+        assert_eq!(expecting("x").expect_err("cannot be met").problem(), Problem::ExpectationFailed);
     }
 }

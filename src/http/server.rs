@@ -1,8 +1,8 @@
 //! Opens the ports and hands the servers to the app, which owns signals and decides when they end.
 //!
 //! What actix answers by itself, before a handler is reached, has an empty body and no request id: 400 for a request
-//! line or headers that are not HTTP, 408 for headers that are late, 417 for an unknown `Expect`, 431 for headers of
-//! more than 128 KiB or more than 96 of them.
+//! line, headers, Host or lengths that are not HTTP/1, 408 for headers that are late, 431 for a request line and
+//! headers of more than 128 KiB together or more than 96 headers. It closes the connection each time.
 
 use std::io;
 use std::net::SocketAddr;
