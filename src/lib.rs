@@ -1,9 +1,11 @@
 //! Gristmill: an event-ingestion pipeline service.
 
+pub mod app;
 pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod domain;
+pub mod http;
 pub mod pipeline;
 pub mod store;
 pub mod telemetry;

@@ -1,0 +1,341 @@
+//! Who calls: tokens looked up by their hash, and remembered until any token or user changes.
+//!
+//! Guaranteed: a change of a token or user is seen within one refresh, and an expiry at once. Not guaranteed: while
+//! the database is away, changes are not seen; known tokens go on working then, unknown ones get a 503.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::time::Duration;
+
+use actix_web::http::header::HeaderMap;
+use chrono::{DateTime, Utc};
+use subtle::ConstantTimeEq;
+
+use super::bearer::{self, TokenHash};
+use super::error::ApiError;
+use super::problems::Problem;
+use crate::clock;
+use crate::domain::scopes::{Scope, Scopes};
+use crate::store::{Store, StoreError, TokenRecord};
+
+/// Most tokens remembered, known and unknown each; 10,000 known ones are about 3 MB.
+const REMEMBERED_MAX: usize = 10_000;
+/// A token's last use is written at most this often, in seconds.
+const TOUCH_SECONDS: i64 = 60;
+
+/// The person or program behind a valid token.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Caller {
+    /// The token's user.
+    pub user_id: i64,
+    /// The user's email.
+    pub email: String,
+    /// What the token may do.
+    pub scopes: Scopes,
+    /// The token.
+    pub token_id: i64,
+}
+
+/// Whether `scopes` cover `scope`: reading or writing everyone's events includes one's own, else none implies another.
+pub fn allows(scopes: Scopes, scope: Scope) -> bool {
+    scopes.has(scope)
+        || match scope {
+            Scope::Read => scopes.has(Scope::ReadAll),
+            Scope::Write => scopes.has(Scope::WriteAll),
+            _ => false,
+        }
+}
+
+/// The tokens that were seen, and the way to those that were not.
+pub struct Auth {
+    store: Store,
+    memory: RwLock<Memory>,
+    uses: Mutex<Uses>,
+}
+
+/// What is known of tokens as of one version of them.
+#[derive(Default)]
+struct Memory {
+    version: Option<i64>,
+    /// Counts the times that everything was forgotten; a look-up begun before such a time is not remembered.
+    epoch: u64,
+    known: HashMap<TokenHash, Arc<Known>>,
+    unknown: HashSet<TokenHash>,
+}
+
+struct Known {
+    caller: Arc<Caller>,
+    record: TokenRecord,
+    /// Unix seconds of the last use that was noted; saves the hot path the lock of `uses`.
+    touched_at: AtomicI64,
+}
+
+/// Last uses of tokens: those written, to keep the distance between writes, and those still to write.
+#[derive(Default)]
+struct Uses {
+    noted: HashMap<i64, i64>,
+    to_write: HashMap<i64, DateTime<Utc>>,
+}
+
+impl Auth {
+    /// An empty memory in front of `store`.
+    pub fn new(store: Store) -> Self {
+        Self { store, memory: RwLock::default(), uses: Mutex::default() }
+    }
+
+    /// Who sends the request with these headers; 401 if nobody can tell, 503 if only the database could.
+    pub async fn authenticate(&self, headers: &HeaderMap) -> Result<Arc<Caller>, ApiError> {
+        let hash = bearer::token_hash(headers)?;
+        let now = clock::now();
+        let known = match self.recall(&hash) {
+            Some(remembered) => remembered,
+            None => self.look_up(&hash).await?,
+        };
+        let known = known.filter(|known| bool::from(known.record.hash.ct_eq(&hash)));
+        let known = known.ok_or_else(|| ApiError::unauthorized(true, "the token is unknown"))?;
+        judge(&known.record, now)?;
+        self.note_use(&known, now);
+        Ok(Arc::clone(&known.caller))
+    }
+
+    /// One round of the watch: forgets everything if tokens or users have changed, and writes last uses.
+    pub async fn refresh(&self) -> Result<(), StoreError> {
+        let version = self.store.tokens().auth_version().await?;
+        self.see_version(version);
+        self.write_uses().await
+    }
+
+    fn recall(&self, hash: &TokenHash) -> Option<Option<Arc<Known>>> {
+        let memory = self.memory();
+        match memory.known.get(hash) {
+            Some(known) => Some(Some(Arc::clone(known))),
+            None => memory.unknown.contains(hash).then_some(None),
+        }
+    }
+
+    async fn look_up(&self, hash: &TokenHash) -> Result<Option<Arc<Known>>, ApiError> {
+        let epoch = self.memory().epoch;
+        let record = self.store.tokens().find_by_hash(hash).await.map_err(unavailable)?;
+        let known = record.map(|record| Arc::new(Known::new(record)));
+        self.memory_mut().remember(epoch, *hash, known.clone());
+        Ok(known)
+    }
+
+    fn see_version(&self, version: i64) {
+        if self.memory().version != Some(version) {
+            self.memory_mut().forget(version);
+        }
+    }
+
+    fn note_use(&self, known: &Known, now: DateTime<Utc>) {
+        let seconds = now.timestamp();
+        if seconds - known.touched_at.load(Ordering::Relaxed) < TOUCH_SECONDS {
+            return;
+        }
+        known.touched_at.store(seconds, Ordering::Relaxed);
+        self.uses.lock().unwrap_or_else(PoisonError::into_inner).note(known.record.token_id, now);
+    }
+
+    /// Uses that cannot be written now are written with the next round.
+    async fn write_uses(&self) -> Result<(), StoreError> {
+        let batch = self.uses.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if batch.is_empty() {
+            return Ok(());
+        }
+        let written = self.store.tokens().touch(&batch).await;
+        if written.is_err() {
+            self.uses.lock().unwrap_or_else(PoisonError::into_inner).put_back(batch);
+        }
+        written
+    }
+
+    fn memory(&self) -> RwLockReadGuard<'_, Memory> {
+        self.memory.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn memory_mut(&self) -> RwLockWriteGuard<'_, Memory> {
+        self.memory.write().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Keeps `auth` fresh for as long as the future is polled.
+pub async fn watch(auth: Arc<Auth>, every: Duration) {
+    let mut is_away = false;
+    loop {
+        let result = auth.refresh().await;
+        if let (Err(error), false) = (&result, is_away) {
+            tracing::warn!(%error, "changes of tokens cannot be looked for");
+        }
+        is_away = result.is_err();
+        tokio::time::sleep(every).await;
+    }
+}
+
+impl Memory {
+    fn remember(&mut self, epoch: u64, hash: TokenHash, known: Option<Arc<Known>>) {
+        if epoch != self.epoch {
+            return;
+        }
+        match known {
+            Some(known) => {
+                if self.known.len() >= REMEMBERED_MAX {
+                    self.known.clear();
+                }
+                self.known.insert(hash, known);
+            }
+            None => {
+                if self.unknown.len() >= REMEMBERED_MAX {
+                    self.unknown.clear();
+                }
+                self.unknown.insert(hash);
+            }
+        }
+    }
+
+    fn forget(&mut self, version: i64) {
+        *self = Self { version: Some(version), epoch: self.epoch + 1, ..Self::default() };
+    }
+}
+
+impl Known {
+    fn new(record: TokenRecord) -> Self {
+        let caller = Caller {
+            user_id: record.user_id,
+            email: record.email.clone(),
+            scopes: record.scopes,
+            token_id: record.token_id,
+        };
+        Self { caller: Arc::new(caller), record, touched_at: AtomicI64::new(i64::MIN / 2) }
+    }
+}
+
+impl Uses {
+    fn note(&mut self, token_id: i64, now: DateTime<Utc>) {
+        if self.noted.len() >= REMEMBERED_MAX {
+            self.noted.clear();
+        }
+        let noted = self.noted.entry(token_id).or_insert(i64::MIN / 2);
+        if now.timestamp() - *noted >= TOUCH_SECONDS && self.to_write.len() < REMEMBERED_MAX {
+            *noted = now.timestamp();
+            self.to_write.insert(token_id, now);
+        }
+    }
+
+    /// In the order of ids, so that two nodes that write the same rows cannot lock each other out.
+    fn take(&mut self) -> Vec<(i64, DateTime<Utc>)> {
+        let mut batch: Vec<_> = self.to_write.drain().collect();
+        batch.sort_unstable();
+        batch
+    }
+
+    fn put_back(&mut self, batch: Vec<(i64, DateTime<Utc>)>) {
+        for (token_id, at) in batch {
+            self.to_write.entry(token_id).or_insert(at);
+        }
+    }
+}
+
+fn judge(record: &TokenRecord, now: DateTime<Utc>) -> Result<(), ApiError> {
+    let is_past = |time: Option<DateTime<Utc>>| time.is_some_and(|time| time <= now);
+    let detail = if is_past(record.revoked_at) {
+        "the token is revoked"
+    } else if is_past(record.expires_at) {
+        "the token is expired"
+    } else if record.user_disabled {
+        "the token's user is disabled"
+    } else {
+        return Ok(());
+    };
+    Err(ApiError::unauthorized(true, detail))
+}
+
+fn unavailable(error: StoreError) -> ApiError {
+    if !error.is_transient() {
+        return error.into();
+    }
+    ApiError::new(Problem::DatabaseUnavailable, "the database does not answer, so the token cannot be checked")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(seconds: i64) -> DateTime<Utc> {
+        DateTime::from_timestamp(seconds, 0).expect("a valid time")
+    }
+
+    fn record() -> TokenRecord {
+        TokenRecord {
+            token_id: 1,
+            user_id: 2,
+            email: "a@example.com".to_owned(),
+            user_disabled: false,
+            scopes: "write".parse().expect("a scope"),
+            expires_at: Some(at(100)),
+            revoked_at: None,
+            hash: [1; 32],
+        }
+    }
+
+    fn verdict(record: &TokenRecord, now: i64) -> Result<(), String> {
+        judge(record, at(now)).map_err(|error| error.detail().to_owned())
+    }
+
+    #[test]
+    fn a_token_ends_at_its_expiry_its_revocation_or_with_its_user() {
+        assert_eq!(verdict(&record(), 99), Ok(()));
+        assert_eq!(verdict(&record(), 100), Err("the token is expired".to_owned()));
+        let revoked = TokenRecord { revoked_at: Some(at(50)), ..record() };
+        assert_eq!(verdict(&revoked, 49), Ok(()), "a rotation overlaps");
+        assert_eq!(verdict(&revoked, 50), Err("the token is revoked".to_owned()));
+        let disabled = TokenRecord { user_disabled: true, ..record() };
+        assert_eq!(verdict(&disabled, 0), Err("the token's user is disabled".to_owned()));
+    }
+
+    #[test]
+    fn only_the_scopes_over_everyone_include_others() {
+        let held = |text: &str, scope| allows(text.parse().expect("scopes"), scope);
+        assert!(held("read", Scope::Read) && held("read:all", Scope::Read) && held("write:all", Scope::Write));
+        assert!(!held("admin", Scope::Read) && !held("read", Scope::ReadAll) && !held("read:all", Scope::Write));
+    }
+
+    #[test]
+    fn a_look_up_begun_before_a_change_is_not_remembered() {
+        let mut memory = Memory::default();
+        let epoch = memory.epoch;
+        memory.forget(7);
+        memory.remember(epoch, [1; 32], Some(Arc::new(Known::new(record()))));
+        memory.remember(epoch, [2; 32], None);
+        assert!(memory.known.is_empty() && memory.unknown.is_empty());
+        memory.remember(memory.epoch, [1; 32], Some(Arc::new(Known::new(record()))));
+        assert_eq!(memory.known.len(), 1);
+    }
+
+    #[test]
+    fn a_flood_of_unknown_tokens_is_bounded_and_displaces_no_known_one() {
+        let mut memory = Memory::default();
+        memory.remember(0, [1; 32], Some(Arc::new(Known::new(record()))));
+        for number in 0..25_000_u32 {
+            let mut hash = [0; 32];
+            hash[..4].copy_from_slice(&number.to_be_bytes());
+            memory.remember(0, hash, None);
+        }
+        assert!(memory.unknown.len() <= REMEMBERED_MAX);
+        assert_eq!(memory.known.len(), 1);
+    }
+
+    #[test]
+    fn a_tokens_use_is_written_once_a_minute() {
+        let mut uses = Uses::default();
+        uses.note(1, at(100));
+        uses.note(1, at(159));
+        uses.note(2, at(159));
+        assert_eq!(uses.take(), [(1, at(100)), (2, at(159))]);
+        uses.note(1, at(159));
+        assert_eq!(uses.take(), []);
+        uses.note(1, at(160));
+        uses.put_back(vec![(1, at(100)), (2, at(159))]);
+        assert_eq!(uses.take(), [(1, at(160)), (2, at(159))]);
+    }
+}

@@ -1,0 +1,134 @@
+//! What a posted event is answered with: the reference's words, and the mapping from verdicts to them.
+
+use std::time::Duration;
+
+use actix_web::HttpResponse;
+use actix_web::http::StatusCode;
+use actix_web::http::header::{HeaderName, HeaderValue, LOCATION};
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+use uuid::Uuid;
+
+use crate::domain::outcome::Status;
+use crate::domain::rejection::{Flaw, RejectCode, Rejection};
+use crate::domain::timestamp::render;
+use crate::http::error::ApiError;
+use crate::http::request::{header_value, json};
+use crate::store::StoredEvent;
+
+#[derive(Serialize)]
+struct Enqueued<'a> {
+    event_id: i64,
+    task_id: &'a str,
+    status: &'static str,
+    durability: &'static str,
+    duplicate: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    event_status: Option<&'static str>,
+}
+
+/// 202: the event is stored and will be, or already is, processed.
+pub fn accepted(event_id: i64, task_id: Uuid) -> HttpResponse {
+    let mut response = enqueued(StatusCode::ACCEPTED, event_id, task_id, None);
+    response.headers_mut().insert(LOCATION, header_value(format!("/api/v1/events/{event_id}")));
+    response
+}
+
+/// 200: the same event was stored before, as `event_id`, and stands at `status`.
+pub fn duplicate(event_id: i64, task_id: Uuid, status: Status) -> HttpResponse {
+    enqueued(StatusCode::OK, event_id, task_id, Some(status.as_str()))
+}
+
+fn enqueued(code: StatusCode, event_id: i64, task_id: Uuid, event_status: Option<&'static str>) -> HttpResponse {
+    let mut text = Uuid::encode_buffer();
+    let task_id = &*task_id.hyphenated().encode_lower(&mut text);
+    let duplicate = event_status.is_some();
+    json(code, &Enqueued { event_id, task_id, status: "enqueued", durability: "database", duplicate, event_status })
+}
+
+#[derive(Serialize)]
+struct Success<'a> {
+    status: &'static str,
+    event_id: i64,
+    event_name: &'a str,
+    event_type: &'a str,
+    user_id: i64,
+    processed_at: String,
+}
+
+/// What a processed event's answer repeats of what was submitted.
+pub struct Submitted {
+    /// The event's name.
+    pub event_name: String,
+    /// The event's type.
+    pub event_type: String,
+    /// The event's user.
+    pub user_id: i64,
+}
+
+/// 200: the reference's return value of an event that was processed.
+pub fn success(event_id: i64, submitted: &Submitted, processed_at: DateTime<Utc>) -> HttpResponse {
+    let Submitted { event_name, event_type, user_id } = submitted;
+    let processed_at = render(processed_at);
+    json(
+        StatusCode::OK,
+        &Success { status: "success", event_id, event_name, event_type, user_id: *user_id, processed_at },
+    )
+}
+
+#[derive(Serialize)]
+struct Failed<'a> {
+    status: &'static str,
+    event_id: i64,
+    error: &'a str,
+    retries_exhausted: bool,
+}
+
+/// 200: the reference's return value of an event that was given up.
+pub fn failed(event_id: i64, error: &str) -> HttpResponse {
+    json(StatusCode::OK, &Failed { status: "failed", event_id, error, retries_exhausted: true })
+}
+
+#[derive(Serialize)]
+struct Other {
+    status: &'static str,
+    event_id: i64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    duplicate_of: Option<i64>,
+}
+
+/// The return value of an event that was finished after its acceptance; 202 if it is not finished.
+pub fn outcome(event: &StoredEvent) -> Result<HttpResponse, ApiError> {
+    let error = || event.processing_error.clone().unwrap_or_default();
+    match event.status {
+        Status::Pending => Ok(accepted(event.id, event.task_id)),
+        Status::Processed => {
+            let submitted = Submitted {
+                event_name: event.event_name.clone().unwrap_or_default(),
+                event_type: event.event_type.clone().unwrap_or_default(),
+                user_id: event.user_id,
+            };
+            Ok(success(event.id, &submitted, event.processed_at.unwrap_or(event.received_at)))
+        }
+        Status::Failed => Ok(failed(event.id, &error())),
+        Status::ValidationError => Err(ApiError::rejected(stored_rejection(event, error()), Some(event.id))),
+        Status::Duplicate | Status::Cancelled => {
+            let (status, duplicate_of) = (event.status.as_str(), event.duplicate_of);
+            Ok(json(StatusCode::OK, &Other { status, event_id: event.id, duplicate_of }))
+        }
+    }
+}
+
+/// What a row keeps of a rejection: its code and its sentence, not where each flaw is.
+fn stored_rejection(event: &StoredEvent, error: String) -> Rejection {
+    let code = event.error_code.as_deref().and_then(RejectCode::parse).unwrap_or(RejectCode::InvalidField);
+    Rejection::of(Flaw::new(code, "", error))
+}
+
+/// Says that `Prefer: wait` was heeded.
+pub fn with_wait(mut response: HttpResponse, wait: Duration) -> HttpResponse {
+    const PREFERENCE_APPLIED: HeaderName = HeaderName::from_static("preference-applied");
+    let value: HeaderValue = header_value(format!("wait={}", wait.as_secs()));
+    response.headers_mut().insert(PREFERENCE_APPLIED, value);
+    response
+}

@@ -1,0 +1,12 @@
+//! `/api/v1/events`: post one, get one, list.
+
+mod answers;
+mod cursor;
+mod prefer;
+mod read;
+mod submit;
+mod view;
+mod wait;
+
+pub use read::{list, show};
+pub use submit::submit;

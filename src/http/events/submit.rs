@@ -1,0 +1,141 @@
+//! Takes one event: reads it, hands it to the pipeline, and answers once it is durable.
+
+use std::time::Duration;
+
+use actix_web::HttpResponse;
+
+use super::answers::{self, Submitted};
+use super::{prefer, wait};
+use crate::domain::dedupe::{DedupeKey, Namespace};
+use crate::domain::outcome::Status;
+use crate::domain::scopes::Scope;
+use crate::domain::submission::Submission;
+use crate::http::auth::{Caller, allows};
+use crate::http::body;
+use crate::http::error::ApiError;
+use crate::http::media::Media;
+use crate::http::request::{Call, idempotency_key};
+use crate::http::state::AppState;
+use crate::pipeline::{Entry, Receipt, Verdict};
+
+/// `POST /api/v1/events`. Checked in this order: token, headers, body.
+pub async fn submit(call: Call) -> Result<HttpResponse, ApiError> {
+    let caller = call.authorise(Scope::Write, "posting events").await?;
+    let headers = call.request.headers();
+    let media = Media::declared(headers)?;
+    let wait = prefer::wait(headers)?;
+    let header_key = idempotency_key(headers)?;
+    let body = body::read(headers, call.payload, &call.state.body_limits).await?;
+    media.check(&body)?;
+    let submission = Submission::read(&body)?;
+    drop(body);
+    let user_id = owner(&submission, &caller)?;
+    let key = DedupeKey::of(&submission, user_id, header_key);
+    match wait {
+        None => {
+            let receipt = hand_in(&call.state, Entry { user_id, submission, key }).await?;
+            enqueued(receipt)
+        }
+        Some(wait) => {
+            let submitted = Submitted {
+                event_name: submission.event_name.clone().unwrap_or_default(),
+                event_type: submission.event_type.clone().unwrap_or_default(),
+                user_id,
+            };
+            let receipt = hand_in(&call.state, Entry { user_id, submission, key }).await?;
+            let answer = waited(&call.state, receipt, &submitted, wait).await?;
+            Ok(answers::with_wait(answer, wait))
+        }
+    }
+}
+
+/// The user that the event is for; one that is not the caller needs a scope of its own.
+fn owner(submission: &Submission, caller: &Caller) -> Result<i64, ApiError> {
+    match submission.user_id {
+        Some(user_id) if user_id != caller.user_id && !allows(caller.scopes, Scope::WriteAll) => {
+            Err(ApiError::forbidden(Scope::WriteAll, "posting events of another user"))
+        }
+        Some(user_id) => Ok(user_id),
+        None => Ok(caller.user_id),
+    }
+}
+
+/// Hands in one event; what was not stored under an id of its own, or refused, is an error.
+async fn hand_in(state: &AppState, entry: Entry) -> Result<Receipt, ApiError> {
+    let key = entry.key.as_ref().map(|key| (key.namespace, key.text.clone()));
+    let mut receipts = state.pipeline.submit(vec![entry]).await?;
+    let Some(receipt) = receipts.pop() else {
+        return Err(ApiError::internal("the pipeline gave no receipt for the event"));
+    };
+    match receipt.verdict {
+        Verdict::Rejected { rejection, kept } => Err(ApiError::rejected(rejection, kept.then_some(receipt.event_id))),
+        Verdict::Conflict { of } => Err(conflict(key, of)),
+        verdict => Ok(Receipt { verdict, ..receipt }),
+    }
+}
+
+fn conflict(key: Option<(Namespace, String)>, first: i64) -> ApiError {
+    let key = match key {
+        Some((Namespace::EventUid, text)) => format!("event_uid {text:?}"),
+        Some((Namespace::IdempotencyKey, text)) => format!("Idempotency-Key {text:?}"),
+        None => "the event's key".to_owned(),
+    };
+    ApiError::conflict(first, format!("{key} was used before, for event {first} with other content"))
+}
+
+fn enqueued(receipt: Receipt) -> Result<HttpResponse, ApiError> {
+    Ok(match receipt.verdict {
+        Verdict::Duplicate { of, of_task_id, status, .. } => answers::duplicate(of, of_task_id, status),
+        _ => answers::accepted(receipt.event_id, receipt.task_id),
+    })
+}
+
+async fn waited(
+    state: &AppState,
+    receipt: Receipt,
+    submitted: &Submitted,
+    wait: Duration,
+) -> Result<HttpResponse, ApiError> {
+    let id = match &receipt.verdict {
+        Verdict::Processed { processed_at } => {
+            return Ok(answers::success(receipt.event_id, submitted, *processed_at));
+        }
+        Verdict::Failed { error, .. } => return Ok(answers::failed(receipt.event_id, error)),
+        Verdict::Duplicate { of, status: Status::Processed, processed_at: Some(processed_at), .. } => {
+            return Ok(answers::success(*of, submitted, *processed_at));
+        }
+        Verdict::Duplicate { of, .. } => *of,
+        _ => receipt.event_id,
+    };
+    // The event is durable: that its end cannot be seen now is no error.
+    match wait::finished(state, id, None, wait).await {
+        Ok(Some(event)) if event.status.is_final() => answers::outcome(&event),
+        _ => enqueued(receipt),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn caller(scopes: &str) -> Caller {
+        let scopes = scopes.parse().expect("known scopes");
+        Caller { user_id: 1, email: "a@example.com".to_owned(), scopes, token_id: 1 }
+    }
+
+    #[test]
+    fn an_event_of_another_user_needs_write_all() {
+        let of = |user_id| Submission { user_id, ..Submission::default() };
+        assert_eq!(owner(&of(None), &caller("write")).ok(), Some(1));
+        assert_eq!(owner(&of(Some(1)), &caller("write")).ok(), Some(1));
+        assert_eq!(owner(&of(Some(2)), &caller("write:all")).ok(), Some(2));
+        let refused = owner(&of(Some(2)), &caller("write admin")).expect_err("must be refused");
+        assert_eq!(refused.detail(), "the token lacks the scope write:all, which posting events of another user needs");
+    }
+
+    #[test]
+    fn a_conflict_names_the_key_and_the_first_event() {
+        let error = conflict(Some((Namespace::IdempotencyKey, "a-1".to_owned())), 7);
+        assert_eq!(error.detail(), "Idempotency-Key \"a-1\" was used before, for event 7 with other content");
+    }
+}

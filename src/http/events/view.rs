@@ -1,0 +1,125 @@
+//! An event as it is shown: its row, with payload and properties spliced in as the text that was stored.
+
+use serde::Serialize;
+use serde_json::value::RawValue;
+
+use crate::domain::outcome::Status;
+use crate::domain::timestamp::render;
+use crate::http::error::ApiError;
+use crate::store::StoredEvent;
+
+/// The JSON form of a stored event.
+#[derive(Serialize)]
+pub struct EventView<'a> {
+    id: i64,
+    task_id: String,
+    event_name: Option<&'a str>,
+    event_type: Option<&'a str>,
+    user_id: i64,
+    status: &'static str,
+    processed: bool,
+    processed_at: Option<String>,
+    processing_error: Option<&'a str>,
+    error_code: Option<&'a str>,
+    attempts: i32,
+    next_attempt_at: Option<String>,
+    payload: Option<&'a RawValue>,
+    properties: Option<&'a RawValue>,
+    event_uid: Option<&'a str>,
+    timestamp: Option<String>,
+    received_at: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    duplicate_of: Option<i64>,
+}
+
+impl<'a> EventView<'a> {
+    /// The view of `event`; an error if the database gave text that is not JSON.
+    pub fn of(event: &'a StoredEvent) -> Result<Self, ApiError> {
+        Ok(Self {
+            id: event.id,
+            task_id: event.task_id.to_string(),
+            event_name: event.event_name.as_deref(),
+            event_type: event.event_type.as_deref(),
+            user_id: event.user_id,
+            status: event.status.as_str(),
+            processed: event.status == Status::Processed,
+            processed_at: event.processed_at.map(render),
+            processing_error: event.processing_error.as_deref(),
+            error_code: event.error_code.as_deref(),
+            attempts: event.attempts,
+            next_attempt_at: event.next_attempt_at.map(render),
+            payload: raw(event.id, event.payload.as_deref())?,
+            properties: raw(event.id, event.properties.as_deref())?,
+            event_uid: event.event_uid.as_deref(),
+            timestamp: event.timestamp.map(render),
+            received_at: render(event.received_at),
+            duplicate_of: event.duplicate_of,
+        })
+    }
+}
+
+fn raw(id: i64, text: Option<&str>) -> Result<Option<&RawValue>, ApiError> {
+    text.map(serde_json::from_str).transpose().map_err(|error| {
+        tracing::error!(event_id = id, %error, "a stored payload or its properties are not JSON");
+        ApiError::internal(format!("what is stored of event {id} is not JSON"))
+    })
+}
+
+/// Bytes that the event takes in an answer, without its small fields.
+pub fn bytes_of(event: &StoredEvent) -> usize {
+    [&event.payload, &event.properties].into_iter().flatten().map(String::len).sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use chrono::DateTime;
+    use uuid::Uuid;
+
+    use super::*;
+
+    fn stored() -> StoredEvent {
+        let time = DateTime::from_timestamp(1_766_053_800, 123_456_000).expect("a valid time");
+        StoredEvent {
+            id: 7,
+            task_id: Uuid::nil(),
+            user_id: 3,
+            event_name: Some("page_view".to_owned()),
+            event_type: None,
+            event_uid: None,
+            status: Status::Processed,
+            payload: Some(r#"{"b" : 1.10,"a":9007199254740993}"#.to_owned()),
+            properties: None,
+            processing_error: None,
+            error_code: None,
+            attempts: 1,
+            generation: 0,
+            duplicate_of: None,
+            next_attempt_at: None,
+            timestamp: None,
+            received_at: time,
+            processed_at: Some(time),
+        }
+    }
+
+    #[test]
+    fn an_event_is_shown_with_its_payload_as_stored() {
+        let text = serde_json::to_string(&EventView::of(&stored()).expect("valid JSON")).expect("serialisable");
+        assert_eq!(
+            text,
+            concat!(
+                r#"{"id":7,"task_id":"00000000-0000-0000-0000-000000000000","event_name":"page_view","#,
+                r#""event_type":null,"user_id":3,"status":"processed","processed":true,"#,
+                r#""processed_at":"2025-12-18T10:30:00.123456Z","processing_error":null,"error_code":null,"#,
+                r#""attempts":1,"next_attempt_at":null,"payload":{"b" : 1.10,"a":9007199254740993},"#,
+                r#""properties":null,"event_uid":null,"timestamp":null,"received_at":"2025-12-18T10:30:00.123456Z"}"#,
+            )
+        );
+        assert_eq!(bytes_of(&stored()), 33);
+    }
+
+    #[test]
+    fn stored_text_that_is_not_json_is_an_error_and_not_an_answer() {
+        let event = StoredEvent { properties: Some("{".to_owned()), ..stored() };
+        assert!(EventView::of(&event).is_err());
+    }
+}

@@ -1,0 +1,21 @@
+//! The face: HTTP in, JSON out, and nothing decided here that the pipeline or the store decides.
+//!
+//! The API is served on one port, operations on another; `routes` shows both whole. A 2xx is sent only after the
+//! pipeline has said that the event is durable.
+
+mod auth;
+mod bearer;
+mod body;
+mod error;
+mod events;
+mod health;
+mod media;
+mod ops;
+pub mod problems;
+mod request;
+mod routes;
+mod server;
+mod state;
+
+pub use auth::{Auth, Caller};
+pub use server::{Door, Servers, start};

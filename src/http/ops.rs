@@ -1,0 +1,87 @@
+//! Operations, on a port of their own: what the pipeline is doing.
+//!
+//! A caller on this very machine needs no token, unless the request came through a proxy or under a foreign host
+//! name: a web page whose name was rebound to 127.0.0.1 must not read along.
+
+use actix_web::http::StatusCode;
+use actix_web::http::header::HOST;
+use actix_web::{HttpRequest, HttpResponse};
+use serde::Serialize;
+
+use super::auth::allows;
+use super::error::ApiError;
+use super::problems::Problem;
+use super::request::{Call, json};
+use crate::domain::scopes::Scope;
+
+/// Headers that a proxy adds; behind one, every peer looks local.
+const PROXY_HEADERS: [&str; 3] = ["forwarded", "x-forwarded-for", "via"];
+
+#[derive(Serialize)]
+struct Index {
+    service: &'static str,
+    version: &'static str,
+    routes: [&'static str; 3],
+}
+
+/// What there is on this port.
+pub async fn index(_: Call) -> Result<HttpResponse, ApiError> {
+    let routes = ["/api/pipeline", "/health/live", "/health/ready"];
+    Ok(json(StatusCode::OK, &Index { service: "gristmill", version: env!("CARGO_PKG_VERSION"), routes }))
+}
+
+/// Actors per pool, their restarts and what is in flight.
+pub async fn pipeline(call: Call) -> Result<HttpResponse, ApiError> {
+    if !is_local(&call.request) {
+        let caller = call.state.auth.authenticate(call.headers()).await?;
+        if ![Scope::Operate, Scope::ReadAll].into_iter().any(|scope| allows(caller.scopes, scope)) {
+            return Err(ApiError::forbidden(Scope::Operate, "the state of the pipeline"));
+        }
+    }
+    match call.state.pipeline.describe().await {
+        Some(view) => Ok(json(StatusCode::OK, &view)),
+        None => Err(ApiError::new(Problem::PipelineUnavailable, "the pipeline did not describe itself")),
+    }
+}
+
+fn is_local(request: &HttpRequest) -> bool {
+    let headers = request.headers();
+    let is_peer_local = request.peer_addr().is_some_and(|peer| peer.ip().to_canonical().is_loopback());
+    let is_proxied = PROXY_HEADERS.iter().any(|name| headers.contains_key(*name));
+    let host = headers.get(HOST).and_then(|host| host.to_str().ok());
+    is_peer_local && !is_proxied && host.is_none_or(is_loopback_name)
+}
+
+fn is_loopback_name(host: &str) -> bool {
+    let name = match host.rsplit_once(':') {
+        Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,
+        _ => host,
+    };
+    ["localhost", "127.0.0.1", "[::1]"].iter().any(|known| name.eq_ignore_ascii_case(known))
+}
+
+#[cfg(test)]
+mod tests {
+    use actix_web::test::TestRequest;
+
+    use super::*;
+
+    fn local(peer: &str, headers: &[(&str, &str)]) -> bool {
+        let mut request = TestRequest::default().peer_addr(peer.parse().expect("an address"));
+        for header in headers {
+            request = request.insert_header(*header);
+        }
+        is_local(&request.to_http_request())
+    }
+
+    #[test]
+    fn only_a_direct_caller_on_this_machine_is_local() {
+        for host in ["localhost:5555", "127.0.0.1:5555", "[::1]:5555", "[::1]", "LOCALHOST"] {
+            assert!(local("127.0.0.1:9", &[("host", host)]), "{host}");
+        }
+        assert!(local("[::ffff:127.0.0.1]:9", &[("host", "localhost")]));
+        assert!(!local("10.0.0.1:9", &[("host", "localhost")]));
+        assert!(!local("127.0.0.1:9", &[("host", "evil.example")]));
+        assert!(!local("127.0.0.1:9", &[("host", "localhost"), ("x-forwarded-for", "10.0.0.1")]));
+    }
+}

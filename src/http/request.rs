@@ -1,0 +1,291 @@
+//! What every request goes through: its id, its timing, and an answer whatever happens, a panic included.
+//!
+//! It wraps handlers, not the app: a middleware would box a second future for each request of the hot path.
+
+use std::cell::RefCell;
+use std::panic::AssertUnwindSafe;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Instant;
+
+use actix_web::body::{BodySize, BoxBody, MessageBody};
+use actix_web::dev::{Handler, Payload};
+use actix_web::error::PayloadError;
+use actix_web::http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use actix_web::web::Data;
+use actix_web::{FromRequest, HttpRequest, HttpResponse};
+use bytes::Bytes;
+use futures_util::{FutureExt, Stream};
+use serde::Serialize;
+use uuid::Uuid;
+
+use super::auth::{self, Caller};
+use super::error::ApiError;
+use super::problems::Problem;
+use super::state::AppState;
+use crate::domain::scopes::Scope;
+
+const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
+const IDEMPOTENCY_KEY: &str = "idempotency-key";
+/// Longest request id that is taken from a client.
+const REQUEST_ID_BYTES_MAX: usize = 128;
+
+/// A request on its way to a handler.
+pub struct Call {
+    /// What all requests share.
+    pub state: Data<AppState>,
+    /// The request's line and headers.
+    pub request: HttpRequest,
+    /// The request's body, not yet read.
+    pub payload: Unread,
+}
+
+impl Call {
+    /// Who calls, if the token may do what `scope` covers; `what` names it in the refusal.
+    pub async fn authorise(&self, scope: Scope, what: &str) -> Result<Arc<Caller>, ApiError> {
+        let caller = self.state.auth.authenticate(self.headers()).await?;
+        if auth::allows(caller.scopes, scope) { Ok(caller) } else { Err(ApiError::forbidden(scope, what)) }
+    }
+
+    /// The request's headers.
+    pub fn headers(&self) -> &HeaderMap {
+        self.request.headers()
+    }
+}
+
+/// Makes a route's handler out of an async function from [`Call`] to an answer.
+pub fn endpoint<F, Fut>(handler: F) -> impl Handler<Whole, Output = HttpResponse>
+where
+    F: Fn(Call) -> Fut + Clone + 'static,
+    Fut: Future<Output = Result<HttpResponse, ApiError>> + 'static,
+{
+    move |request, payload| answer(handler.clone(), request, payload)
+}
+
+/// The arguments that a handler extracts: the request and its unread body.
+pub type Whole = (HttpRequest, Unread);
+
+/// A body that was not read to its end yet; extracting it never fails.
+///
+/// Shared with its answer: a body that is dropped unread is swallowed by actix for as long as chunks arrive, one
+/// that is still held when the answer goes out makes actix close the connection.
+#[derive(Clone)]
+pub struct Unread(Rc<RefCell<Payload>>);
+
+impl Stream for Unread {
+    type Item = Result<Bytes, PayloadError>;
+
+    fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        Pin::new(&mut *self.0.borrow_mut()).poll_next(context)
+    }
+}
+
+impl FromRequest for Unread {
+    type Error = actix_web::Error;
+    type Future = std::future::Ready<Result<Self, Self::Error>>;
+
+    fn from_request(_: &HttpRequest, payload: &mut Payload) -> Self::Future {
+        std::future::ready(Ok(Self(Rc::new(RefCell::new(payload.take())))))
+    }
+}
+
+/// The body of an answer that keeps the request's body from being swallowed; see [`Unread`].
+struct Held {
+    body: BoxBody,
+    _unread: Unread,
+}
+
+impl MessageBody for Held {
+    type Error = <BoxBody as MessageBody>::Error;
+
+    fn size(&self) -> BodySize {
+        self.body.size()
+    }
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Bytes, Self::Error>>> {
+        self.body.as_pin_mut().poll_next(context)
+    }
+}
+
+async fn answer<F, Fut>(handler: F, request: HttpRequest, payload: Unread) -> HttpResponse
+where
+    F: Fn(Call) -> Fut,
+    Fut: Future<Output = Result<HttpResponse, ApiError>>,
+{
+    let started = Instant::now();
+    let id = RequestId::of(request.headers());
+    let keyed = request.headers().contains_key(IDEMPOTENCY_KEY);
+    let run = AssertUnwindSafe(run(handler, request.clone(), payload.clone())).catch_unwind();
+    let result = run.await.unwrap_or_else(|_| {
+        tracing::error!(request_id = id.as_str(), "a request's handler panicked");
+        Err(ApiError::internal("the server failed on this request"))
+    });
+    let mut response = result.unwrap_or_else(|error| error.respond(&id, keyed));
+    let took_ms = started.elapsed().as_secs_f64() * 1_000.0;
+    tracing::debug!(
+        method = %request.method(), path = request.path(), status = response.status().as_u16(), took_ms,
+        request_id = id.as_str(), "answered"
+    );
+    if !response.status().is_success() {
+        response = response.map_body(|_, body| BoxBody::new(Held { body, _unread: payload }));
+    }
+    let headers = response.headers_mut();
+    headers.insert(X_REQUEST_ID, id.0);
+    headers.insert(SERVER_TIMING, header_value(format!("total;dur={took_ms:.3}")));
+    response
+}
+
+async fn run<F, Fut>(handler: F, request: HttpRequest, payload: Unread) -> Result<HttpResponse, ApiError>
+where
+    F: Fn(Call) -> Fut,
+    Fut: Future<Output = Result<HttpResponse, ApiError>>,
+{
+    refuse_expectations(request.headers())?;
+    let state = request.app_data::<Data<AppState>>().expect("every app is given the state").clone();
+    handler(Call { state, request, payload }).await
+}
+
+/// `100-continue` was answered before the handler is reached; any other expectation would be ignored in silence.
+fn refuse_expectations(headers: &HeaderMap) -> Result<(), ApiError> {
+    match headers.get(header::EXPECT) {
+        Some(value) if !value.as_bytes().eq_ignore_ascii_case(b"100-continue") => {
+            let detail = format!("the expectation {value:?} cannot be met, only 100-continue can");
+            Err(ApiError::new(Problem::ExpectationFailed, detail))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// The name under which a request is found in answers and logs.
+#[derive(Debug)]
+pub struct RequestId(HeaderValue);
+
+impl RequestId {
+    /// The client's own id if it is 1 to 128 of `A-Za-z0-9._-`, else a new one.
+    pub fn of(headers: &HeaderMap) -> Self {
+        match headers.get(X_REQUEST_ID) {
+            Some(value) if is_valid_id(value.as_bytes()) => Self(value.clone()),
+            _ => Self(header_value(Uuid::now_v7().to_string())),
+        }
+    }
+
+    /// The id's text.
+    pub fn as_str(&self) -> &str {
+        self.0.to_str().expect("an id is visible ASCII")
+    }
+
+    #[cfg(test)]
+    pub(super) fn fixed(text: &'static str) -> Self {
+        Self(HeaderValue::from_static(text))
+    }
+}
+
+fn is_valid_id(id: &[u8]) -> bool {
+    let is_allowed = |byte: &u8| byte.is_ascii_alphanumeric() || b"._-".contains(byte);
+    (1..=REQUEST_ID_BYTES_MAX).contains(&id.len()) && id.iter().all(is_allowed)
+}
+
+/// `text` as a header's value, without a copy; it must be visible ASCII.
+pub fn header_value(text: String) -> HeaderValue {
+    HeaderValue::from_maybe_shared(Bytes::from(text)).expect("our own header values are visible ASCII")
+}
+
+/// An answer with a JSON body.
+pub fn json(status: actix_web::http::StatusCode, body: &impl Serialize) -> HttpResponse {
+    let text = serde_json::to_vec(body).expect("answers have text keys only");
+    HttpResponse::build(status).insert_header((header::CONTENT_TYPE, JSON)).body(text)
+}
+
+const JSON: HeaderValue = HeaderValue::from_static("application/json");
+
+/// The one value of the header `name`; an error if it is repeated or not visible ASCII.
+pub fn single<'a>(headers: &'a HeaderMap, name: &str) -> Result<Option<&'a str>, ApiError> {
+    let mut values = headers.get_all(name);
+    let Some(value) = values.next() else { return Ok(None) };
+    if values.next().is_some() {
+        return Err(ApiError::invalid_request(format!("the header {name} is repeated, expected it once")));
+    }
+    let text = value.to_str().map_err(|_| {
+        ApiError::invalid_request(format!("the header {name} has characters that are not visible ASCII"))
+    })?;
+    Ok(Some(text))
+}
+
+/// The request's `Idempotency-Key`: 1 to 255 visible ASCII characters.
+pub fn idempotency_key(headers: &HeaderMap) -> Result<Option<&str>, ApiError> {
+    let Some(key) = single(headers, IDEMPOTENCY_KEY)? else { return Ok(None) };
+    if !(1..=255).contains(&key.len()) {
+        let detail = format!("Idempotency-Key is {} characters, expected 1 to 255", key.len());
+        return Err(ApiError::invalid_request(detail));
+    }
+    if !key.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return Err(ApiError::invalid_request("Idempotency-Key has white space, expected visible ASCII only"));
+    }
+    Ok(Some(key))
+}
+
+#[cfg(test)]
+mod tests {
+    use actix_web::rt::System;
+    use actix_web::test::TestRequest;
+
+    use super::*;
+
+    #[test]
+    fn a_clients_request_id_is_taken_only_if_it_is_harmless() {
+        let given = |id: &str| {
+            RequestId::of(TestRequest::default().insert_header(("x-request-id", id)).to_http_request().headers())
+        };
+        assert_eq!(given("job-7_a.B").as_str(), "job-7_a.B");
+        let longest = "a".repeat(128);
+        assert_eq!(given(&longest).as_str(), longest);
+        for bad in ["", "a b", "a\"b", "ä", &"a".repeat(129)] {
+            let id = given(bad);
+            assert!(Uuid::parse_str(id.as_str()).is_ok(), "{bad} gave {}", id.as_str());
+        }
+    }
+
+    #[test]
+    fn an_idempotency_key_is_one_to_255_visible_characters() {
+        let key = |key: &str| {
+            let request = TestRequest::default().insert_header((IDEMPOTENCY_KEY, key)).to_http_request();
+            idempotency_key(request.headers())
+                .map(|key| key.map(str::to_owned))
+                .map_err(|error| error.detail().to_owned())
+        };
+        assert_eq!(key("a-1"), Ok(Some("a-1".to_owned())));
+        assert!(key(&"a".repeat(255)).is_ok());
+        assert_eq!(key(&"a".repeat(256)), Err("Idempotency-Key is 256 characters, expected 1 to 255".to_owned()));
+        for bad in ["", "a b", "é", "a\tb"] {
+            assert!(key(bad).is_err(), "{bad:?}");
+        }
+        let twice = TestRequest::default().append_header((IDEMPOTENCY_KEY, "a")).append_header((IDEMPOTENCY_KEY, "a"));
+        assert!(idempotency_key(twice.to_http_request().headers()).is_err());
+    }
+
+    #[test]
+    fn a_panic_is_answered_under_the_requests_id() {
+        let (request, mut payload) = TestRequest::default().insert_header((X_REQUEST_ID, "r-1")).to_http_parts();
+        let unread = Unread::from_request(&request, &mut payload);
+        let response = System::new().block_on(async {
+            answer(|_| async { Err(ApiError::internal("not reached")) }, request, unread.await.expect("infallible"))
+                .await
+        });
+        assert_eq!(response.status(), 500, "an app without its state panics");
+        assert_eq!(response.headers().get(X_REQUEST_ID).map(HeaderValue::as_bytes), Some(&b"r-1"[..]));
+        assert!(response.headers().contains_key(SERVER_TIMING));
+    }
+
+    #[test]
+    fn an_expectation_other_than_100_continue_is_refused() {
+        let expecting = |value: &str| {
+            let request = TestRequest::default().insert_header((header::EXPECT, value)).to_http_request();
+            refuse_expectations(request.headers())
+        };
+        assert!(expecting("100-Continue").is_ok());
+        assert_eq!(expecting("x").expect_err("cannot be met").problem(), Problem::ExpectationFailed);
+    }
+}

@@ -1,0 +1,46 @@
+//! What all requests share.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use super::auth::Auth;
+use super::body::BodyLimits;
+use crate::config::Config;
+use crate::pipeline::Pipeline;
+use crate::store::Store;
+
+/// One per process, shared by both ports.
+pub struct AppState {
+    /// Where events are read from.
+    pub store: Store,
+    /// Where events are handed in.
+    pub pipeline: Pipeline,
+    /// Who may do what.
+    pub auth: Arc<Auth>,
+    /// How much of a body is read, and for how long.
+    pub body_limits: BodyLimits,
+    draining: AtomicBool,
+}
+
+impl AppState {
+    /// The state of a server that is open.
+    pub fn new(config: &Config, store: Store, pipeline: Pipeline) -> Self {
+        let auth = Arc::new(Auth::new(store.clone()));
+        let body_limits = BodyLimits {
+            bytes_max: config.limits.body_bytes,
+            silence_max: config.http.body_timeout,
+            total_max: config.http.request_timeout,
+        };
+        Self { store, pipeline, auth, body_limits, draining: AtomicBool::new(false) }
+    }
+
+    /// Turns readiness off and ends waits early; there is no way back.
+    pub fn drain(&self) {
+        self.draining.store(true, Ordering::Release);
+    }
+
+    /// Whether the server is on its way down.
+    pub fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::Acquire)
+    }
+}
