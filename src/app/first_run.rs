@@ -11,7 +11,7 @@ use anyhow::Context;
 
 use crate::clock;
 use crate::domain::scopes::Scopes;
-use crate::store::{Kind, NewToken, Secret, Store};
+use crate::store::{NewToken, Secret, Store};
 
 /// The user of the first token.
 const EMAIL: &str = "admin@localhost";
@@ -37,11 +37,9 @@ pub(super) async fn prepare(store: &Store, data_dir: &Path) -> anyhow::Result<Fi
     if !store.list_users(WAIT).await?.is_empty() {
         return Ok(if path.exists() { FirstToken::Kept(path) } else { FirstToken::Elsewhere });
     }
-    let user = match store.create_user(EMAIL, clock::now(), WAIT).await {
-        Ok(user) => user,
+    let Some(user) = store.create_user(EMAIL, clock::now(), WAIT).await? else {
         // Another node was first.
-        Err(error) if error.kind == Kind::Conflict => return Ok(FirstToken::Elsewhere),
-        Err(error) => return Err(error.into()),
+        return Ok(FirstToken::Elsewhere);
     };
     let new = NewToken { user_id: user.id, name: "first token".to_owned(), scopes: Scopes::all(), expires_at: None };
     let (_, secret) = store.create_token(new, clock::now(), WAIT).await?;
@@ -62,7 +60,10 @@ impl FirstToken {
         println!("Gristmill {} is ready: API http://{api}, operations http://{dashboard}", env!("CARGO_PKG_VERSION"));
         match self {
             Self::Made(secret, path) => {
-                println!("\nA first token was made for the user {EMAIL}. It is shown this once and kept in {}:\n", path.display());
+                println!(
+                    "\nA first token was made for the user {EMAIL}. It is shown this once and kept in {}:\n",
+                    path.display()
+                );
                 println!("  {}\n\nTry it:\n", secret.expose());
                 println!("{}\n", curl_line(api, secret));
             }

@@ -26,7 +26,7 @@ const SUPERVISION_LOOK: Duration = Duration::from_millis(250);
 pub fn serve(config: Config) -> anyhow::Result<()> {
     logging::init(&config.log)?;
     facts::configure(&config.log);
-    std::panic::set_hook(Box::new(|panic| facts::panicked(panic)));
+    std::panic::set_hook(Box::new(facts::panicked));
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(STORE_THREADS)
         .thread_name("store")
@@ -58,7 +58,7 @@ async fn run(config: &Config, runtime: Handle) -> anyhow::Result<()> {
     let _database = identity::lock_database(&options)?;
     let store = open(options, runtime).await?;
     let token = first_run::prepare(&store, &config.data_dir).await?;
-    let identity = Identity { boot_id: Uuid::new_v4(), node: config.node_name(), folder: folder.id() };
+    let identity = Identity { boot_id: Uuid::new_v4(), node: config.node_name(), folder: folder.id };
     let pipeline = Pipeline::start(config, store.clone(), identity).await?;
     let servers = http::start(config, store.clone(), pipeline.clone())?;
     let (api, operations) = (servers.api_address, servers.operations_address);

@@ -33,7 +33,7 @@ pub fn run(args: &Args) -> ExitCode {
 }
 
 fn load(args: &Args) -> Result<Config, ConfigErrors> {
-    Config::load(&Sources::of_process(args.config.as_deref(), &args.settings)?)
+    Config::load(&Sources::of_process(args.config.as_deref(), &args.settings))
 }
 
 fn carry_out(command: Command, config: Config) -> anyhow::Result<()> {

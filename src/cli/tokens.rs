@@ -54,7 +54,10 @@ fn list(config: &Config, user: Option<&str>, json: bool) -> anyhow::Result<()> {
     println!("{:>6}  {:>6}  {:<11}  {:<8}  {:<40}  NAME", "ID", "USER", "PREFIX", "STATE", "SCOPES");
     for token in tokens {
         let (state, scopes) = (state(&token), token.scopes.to_string());
-        println!("{:>6}  {:>6}  {:<11}  {state:<8}  {scopes:<40}  {}", token.id, token.user_id, token.prefix, token.name);
+        println!(
+            "{:>6}  {:>6}  {:<11}  {state:<8}  {scopes:<40}  {}",
+            token.id, token.user_id, token.prefix, token.name
+        );
     }
     Ok(())
 }
@@ -81,7 +84,8 @@ fn rotate(config: &Config, which: &str, overlap: Duration, json: bool) -> anyhow
 
 async fn user_id(store: &Store, email: &str) -> anyhow::Result<i64> {
     let user = store.user_by_email(email, WAIT).await?;
-    user.map(|user| user.id).with_context(|| format!("no user has the email {email:?}, `gristmill user create` makes one"))
+    user.map(|user| user.id)
+        .with_context(|| format!("no user has the email {email:?}, `gristmill user create` makes one"))
 }
 
 /// The one token that `which` names by its id or its first characters.

@@ -1,6 +1,6 @@
 //! `gristmill user`: who may have tokens and events.
 
-use anyhow::{Context, bail};
+use anyhow::Context;
 use serde_json::{Value, json};
 
 use super::args::UserCommand;
@@ -21,10 +21,8 @@ pub(super) fn run(config: &Config, command: UserCommand) -> anyhow::Result<()> {
 
 fn create(config: &Config, email: &str, json: bool) -> anyhow::Result<()> {
     let user = with_store(config, async |store| {
-        if store.user_by_email(email, WAIT).await?.is_some() {
-            bail!("a user with the email {email:?} exists already");
-        }
-        Ok(store.create_user(email, clock::now(), WAIT).await?)
+        let created = store.create_user(email, clock::now(), WAIT).await?;
+        created.with_context(|| format!("a user with the email {email:?} exists already"))
     })?;
     if json {
         println!("{}", as_json(&user));

@@ -15,6 +15,7 @@ use subtle::ConstantTimeEq;
 use super::bearer::{self, TokenHash};
 use super::error::ApiError;
 use super::problems::Problem;
+use super::state::STORE_WAIT;
 use crate::clock;
 use crate::domain::scopes::{Scope, Scopes};
 use crate::store::{Store, StoreError, TokenRecord};
@@ -101,7 +102,7 @@ impl Auth {
 
     /// One round of the watch: forgets everything if tokens or users have changed, and writes last uses.
     pub async fn refresh(&self) -> Result<(), StoreError> {
-        let version = self.store.tokens().auth_version().await?;
+        let version = self.store.auth_version(STORE_WAIT).await?;
         self.see_version(version);
         self.write_uses().await
     }
@@ -116,7 +117,7 @@ impl Auth {
 
     async fn look_up(&self, hash: &TokenHash) -> Result<Option<Arc<Known>>, ApiError> {
         let epoch = self.memory().epoch;
-        let record = self.store.tokens().find_by_hash(hash).await.map_err(unavailable)?;
+        let record = self.store.find_token(*hash, STORE_WAIT).await.map_err(unavailable)?;
         let known = record.map(|record| Arc::new(Known::new(record)));
         self.memory_mut().remember(epoch, *hash, known.clone());
         Ok(known)
@@ -143,7 +144,7 @@ impl Auth {
         if batch.is_empty() {
             return Ok(());
         }
-        let written = self.store.tokens().touch(&batch).await;
+        let written = self.store.touch_tokens(&batch, STORE_WAIT).await;
         if written.is_err() {
             self.uses.lock().unwrap_or_else(PoisonError::into_inner).put_back(batch);
         }

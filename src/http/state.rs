@@ -2,12 +2,17 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use super::auth::Auth;
 use super::body::BodyLimits;
 use crate::config::Config;
+
 use crate::pipeline::Pipeline;
 use crate::store::Store;
+
+/// Longest wait of a request for one look into the database.
+pub const STORE_WAIT: Duration = Duration::from_secs(5);
 
 /// One per process, shared by both ports.
 pub struct AppState {

@@ -97,6 +97,11 @@ impl StoreError {
         self
     }
 
+    /// Whether the same work may succeed later.
+    pub fn is_transient(&self) -> bool {
+        matches!(self.kind, Kind::Transient | Kind::Conflict)
+    }
+
     /// The same error of work whose COMMIT was never sent.
     pub fn before_commit(mut self) -> Self {
         self.outcome = Outcome::NotStored;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use gristmill::store::{Cause, Kind, Outcome, Store, StoreError, StoreOptions};
+use gristmill::store::{Cause, Kind, Store, StoreError, StoreOptions, StoreOutcome as Outcome};
 use sea_orm::ConnectionTrait;
 use tokio::sync::oneshot;
 

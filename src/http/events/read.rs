@@ -13,6 +13,7 @@ use crate::http::auth::Caller;
 use crate::http::error::ApiError;
 use crate::http::problems::Problem;
 use crate::http::request::{Call, header_value, json};
+use crate::http::state::STORE_WAIT;
 use crate::store::{ListQuery, Store, StoreError, StoredEvent};
 
 /// Events on a page when the client does not say.
@@ -131,7 +132,7 @@ async fn page(store: &Store, query: ListQuery) -> Result<Rows, StoreError> {
     let mut before_id = query.before_id;
     loop {
         let wanted = (query.limit + 1 - events.len() as u64).min(FETCH_ROWS);
-        let rows = store.events().list(&ListQuery { before_id, limit: wanted, ..query }).await?;
+        let rows = store.list_events(&ListQuery { before_id, limit: wanted, ..query }, STORE_WAIT).await?;
         let is_last = (rows.len() as u64) < wanted;
         for row in rows {
             if events.len() as u64 == query.limit || (bytes > 0 && bytes + bytes_of(&row) > PAGE_BYTES_MAX) {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 
-use crate::http::state::AppState;
+use crate::http::state::{AppState, STORE_WAIT};
 use crate::store::{StoreError, StoredEvent};
 
 /// First pause between two looks; an event that was just written off to a retry takes seconds.
@@ -24,7 +24,7 @@ pub async fn finished(
     let deadline = Instant::now() + wait;
     let mut pause = PAUSE_MIN;
     loop {
-        let seen = state.store.events().get(id, visible_to).await;
+        let seen = state.store.event(id, visible_to, STORE_WAIT).await;
         let is_final = matches!(&seen, Ok(Some(event)) if event.status.is_final());
         let left = deadline.saturating_duration_since(Instant::now());
         if is_final || matches!(seen, Ok(None)) || left.is_zero() || state.is_draining() {
