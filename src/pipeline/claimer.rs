@@ -119,7 +119,7 @@ impl Claimer {
             result: is_poisoned.then_some(Err(Failure::Poisoned)),
             has_lines: facts::may_write_lines(),
         };
-        let unit = Unit { items: vec![item], reply: None, taken_at, permit: None, in_hand: None };
+        let unit = Unit { items: vec![item], reply: None, taken_at, permit: None, maybe_stored: false, in_hand: None };
         Work::new(Box::new(unit), self.lost.clone())
     }
 }

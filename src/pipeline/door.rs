@@ -206,6 +206,7 @@ impl Door {
             reply: Some(reply),
             taken_at,
             permit: Some(permit),
+            maybe_stored: false,
             in_hand: None,
         }
     }

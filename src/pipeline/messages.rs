@@ -97,6 +97,8 @@ pub(super) struct Unit {
     /// Its share of what may be in flight.
     #[expect(dead_code, reason = "held until the unit is dropped")]
     pub permit: Option<Permit>,
+    /// Whether a write of the unit may have been committed.
+    pub maybe_stored: bool,
     /// The item that a stage is working on, and that stage.
     pub in_hand: Option<(usize, &'static str)>,
 }

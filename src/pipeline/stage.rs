@@ -27,7 +27,9 @@ impl Stage {
             for place in 0..unit.items.len() {
                 if is_meant(&unit.items[place]) {
                     unit.in_hand = Some((place, self.name));
+                    self.gauges.begin();
                     self.isolate(&mut unit.items[place], &mut work);
+                    self.gauges.end();
                     unit.in_hand = None;
                 }
             }

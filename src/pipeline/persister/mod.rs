@@ -65,7 +65,7 @@ impl Persister {
                 places.push(place);
             }
         }
-        Gathered { work, records, places, maybe_stored: false }
+        Gathered { work, records, places }
     }
 
     fn flush(&mut self, context: &mut Context<Self>) {
