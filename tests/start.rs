@@ -10,6 +10,7 @@ use crate::support::database::Database;
 use crate::support::events::{EVENTS, accepted, event, finished};
 use crate::support::http::Client;
 use crate::support::load::Load;
+use crate::support::run;
 use crate::support::server::{Server, Setup};
 use crate::support::wait::{SOON, wait_for};
 
@@ -58,13 +59,17 @@ both_databases! {
 
     fn an_event_is_there_after_a_stop_and_ids_are_never_given_again(database) {
         let mut server = Server::start(&database);
-        let before = accepted(&server.client(), &event("before"));
-        server.terminate();
-        assert!(server.wait_exit(SOON).success());
-        server.restart();
-        let client = server.client();
-        assert_eq!(finished(&client, before)["status"], "processed");
-        assert!(accepted(&client, &event("after")) > before);
+        let mut last = 0;
+        for signal in ["TERM", "INT"] {
+            let id = accepted(&server.client(), &event("before"));
+            assert!(id > last, "{id} comes after {last}");
+            last = id;
+            run::signal(server.pid(), signal);
+            assert_eq!(server.wait_exit(SOON).code(), Some(0), "SIG{signal}\n{}", server.log());
+            server.restart();
+            assert_eq!(finished(&server.client(), id)["status"], "processed");
+        }
+        assert!(accepted(&server.client(), &event("after")) > last);
     }
 }
 

@@ -13,7 +13,7 @@ fn with_payload_text(payload: &str) -> Vec<u8> {
 
 /// An object with `levels` levels; inside it arrays and objects take turns when `mixed`.
 fn nested(levels: usize, mixed: bool) -> String {
-    let is_array = |level: usize| mixed && level % 2 == 0;
+    let is_array = |level: usize| mixed && level.is_multiple_of(2);
     let mut text = String::new();
     for level in 1..=levels {
         text.push_str(if is_array(level) { "[" } else { "{" });

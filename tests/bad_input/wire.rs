@@ -37,11 +37,14 @@ fn ambiguous_and_malformed_requests_are_refused() {
             ("no colon", b"GET /health/live HTTP/1.1\r\nHost: test\r\nnonsense\r\n\r\n".to_vec()),
             ("no host", b"GET /health/live HTTP/1.1\r\n\r\n".to_vec()),
             ("two hosts", b"GET /health/live HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n".to_vec()),
-            ("a chunk size of letters", post(&token, "Transfer-Encoding: chunked\r\n", "zz\r\n{}\r\n0\r\n\r\n")),
         ] {
             let answer = exchange(server, &bytes);
             let status = answer.as_ref().map(|answer| answer.status);
             assert_eq!(status, Some(400), "{what} gets {answer:?}");
+        }
+        for chunks in ["zz\r\n{}\r\n0\r\n\r\n", "5\r\n{}\r\n0\r\n\r\n", "-1\r\n"] {
+            let answer = exchange(server, &post(&token, "Transfer-Encoding: chunked\r\n", chunks));
+            assert!(answer.as_ref().is_none_or(|answer| answer.status == 400), "{chunks:?} gets {answer:?}");
         }
         let answer = exchange(server, &post(&token, "Transfer-Encoding: chunked\r\n", &chunked));
         assert_eq!(answer.map(|answer| answer.status), Some(202), "a chunked body is fine");
@@ -53,12 +56,12 @@ fn ambiguous_and_malformed_requests_are_refused() {
 fn heads_beyond_all_measure_are_refused_without_a_5xx() {
     let mut pair = Pair::start();
     for server in pair.servers() {
-        let many: String = (0..120).map(|n| format!("X-{n}: y\r\n")).collect();
-        let large = format!("X-Large: {}\r\n", "y".repeat(100_000));
-        for headers in [many, large] {
+        let many = |count: usize| -> String { (0..count).map(|n| format!("X-{n}: y\r\n")).collect() };
+        let large = format!("X-Large: {}\r\n", "y".repeat(200_000));
+        for (headers, statuses) in [(many(120), [200, 431]), (many(1_000), [431, 431]), (large, [431, 431])] {
             let request = format!("GET /health/live HTTP/1.1\r\nHost: test\r\n{headers}\r\n");
             let answer = exchange(server, request.as_bytes());
-            assert_eq!(answer.as_ref().map(|answer| answer.status), Some(431), "{answer:?}");
+            assert!(answer.as_ref().is_some_and(|answer| statuses.contains(&answer.status)), "{answer:?}");
         }
         let long = format!("GET /{} HTTP/1.1\r\nHost: test\r\n\r\n", "a".repeat(1 << 20));
         let answer = exchange(server, long.as_bytes());

@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::{QUICK, attempts, count};
 use crate::support::database::Database;
-use crate::support::events::{accepted, event, finished};
+use crate::support::events::{EVENTS, accepted, event, finished};
 use crate::support::http::Client;
 use crate::support::server::{Server, Setup};
 use crate::support::wait::{SOON, wait_for};
@@ -43,6 +43,32 @@ fn four_validators_work_on_four_slow_events_at_once() {
     assert!(took < Duration::from_secs(9), "one after the other takes 12 s; at once took {took:?}");
     let slow = count(&mut server, "validators", "events");
     assert!(slow >= 4, "{slow} events were counted");
+}
+
+#[test]
+fn a_full_line_refuses_at_once_and_says_when_to_come_back() {
+    let setup = Setup::new(&Database::sqlite())
+        .with_config("[pipeline]\nin_flight_events = 10\nflush_events = 10\n[lease]\nclaim_events = 10")
+        .with_config(&stall("normalizer", "slow", "3s", 2));
+    let mut server = Server::start(setup);
+    let client = server.client();
+    let answers: Vec<_> = std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..30).map(|_| scope.spawn(|| client.post_json(EVENTS, &event("slow")))).collect();
+        threads.into_iter().map(|thread| thread.join().expect("every post is answered")).collect()
+    });
+    let taken = answers.iter().filter(|answer| answer.status == 202).count();
+    assert!((1..30).contains(&taken), "{taken} of 30 were taken by a line of 10");
+    for answer in answers.iter().filter(|answer| answer.status != 202) {
+        assert_eq!(answer.status, 503, "{answer:?}");
+        let problem = answer.json();
+        assert_eq!((&problem["code"], &problem["retryable"]), (&json!("overloaded"), &json!(true)), "{problem}");
+        let seconds = answer.header("retry-after").and_then(|text| text.parse::<u64>().ok());
+        assert!(seconds.is_some_and(|seconds| seconds >= 1), "{answer:?}");
+    }
+    let rows = server.database().texts("SELECT CAST(id AS TEXT) FROM events").len();
+    assert_eq!(rows, taken, "503 means certainly not stored");
+    let id = accepted(&client, &event("after"));
+    assert_eq!(finished(&client, id)["status"], "processed");
 }
 
 both_databases! {

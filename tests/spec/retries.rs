@@ -76,6 +76,27 @@ both_databases! {
     }
 }
 
+#[test]
+fn failures_and_retries_get_their_lines_beyond_the_rate_of_lines() {
+    let setup = Setup::new(&crate::support::database::Database::sqlite())
+        .with_config(ALWAYS)
+        .with_config("log.event_lines_per_second = 1\nretry.delay = \"100ms\"");
+    let mut server = Server::start(setup);
+    let client = server.client();
+    let ids: Vec<i64> = (0..30).map(|_| accepted(&client, &event("unlucky"))).collect();
+    for id in ids {
+        assert_eq!(finished(&client, id)["status"], "failed");
+        let mark = format!("[Event {id}] ");
+        let lines = || server.log().lines().filter(|line| line.contains(&mark)).count();
+        crate::support::wait::wait_for(
+            &format!("three retries and a failure of event {id} in the log"),
+            crate::support::wait::SOON,
+            || (lines() >= 4).then_some(()),
+            || server.log(),
+        );
+    }
+}
+
 /// A time as the databases print it: with a blank in place of the `T`, or an offset of hours only.
 fn lenient(text: &str) -> DateTime<Utc> {
     let text = text.replace(' ', "T");
