@@ -148,6 +148,40 @@ both_databases! {
         }
     }
 
+    fn of_two_contents_under_one_key_at_once_one_wins_and_the_other_is_told(database) {
+        let mut server = Server::start(&database);
+        let client = server.client();
+        for round in 0..4 {
+            let one = with_uid(&format!("race-{round}"));
+            let mut other = one.clone();
+            other["event_name"] = json!("other");
+            let barrier = Barrier::new(20);
+            let answers: Vec<(bool, Answer)> = std::thread::scope(|scope| {
+                let (client, barrier, one, other) = (&client, &barrier, &one, &other);
+                let post = |n: usize| {
+                    let is_one = n.is_multiple_of(2);
+                    barrier.wait();
+                    (is_one, client.post_json(EVENTS, if is_one { one } else { other }))
+                };
+                let threads: Vec<_> = (0..20).map(|n| scope.spawn(move || post(n))).collect();
+                threads.into_iter().map(|thread| thread.join().expect("every post is answered")).collect()
+            });
+            let (winner, first) = answers.iter().find(|(_, answer)| answer.status == 202).expect("one is the first");
+            let id = id_of(first);
+            for (is_one, answer) in &answers {
+                match answer.status {
+                    202 => assert_eq!(id_of(answer), id, "one of twenty is the first"),
+                    200 => assert_eq!((is_one, id_of(answer)), (winner, id), "{answer:?}"),
+                    _ => {
+                        assert_ne!(is_one, winner, "{answer:?}");
+                        assert_conflict(answer, id);
+                    }
+                }
+            }
+            assert_eq!(rows(&server), round + 1);
+        }
+    }
+
     fn a_key_is_remembered_over_a_crash(database) {
         let mut server = Server::start(&database);
         let id = accepted(&server.client(), &with_uid("u-1"));

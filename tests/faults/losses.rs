@@ -3,6 +3,7 @@
 use serde_json::json;
 
 use super::{QUICK, STAGES, among_neighbours, attempts, count, rule, rule_per_stage};
+use crate::support::database::Database;
 use crate::support::events::{EVENTS, accepted, event, finished, stored, with_uid};
 use crate::support::load::body;
 use crate::support::server::{Server, Setup};
@@ -99,4 +100,81 @@ both_databases! {
         let event = finished(&server.client(), id);
         assert_eq!((&event["status"], &event["attempts"]), (&json!("processed"), &json!(2)), "{event}");
     }
+
+    fn a_key_whose_event_waits_for_a_retry_is_held_by_it(database) {
+        let setup = Setup::new(&database)
+            .with_config("retry.delay = \"60s\"")
+            .with_config(&rule("validator", "page_view", "error", 1));
+        let mut server = Server::start(setup);
+        let client = server.client();
+        let id = accepted(&client, &with_uid("u"));
+        assert_eq!(stored(&client, id)["status"], "pending");
+        let again = client.post_json(EVENTS, &with_uid("u"));
+        assert_eq!(again.status, 200, "{again:?}");
+        let receipt = again.json();
+        assert_eq!((&receipt["event_id"], &receipt["duplicate"]), (&json!(id), &json!(true)), "{receipt}");
+        assert_eq!(receipt["event_status"], "pending", "{receipt}");
+        let mut other = with_uid("u");
+        other["payload"] = json!({});
+        assert_eq!(client.post_json(EVENTS, &other).status, 409);
+    }
+
+    fn an_event_in_the_hands_of_a_killed_process_is_charged_and_finished_by_the_next(database) {
+        let setup = Setup::new(&database).with_config(QUICK).with_config(STUCK_WHEN_RETRIED);
+        let mut server = Server::start(setup);
+        let id = claimed_and_stuck(&mut server);
+        server.kill9();
+        let mut server = Server::start(server.setup().clone().with_config("faults = []"));
+        assert_taken_over(&mut server, id);
+    }
+}
+
+/// The first attempt fails, the second never ends.
+const STUCK_WHEN_RETRIED: &str = "\
+[[faults]]
+stage = \"validator\"
+event_name = \"stuck\"
+action = \"error\"
+times = 1
+[[faults]]
+stage = \"normalizer\"
+event_name = \"stuck\"
+action = \"stall\"
+duration = \"100s\"
+";
+
+/// Posts an event that its second attempt holds for ever; gives its id once it is claimed.
+fn claimed_and_stuck(server: &mut Server) -> i64 {
+    let id = accepted(&server.client(), &event("stuck"));
+    let sql = format!("SELECT status FROM events WHERE id = {id} AND lease_until IS NOT NULL");
+    let is_claimed = || (server.database().texts(&sql) == ["pending"]).then_some(());
+    wait_for("the event to be claimed", SOON, is_claimed, || server.log());
+    id
+}
+
+/// Asserts that the event is finished, and that the attempt of the dead process was charged.
+fn assert_taken_over(server: &mut Server, id: i64) {
+    let event = finished(&server.client(), id);
+    assert_eq!((&event["status"], &event["attempts"]), (&json!("processed"), &json!(3)), "{event}");
+    let codes: Vec<String> = attempts(server.database(), id)
+        .iter()
+        .map(|line| line.rsplit(' ').next().unwrap_or_default().to_owned())
+        .collect();
+    assert_eq!(codes, ["injected", "worker_lost"]);
+}
+
+#[test]
+fn another_node_takes_over_what_a_killed_one_had_claimed() {
+    let database = Database::postgres();
+    let quick = "lease.duration = \"2s\"\nlease.poll = \"500ms\"";
+    let setup = Setup::new(&database).with_config(QUICK).with_config(quick).with_config(STUCK_WHEN_RETRIED);
+    let mut one = Server::start(setup);
+    let token = one.token();
+    let id = claimed_and_stuck(&mut one);
+    let two = Server::start(Setup::new(&database).with_config(QUICK).with_config(quick));
+    let client = two.client_with(&token);
+    assert_eq!(stored(&client, id)["status"], "pending", "the first node is alive and holds it");
+    one.kill9();
+    let event = finished(&client, id);
+    assert_eq!((&event["status"], &event["attempts"]), (&json!("processed"), &json!(3)), "{event}");
 }
