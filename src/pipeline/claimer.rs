@@ -99,8 +99,8 @@ impl Claimer {
         self.watch = Some(watch);
         self.is_busy = false;
         let is_full = claimed.len() >= self.rules.claims_max;
-        for claimed in claimed {
-            self.validators.send(Submitted(self.work(claimed)));
+        if !claimed.is_empty() {
+            self.validators.send(Submitted(claimed.into_iter().map(|claimed| self.work(claimed)).collect()));
         }
         if is_full || !self.due.is_empty() {
             self.take_turn(context);

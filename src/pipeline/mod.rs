@@ -109,7 +109,7 @@ impl Pipeline {
             DoorLimits { accept_timeout: config.timeouts.accept, soft_timeout: config.timeouts.processing_soft() };
         let lost = supervisor.clone().recipient();
         let draining = AtomicBool::new(false);
-        let door = Door { admission, ids, validators: pools.submitted, lost, limits, draining };
+        let door = Door { admission, ids, validators: pools.submitted, outbox: Arc::default(), lost, limits, draining };
         Ok(Self { inner: Arc::new(Inner { door, store, supervisor, boot_id: identity.boot_id, health }) })
     }
 

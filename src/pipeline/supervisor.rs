@@ -191,7 +191,8 @@ impl Handler<Lost> for Supervisor {
         unit.charge_loss();
         facts::work_redelivered(unit.items.len());
         let work = Work::new(unit, context.address().recipient());
-        context.run_later(REDELIVERY_DELAY, move |supervisor, _| supervisor.pools.submitted.send(Submitted(work)));
+        context
+            .run_later(REDELIVERY_DELAY, move |supervisor, _| supervisor.pools.submitted.send(Submitted(vec![work])));
     }
 }
 
