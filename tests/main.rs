@@ -3,4 +3,13 @@
 mod architecture;
 #[macro_use]
 mod support;
+
+mod auth;
+mod bad_input;
+mod crash;
+mod dedupe;
+#[cfg(feature = "fault-injection")]
+mod faults;
+mod spec;
+mod start;
 mod store;

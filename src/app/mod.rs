@@ -56,7 +56,7 @@ async fn run(config: &Config, runtime: Handle) -> anyhow::Result<()> {
     let folder = identity::lock_folder(&config.data_dir)?;
     let options = store_options(config);
     let _database = identity::lock_database(&options)?;
-    let store = open(options, runtime).await?;
+    let store = open(options, runtime).await.with_context(|| format!("database {}", config.database_url_masked()))?;
     let token = first_run::prepare(&store, &config.data_dir).await?;
     let identity = Identity { boot_id: Uuid::new_v4(), node: config.node_name(), folder: folder.id };
     let pipeline = Pipeline::start(config, store.clone(), identity).await?;
@@ -107,6 +107,7 @@ async fn serve_until_told(config: &Config, servers: Servers, pipeline: &Pipeline
 
 async fn unsupervised(pipeline: &Pipeline) {
     while pipeline.is_supervised() {
+        facts::count_silent_events();
         tokio::time::sleep(SUPERVISION_LOOK).await;
     }
 }

@@ -51,6 +51,17 @@ pub fn configure(log: &Log) {
 
 /// Whether another event may write its lines in this second; those that may not are counted in one line a second.
 pub fn may_write_lines() -> bool {
+    count_silent_events();
+    let budget = budget();
+    let may = budget.spent.fetch_add(1, Ordering::Relaxed) < budget.events_per_second.load(Ordering::Relaxed);
+    if !may {
+        budget.silent.fetch_add(1, Ordering::Relaxed);
+    }
+    may
+}
+
+/// Writes the line of a second that is over; called now and then, so that the last second of a load gets its line too.
+pub fn count_silent_events() {
     let budget = budget();
     let second = budget.began.elapsed().as_secs();
     if budget.second.swap(second, Ordering::Relaxed) != second {
@@ -60,11 +71,6 @@ pub fn may_write_lines() -> bool {
             info!(events, "events taken in without lines of their own");
         }
     }
-    let may = budget.spent.fetch_add(1, Ordering::Relaxed) < budget.events_per_second.load(Ordering::Relaxed);
-    if !may {
-        budget.silent.fetch_add(1, Ordering::Relaxed);
-    }
-    may
 }
 
 /// An attempt at an event began (the reference's `task_prerun`).
