@@ -17,7 +17,7 @@ use crate::store::{Store, StoreOptions, identity, migrate};
 use crate::telemetry::{facts, logging};
 
 /// Threads that carry the operations of the database.
-const STORE_THREADS: usize = 2;
+const STORE_THREADS: usize = 1;
 
 /// How often it is checked that the line is still supervised.
 const SUPERVISION_LOOK: Duration = Duration::from_millis(250);

@@ -15,9 +15,6 @@ use super::open::StoreOptions;
 
 /// How long a statement waits for another process.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
-/// Pages of the write-ahead log after which a commit also copies them into the database: 40 MiB. Consecutive commits
-/// write the same last pages of each tree again and again, and only the latest copy of a page is written then.
-const CHECKPOINT_PAGES: u32 = 10_000;
 /// Statements kept prepared per connection.
 const STATEMENTS_KEPT: usize = 256;
 
@@ -52,10 +49,7 @@ pub(super) fn create_folder(folder: &Path) -> Result<(), StoreError> {
 
 /// The one connection that writes.
 pub(super) async fn writer(path: &Path, options: &StoreOptions) -> Result<DatabaseConnection, StoreError> {
-    let connect = file(path)
-        .journal_mode(SqliteJournalMode::Wal)
-        .synchronous(SqliteSynchronous::Full)
-        .pragma("wal_autocheckpoint", CHECKPOINT_PAGES.to_string());
+    let connect = file(path).journal_mode(SqliteJournalMode::Wal).synchronous(SqliteSynchronous::Full);
     connect_pool(connect, 1, options).await
 }
 

@@ -87,6 +87,7 @@ impl Writer {
             node: self.node.clone(),
             seq: self.seq.fetch_add(1, Ordering::Relaxed),
             gathered: oldest.map(|taken_at| taken_at.elapsed()).unwrap_or_default(),
+            is_first_write: !units.iter().any(|unit| unit.work.maybe_stored),
             keys_expire_before: clock::now() - self.dedupe_window,
         }
     }

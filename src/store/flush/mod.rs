@@ -5,6 +5,7 @@
 //! the `flushes` row counts exactly what this transaction changed.
 
 mod counts;
+mod first;
 mod keys;
 mod postgres;
 mod sqlite;
@@ -17,6 +18,7 @@ use chrono::{DateTime, Utc};
 use sea_orm::{ConnectionTrait, DatabaseBackend, DatabaseTransaction, DbErr, QueryResult, Statement};
 use uuid::Uuid;
 
+use self::counts::Counted;
 use super::open::{begin_write, commit};
 use super::{Store, StoreError};
 use crate::domain::event::Event;
@@ -68,6 +70,8 @@ pub struct FlushHeader {
     pub seq: i64,
     /// How long the oldest unit waited for the flush.
     pub gathered: Duration,
+    /// Whether no earlier write of these records can have been committed.
+    pub is_first_write: bool,
     /// Keys older than this are free again.
     pub keys_expire_before: DateTime<Utc>,
 }
@@ -146,6 +150,11 @@ impl Store {
         wait: Duration,
     ) -> Result<Vec<Written>, FlushError> {
         let flushed = self.run("flush", wait, move |conn| async move {
+            if first::is_first_write(&records, &header)
+                && let Some(written) = first::write(&conn, &records, &header).await?
+            {
+                return Ok(Ok(written));
+            }
             let tx = begin_write(&conn).await?;
             match write_all(&tx, &records, &header).await {
                 Ok(written) => commit(tx).await.map(|()| Ok(written)),
@@ -189,7 +198,7 @@ async fn write_all(tx: &DatabaseTransaction, records: &[Record], header: &FlushH
     update_claimed(tx, records, header, &mut written).await?;
     let stored: Vec<&Record> = of_kind(records, &written, |written| *written == Written::Stored);
     insert_attempts(tx, &stored, header).await?;
-    counts::insert(tx, records, &written, header, began).await?;
+    counts::insert(tx, &Counted::of(records, &written), header, began).await?;
     Ok(written)
 }
 

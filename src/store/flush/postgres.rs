@@ -4,6 +4,8 @@
 //! the statements turn them back into NULL. Neither value can be meant: names, keys and JSON texts are never empty,
 //! and times before year 1 are refused.
 
+use std::sync::LazyLock;
+
 use chrono::{DateTime, Utc};
 use entity::dedupe_key::Column as KeyColumn;
 use entity::event::Column;
@@ -11,7 +13,7 @@ use sea_orm::sea_query::ArrayType;
 use sea_orm::{DatabaseBackend, IdenStatic, Statement, Value};
 
 use super::keys::Claim;
-use super::{FlushHeader, Record};
+use super::{FlushHeader, Record, counts};
 
 /// Stands for an absent time: 1 January of the year before year 1.
 const ABSENT_SQL: &str = "'0001-01-01 00:00:00+00 BC'::timestamptz";
@@ -128,17 +130,37 @@ fn unnest(columns: &[Passed], first: usize) -> (String, String) {
 
 /// Inserts `records`; returns the ids of the rows that were not there before.
 pub(super) fn insert_events(records: &[&Record], node: &str) -> Statement {
+    static SQL: LazyLock<String> =
+        LazyLock::new(|| format!("{} ON CONFLICT (id) DO NOTHING RETURNING id", insert_sql()));
+    Statement::from_sql_and_values(DatabaseBackend::Postgres, SQL.as_str(), insert_values(records, node))
+}
+
+/// Inserts `records`, none of which may be there, and the row of their flush; returns nothing.
+pub(super) fn insert_first(records: &[Record], header: &FlushHeader, flush: Vec<Value>) -> Statement {
+    static SQL: LazyLock<String> = LazyLock::new(|| {
+        let flush = counts::insert_sql(DatabaseBackend::Postgres, INSERTED.len() + 2);
+        format!("WITH written AS ({}) {flush}", insert_sql())
+    });
+    let records: Vec<&Record> = records.iter().collect();
+    let mut passed = insert_values(&records, &header.node);
+    passed.extend(flush);
+    Statement::from_sql_and_values(DatabaseBackend::Postgres, SQL.as_str(), passed)
+}
+
+fn insert_sql() -> String {
     let (parameters, names) = unnest(INSERTED, 2);
     let values: Vec<String> = INSERTED.iter().map(|Passed(column, kind, _)| kind.value_sql(column.as_str())).collect();
-    let sql = format!(
-        "INSERT INTO events ({names}, {node}) SELECT {values}, $1::text FROM unnest({parameters}) AS t({names}) \
-         ON CONFLICT (id) DO NOTHING RETURNING id",
+    format!(
+        "INSERT INTO events ({names}, {node}) SELECT {values}, $1::text FROM unnest({parameters}) AS t({names})",
         node = Column::Node.as_str(),
         values = values.join(", "),
-    );
+    )
+}
+
+fn insert_values(records: &[&Record], node: &str) -> Vec<Value> {
     let mut passed = vec![Value::from(node)];
     passed.extend(arrays(INSERTED, records));
-    Statement::from_sql_and_values(DatabaseBackend::Postgres, sql, passed)
+    passed
 }
 
 /// Updates claimed rows under their leases and gives the leases back; returns the ids of the rows that changed.

@@ -88,17 +88,26 @@ fn placeholders(rows: usize, columns: usize) -> String {
 /// Inserts `records`; returns the ids of the rows that were not there before.
 pub(super) fn insert_events(records: &[&Record], node: &str) -> Vec<Statement> {
     static TEXTS: Texts = [const { OnceLock::new() }; LENGTHS.len()];
-    let bind = |record: &&Record, values: &mut Vec<Value>| {
-        values.extend(INSERTED.iter().map(|Bound(_, value)| value(record)));
-        values.push(node.into());
-    };
-    statements(&TEXTS, records, insert_sql, bind, &[])
+    let bind = |record: &&Record, values: &mut Vec<Value>| bind_insert(record, node, values);
+    let build = |rows| format!("{} RETURNING id", insert_sql(rows));
+    statements(&TEXTS, records, build, bind, &[])
+}
+
+/// Inserts `records`; the rows affected say how many were not there before.
+pub(super) fn insert_first(records: &[Record], header: &FlushHeader) -> Vec<Statement> {
+    static TEXTS: Texts = [const { OnceLock::new() }; LENGTHS.len()];
+    statements(&TEXTS, records, insert_sql, |record, values| bind_insert(record, &header.node, values), &[])
+}
+
+fn bind_insert(record: &Record, node: &str, values: &mut Vec<Value>) {
+    values.extend(INSERTED.iter().map(|Bound(_, value)| value(record)));
+    values.push(node.into());
 }
 
 fn insert_sql(rows: usize) -> String {
     let names: Vec<&str> = INSERTED.iter().map(|Bound(column, _)| column.as_str()).collect();
     format!(
-        "INSERT INTO events ({}, node) VALUES {} ON CONFLICT (id) DO NOTHING RETURNING id",
+        "INSERT INTO events ({}, node) VALUES {} ON CONFLICT (id) DO NOTHING",
         names.join(", "),
         placeholders(rows, names.len() + 1)
     )
