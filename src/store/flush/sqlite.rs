@@ -34,18 +34,26 @@ const INSERTED: &[Bound] = &[
     Bound(Column::Payload, |record| text(record.event.payload().map(|payload| payload.as_str()))),
     Bound(Column::Timestamp, |record| record.event.submission.timestamp.into()),
     Bound(Column::ReceivedAt, |record| record.event.received_at.into()),
-    Bound(Column::Status, |record| record.outcome.status.as_str().into()),
     Bound(Column::Properties, |record| text(record.outcome.properties.as_deref())),
+    Bound(Column::ProcessedAt, |record| record.outcome.processed_at.into()),
+    Bound(Column::Status, |record| record.outcome.status.as_str().into()),
     Bound(Column::ProcessingError, |record| text(record.outcome.processing_error.as_deref())),
     Bound(Column::ErrorCode, |record| text(record.outcome.error_code)),
     Bound(Column::Attempts, |record| record.outcome.attempts.cast_signed().into()),
     Bound(Column::Crashes, |record| record.outcome.crashes.cast_signed().into()),
     Bound(Column::NextAttemptAt, |record| next_attempt_at(record).into()),
     Bound(Column::StartedAt, |record| Some(record.started_at).into()),
-    Bound(Column::ProcessedAt, |record| record.outcome.processed_at.into()),
     Bound(Column::FinishedAt, |record| record.final_at().into()),
 ];
 
+/// What the first write of a processed event passes: the columns up to `processed_at`; the others follow from them.
+const FIRST: &[Bound] = INSERTED.split_at(11).0;
+
+/// Columns of a first write that follow from the passed ones.
+const FIRST_DERIVED: [Column; 5] =
+    [Column::StartedAt, Column::FinishedAt, Column::Status, Column::Attempts, Column::Node];
+
+/// What an outcome changes: the columns from `properties` on.
 const UPDATED: &[Bound] = INSERTED.split_at(9).1;
 
 /// Empty texts are NULL, as on PostgreSQL.
@@ -88,7 +96,10 @@ fn placeholders(rows: usize, columns: usize) -> String {
 /// Inserts `records`; returns the ids of the rows that were not there before.
 pub(super) fn insert_events(records: &[&Record], node: &str) -> Vec<Statement> {
     static TEXTS: Texts = [const { OnceLock::new() }; LENGTHS.len()];
-    let bind = |record: &&Record, values: &mut Vec<Value>| bind_insert(record, node, values);
+    let bind = |record: &&Record, values: &mut Vec<Value>| {
+        values.extend(INSERTED.iter().map(|Bound(_, value)| value(record)));
+        values.push(node.into());
+    };
     let build = |rows| format!("{} RETURNING id", insert_sql(rows));
     statements(&TEXTS, records, build, bind, &[])
 }
@@ -96,12 +107,22 @@ pub(super) fn insert_events(records: &[&Record], node: &str) -> Vec<Statement> {
 /// Inserts `records`; the rows affected say how many were not there before.
 pub(super) fn insert_first(records: &[Record], header: &FlushHeader) -> Vec<Statement> {
     static TEXTS: Texts = [const { OnceLock::new() }; LENGTHS.len()];
-    statements(&TEXTS, records, insert_sql, |record, values| bind_insert(record, &header.node, values), &[])
+    let bind =
+        |record: &Record, values: &mut Vec<Value>| values.extend(FIRST.iter().map(|Bound(_, value)| value(record)));
+    statements(&TEXTS, records, insert_first_sql, bind, &[header.node.as_str().into()])
 }
 
-fn bind_insert(record: &Record, node: &str, values: &mut Vec<Value>) {
-    values.extend(INSERTED.iter().map(|Bound(_, value)| value(record)));
-    values.push(node.into());
+/// The node's name is the last parameter of all.
+fn insert_first_sql(rows: usize) -> String {
+    let names: Vec<&str> =
+        FIRST.iter().map(|Bound(column, _)| column).chain(&FIRST_DERIVED).map(IdenStatic::as_str).collect();
+    let row = |row: usize| {
+        let last = (row + 1) * FIRST.len();
+        let passed: Vec<String> = (row * FIRST.len() + 1..=last).map(|parameter| format!("?{parameter}")).collect();
+        format!("({},?{},?{last},'processed',1,?{})", passed.join(","), last - 2, rows * FIRST.len() + 1)
+    };
+    let rows: Vec<String> = (0..rows).map(row).collect();
+    format!("INSERT INTO events ({}) VALUES {} ON CONFLICT (id) DO NOTHING", names.join(", "), rows.join(","))
 }
 
 fn insert_sql(rows: usize) -> String {
