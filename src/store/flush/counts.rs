@@ -6,7 +6,7 @@ use std::time::Instant;
 use entity::flush::Column;
 use sea_orm::{ConnectionTrait, DatabaseBackend, DatabaseTransaction, DbErr, IdenStatic, Statement, Value};
 
-use super::super::dialect::{now_sql, placeholder};
+use super::super::dialect::now_sql;
 use super::{FlushHeader, Record, Written};
 use crate::domain::outcome::Status;
 
@@ -81,7 +81,8 @@ pub(super) fn insert_sql(backend: DatabaseBackend, first: usize) -> String {
     let parameter = |(place, column): (usize, &Column)| {
         let is_json = is_postgres && matches!(column, Column::EventIds | Column::Counts);
         let cast = if is_json { "::text::jsonb" } else { "" };
-        format!("{}{cast}", placeholder(backend, first + place))
+        // SQLite's are not numbered, so that the row can follow another INSERT in one text.
+        if is_postgres { format!("${}{cast}", first + place) } else { "?".to_owned() }
     };
     let parameters: Vec<String> = COLUMNS.iter().enumerate().map(parameter).collect();
     let xid = if is_postgres { "pg_current_xact_id()::text::bigint" } else { "NULL" };

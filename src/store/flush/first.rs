@@ -11,7 +11,7 @@ use sea_orm::{ConnectionTrait, DatabaseBackend, DatabaseTransaction, DbErr};
 use super::super::open::{Conn, begin_write, commit};
 use super::super::{Kind, StoreError};
 use super::counts::Counted;
-use super::{FlushHeader, Record, Written, counts, postgres, roll_back, sqlite};
+use super::{FlushHeader, Record, Written, postgres, roll_back, sqlite};
 use crate::domain::outcome::Status;
 
 /// Whether `records` can go the short way.
@@ -70,9 +70,9 @@ async fn insert(
     began: Instant,
 ) -> Result<bool, DbErr> {
     let mut inserted = 0;
-    for statement in sqlite::insert_first(records, header) {
+    for statement in sqlite::insert_first(records, header, &counted.values(header, began)) {
         inserted += tx.execute_raw(statement).await?.rows_affected();
     }
-    counts::insert(tx, counted, header, began).await?;
-    Ok(inserted == records.len() as u64)
+    // The row of the flush is counted as well.
+    Ok(inserted == records.len() as u64 + 1)
 }

@@ -11,7 +11,7 @@ use entity::event::Column;
 use sea_orm::{DatabaseBackend, IdenStatic, Statement, Value};
 
 use super::keys::Claim;
-use super::{FlushHeader, Record};
+use super::{FlushHeader, Record, counts};
 use crate::clock;
 
 /// The lengths of VALUES lists: at most half of a list is filling, mostly less than a quarter.
@@ -49,10 +49,6 @@ const INSERTED: &[Bound] = &[
 /// What the first write of a processed event passes: the columns up to `processed_at`; the others follow from them.
 const FIRST: &[Bound] = INSERTED.split_at(11).0;
 
-/// Columns of a first write that follow from the passed ones.
-const FIRST_DERIVED: [Column; 5] =
-    [Column::StartedAt, Column::FinishedAt, Column::Status, Column::Attempts, Column::Node];
-
 /// What an outcome changes: the columns from `properties` on.
 const UPDATED: &[Bound] = INSERTED.split_at(9).1;
 
@@ -66,11 +62,12 @@ fn next_attempt_at(record: &Record) -> Option<DateTime<Utc>> {
     record.outcome.retry_in.map(|delay| clock::now() + delay)
 }
 
-/// The statements that carry `rows`, each with its row values followed by `tail`.
+/// The statements that carry `rows`, each with its row values between `head` and `tail`.
 fn statements<T>(
     texts: &Texts,
     rows: &[T],
     build: impl Fn(usize) -> String,
+    head: &[Value],
     bind: impl Fn(&T, &mut Vec<Value>),
     tail: &[Value],
 ) -> Vec<Statement> {
@@ -78,7 +75,8 @@ fn statements<T>(
         let place = LENGTHS.partition_point(|length| *length < rows.len());
         let length = LENGTHS[place];
         let sql = texts[place].get_or_init(|| build(length));
-        let mut values = Vec::with_capacity(length * (INSERTED.len() + 1) + tail.len());
+        let mut values = Vec::with_capacity(head.len() + length * (INSERTED.len() + 1) + tail.len());
+        values.extend_from_slice(head);
         let filling = std::iter::repeat_n(&rows[rows.len() - 1], length - rows.len());
         rows.iter().chain(filling).for_each(|row| bind(row, &mut values));
         values.extend_from_slice(tail);
@@ -101,28 +99,38 @@ pub(super) fn insert_events(records: &[&Record], node: &str) -> Vec<Statement> {
         values.push(node.into());
     };
     let build = |rows| format!("{} RETURNING id", insert_sql(rows));
-    statements(&TEXTS, records, build, bind, &[])
+    statements(&TEXTS, records, build, &[], bind, &[])
 }
 
-/// Inserts `records`; the rows affected say how many were not there before.
-pub(super) fn insert_first(records: &[Record], header: &FlushHeader) -> Vec<Statement> {
+/// Inserts `records` and the row of their flush; the rows affected say how many were not there before.
+pub(super) fn insert_first(records: &[Record], header: &FlushHeader, flush: &[Value]) -> Vec<Statement> {
     static TEXTS: Texts = [const { OnceLock::new() }; LENGTHS.len()];
+    static LAST: Texts = [const { OnceLock::new() }; LENGTHS.len()];
     let bind =
         |record: &Record, values: &mut Vec<Value>| values.extend(FIRST.iter().map(|Bound(_, value)| value(record)));
-    statements(&TEXTS, records, insert_first_sql, bind, &[header.node.as_str().into()])
+    // The flush's row goes with the last list: two INSERTs in one text are handed over at once.
+    let with_flush = |rows| format!("{}; {}", insert_first_sql(rows), counts::insert_sql(DatabaseBackend::Sqlite, 1));
+    let (lists, last) = records.split_at((records.len() - 1) / ROWS_MAX * ROWS_MAX);
+    let node = [Value::from(header.node.as_str())];
+    let mut made = statements(&TEXTS, lists, insert_first_sql, &node, bind, &[]);
+    made.extend(statements(&LAST, last, with_flush, &node, bind, flush));
+    made
 }
 
-/// The node's name is the last parameter of all.
+/// No parameter is numbered: the client looks each one's name up, and SQLite would search for it.
 fn insert_first_sql(rows: usize) -> String {
-    let names: Vec<&str> =
-        FIRST.iter().map(|Bound(column, _)| column).chain(&FIRST_DERIVED).map(IdenStatic::as_str).collect();
-    let row = |row: usize| {
-        let last = (row + 1) * FIRST.len();
-        let passed: Vec<String> = (row * FIRST.len() + 1..=last).map(|parameter| format!("?{parameter}")).collect();
-        format!("({},?{},?{last},'processed',1,?{})", passed.join(","), last - 2, rows * FIRST.len() + 1)
-    };
-    let rows: Vec<String> = (0..rows).map(row).collect();
-    format!("INSERT INTO events ({}) VALUES {} ON CONFLICT (id) DO NOTHING", names.join(", "), rows.join(","))
+    let passed: Vec<&str> = FIRST.iter().map(|Bound(column, _)| column.as_str()).collect();
+    let columns: Vec<String> = (1..=passed.len()).map(|column| format!("column{column}")).collect();
+    format!(
+        "INSERT INTO events (node, {passed}, started_at, finished_at, status, attempts) \
+         SELECT ?, {columns}, column{received_at}, column{processed_at}, 'processed', 1 FROM (VALUES {rows}) WHERE TRUE \
+         ON CONFLICT (id) DO NOTHING",
+        passed = passed.join(", "),
+        columns = columns.join(", "),
+        received_at = FIRST.len() - 2,
+        processed_at = FIRST.len(),
+        rows = placeholders(rows, FIRST.len()),
+    )
 }
 
 fn insert_sql(rows: usize) -> String {
@@ -141,7 +149,7 @@ pub(super) fn update_events(records: &[&Record], node: &str) -> Vec<Statement> {
         values.extend([Value::from(record.event.id), record.lease.into(), node.into()]);
         values.extend(UPDATED.iter().map(|Bound(_, value)| value(record)));
     };
-    statements(&TEXTS, records, update_sql, bind, &[])
+    statements(&TEXTS, records, update_sql, &[], bind, &[])
 }
 
 fn update_sql(rows: usize) -> String {
@@ -167,7 +175,7 @@ pub(super) fn take_keys(claims: &[Claim<'_>], header: &FlushHeader) -> Vec<State
         values.extend([key.user_id.into(), key.namespace.code().into(), key.text.as_str().into()]);
         values.extend([(*event_id).into(), key.content_hash.to_vec().into(), now.into()]);
     };
-    statements(&TEXTS, claims, take_keys_sql, bind, &[header.keys_expire_before.into()])
+    statements(&TEXTS, claims, take_keys_sql, &[], bind, &[header.keys_expire_before.into()])
 }
 
 fn take_keys_sql(rows: usize) -> String {
@@ -209,6 +217,7 @@ mod tests {
                 &TEXTS,
                 &all,
                 |length| placeholders(length, 1),
+                &[],
                 |row, values| values.push((*row).into()),
                 &[],
             );
