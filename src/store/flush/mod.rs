@@ -11,6 +11,7 @@ mod sqlite;
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
@@ -18,7 +19,7 @@ use sea_orm::{ConnectionTrait, DatabaseBackend, DatabaseTransaction, DbErr, Quer
 use uuid::Uuid;
 
 use super::open::{begin_write, commit};
-use super::{Store, StoreError};
+use super::{Cause, Kind, Store, StoreError, StoreOutcome};
 use crate::domain::event::Event;
 use crate::domain::outcome::{Outcome, Status};
 
@@ -135,27 +136,58 @@ impl From<DbErr> for Stop {
     }
 }
 
+/// Lets only the first of two pass: the flush to its COMMIT, or its caller to the certainty that there will be none.
+struct Turnstile(Arc<AtomicBool>);
+
+impl Turnstile {
+    fn pair() -> (Self, Self) {
+        let passed = Arc::new(AtomicBool::new(false));
+        (Self(passed.clone()), Self(passed))
+    }
+
+    fn pass(&self) -> Result<(), StoreError> {
+        if self.0.swap(true, Ordering::AcqRel) {
+            let cause = Cause::Lost("its caller has given it up".to_owned());
+            return Err(StoreError::new(Kind::Transient, StoreOutcome::NotStored, cause));
+        }
+        Ok(())
+    }
+}
+
 impl Store {
     /// Writes `records` in one transaction and says, in their order, what became of each.
     ///
-    /// The caller waits at most `wait`; a flush that is given up then may still be committed, and may be repeated.
+    /// The caller waits at most `wait`. A flush that has not come to its COMMIT by then never will, and is certainly not
+    /// stored; one whose COMMIT was sent may be, and may be repeated.
     pub async fn flush(
         &self,
         records: Arc<Vec<Record>>,
         header: FlushHeader,
         wait: Duration,
     ) -> Result<Vec<Written>, FlushError> {
+        let (turnstile, before_commit) = Turnstile::pair();
         let flushed = self.run("flush", wait, move |conn| async move {
             let tx = begin_write(&conn).await?;
-            match write_all(&tx, &records, &header).await {
-                Ok(written) => commit(tx).await.map(|()| Ok(written)),
+            let written = match write_all(&tx, &records, &header).await {
+                Ok(written) => written,
                 Err(stop) => {
                     roll_back(tx).await;
-                    stop.into_result()
+                    return stop.into_result();
                 }
+            };
+            // What goes into a file that was moved away is lost, however well it is synced.
+            let may_commit = conn.check_file().and_then(|()| before_commit.pass());
+            if let Err(error) = may_commit {
+                roll_back(tx).await;
+                return Err(error);
             }
+            commit(tx).await.map(|()| Ok(written))
         });
-        flushed.await?.map_err(FlushError::Collision)
+        let flushed = flushed.await.map_err(|error| match turnstile.pass() {
+            Ok(()) => error.before_commit(),
+            Err(_) => error,
+        });
+        flushed?.map_err(FlushError::Collision)
     }
 
     /// Tries `records` in a transaction that is always rolled back: whether the database would refuse them.
