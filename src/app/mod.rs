@@ -47,7 +47,8 @@ pub fn store_options(config: &Config) -> StoreOptions {
         pool: config.database.pool,
         acquire_timeout: config.database.acquire_timeout,
         statement_timeout: config.database.statement_timeout,
-        lock_timeout: config.database.lock_timeout,
+        // A flush has to hear of a lock before its own time is over: only then are the events beside it written.
+        lock_timeout: config.database.lock_timeout.min(config.timeouts.flush / 2),
     }
 }
 
