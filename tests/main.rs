@@ -3,4 +3,5 @@
 mod architecture;
 #[macro_use]
 mod support;
+mod durability;
 mod store;

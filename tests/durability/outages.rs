@@ -1,0 +1,106 @@
+//! Rule 4 over a database that goes away and comes back, and clients that do.
+
+use std::io::Write;
+use std::net::TcpStream;
+
+use super::lost_answers::assert_not_stored;
+use super::session::Session;
+use super::{EVENTS, body, number, post, posted};
+use crate::support::database::{Database, Kind};
+use crate::support::load::Load;
+use crate::support::postgres::Cluster;
+use crate::support::server::{Server, Setup};
+use crate::support::wait::{SOON, wait_for};
+
+fn await_acknowledgements(load: &Load, count: usize, server: &Server) {
+    let enough = || (load.acknowledged() >= count).then_some(());
+    wait_for(&format!("{count} acknowledged events"), SOON, enough, || format!("{load:?}\n{}", server.log()));
+}
+
+// Guards `Ended::Again` in `Persister::finish` (the unit is put back as it is, its attempts untouched) and the
+// identity of repeated writes: rows would be lost, doubled or charged without them.
+#[test]
+fn an_outage_of_the_database_costs_no_attempt_and_no_acknowledged_event() {
+    let cluster = Cluster::start();
+    let database = Database::at(cluster.fresh_database());
+    let mut server = Server::start(&database);
+    let token = server.token();
+    let load = Load::start(server.ports(), &token, 8);
+    for round in 1..=3 {
+        await_acknowledgements(&load, load.acknowledged() + 50, &server);
+        cluster.stop_immediate();
+        cluster.start_again();
+        await_acknowledgements(&load, load.acknowledged() + 50, &server);
+        assert!(server.log().contains("database"), "round {round}: nothing was said about the outage");
+    }
+    let ledger = load.stop();
+    assert!(ledger.counts().0 >= 300, "{:?}", ledger.counts());
+    ledger.verify(&server.client(), &database);
+    assert_eq!(number(&database, "SELECT COUNT(*) FROM events WHERE attempts <> 1"), 0, "an outage was charged");
+    assert_eq!(number(&database, "SELECT COUNT(*) FROM attempts"), 0);
+}
+
+// Guards `Writer::flush`'s outcome of a write that found no connection, and `Consequences::give_up`.
+#[test]
+fn an_event_posted_while_the_database_is_down_is_not_stored_and_says_so() {
+    let cluster = Cluster::start();
+    let database = Database::at(cluster.fresh_database());
+    let config = "timeouts = { accept = \"2s\", flush = \"1s\" }";
+    let mut server = Server::start(Setup::new(&database).with_config(config));
+    let client = server.client();
+    posted(&client, "warm");
+    cluster.stop_immediate();
+    assert_not_stored(&post(&client, "while_down", ""));
+    cluster.start_again();
+    let taken = || Some(post(&client, "later", "")).filter(|answer| answer.status == 202);
+    wait_for("the database to come back", SOON, taken, || server.log());
+    assert_eq!(number(&database, "SELECT COUNT(*) FROM events WHERE event_name = 'while_down'"), 0);
+}
+
+both_databases! {
+    // Guards that the unit is handed to an actor (`self.validators.send` in `Door::submit`) and written by a task of
+    // its own (`Store::run`): in the request's own future the write would end with the connection.
+    fn a_client_that_resets_its_connection_does_not_undo_the_write(database) {
+        let mut server = Server::start(&database);
+        let client = server.client();
+        posted(&client, "warm");
+        let lock = match database.kind() {
+            Kind::Sqlite => "SELECT 1",
+            Kind::Postgres => "LOCK TABLE events IN SHARE ROW EXCLUSIVE MODE",
+        };
+        let session = Session::begin(&database, lock);
+        let stream = sent_and_unread(&mut server);
+        let in_flight = || (events_in_flight(&server) == 1).then_some(());
+        wait_for("the event to be in the line", SOON, in_flight, || server.log());
+        // With an answer unread, closing resets the connection.
+        drop(stream);
+        // The server answers others meanwhile, and has heard of the reset when it does.
+        assert_eq!(client.get("/health/live").status, 200);
+        session.commit();
+        let stored = "SELECT COUNT(*) FROM events WHERE event_name = 'abandoned' AND status = 'processed'";
+        wait_for("the abandoned event", SOON, || (number(&database, stored) == 1).then_some(()), || server.log());
+    }
+}
+
+/// A connection with an answer that was not read, on which an event was posted.
+fn sent_and_unread(server: &mut Server) -> TcpStream {
+    let token = server.token();
+    let mut stream = TcpStream::connect(server.address()).expect("the server takes connections");
+    stream.write_all(b"GET /health/live HTTP/1.1\r\nHost: test\r\n\r\n").expect("the server reads");
+    let answered = || stream.peek(&mut [0; 16]).ok().filter(|bytes| *bytes > 0);
+    wait_for("an answer to leave unread", SOON, answered, || server.log());
+    let body = body("abandoned", "");
+    let head = format!(
+        "POST {EVENTS} HTTP/1.1\r\nHost: test\r\nAuthorization: Bearer {token}\r\n\
+         Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
+        body.len()
+    );
+    stream.write_all(head.as_bytes()).expect("the server reads");
+    stream
+}
+
+fn events_in_flight(server: &Server) -> u64 {
+    let address = server.ports().dashboard().expect("the server is ready");
+    let view = crate::support::http::Client::new(address, None).get("/api/pipeline").json();
+    view["in_flight"]["events"].as_u64().unwrap_or_else(|| panic!("no count: {view}"))
+}
