@@ -6,7 +6,9 @@ use gristmill::domain::dedupe::{DedupeKey, Namespace};
 use gristmill::store::Written;
 
 use super::records::{event, flush, plain, processed};
-use super::{EVENTS, body, execute_either, id_of, number, post, with_store};
+use super::{
+    EVENTS, await_in_flight, body, execute_either, hold_the_persister, id_of, number, post, posted, with_store,
+};
 use crate::support::http::Client;
 use crate::support::load::Load;
 use crate::support::server::Server;
@@ -17,22 +19,28 @@ const ORPHANS: &str = "SELECT COUNT(*) FROM dedupe_keys AS k LEFT JOIN events AS
                        WHERE e.id IS NULL";
 
 both_databases! {
-    // Guards `held_back` in `Queue::take`: two of them in one statement would both be written, or end the flush.
+    // Guards `held_back` in `Queue::take`: the second one of a flush would not see the first one's key.
     fn one_key_posted_by_many_at_once_makes_one_event(database) {
         let mut server = Server::start(&database);
+        posted(&server.client(), "warm");
+        let (session, first) = hold_the_persister(&database, &mut server);
         let (token, address) = (server.token(), server.address());
-        let posts: Vec<_> = (0..32)
+        let posts: Vec<_> = (0..16)
             .map(|_| {
                 let client = Client::new(address, Some(&token));
                 std::thread::spawn(move || post(&client, "same", "key"))
             })
             .collect();
+        await_in_flight(&server, 17);
+        session.commit();
+        id_of(&first.join().expect("an answer"));
         let answers: Vec<_> = posts.into_iter().map(|post| post.join().expect("an answer")).collect();
         let ids: BTreeSet<i64> = answers.iter().map(id_of).collect();
         assert_eq!(ids.len(), 1, "{answers:?}");
         let firsts = answers.iter().filter(|answer| answer.json()["duplicate"] == false).count();
         assert_eq!(firsts, 1, "{answers:?}");
-        assert_eq!(number(&database, "SELECT COUNT(*) FROM events"), 1);
+        assert_eq!(number(&database, "SELECT COUNT(*) FROM events WHERE event_uid = 'key'"), 1);
+        assert!(!server.log().contains("refuse"), "the flush was torn apart\n{}", server.log());
     }
 
     // Guards `Holder::verdict_on`: same content is a duplicate of the first, other content a conflict with it.

@@ -19,13 +19,16 @@ mod deaths;
 #[cfg(feature = "fault-injection")]
 mod transient;
 
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 use gristmill::store::{Store, migrate};
 
+use self::session::Session;
 use super::store::options;
 use super::support::database::{Database, Kind};
 use super::support::http::{Answer, Client};
+use super::support::server::Server;
 use super::support::wait::{SOON, wait_for};
 
 /// Longest wait of one operation of the store.
@@ -137,4 +140,26 @@ fn finished(client: &Client, id: i64) -> serde_json::Value {
         || Some(event(client, id)).filter(|event| event["status"] != "pending"),
         || event(client, id).to_string(),
     )
+}
+
+/// Holds every write of events up until the session ends; the Persister is stuck at work on a first event then.
+fn hold_the_persister(database: &Database, server: &mut Server) -> (Session, JoinHandle<Answer>) {
+    let lock = match database.kind() {
+        // Its writing transaction is the lock.
+        Kind::Sqlite => "SELECT 1",
+        Kind::Postgres => "LOCK TABLE events IN SHARE ROW EXCLUSIVE MODE",
+    };
+    let session = Session::begin(database, lock);
+    let client = server.client();
+    let first = std::thread::spawn(move || post(&client, "first", ""));
+    await_in_flight(server, 1);
+    (session, first)
+}
+
+/// Waits until so many events are in the line.
+fn await_in_flight(server: &Server, events: u64) {
+    let address = server.ports().dashboard().expect("the server is ready");
+    let view = || Client::new(address, None).get("/api/pipeline").json();
+    let there = || (view()["in_flight"]["events"] == events).then_some(());
+    wait_for(&format!("{events} events in the line"), SOON, there, || format!("{}\n{}", view(), server.log()));
 }

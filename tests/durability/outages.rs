@@ -4,9 +4,8 @@ use std::io::Write;
 use std::net::TcpStream;
 
 use super::lost_answers::assert_not_stored;
-use super::session::Session;
-use super::{EVENTS, body, number, post, posted};
-use crate::support::database::{Database, Kind};
+use super::{EVENTS, await_in_flight, body, hold_the_persister, id_of, number, post, posted};
+use crate::support::database::Database;
 use crate::support::load::Load;
 use crate::support::postgres::Cluster;
 use crate::support::server::{Server, Setup};
@@ -58,25 +57,21 @@ fn an_event_posted_while_the_database_is_down_is_not_stored_and_says_so() {
 }
 
 both_databases! {
-    // Guards that the unit is handed to an actor (`self.validators.send` in `Door::submit`) and written by a task of
-    // its own (`Store::run`): in the request's own future the write would end with the connection.
+    // Guards that the unit is handed to an actor (`self.validators.send` in `Door::submit`), which does not look
+    // whether anybody still waits for it: in the request's own future the write would end with the connection.
     fn a_client_that_resets_its_connection_does_not_undo_the_write(database) {
-        let mut server = Server::start(&database);
+        // With one thread, who gets an answer after the reset knows that the server has seen it.
+        let mut server = Server::start(Setup::new(&database).with_config("http.workers = 1"));
         let client = server.client();
         posted(&client, "warm");
-        let lock = match database.kind() {
-            Kind::Sqlite => "SELECT 1",
-            Kind::Postgres => "LOCK TABLE events IN SHARE ROW EXCLUSIVE MODE",
-        };
-        let session = Session::begin(&database, lock);
+        let (session, first) = hold_the_persister(&database, &mut server);
         let stream = sent_and_unread(&mut server);
-        let in_flight = || (events_in_flight(&server) == 1).then_some(());
-        wait_for("the event to be in the line", SOON, in_flight, || server.log());
+        await_in_flight(&server, 2);
         // With an answer unread, closing resets the connection.
         drop(stream);
-        // The server answers others meanwhile, and has heard of the reset when it does.
         assert_eq!(client.get("/health/live").status, 200);
         session.commit();
+        id_of(&first.join().expect("an answer"));
         let stored = "SELECT COUNT(*) FROM events WHERE event_name = 'abandoned' AND status = 'processed'";
         wait_for("the abandoned event", SOON, || (number(&database, stored) == 1).then_some(()), || server.log());
     }
@@ -97,10 +92,4 @@ fn sent_and_unread(server: &mut Server) -> TcpStream {
     );
     stream.write_all(head.as_bytes()).expect("the server reads");
     stream
-}
-
-fn events_in_flight(server: &Server) -> u64 {
-    let address = server.ports().dashboard().expect("the server is ready");
-    let view = crate::support::http::Client::new(address, None).get("/api/pipeline").json();
-    view["in_flight"]["events"].as_u64().unwrap_or_else(|| panic!("no count: {view}"))
 }

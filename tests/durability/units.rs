@@ -94,7 +94,7 @@ both_databases! {
         });
     }
 
-    // Guards `Kind::Refused | Kind::Bug if units.len() > 1 => self.in_halves(…)` in `Writer::after_error`.
+    // Guards the arms for a refusal in `Writer::after_error`: without them every event of the flush gets its error.
     fn one_event_that_the_database_refuses_fails_alone_among_its_neighbours(database) {
         let mut server = Server::start(&database);
         let client = server.client();
