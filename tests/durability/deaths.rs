@@ -96,6 +96,20 @@ both_databases! {
         assert_eq!(post(&client, "page_view", "").status, 202, "the line goes on");
     }
 
+    // Guards `Turn::release_orphans`: without it a claim whose answer was lost would hold its event for ever.
+    fn a_claim_whose_answer_was_lost_is_found_and_given_back(database) {
+        let fault = "[[faults]]\nstage = \"validator\"\naction = \"error\"\ntimes = 1";
+        let config = format!("retry.delay = \"2s\"\nlease = {{ duration = \"1s\", poll = \"200ms\" }}\n{fault}");
+        let mut server = Server::start(Setup::new(&database).with_config(&config));
+        let client = server.client();
+        let id = posted(&client, "page_view");
+        let boot = "SELECT boot_id FROM nodes WHERE stopped_at IS NULL";
+        assert_eq!(execute(&database, &format!("UPDATE events SET lease_boot = ({boot}) WHERE status = 'pending'")), 1);
+        let done = finished(&client, id);
+        assert_eq!((&done["status"], &done["attempts"]), (&"processed".into(), &2.into()), "{done}");
+        assert_eq!(number(&database, "SELECT COUNT(*) FROM events WHERE crashes > 0"), 0, "nobody died");
+    }
+
     // Guards `is_poisoned` in `Claimer::work`: an event that kills its node every time ends in quarantine.
     fn an_event_that_kills_its_node_every_time_is_quarantined(database) {
         let abort = "[[faults]]\nstage = \"normalizer\"\nevent_name = \"stuck\"\naction = \"abort\"";

@@ -9,6 +9,7 @@ use sea_orm::prelude::Uuid;
 use super::records::{claim, deferred, flush, plain, processed, transient, under};
 use super::{WAIT, execute, number, with_store};
 use crate::support::database::Database;
+use crate::support::server::{Server, Setup};
 
 /// Stores events that wait for their first attempt.
 async fn store_waiting(store: &Store, ids: std::ops::RangeInclusive<i64>) {
@@ -140,6 +141,24 @@ both_databases! {
             let (pending, oldest) = store.backlog(WAIT).await.expect("the backlog");
             assert_eq!((pending, oldest.is_some_and(|at: DateTime<Utc>| at > Utc::now())), (1, true));
         });
+    }
+}
+
+both_databases! {
+    // Guards `is_silent` in `Watch::observe`, and that `Turn::run` takes over from whom it found dead.
+    fn claims_of_a_node_that_fell_silent_are_taken_over_and_charged(database) {
+        with_store(&database, async |store| {
+            let silent = Uuid::new_v4();
+            store.register_node(silent, "silent", Uuid::new_v4(), WAIT).await.expect("registered");
+            store_waiting(&store, 9_000..=9_000).await;
+            assert_eq!(claim(&store, silent, Due::Waiting).await.len(), 1);
+        });
+        let lease = "lease = { duration = \"1s\", poll = \"200ms\" }";
+        let mut server = Server::start(Setup::new(&database).with_config(lease));
+        let done = super::finished(&server.client(), 9_000);
+        assert_eq!((&done["status"], &done["attempts"]), (&"processed".into(), &2.into()), "{done}");
+        assert_eq!(number(&database, "SELECT crashes FROM events WHERE id = 9000"), 1);
+        assert!(server.log().contains("silent"), "{}", server.log());
     }
 }
 
