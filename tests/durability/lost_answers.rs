@@ -1,6 +1,6 @@
 //! Rules 2 and 4 over a network that loses the answer to a COMMIT.
 
-use super::{event, id_of, number, post, posted};
+use super::{event, id_of, number, post, warm_up};
 use crate::support::database::Database;
 use crate::support::http::Client;
 use crate::support::proxy::{Loss, Proxy};
@@ -13,9 +13,7 @@ fn behind_proxy(config: &str) -> (Database, Proxy, Server, Client) {
     let (proxy, through) = Proxy::in_front_of(database.url());
     let mut server = Server::start(Setup::new(&Database::at(through)).with_config(config));
     let client = server.client();
-    for _ in 0..10 {
-        posted(&client, "warm");
-    }
+    warm_up(&client, &database);
     (database, proxy, server, client)
 }
 

@@ -125,6 +125,15 @@ fn id_of(answer: &Answer) -> i64 {
     answer.json()["event_id"].as_i64().unwrap_or_else(|| panic!("no event_id: {answer:?}"))
 }
 
+/// Posts until the server remembers token, user and ids, and needs the database for the event alone.
+fn warm_up(client: &Client, database: &Database) {
+    posted(client, "warm");
+    // Written at the end of a round of the watch over tokens, whose first round forgets all tokens.
+    let used = "SELECT COUNT(*) FROM api_tokens WHERE last_used_at IS NOT NULL";
+    wait_for("a round of the watch", SOON, || (number(database, used) == 1).then_some(()), String::new);
+    posted(client, "warm");
+}
+
 /// The event as GET shows it.
 fn event(client: &Client, id: i64) -> serde_json::Value {
     let answer = client.get(&format!("{EVENTS}/{id}"));

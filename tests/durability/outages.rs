@@ -4,7 +4,7 @@ use std::io::Write;
 use std::net::TcpStream;
 
 use super::lost_answers::assert_not_stored;
-use super::{EVENTS, await_in_flight, body, hold_the_persister, id_of, number, post, posted};
+use super::{EVENTS, await_in_flight, body, hold_the_persister, id_of, number, post, posted, warm_up};
 use crate::support::database::Database;
 use crate::support::load::Load;
 use crate::support::postgres::Cluster;
@@ -47,7 +47,7 @@ fn an_event_posted_while_the_database_is_down_is_not_stored_and_says_so() {
     let config = "timeouts = { accept = \"2s\", flush = \"1s\" }";
     let mut server = Server::start(Setup::new(&database).with_config(config));
     let client = server.client();
-    posted(&client, "warm");
+    warm_up(&client, &database);
     cluster.stop_immediate();
     assert_not_stored(&post(&client, "while_down", ""));
     cluster.start_again();
