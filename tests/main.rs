@@ -3,5 +3,14 @@
 mod architecture;
 #[macro_use]
 mod support;
+
+mod auth;
+mod bad_input;
+mod crash;
+mod dedupe;
 mod durability;
+#[cfg(feature = "fault-injection")]
+mod faults;
+mod spec;
+mod start;
 mod store;

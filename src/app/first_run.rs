@@ -31,16 +31,19 @@ pub(super) enum FirstToken {
     Elsewhere,
 }
 
-/// Makes a user with every scope and its token, if there is no user yet.
+/// Makes a user with every scope and its token, if there is no token yet.
+///
+/// A start that was killed between the two left the user alone: the next start makes the token.
 pub(super) async fn prepare(store: &Store, data_dir: &Path) -> anyhow::Result<FirstToken> {
     let path = data_dir.join(FILE);
-    if !store.list_users(WAIT).await?.is_empty() {
-        return Ok(if path.exists() { FirstToken::Kept(path) } else { FirstToken::Elsewhere });
-    }
-    let Some(user) = store.create_user(EMAIL, clock::now(), WAIT).await? else {
-        // Another node was first.
-        return Ok(FirstToken::Elsewhere);
+    let (users, tokens) = (store.list_users(WAIT).await?, store.list_tokens(None, WAIT).await?);
+    let user = match (users.as_slice(), tokens.is_empty()) {
+        ([], _) => store.create_user(EMAIL, clock::now(), WAIT).await?,
+        ([only], true) if only.email == EMAIL => Some(only.clone()),
+        _ => return Ok(if path.exists() { FirstToken::Kept(path) } else { FirstToken::Elsewhere }),
     };
+    // Another node was first.
+    let Some(user) = user else { return Ok(FirstToken::Elsewhere) };
     let new = NewToken { user_id: user.id, name: "first token".to_owned(), scopes: Scopes::all(), expires_at: None };
     let (_, secret) = store.create_token(new, clock::now(), WAIT).await?;
     keep(&path, &secret).with_context(|| format!("cannot write the first token to {}", path.display()))?;

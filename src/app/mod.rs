@@ -17,7 +17,7 @@ use crate::store::{Store, StoreOptions, identity, migrate};
 use crate::telemetry::{facts, logging};
 
 /// Threads that carry the operations of the database.
-const STORE_THREADS: usize = 2;
+const STORE_THREADS: usize = 1;
 
 /// How often it is checked that the line is still supervised.
 const SUPERVISION_LOOK: Duration = Duration::from_millis(250);
@@ -41,14 +41,16 @@ pub fn serve(config: Config) -> anyhow::Result<()> {
 
 /// How the store is opened under `config`.
 pub fn store_options(config: &Config) -> StoreOptions {
+    let within_a_flush = config.timeouts.flush / 2;
     StoreOptions {
         url: config.database_url(),
         direct_url: config.direct_database_url(),
         pool: config.database.pool,
-        acquire_timeout: config.database.acquire_timeout,
+        // A flush has to hear of both before its own time is over: that it found no connection, and so is certainly
+        // not stored; that it met a lock, and so the events beside the locked one can be written alone.
+        acquire_timeout: config.database.acquire_timeout.min(within_a_flush),
         statement_timeout: config.database.statement_timeout,
-        // A flush has to hear of a lock before its own time is over: only then are the events beside it written.
-        lock_timeout: config.database.lock_timeout.min(config.timeouts.flush / 2),
+        lock_timeout: config.database.lock_timeout.min(within_a_flush),
     }
 }
 
@@ -57,7 +59,7 @@ async fn run(config: &Config, runtime: Handle) -> anyhow::Result<()> {
     let folder = identity::lock_folder(&config.data_dir)?;
     let options = store_options(config);
     let _database = identity::lock_database(&options)?;
-    let store = open(options, runtime).await?;
+    let store = open(options, runtime).await.with_context(|| format!("database {}", config.database_url_masked()))?;
     let token = first_run::prepare(&store, &config.data_dir).await?;
     let identity = Identity { boot_id: Uuid::new_v4(), node: config.node_name(), folder: folder.id };
     let pipeline = Pipeline::start(config, store.clone(), identity).await?;
@@ -108,6 +110,7 @@ async fn serve_until_told(config: &Config, servers: Servers, pipeline: &Pipeline
 
 async fn unsupervised(pipeline: &Pipeline) {
     while pipeline.is_supervised() {
+        facts::count_silent_events();
         tokio::time::sleep(SUPERVISION_LOOK).await;
     }
 }

@@ -13,7 +13,7 @@ pub(super) const WAIT: Duration = Duration::from_secs(30);
 
 /// `gristmill migrate`
 pub(super) fn migrate(config: &Config) -> anyhow::Result<()> {
-    let applied = runtime()?.block_on(schema::run(&store_options(config)))?;
+    let applied = runtime()?.block_on(schema::run(&store_options(config))).with_context(|| database(config))?;
     match applied {
         0 => println!("the schema is up to date"),
         applied => println!("{applied} migrations applied"),
@@ -25,11 +25,18 @@ pub(super) fn migrate(config: &Config) -> anyhow::Result<()> {
 pub(super) fn with_store<T>(config: &Config, work: impl AsyncFnOnce(Store) -> anyhow::Result<T>) -> anyhow::Result<T> {
     let runtime = runtime()?;
     runtime.block_on(async {
-        let store = Store::open(&store_options(config), runtime.handle().clone()).await?;
+        let options = store_options(config);
+        let store = Store::open(&options, runtime.handle().clone()).await;
+        let store = store.with_context(|| database(config))?;
         let result = work(store.clone()).await;
         store.close().await;
         result
     })
+}
+
+/// Which database an error is about.
+fn database(config: &Config) -> String {
+    format!("database {}", config.database_url_masked())
 }
 
 fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {

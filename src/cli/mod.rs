@@ -25,11 +25,24 @@ pub fn run(args: &Args) -> ExitCode {
         Ok(config) => match carry_out(args.command(), config) {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => {
-                eprintln!("gristmill: {error:#}");
+                eprintln!("gristmill: {}", story(&error));
                 ExitCode::FAILURE
             }
         },
     }
+}
+
+/// The error and its causes, without those that the text before them has told already.
+fn story(error: &anyhow::Error) -> String {
+    let mut story = String::new();
+    for cause in error.chain().map(ToString::to_string) {
+        if story.is_empty() {
+            story = cause;
+        } else if !story.contains(&cause) {
+            story = format!("{story}: {cause}");
+        }
+    }
+    story
 }
 
 fn load(args: &Args) -> Result<Config, ConfigErrors> {

@@ -1,6 +1,6 @@
 //! `gristmill user`: who may have tokens and events.
 
-use anyhow::Context;
+use anyhow::{Context, ensure};
 use serde_json::{Value, json};
 
 use super::args::UserCommand;
@@ -20,6 +20,10 @@ pub(super) fn run(config: &Config, command: UserCommand) -> anyhow::Result<()> {
 }
 
 fn create(config: &Config, email: &str, json: bool) -> anyhow::Result<()> {
+    ensure!(
+        is_email(email),
+        "the email is {email:?}, expected NAME@HOST without blanks, at most {EMAIL_BYTES_MAX} bytes"
+    );
     let user = with_store(config, async |store| {
         let created = store.create_user(email, clock::now(), WAIT).await?;
         created.with_context(|| format!("a user with the email {email:?} exists already"))
@@ -30,6 +34,16 @@ fn create(config: &Config, email: &str, json: bool) -> anyhow::Result<()> {
         println!("user {} created: {}", user.id, user.email);
     }
     Ok(())
+}
+
+/// Longest email: what a mail server has to accept (RFC 5321).
+const EMAIL_BYTES_MAX: usize = 254;
+
+/// Whether the text could be an email: it stands in lists and log lines, so nothing hidden may be in it.
+fn is_email(text: &str) -> bool {
+    let is_fit = !text.chars().any(|c| c.is_whitespace() || c.is_control());
+    let has_parts = text.split_once('@').is_some_and(|(name, host)| !name.is_empty() && !host.is_empty());
+    is_fit && has_parts && text.len() <= EMAIL_BYTES_MAX
 }
 
 fn list(config: &Config, json: bool) -> anyhow::Result<()> {

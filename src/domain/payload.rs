@@ -5,7 +5,7 @@
 //! of SQLite and PostgreSQL the same: whatever JSONB could not hold is refused on both.
 
 use super::json::{JsonText, Kind};
-use super::pointer::pointer_at;
+use super::pointer::{closing_quote, pointer_at};
 use super::rejection::{Flaw, RejectCode, Rejection};
 
 /// The error of [`validate_payload_shape`]: a rejection of the payload.
@@ -117,25 +117,12 @@ fn depth_of(text: &str) -> usize {
                 deepest = deepest.max(depth);
             }
             b'}' | b']' => depth = depth.saturating_sub(1),
-            b'"' => at = string_end(bytes, at),
+            b'"' => at = closing_quote(bytes, at),
             _ => {}
         }
         at += 1;
     }
     deepest
-}
-
-/// Index of the quote that closes the string that opens at `at`.
-fn string_end(bytes: &[u8], mut at: usize) -> usize {
-    at += 1;
-    while let Some(&byte) = bytes.get(at) {
-        match byte {
-            b'"' => return at,
-            b'\\' => at += 2,
-            _ => at += 1,
-        }
-    }
-    at
 }
 
 /// Scans the valid JSON `text` for what is refused; the first problem by position wins.

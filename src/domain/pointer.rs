@@ -50,7 +50,8 @@ fn next_member(level: Option<&mut Level<'_>>) {
     }
 }
 
-fn closing_quote(bytes: &[u8], mut at: usize) -> usize {
+/// Index of the quote that closes the string that opens at `at`.
+pub(super) fn closing_quote(bytes: &[u8], mut at: usize) -> usize {
     at += 1;
     while let Some(&byte) = bytes.get(at) {
         match byte {

@@ -99,8 +99,8 @@ impl Claimer {
         self.watch = Some(watch);
         self.is_busy = false;
         let is_full = claimed.len() >= self.rules.claims_max;
-        for claimed in claimed {
-            self.validators.send(Submitted(self.work(claimed)));
+        if !claimed.is_empty() {
+            self.validators.send(Submitted(claimed.into_iter().map(|claimed| self.work(claimed)).collect()));
         }
         if is_full || !self.due.is_empty() {
             self.take_turn(context);
@@ -119,7 +119,7 @@ impl Claimer {
             result: is_poisoned.then_some(Err(Failure::Poisoned)),
             has_lines: facts::may_write_lines(),
         };
-        let unit = Unit { items: vec![item], reply: None, taken_at, permit: None, in_hand: None };
+        let unit = Unit { items: vec![item], reply: None, taken_at, permit: None, maybe_stored: false, in_hand: None };
         Work::new(Box::new(unit), self.lost.clone())
     }
 }

@@ -3,8 +3,8 @@
 //! Guarantees: what gets a receipt is committed; the work goes on when the client goes away; nothing waits without a
 //! bound. Not guaranteed: that a refusal of kind [`Refused::Unknown`] stored nothing.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use actix::Recipient;
@@ -140,6 +140,7 @@ pub(super) struct Door {
     pub admission: Arc<Admission>,
     pub ids: Ids,
     pub validators: Pool<Submitted>,
+    pub outbox: Arc<Mutex<Vec<Work>>>,
     pub lost: Recipient<Lost>,
     pub limits: DoorLimits,
     pub draining: AtomicBool,
@@ -159,13 +160,25 @@ impl Door {
         })?;
         let (reply, receipts) = oneshot::channel();
         let unit = self.unit(entries, ids, permit, reply);
-        self.validators.send(Submitted(Work::new(Box::new(unit), self.lost.clone())));
+        self.send(Work::new(Box::new(unit), self.lost.clone()));
         match tokio::time::timeout(self.limits.accept_timeout + RECEIPT_MARGIN, receipts).await {
             Ok(Ok(Ok(receipts))) => Ok(receipts),
             Ok(Ok(Err(Unsettled::NotStored))) => Err(Refused::NotStored { retry_after: self.admission.retry_after() }),
             Ok(Ok(Err(Unsettled::Impossible))) => Err(Refused::Impossible),
             Ok(Ok(Err(Unsettled::Unknown)) | Err(_)) | Err(_) => Err(Refused::Unknown),
         }
+    }
+
+    /// Sends the unit together with those that other requests of the same turn of the event loop hand in.
+    fn send(&self, work: Work) {
+        let mut outbox = self.outbox.lock().unwrap_or_else(PoisonError::into_inner);
+        outbox.push(work);
+        if outbox.len() > 1 {
+            return;
+        }
+        let turn = Turn { outbox: self.outbox.clone(), validators: self.validators.clone() };
+        // Runs when the requests that are ready now have had their turn: no timer, no wait when there is only one.
+        tokio::spawn(async move { drop(turn) });
     }
 
     fn full(&self) -> Refused {
@@ -193,8 +206,22 @@ impl Door {
             reply: Some(reply),
             taken_at,
             permit: Some(permit),
+            maybe_stored: false,
             in_hand: None,
         }
+    }
+}
+
+/// Units handed in during one turn of an event loop; sent when it is over, even if the loop itself ends.
+struct Turn {
+    outbox: Arc<Mutex<Vec<Work>>>,
+    validators: Pool<Submitted>,
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        let works = std::mem::take(&mut *self.outbox.lock().unwrap_or_else(PoisonError::into_inner));
+        self.validators.send(Submitted(works));
     }
 }
 

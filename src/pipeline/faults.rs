@@ -28,7 +28,7 @@ mod none {
 #[cfg(feature = "fault-injection")]
 mod rules {
     use std::sync::atomic::{AtomicU32, Ordering};
-    use std::time::Duration;
+    use std::time::{Duration, Instant};
 
     use crate::config::{FaultAction, FaultRule};
     use crate::domain::event::Event;
@@ -82,6 +82,9 @@ mod rules {
 
     /// Blocks the thread, as a stuck call would.
     fn stall(duration: Duration) {
-        std::thread::park_timeout(duration);
+        let end = Instant::now() + duration;
+        while let Some(left) = end.checked_duration_since(Instant::now()).filter(|left| !left.is_zero()) {
+            std::thread::park_timeout(left);
+        }
     }
 }

@@ -1,7 +1,8 @@
 //! What travels between the actors, in the order of the flow: [`Submitted`] → [`Validated`] → [`Normalized`], then
 //! [`Scheduled`] → [`Due`].
 //!
-//! Every message is a batch. [`Work`] guards it: whatever way a message is lost (a panic, a closed mailbox, a dead
+//! Every message is a batch of units, and a unit a batch of events: what waking a thread costs is paid once for many.
+//! [`Work`] guards each unit: whatever way a message is lost (a panic, a closed mailbox, a dead
 //! thread), its guard hands the unit to the Supervisor, which sends it on its way again.
 
 use std::ops::{Deref, DerefMut};
@@ -17,20 +18,20 @@ use super::door::{Receipt, Unsettled};
 use crate::domain::event::Event;
 use crate::domain::outcome::{Failure, Normalized as Normal, Transient, TransientCode};
 
-/// A unit that has to be validated.
+/// Units that have to be validated.
 #[derive(Message)]
 #[rtype(result = "()")]
-pub(super) struct Submitted(pub Work);
+pub(super) struct Submitted(pub Vec<Work>);
 
-/// A unit whose events are valid, or marked with what is wrong.
+/// Units whose events are valid, or marked with what is wrong.
 #[derive(Message)]
 #[rtype(result = "()")]
-pub(super) struct Validated(pub Work);
+pub(super) struct Validated(pub Vec<Work>);
 
-/// A unit whose valid events have their properties.
+/// Units whose valid events have their properties.
 #[derive(Message)]
 #[rtype(result = "()")]
-pub(super) struct Normalized(pub Work);
+pub(super) struct Normalized(pub Vec<Work>);
 
 /// Stored events that are to be tried again after a delay.
 #[derive(Message)]
@@ -96,6 +97,8 @@ pub(super) struct Unit {
     /// Its share of what may be in flight.
     #[expect(dead_code, reason = "held until the unit is dropped")]
     pub permit: Option<Permit>,
+    /// Whether a write of the unit may have been committed.
+    pub maybe_stored: bool,
     /// The item that a stage is working on, and that stage.
     pub in_hand: Option<(usize, &'static str)>,
 }

@@ -91,6 +91,8 @@ impl Pipeline {
             persisters: config.actors.persisters,
             restart_backoff: config.actors.restart_backoff,
             restart_window: config.actors.restart_window,
+            max_restarts: config.actors.max_restarts as usize,
+            hard_timeout: config.timeouts.processing,
         };
         let view = NodeView { name: identity.node.clone(), boot_id: identity.boot_id.to_string() };
         let (line, room) = (pools.clone(), admission.clone());
@@ -109,15 +111,21 @@ impl Pipeline {
             DoorLimits { accept_timeout: config.timeouts.accept, soft_timeout: config.timeouts.processing_soft() };
         let lost = supervisor.clone().recipient();
         let draining = AtomicBool::new(false);
-        let door = Door { admission, ids, validators: pools.submitted, lost, limits, draining };
+        let door = Door { admission, ids, validators: pools.submitted, outbox: Arc::default(), lost, limits, draining };
         Ok(Self { inner: Arc::new(Inner { door, store, supervisor, boot_id: identity.boot_id, health }) })
     }
 
     /// Takes a batch through the line; one receipt per entry, in their order, once all are committed.
     ///
     /// The work goes on when this future is dropped.
-    pub async fn submit(&self, entries: Vec<Entry>) -> Result<Vec<Receipt>, Refused> {
+    pub async fn process_events_batch(&self, entries: Vec<Entry>) -> Result<Vec<Receipt>, Refused> {
         self.inner.door.submit(entries).await
+    }
+
+    /// Takes one event through the line: a batch of one.
+    pub async fn process_event(&self, entry: Entry) -> Result<Receipt, Refused> {
+        let receipt = self.process_events_batch(vec![entry]).await?.pop();
+        Ok(receipt.expect("a receipt per entry"))
     }
 
     /// What the line looks like now; `None` if its Supervisor is gone.

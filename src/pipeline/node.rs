@@ -84,8 +84,16 @@ impl Node {
     }
 
     async fn roll_up(&self) {
-        if let Err(error) = self.store.roll_up(clock::now() - ROLL_UP_AGE, ROLL_UP_WAIT).await {
-            facts::housekeeping_failed(&error);
+        let before = clock::now() - ROLL_UP_AGE;
+        loop {
+            match self.store.roll_up(before, ROLL_UP_WAIT).await {
+                Ok(0) => break,
+                Ok(_) => self.run_once().await,
+                Err(error) => {
+                    facts::housekeeping_failed(&error);
+                    break;
+                }
+            }
         }
         if let Err(error) = self.store.remove_keys(clock::now() - self.dedupe_window, ROLL_UP_WAIT).await {
             facts::housekeeping_failed(&error);

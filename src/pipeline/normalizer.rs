@@ -25,10 +25,10 @@ impl Actor for Normalizer {
 impl Handler<Validated> for Normalizer {
     type Result = ();
 
-    fn handle(&mut self, Validated(mut work): Validated, _: &mut Context<Self>) {
+    fn handle(&mut self, Validated(mut works): Validated, _: &mut Context<Self>) {
         self.stage.gauges.took();
-        self.stage.each(&mut work, Item::is_open, normalize);
-        self.next.send(Normalized(work));
+        self.stage.each(&mut works, Item::is_open, normalize);
+        self.next.send(Normalized(works));
     }
 }
 

@@ -1,8 +1,8 @@
 //! A pool of actors of one kind, seen from the stage before it: where a message goes, and what is measured there.
 
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, PoisonError, RwLock};
-use std::time::Instant;
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
+use std::time::{Duration, Instant};
 
 use actix::dev::ToEnvelope;
 use actix::prelude::*;
@@ -14,6 +14,8 @@ pub(super) struct Gauges {
     events: AtomicU64,
     panics: AtomicU64,
     busy_us: AtomicU64,
+    /// When the work in hand began, in milliseconds since the process's first look at the clock, plus one; 0 = idle.
+    working_since_ms: AtomicU64,
 }
 
 /// A reading of [`Gauges`].
@@ -30,6 +32,24 @@ impl Gauges {
         let busy = u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX);
         self.events.fetch_add(events as u64, Ordering::Relaxed);
         self.busy_us.fetch_add(busy, Ordering::Relaxed);
+    }
+
+    /// Notes that the actor begins to work on one event.
+    pub fn begin(&self) {
+        self.working_since_ms.store(elapsed_ms() + 1, Ordering::Relaxed);
+    }
+
+    /// Notes that the work on the event is over.
+    pub fn end(&self) {
+        self.working_since_ms.store(0, Ordering::Relaxed);
+    }
+
+    /// How long the actor has been at work on one event.
+    pub fn working_for(&self) -> Duration {
+        match self.working_since_ms.load(Ordering::Relaxed) {
+            0 => Duration::ZERO,
+            since => Duration::from_millis((elapsed_ms() + 1).saturating_sub(since)),
+        }
     }
 
     /// Notes that the actor took a message from its mailbox.
@@ -55,6 +75,11 @@ impl Gauges {
             busy_us: self.busy_us.load(Ordering::Relaxed),
         }
     }
+}
+
+fn elapsed_ms() -> u64 {
+    static START: OnceLock<Instant> = OnceLock::new();
+    u64::try_from(START.get_or_init(Instant::now).elapsed().as_millis()).unwrap_or(u64::MAX)
 }
 
 struct Member<M: Message<Result = ()> + Send> {

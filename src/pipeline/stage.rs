@@ -19,32 +19,36 @@ pub(super) struct Stage {
 }
 
 impl Stage {
-    /// Does `work` on every event of the unit that `is_meant`; a panic ends the attempt of its event only.
-    pub fn each(&self, unit: &mut Work, is_meant: impl Fn(&Item) -> bool, mut work: impl FnMut(&mut Item)) {
+    /// Does `work` on every event of `units` that `is_meant`; a panic ends the attempt of its event only.
+    pub fn each(&self, units: &mut [Work], is_meant: impl Fn(&Item) -> bool, mut work: impl FnMut(&mut Item)) {
         let began = Instant::now();
-        for place in 0..unit.items.len() {
-            if !is_meant(&unit.items[place]) {
-                continue;
+        let mut events = 0;
+        for unit in units {
+            for place in 0..unit.items.len() {
+                if is_meant(&unit.items[place]) {
+                    unit.in_hand = Some((place, self.name));
+                    self.gauges.begin();
+                    self.isolate(&mut unit.items[place], &mut work);
+                    self.gauges.end();
+                    unit.in_hand = None;
+                }
             }
-            unit.in_hand = Some((place, self.name));
-            let item = &mut unit.items[place];
-            self.faults.outside(self.name, &item.event);
-            let worked = catch_unwind(AssertUnwindSafe(|| match self.faults.inside(self.name, &item.event) {
-                Ok(()) => work(item),
-                Err(reason) => item.fail(self.name, TransientCode::Injected, reason),
-            }));
-            if let Err(panic) = worked {
-                self.panicked(item, &panic_text(panic.as_ref()));
-            } else if Instant::now() > item.soft_deadline {
-                item.fail(
-                    self.name,
-                    TransientCode::SoftTimeout,
-                    format!("{} took longer than the soft limit", self.name),
-                );
-            }
-            unit.in_hand = None;
+            events += unit.items.len();
         }
-        self.gauges.worked(unit.items.len(), began);
+        self.gauges.worked(events, began);
+    }
+
+    fn isolate(&self, item: &mut Item, work: &mut impl FnMut(&mut Item)) {
+        self.faults.outside(self.name, &item.event);
+        let worked = catch_unwind(AssertUnwindSafe(|| match self.faults.inside(self.name, &item.event) {
+            Ok(()) => work(item),
+            Err(reason) => item.fail(self.name, TransientCode::Injected, reason),
+        }));
+        if let Err(panic) = worked {
+            self.panicked(item, &panic_text(panic.as_ref()));
+        } else if Instant::now() > item.soft_deadline {
+            item.fail(self.name, TransientCode::SoftTimeout, format!("{} took longer than the soft limit", self.name));
+        }
     }
 
     fn panicked(&self, item: &mut Item, text: &str) {

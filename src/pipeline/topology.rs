@@ -26,7 +26,7 @@ use super::validator::Validator;
 use crate::domain::payload::PayloadLimits;
 use crate::store::Store;
 
-/// The kinds of actors, upstream last: the order in which they are built.
+/// The kinds of actors.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
     Claimer,
@@ -37,6 +37,9 @@ pub(super) enum Kind {
 }
 
 impl Kind {
+    /// Every kind, in the order of the flow.
+    pub const ALL: [Self; 5] = [Self::Validator, Self::Normalizer, Self::Persister, Self::Retry, Self::Claimer];
+
     /// What an actor of this kind is called.
     pub fn name(self) -> &'static str {
         match self {

@@ -33,11 +33,11 @@ impl Actor for Validator {
 impl Handler<Submitted> for Validator {
     type Result = ();
 
-    fn handle(&mut self, Submitted(work): Submitted, context: &mut Context<Self>) {
+    fn handle(&mut self, Submitted(works): Submitted, context: &mut Context<Self>) {
         self.stage.gauges.took();
-        let unknown = self.users_to_look_up(&work);
+        let unknown = self.users_to_look_up(&works);
         if unknown.is_empty() {
-            return self.validate(work);
+            return self.validate(works);
         }
         let users = self.users.clone();
         let looked_up = async move {
@@ -45,20 +45,20 @@ impl Handler<Submitted> for Validator {
                 facts::lookup_failed(unknown.len(), &error);
             }
         };
-        context.spawn(looked_up.into_actor(self).map(move |(), validator, _| validator.validate(work)));
+        context.spawn(looked_up.into_actor(self).map(move |(), validator, _| validator.validate(works)));
     }
 }
 
 impl Validator {
-    fn users_to_look_up(&self, work: &Work) -> BTreeSet<i64> {
-        let open = work.items.iter().filter(|item| item.is_open());
+    fn users_to_look_up(&self, works: &[Work]) -> BTreeSet<i64> {
+        let open = works.iter().flat_map(|work| &work.items).filter(|item| item.is_open());
         open.map(|item| item.event.user_id).filter(|user_id| self.users.recall(*user_id).is_none()).collect()
     }
 
-    fn validate(&mut self, mut work: Work) {
+    fn validate(&mut self, mut works: Vec<Work>) {
         let (users, limits) = (&self.users, &self.limits);
-        self.stage.each(&mut work, Item::is_open, |item| validate_item(item, users, limits));
-        self.next.send(Validated(work));
+        self.stage.each(&mut works, Item::is_open, |item| validate_item(item, users, limits));
+        self.next.send(Validated(works));
     }
 }
 

@@ -7,6 +7,8 @@ use serde::Serialize;
 pub struct PipelineView {
     /// The node that answers.
     pub node: NodeView,
+    /// How often the line was built since the node started.
+    pub generation: u64,
     /// The pools, in the order of the flow.
     pub pools: Vec<PoolView>,
     /// What is between the door and the answer.
@@ -55,7 +57,7 @@ pub struct ActorView {
     /// Time spent at work, in milliseconds.
     pub busy_ms: u64,
     /// Why it was last replaced.
-    pub last_error: Option<String>,
+    pub last_error: Option<&'static str>,
 }
 
 /// Load between the door and the answer.

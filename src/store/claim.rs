@@ -5,7 +5,6 @@
 
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
 use sea_orm::{ActiveValue::Set, ConnectionTrait, DbBackend, DbErr, EntityTrait, QueryResult, Statement, Value};
 use uuid::Uuid;
 
@@ -89,17 +88,6 @@ impl Store {
             );
             let statement = Statement::from_sql_and_values(conn.backend(), sql, [boot_id.into()]);
             Ok(conn.write().execute_raw(statement).await?.rows_affected())
-        })
-        .await
-    }
-
-    /// How many events are pending, and since when the oldest has been waiting past its time.
-    pub async fn backlog(&self, wait: Duration) -> Result<(i64, Option<DateTime<Utc>>), StoreError> {
-        self.run("count of pending events", wait, |conn| async move {
-            let sql = "SELECT count(*), min(next_attempt_at) FROM events WHERE status = 'pending'";
-            let row = conn.read().query_one_raw(Statement::from_string(conn.backend(), sql)).await?;
-            let row = row.ok_or_else(|| DbErr::RecordNotFound("an aggregate without a row".to_owned()))?;
-            Ok((row.try_get_by_index(0)?, row.try_get_by_index(1)?))
         })
         .await
     }

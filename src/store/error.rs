@@ -32,7 +32,7 @@ pub enum Outcome {
 
 /// A failed operation of the store.
 #[derive(Clone, Debug, thiserror::Error)]
-#[error("{context}: {source}")]
+#[error("{}{cause}", prefix(context))]
 pub struct StoreError {
     /// What can be done about it.
     pub kind: Kind,
@@ -40,8 +40,8 @@ pub struct StoreError {
     pub outcome: Outcome,
     /// The operation, in the words given to `Store::run`.
     pub context: &'static str,
-    /// What went wrong.
-    pub source: Cause,
+    /// What went wrong; it stands in the text, so it is no `source` that a report would print again.
+    pub cause: Cause,
 }
 
 /// What went wrong.
@@ -63,21 +63,25 @@ pub enum Cause {
     #[error("{0}")]
     Setup(String),
     /// A file beside the database.
-    #[error("{}: {source}", path.display())]
+    #[error("{}: {error}", path.display())]
     File {
         /// Which file.
         path: PathBuf,
         /// What the system says.
-        source: Arc<io::Error>,
+        error: Arc<io::Error>,
     },
 }
 
 /// Stands in `StoreError::context` until `Store::run` names the operation.
-const NO_CONTEXT: &str = "database";
+const NO_CONTEXT: &str = "";
+
+fn prefix(context: &str) -> String {
+    if context == NO_CONTEXT { String::new() } else { format!("{context}: ") }
+}
 
 impl StoreError {
-    pub(super) fn new(kind: Kind, outcome: Outcome, source: Cause) -> Self {
-        Self { kind, outcome, context: NO_CONTEXT, source }
+    pub(super) fn new(kind: Kind, outcome: Outcome, cause: Cause) -> Self {
+        Self { kind, outcome, context: NO_CONTEXT, cause }
     }
 
     /// A set-up that no retry mends.
@@ -85,9 +89,9 @@ impl StoreError {
         Self::new(Kind::Bug, Outcome::NotStored, Cause::Setup(text.into()))
     }
 
-    pub(super) fn file(path: impl Into<PathBuf>, source: io::Error) -> Self {
-        let source = Cause::File { path: path.into(), source: Arc::new(source) };
-        Self::new(Kind::Transient, Outcome::NotStored, source)
+    pub(super) fn file(path: impl Into<PathBuf>, error: io::Error) -> Self {
+        let cause = Cause::File { path: path.into(), error: Arc::new(error) };
+        Self::new(Kind::Transient, Outcome::NotStored, cause)
     }
 
     pub(super) fn in_context(mut self, context: &'static str) -> Self {
@@ -111,7 +115,7 @@ impl StoreError {
     /// The error of a COMMIT.
     pub(super) fn of_commit(error: DbErr) -> Self {
         let mut error = Self::from(error);
-        error.outcome = match &error.source {
+        error.outcome = match &error.cause {
             Cause::Database(error) => commit_outcome(error),
             _ => Outcome::Unknown,
         };

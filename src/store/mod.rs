@@ -27,6 +27,6 @@ pub use flush::{FailedAttempt, First, FlushError, FlushHeader, Record, Written};
 pub use ids::{BLOCK_IDS_MAX, Ids};
 pub use nodes::Node;
 pub use open::{Conn, Store, StoreOptions, begin_write, commit};
-pub use secret::{Secret, TOKEN_PREFIX_CHARS, hash_token, hashes_match};
+pub use secret::{Secret, TOKEN_PREFIX_CHARS, hash_token};
 pub use tokens::{NewToken, Token, TokenRecord};
 pub use users::User;

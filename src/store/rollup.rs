@@ -31,7 +31,7 @@ struct Minute {
 }
 
 impl Store {
-    /// Rolls up flushes older than `before`; says how many. Fewer than asked for means that none is left.
+    /// Rolls up some of the flushes older than `before`; says how many, 0 when none is left.
     pub async fn roll_up(&self, before: DateTime<Utc>, wait: Duration) -> Result<usize, StoreError> {
         self.transaction("roll-up of flushes", wait, move |tx| {
             Box::pin(async move {

@@ -3,7 +3,6 @@
 use std::fmt;
 
 use sha2::{Digest, Sha256};
-use subtle::ConstantTimeEq;
 
 use super::error::StoreError;
 
@@ -45,11 +44,6 @@ pub fn hash_token(text: &str) -> [u8; 32] {
     Sha256::digest(text.as_bytes()).into()
 }
 
-/// Compares two hashes in a time that does not tell where they differ.
-pub fn hashes_match(a: &[u8; 32], b: &[u8; 32]) -> bool {
-    a.ct_eq(b).into()
-}
-
 /// RFC 4648, section 5, without padding.
 fn base64url(bytes: &[u8]) -> String {
     const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
@@ -86,12 +80,5 @@ mod tests {
         assert_ne!(a.expose(), b.expose());
         assert_eq!(a.prefix().len(), TOKEN_PREFIX_CHARS);
         assert!(!format!("{a:?}").contains(a.expose()));
-    }
-
-    #[test]
-    fn hashes_match_only_themselves() {
-        let (a, b) = (hash_token("a"), hash_token("b"));
-        assert!(hashes_match(&a, &a));
-        assert!(!hashes_match(&a, &b));
     }
 }

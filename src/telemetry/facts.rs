@@ -51,6 +51,17 @@ pub fn configure(log: &Log) {
 
 /// Whether another event may write its lines in this second; those that may not are counted in one line a second.
 pub fn may_write_lines() -> bool {
+    count_silent_events();
+    let budget = budget();
+    let may = budget.spent.fetch_add(1, Ordering::Relaxed) < budget.events_per_second.load(Ordering::Relaxed);
+    if !may {
+        budget.silent.fetch_add(1, Ordering::Relaxed);
+    }
+    may
+}
+
+/// Writes the line of a second that is over; called now and then, so that the last second of a load gets its line too.
+pub fn count_silent_events() {
     let budget = budget();
     let second = budget.began.elapsed().as_secs();
     if budget.second.swap(second, Ordering::Relaxed) != second {
@@ -60,11 +71,6 @@ pub fn may_write_lines() -> bool {
             info!(events, "events taken in without lines of their own");
         }
     }
-    let may = budget.spent.fetch_add(1, Ordering::Relaxed) < budget.events_per_second.load(Ordering::Relaxed);
-    if !may {
-        budget.silent.fetch_add(1, Ordering::Relaxed);
-    }
-    may
 }
 
 /// An attempt at an event began (the reference's `task_prerun`).
@@ -125,6 +131,16 @@ fn rejected(event: &Event, outcome: &Outcome) {
     info!(event_id = id, task_id = %event.task_id, code = outcome.error_code, reason, "[Event {id}] Validation failed");
 }
 
+/// The event is stored already, under the same key: nothing was written.
+pub fn duplicate(event: &Event, first: i64) {
+    info!(event_id = event.id, task_id = %event.task_id, first, "[Event {}] Duplicate of event {first}", event.id);
+}
+
+/// The event's key is held by another event with other content: nothing was written.
+pub fn key_conflict(event: &Event, first: i64) {
+    info!(event_id = event.id, task_id = %event.task_id, first, "[Event {}] Key is held by event {first}", event.id);
+}
+
 /// The work on one event panicked; its neighbours were not disturbed.
 pub fn stage_panicked(event: &Event, stage: &'static str, panic: &str) {
     error!(event_id = event.id, task_id = %event.task_id, stage, panic, "[Event {}] Panic caught", event.id);
@@ -165,9 +181,19 @@ pub fn ids_unavailable(error: &dyn Display) {
     warn!(%error, "no event ids, the request is refused");
 }
 
-/// An actor died; what it had in hand goes to another one.
-pub fn actor_died(actor: &str) {
-    error!(actor, "actor died");
+/// An actor died or got stuck; what it had in hand goes to another one, or its client gets an error.
+pub fn actor_ended(actor: &str, why: &str) {
+    error!(actor, why, "actor ended");
+}
+
+/// Too many actors of one pool died: the whole line was built anew.
+pub fn line_rebuilt(generation: u64) {
+    error!(generation, "line rebuilt");
+}
+
+/// The line cannot be kept alive: the process ends.
+pub fn line_given_up(why: &str) {
+    error!(why, "line given up");
 }
 
 /// A fresh actor took a dead one's place.

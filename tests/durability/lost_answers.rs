@@ -47,7 +47,21 @@ fn an_answer_to_commit_that_never_comes_is_asked_for_again() {
     is_stored_and_counted_once(&database, "silent_name");
 }
 
-// Guards `unit.maybe_stored |= is_unknown` in `Writer::after_error`: without it the answer would be 503.
+// Guards `is_first_write` in `Writer::header` and the long way after the short one in `Store::flush`.
+#[test]
+fn a_lost_answer_to_a_write_in_one_statement_is_asked_for_again() {
+    let (database, proxy, _server, client) = behind_proxy("timeouts.flush = \"1s\"");
+    for (name, loss) in [("cut_statement", Loss::Cut), ("silent_statement", Loss::Silence)] {
+        let before = proxy.lost();
+        proxy.lose_answer_to_statement_of(name, loss);
+        let answer = post(&client, name, "");
+        assert_eq!(answer.status, 202, "{answer:?}");
+        assert!(proxy.lost() > before, "nothing was lost");
+        is_stored_and_counted_once(&database, name);
+    }
+}
+
+// Guards `unit.work.maybe_stored = true` in `Writer::flush`: without it the answer would be 503.
 #[test]
 fn an_answer_to_commit_that_is_lost_for_good_is_told_as_unknown() {
     let (database, proxy, _server, client) = behind_proxy("timeouts = { accept = \"2s\", flush = \"1s\" }");
@@ -65,13 +79,12 @@ fn an_answer_to_commit_that_is_lost_for_good_is_told_as_unknown() {
     is_stored_and_counted_once(&database, "unknown_name");
 }
 
-// Guards the outcome of a write that was never sent: `Store::flush` gives up before COMMIT, or not at all.
+// Guards `before_commit` on errors of `begin_write`: nothing was sent, so nothing can be stored.
 #[test]
 fn an_event_that_never_reached_the_database_is_told_as_not_stored() {
     let (database, proxy, _server, client) = behind_proxy("timeouts = { accept = \"2s\", flush = \"1s\" }");
     proxy.refuse();
-    let answer = post(&client, "refused_name", "");
-    assert_not_stored(&answer);
+    assert_not_stored(&post(&client, "refused_name", "key"));
     proxy.restore();
     let taken = || Some(post(&client, "later", "")).filter(|answer| answer.status == 202);
     wait_for("the database to come back", SOON, taken, || format!("{:?}", client.get("/health/ready")));

@@ -59,8 +59,9 @@ pub fn under(lease_token: Uuid, record: Record) -> Record {
 }
 
 fn with(event: Event, outcome: Outcome, failed_attempt: Option<FailedAttempt>) -> Record {
-    let now = clock::now();
-    Record { event, outcome, failed_attempt, lease: None, started_at: now, finished_at: now }
+    // As the Persister has them of a first attempt.
+    let (started_at, finished_at) = (event.received_at, outcome.processed_at.unwrap_or_else(clock::now));
+    Record { event, outcome, failed_attempt, lease: None, started_at, finished_at }
 }
 
 /// The header of a flush by this boot.
@@ -70,6 +71,7 @@ pub fn header(boot_id: Uuid, seq: i64) -> FlushHeader {
         node: "mill".to_owned(),
         seq,
         gathered: Duration::ZERO,
+        is_first_write: true,
         keys_expire_before: clock::now() - Duration::from_secs(7 * 86_400),
     }
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use gristmill::domain::scopes::{Scope, Scopes};
-use gristmill::store::{Kind, NewToken, Store, StoreOptions, User, hash_token, hashes_match};
+use gristmill::store::{Kind, NewToken, Store, StoreOptions, User, hash_token};
 
 use super::{WAIT, migrated};
 
@@ -52,7 +52,7 @@ pub async fn contract_tokens_live_from_creation_to_revocation(options: StoreOpti
     assert!(secret.expose().starts_with(&token.prefix) && token.prefix.len() == 11);
     let hash = hash_token(secret.expose());
     let found = store.find_token(hash, WAIT).await.expect("an answer").expect("the token");
-    assert!(hashes_match(&found.hash, &hash));
+    assert_eq!(found.hash, hash);
     assert_eq!((found.token_id, found.user_id), (token.id, ann.id));
     assert_eq!((found.email.as_str(), found.user_disabled), ("ann@x.org", false));
     assert_eq!(found.scopes, "read,write".parse::<Scopes>().expect("scopes"));

@@ -28,7 +28,7 @@ pub async fn contract_work_goes_on_when_its_caller_stops_waiting(options: StoreO
     });
     let error = result.await.expect_err("the wait is over first");
     assert_eq!((error.kind, error.outcome), (Kind::Transient, Outcome::Unknown));
-    assert!(matches!(error.source, Cause::WaitOver(_)));
+    assert!(matches!(error.cause, Cause::WaitOver(_)));
     assert!(!written(&store).await);
     go.send(()).expect("the work waits");
     finished.await.expect("the work goes on");

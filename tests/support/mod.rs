@@ -26,7 +26,9 @@ macro_rules! both_databases {
     )+};
 }
 
+pub mod accounts;
 pub mod database;
+pub mod events;
 pub mod http;
 pub mod ledger;
 pub mod load;

@@ -30,10 +30,19 @@ pub struct Proxy {
 #[derive(Debug, Default)]
 struct State {
     refuses: bool,
-    /// The text of a transaction, and what is to become of the answer to its COMMIT.
-    awaited: Option<(String, Loss)>,
+    /// The answer that is to be lost.
+    awaited: Option<Awaited>,
     lost: usize,
     streams: Vec<TcpStream>,
+}
+
+/// A transaction, known by a text in it, and what is to become of the answer that tells its end.
+#[derive(Debug)]
+struct Awaited {
+    text: String,
+    /// Whether the text stands in a statement that is a transaction of its own.
+    is_statement: bool,
+    loss: Loss,
 }
 
 /// One client's connection: what it sent since its last COMMIT, and whether the next answer is lost.
@@ -69,7 +78,12 @@ impl Proxy {
 
     /// Loses the answer to the next COMMIT of a transaction whose statements carry `text`.
     pub fn lose_answer_to_commit_of(&self, text: &str, loss: Loss) {
-        lock(&self.state).awaited = Some((text.to_owned(), loss));
+        lock(&self.state).awaited = Some(Awaited { text: text.to_owned(), is_statement: false, loss });
+    }
+
+    /// Loses the answer to the next statement that carries `text` and is a transaction of its own.
+    pub fn lose_answer_to_statement_of(&self, text: &str, loss: Loss) {
+        lock(&self.state).awaited = Some(Awaited { text: text.to_owned(), is_statement: true, loss });
     }
 
     /// How many answers were lost.
@@ -141,16 +155,18 @@ impl Proxy {
         close(&client, &server);
     }
 
-    /// Notes whether this is the COMMIT whose answer is to be lost.
+    /// Notes whether the answer to what was sent now is to be lost.
     fn watch(&self, bytes: &[u8], lane: &mut Lane) {
         lane.sent.extend_from_slice(bytes);
-        if !contains(&lane.sent, COMMIT) {
-            return;
+        let is_commit = contains(&lane.sent, COMMIT);
+        let is_meant = |awaited: &mut Awaited| {
+            (is_commit || awaited.is_statement) && contains(&lane.sent, awaited.text.as_bytes())
+        };
+        if let Some(awaited) = lock(&self.state).awaited.take_if(is_meant) {
+            lane.loss = Some(awaited.loss);
         }
-        let sent = std::mem::take(&mut lane.sent);
-        let mut state = lock(&self.state);
-        if let Some((_, loss)) = state.awaited.take_if(|(text, _)| contains(&sent, text.as_bytes())) {
-            lane.loss = Some(loss);
+        if is_commit {
+            lane.sent.clear();
         }
     }
 

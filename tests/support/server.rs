@@ -1,10 +1,10 @@
 //! The real binary with its own data folder, on ports that the kernel picks.
 
 use std::fs;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read};
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::process::{Child, ChildStderr, Command, ExitStatus, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -26,6 +26,7 @@ pub struct Setup {
     data: PathBuf,
     database: Database,
     config: toml::Table,
+    environment: Vec<(String, String)>,
 }
 
 /// A running, stopped or killed server; killed when dropped.
@@ -35,6 +36,7 @@ pub struct Server {
     process: Option<(Child, Guard)>,
     ports: Ports,
     log: Arc<Mutex<String>>,
+    printed: Arc<Mutex<String>>,
     token: Option<String>,
 }
 
@@ -67,6 +69,7 @@ impl Setup {
             data: run::folder("data"),
             database: database.clone(),
             config: toml::Table::new(),
+            environment: Vec::new(),
         };
         let base = format!(
             "data_dir = {:?}\nhttp.bind = \"127.0.0.1:0\"\ndashboard.bind = \"127.0.0.1:0\"\ndatabase.url = {:?}",
@@ -80,6 +83,19 @@ impl Setup {
     pub fn with_config(mut self, text: &str) -> Self {
         let table = text.parse().unwrap_or_else(|error| panic!("the test's configuration: {error}\n{text}"));
         overlay(&mut self.config, table);
+        self
+    }
+
+    /// Sets a variable of the binary's environment.
+    pub fn with_env(mut self, name: &str, value: &str) -> Self {
+        self.environment.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// Another data folder, for a second server on the same database or in the same folder.
+    pub fn with_data(mut self, data: PathBuf) -> Self {
+        self.config.insert("data_dir".to_owned(), data.display().to_string().into());
+        self.data = data;
         self
     }
 
@@ -105,7 +121,13 @@ impl Setup {
             }
         }
         // A folder of its own: no stray config.toml, and what it drops here goes with the run.
-        command.current_dir(&self.data).stdin(Stdio::null()).arg("--config").arg(file).args(arguments);
+        command
+            .current_dir(&self.data)
+            .stdin(Stdio::null())
+            .arg("--config")
+            .arg(file)
+            .envs(self.environment.iter().cloned())
+            .args(arguments);
         command
     }
 }
@@ -127,8 +149,8 @@ impl Server {
 
     /// A server for `spawn`, when it is expected to refuse to start.
     pub fn not_started(setup: impl Into<Setup>) -> Self {
-        let (ports, log) = (Ports::default(), Arc::default());
-        Self { setup: setup.into(), process: None, ports, log, token: None }
+        let (ports, log, printed) = (Ports::default(), Arc::default(), Arc::default());
+        Self { setup: setup.into(), process: None, ports, log, printed, token: None }
     }
 
     /// Starts again on the same data, and returns when it is ready; stops a running one first.
@@ -143,9 +165,9 @@ impl Server {
     pub fn spawn(&mut self) {
         self.kill9();
         let mut command = self.setup.gristmill(&["serve"]);
-        let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("the binary starts");
-        let stderr = child.stderr.take().expect("it was asked for");
-        collect(stderr, Arc::clone(&self.log));
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the binary starts");
+        collect(child.stderr.take().expect("it was asked for"), Arc::clone(&self.log));
+        collect(child.stdout.take().expect("it was asked for"), Arc::clone(&self.printed));
         let guard = Guard::new(&child, Ending::Kill);
         self.process = Some((child, guard));
     }
@@ -203,6 +225,18 @@ impl Server {
         Client::new(self.address(), Some(&token))
     }
 
+    /// A client of the API with this token.
+    pub fn client_with(&self, token: &str) -> Client {
+        Client::new(self.address(), Some(token))
+    }
+
+    /// A client of the dashboard's port with the first token.
+    pub fn dashboard(&mut self) -> Client {
+        let token = self.token();
+        let address = self.ports.dashboard().unwrap_or_else(|| panic!("the server is not ready\n{}", self.state()));
+        Client::new(address, Some(&token))
+    }
+
     /// The address of the API.
     pub fn address(&self) -> SocketAddr {
         self.ports.http().unwrap_or_else(|| panic!("the server is not ready\n{}", self.state()))
@@ -238,6 +272,11 @@ impl Server {
         lock(&self.log).clone()
     }
 
+    /// What the server wrote to its standard output, over all starts.
+    pub fn printed(&self) -> String {
+        lock(&self.printed).clone()
+    }
+
     /// What `ports.json` says, once the running process has written it.
     fn written_ports(&mut self) -> Option<(SocketAddr, SocketAddr)> {
         let (child, _) = self.process.as_mut().expect("the server was started");
@@ -267,10 +306,10 @@ impl Drop for Server {
     }
 }
 
-/// Reads to the end in a thread, so that the server never blocks on its log.
-fn collect(stderr: ChildStderr, log: Arc<Mutex<String>>) {
+/// Reads to the end in a thread, so that the server never blocks on its output.
+fn collect(output: impl Read + Send + 'static, log: Arc<Mutex<String>>) {
     std::thread::spawn(move || {
-        let mut lines = BufReader::new(stderr);
+        let mut lines = BufReader::new(output);
         let mut line = Vec::new();
         while lines.read_until(b'\n', &mut line).is_ok_and(|read| read > 0) {
             lock(&log).push_str(&String::from_utf8_lossy(&line));

@@ -63,10 +63,7 @@ fn owner(submission: &Submission, caller: &Caller) -> Result<i64, ApiError> {
 /// Hands in one event; what was not stored under an id of its own, or refused, is an error.
 async fn hand_in(state: &AppState, entry: Entry) -> Result<Receipt, ApiError> {
     let key = entry.key.as_ref().map(|key| (key.namespace, key.text.clone()));
-    let mut receipts = state.pipeline.submit(vec![entry]).await?;
-    let Some(receipt) = receipts.pop() else {
-        return Err(ApiError::internal("the pipeline gave no receipt for the event"));
-    };
+    let receipt = state.pipeline.process_event(entry).await?;
     match receipt.verdict {
         Verdict::Rejected { rejection, kept } => Err(ApiError::rejected(rejection, kept.then_some(receipt.event_id))),
         Verdict::Conflict { of } => Err(conflict(key, of)),

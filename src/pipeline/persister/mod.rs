@@ -57,7 +57,6 @@ impl Persister {
     }
 
     fn gather(&self, mut work: Work) -> Gathered {
-        self.stage.each(&mut work, Item::is_valid, |_| {});
         let (mut records, mut places) = (Vec::with_capacity(work.items.len()), Vec::with_capacity(work.items.len()));
         for (place, item) in work.items.iter_mut().enumerate() {
             let record = record(item, &self.rules.policy);
@@ -66,7 +65,7 @@ impl Persister {
                 places.push(place);
             }
         }
-        Gathered { work, records, places, maybe_stored: false }
+        Gathered { work, records, places }
     }
 
     fn flush(&mut self, context: &mut Context<Self>) {
@@ -121,13 +120,17 @@ impl Actor for Persister {
 impl Handler<Normalized> for Persister {
     type Result = ();
 
-    fn handle(&mut self, Normalized(work): Normalized, context: &mut Context<Self>) {
+    fn handle(&mut self, Normalized(mut works): Normalized, context: &mut Context<Self>) {
         self.stage.gauges.took();
-        let gathered = self.gather(work);
-        if gathered.records.is_empty() {
-            return self.consequences.settle(gathered, Vec::new());
+        self.stage.each(&mut works, Item::is_valid, |_| {});
+        for work in works {
+            let gathered = self.gather(work);
+            if gathered.records.is_empty() {
+                self.consequences.settle(gathered, Vec::new());
+            } else {
+                self.queue.push(gathered);
+            }
         }
-        self.queue.push(gathered);
         self.flush(context);
     }
 }

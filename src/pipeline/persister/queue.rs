@@ -13,8 +13,6 @@ pub(super) struct Gathered {
     pub records: Vec<Record>,
     /// Which item of the unit each record comes from; an item that is not kept has none.
     pub places: Vec<usize>,
-    /// Whether an earlier write of the unit may have been committed.
-    pub maybe_stored: bool,
 }
 
 /// Most events and bytes of one flush.

@@ -45,7 +45,7 @@ impl Consequences {
 
     /// Gives a unit up that could not be written in time; leases are given back by the Claimer.
     pub(super) fn give_up(&self, gathered: Gathered) {
-        let unsettled = if gathered.maybe_stored { Unsettled::Unknown } else { Unsettled::NotStored };
+        let unsettled = if gathered.work.maybe_stored { Unsettled::Unknown } else { Unsettled::NotStored };
         self.abandon(gathered, unsettled);
     }
 
@@ -77,6 +77,8 @@ impl Consequences {
                 self.stale_writes.fetch_add(1, Ordering::Relaxed);
                 facts::stale_writes_rejected(1);
             }
+            Written::Duplicate(first) if item.has_lines => facts::duplicate(&record.event, first.id),
+            Written::Conflict { of } if item.has_lines => facts::key_conflict(&record.event, *of),
             Written::Duplicate(_) | Written::Conflict { .. } => {}
         }
     }

@@ -71,10 +71,16 @@ impl Writer {
 
     async fn flush(&self, units: &mut [Gathered]) -> Result<Vec<Written>, FlushError> {
         let header = self.header(units);
+        let before: Vec<bool> = units.iter().map(|unit| unit.work.maybe_stored).collect();
+        // Until the answer is here: this actor may die while it waits.
+        units.iter_mut().for_each(|unit| unit.work.maybe_stored = true);
         let records: Vec<Record> = units.iter_mut().flat_map(|unit| std::mem::take(&mut unit.records)).collect();
         let records = Arc::new(records);
         let result = self.store.flush(records.clone(), header, self.flush_timeout).await;
         give_back(units, records);
+        if result.as_ref().is_err_and(is_certain) {
+            units.iter_mut().zip(before).for_each(|(unit, before)| unit.work.maybe_stored = before);
+        }
         result
     }
 
@@ -85,13 +91,12 @@ impl Writer {
             node: self.node.clone(),
             seq: self.seq.fetch_add(1, Ordering::Relaxed),
             gathered: oldest.map(|taken_at| taken_at.elapsed()).unwrap_or_default(),
+            is_first_write: !units.iter().any(|unit| unit.work.maybe_stored),
             keys_expire_before: clock::now() - self.dedupe_window,
         }
     }
 
-    async fn after_error(self: Arc<Self>, mut units: Vec<Gathered>, error: StoreError, tries: u32) -> Vec<Finished> {
-        let is_unknown = error.outcome == StoreOutcome::Unknown;
-        units.iter_mut().for_each(|unit| unit.maybe_stored |= is_unknown);
+    async fn after_error(self: Arc<Self>, units: Vec<Gathered>, error: StoreError, tries: u32) -> Vec<Finished> {
         match error.kind {
             Kind::Conflict if tries < CONFLICT_TRIES => self.apart(units, tries + 1).await,
             Kind::Transient | Kind::Conflict => {
@@ -189,6 +194,14 @@ impl Writer {
             return self.write(units, tries + 1).await;
         }
         units.into_iter().map(|unit| Finished { unit, ended: Ended::Again }).collect()
+    }
+}
+
+/// Whether nothing of the flush is in the database, now or later.
+fn is_certain(error: &FlushError) -> bool {
+    match error {
+        FlushError::Store(error) => error.outcome == StoreOutcome::NotStored,
+        FlushError::Collision(_) => true,
     }
 }
 

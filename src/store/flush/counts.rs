@@ -6,35 +6,46 @@ use std::time::Instant;
 use entity::flush::Column;
 use sea_orm::{ConnectionTrait, DatabaseBackend, DatabaseTransaction, DbErr, IdenStatic, Statement, Value};
 
+use super::super::dialect::{now_sql, placeholder};
 use super::{FlushHeader, Record, Written};
 use crate::domain::outcome::Status;
+
+/// What a flush changed or answered: each event with its status and type.
+pub(super) struct Counted<'a>(Vec<(i64, Status, &'a str)>);
+
+impl<'a> Counted<'a> {
+    pub fn of(records: &'a [Record], written: &[Written]) -> Self {
+        Self(records.iter().zip(written).filter_map(|(record, written)| counted(record, written)).collect())
+    }
+
+    /// The values of the flush's row, in the order of [`COLUMNS`].
+    pub fn values(&self, header: &FlushHeader, began: Instant) -> Vec<Value> {
+        let event_ids: Vec<String> = self.0.iter().map(|(id, ..)| id.to_string()).collect();
+        vec![
+            header.boot_id.into(),
+            header.seq.into(),
+            header.node.clone().into(),
+            format!("[{}]", event_ids.join(",")).into(),
+            counts(&self.0).into(),
+            micros(header.gathered.as_micros()).into(),
+            micros(began.elapsed().as_micros()).into(),
+        ]
+    }
+}
 
 /// Writes the row of `flushes`, unless the flush changed and answered nothing.
 pub(super) async fn insert(
     tx: &DatabaseTransaction,
-    records: &[Record],
-    written: &[Written],
+    counted: &Counted<'_>,
     header: &FlushHeader,
     began: Instant,
 ) -> Result<(), DbErr> {
-    let counted: Vec<(i64, Status, &str)> =
-        records.iter().zip(written).filter_map(|(record, written)| counted(record, written)).collect();
-    if counted.is_empty() {
+    if counted.0.is_empty() {
         return Ok(());
     }
-    let event_ids: Vec<String> = counted.iter().map(|(id, ..)| id.to_string()).collect();
-    let values: Vec<Value> = vec![
-        header.boot_id.into(),
-        header.seq.into(),
-        header.node.clone().into(),
-        format!("[{}]", event_ids.join(",")).into(),
-        counts(&counted).into(),
-        micros(header.gathered.as_micros()).into(),
-        micros(began.elapsed().as_micros()).into(),
-    ];
     let backend = tx.get_database_backend();
-    tx.execute_raw(Statement::from_sql_and_values(backend, sql(backend), values)).await?;
-    Ok(())
+    let statement = Statement::from_sql_and_values(backend, insert_sql(backend, 1), counted.values(header, began));
+    tx.execute_raw(statement).await.map(drop)
 }
 
 fn micros(value: u128) -> i64 {
@@ -60,24 +71,26 @@ fn counts(counted: &[(i64, Status, &str)]) -> String {
     serde_json::to_string(&by_status).expect("maps of strings and numbers are JSON")
 }
 
-fn sql(backend: DatabaseBackend) -> String {
-    let columns = [
-        Column::BootId,
-        Column::Seq,
-        Column::Node,
-        Column::EventIds,
-        Column::Counts,
-        Column::GatheredUs,
-        Column::WroteUs,
-        Column::Xid,
-        Column::FlushedAt,
-    ];
-    let columns = columns.map(|column| column.as_str()).join(", ");
-    let values = match backend {
-        DatabaseBackend::Postgres => {
-            "$1, $2, $3, $4::jsonb, $5::jsonb, $6, $7, pg_current_xact_id()::text::bigint, clock_timestamp()"
-        }
-        _ => "?1, ?2, ?3, ?4, ?5, ?6, ?7, NULL, strftime('%Y-%m-%dT%H:%M:%f+00:00', 'now')",
+/// The columns whose values are bound.
+const COLUMNS: [Column; 7] =
+    [Column::BootId, Column::Seq, Column::Node, Column::EventIds, Column::Counts, Column::GatheredUs, Column::WroteUs];
+
+/// The INSERT of a flush's row, its parameters numbered from `first`.
+pub(super) fn insert_sql(backend: DatabaseBackend, first: usize) -> String {
+    let is_postgres = backend == DatabaseBackend::Postgres;
+    let parameter = |(place, column): (usize, &Column)| {
+        let is_json = is_postgres && matches!(column, Column::EventIds | Column::Counts);
+        let cast = if is_json { "::text::jsonb" } else { "" };
+        format!("{}{cast}", placeholder(backend, first + place))
     };
-    format!("INSERT INTO flushes ({columns}) VALUES ({values})")
+    let parameters: Vec<String> = COLUMNS.iter().enumerate().map(parameter).collect();
+    let xid = if is_postgres { "pg_current_xact_id()::text::bigint" } else { "NULL" };
+    format!(
+        "INSERT INTO flushes ({}, {}, {}) VALUES ({}, {xid}, {})",
+        COLUMNS.map(|column| column.as_str()).join(", "),
+        Column::Xid.as_str(),
+        Column::FlushedAt.as_str(),
+        parameters.join(", "),
+        now_sql(backend),
+    )
 }

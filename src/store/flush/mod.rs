@@ -5,21 +5,24 @@
 //! the `flushes` row counts exactly what this transaction changed.
 
 mod counts;
+mod first;
 mod keys;
 mod postgres;
 mod sqlite;
+mod turnstile;
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
 use sea_orm::{ConnectionTrait, DatabaseBackend, DatabaseTransaction, DbErr, QueryResult, Statement};
 use uuid::Uuid;
 
-use super::open::{begin_write, commit};
-use super::{Cause, Kind, Store, StoreError, StoreOutcome};
+use self::counts::Counted;
+use self::turnstile::Turnstile;
+use super::open::{Conn, begin_write, commit};
+use super::{Store, StoreError};
 use crate::domain::event::Event;
 use crate::domain::outcome::{Outcome, Status};
 
@@ -69,6 +72,8 @@ pub struct FlushHeader {
     pub seq: i64,
     /// How long the oldest unit waited for the flush.
     pub gathered: Duration,
+    /// Whether no earlier write of these records can have been committed.
+    pub is_first_write: bool,
     /// Keys older than this are free again.
     pub keys_expire_before: DateTime<Utc>,
 }
@@ -136,24 +141,6 @@ impl From<DbErr> for Stop {
     }
 }
 
-/// Lets only the first of two pass: the flush to its COMMIT, or its caller to the certainty that there will be none.
-struct Turnstile(Arc<AtomicBool>);
-
-impl Turnstile {
-    fn pair() -> (Self, Self) {
-        let passed = Arc::new(AtomicBool::new(false));
-        (Self(passed.clone()), Self(passed))
-    }
-
-    fn pass(&self) -> Result<(), StoreError> {
-        if self.0.swap(true, Ordering::AcqRel) {
-            let cause = Cause::Lost("its caller has given it up".to_owned());
-            return Err(StoreError::new(Kind::Transient, StoreOutcome::NotStored, cause));
-        }
-        Ok(())
-    }
-}
-
 impl Store {
     /// Writes `records` in one transaction and says, in their order, what became of each.
     ///
@@ -165,28 +152,24 @@ impl Store {
         header: FlushHeader,
         wait: Duration,
     ) -> Result<Vec<Written>, FlushError> {
-        let (turnstile, before_commit) = Turnstile::pair();
+        let turnstile = Turnstile::default();
+        let inside = turnstile.clone();
         let flushed = self.run("flush", wait, move |conn| async move {
+            if first::is_first_write(&records, &header)
+                && let Some(written) = first::write(&conn, &records, &header, &inside).await?
+            {
+                return Ok(Ok(written));
+            }
             let tx = begin_write(&conn).await?;
-            let written = match write_all(&tx, &records, &header).await {
-                Ok(written) => written,
+            match write_all(&tx, &records, &header).await {
+                Ok(written) => commit_through(&inside, &conn, tx).await.map(|()| Ok(written)),
                 Err(stop) => {
                     roll_back(tx).await;
-                    return stop.into_result();
+                    stop.into_result()
                 }
-            };
-            // What goes into a file that was moved away is lost, however well it is synced.
-            let may_commit = conn.check_file().and_then(|()| before_commit.pass());
-            if let Err(error) = may_commit {
-                roll_back(tx).await;
-                return Err(error);
             }
-            commit(tx).await.map(|()| Ok(written))
         });
-        let flushed = flushed.await.map_err(|error| match turnstile.pass() {
-            Ok(()) => error.before_commit(),
-            Err(_) => error,
-        });
+        let flushed = flushed.await.map_err(|error| turnstile.close(error));
         flushed?.map_err(FlushError::Collision)
     }
 
@@ -212,6 +195,15 @@ async fn roll_back(tx: DatabaseTransaction) {
     let _ = tx.rollback().await;
 }
 
+/// Commits, unless the caller has given the flush up.
+async fn commit_through(turnstile: &Turnstile, conn: &Conn, tx: DatabaseTransaction) -> Result<(), StoreError> {
+    if let Err(error) = turnstile.pass(conn) {
+        roll_back(tx).await;
+        return Err(error);
+    }
+    commit(tx).await
+}
+
 /// Keys, then new rows, then claimed rows, then the attempts that failed, then the flush's own row.
 async fn write_all(tx: &DatabaseTransaction, records: &[Record], header: &FlushHeader) -> Result<Vec<Written>, Stop> {
     let began = Instant::now();
@@ -221,7 +213,7 @@ async fn write_all(tx: &DatabaseTransaction, records: &[Record], header: &FlushH
     update_claimed(tx, records, header, &mut written).await?;
     let stored: Vec<&Record> = of_kind(records, &written, |written| *written == Written::Stored);
     insert_attempts(tx, &stored, header).await?;
-    counts::insert(tx, records, &written, header, began).await?;
+    counts::insert(tx, &Counted::of(records, &written), header, began).await?;
     Ok(written)
 }
 

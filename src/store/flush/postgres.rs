@@ -4,6 +4,8 @@
 //! the statements turn them back into NULL. Neither value can be meant: names, keys and JSON texts are never empty,
 //! and times before year 1 are refused.
 
+use std::sync::LazyLock;
+
 use chrono::{DateTime, Utc};
 use entity::dedupe_key::Column as KeyColumn;
 use entity::event::Column;
@@ -11,7 +13,7 @@ use sea_orm::sea_query::ArrayType;
 use sea_orm::{DatabaseBackend, IdenStatic, Statement, Value};
 
 use super::keys::Claim;
-use super::{FlushHeader, Record};
+use super::{FlushHeader, Record, counts};
 
 /// Stands for an absent time: 1 January of the year before year 1.
 const ABSENT_SQL: &str = "'0001-01-01 00:00:00+00 BC'::timestamptz";
@@ -81,18 +83,22 @@ const INSERTED: &[Passed] = &[
     Passed(Column::Payload, Kind::Json, |record| text(record.event.payload().map(|payload| payload.as_str()))),
     Passed(Column::Timestamp, Kind::NullableTime, |record| time(record.event.submission.timestamp)),
     Passed(Column::ReceivedAt, Kind::NullableTime, |record| time(Some(record.event.received_at))),
-    Passed(Column::Status, Kind::Text, |record| record.outcome.status.as_str().into()),
     Passed(Column::Properties, Kind::Json, |record| text(record.outcome.properties.as_deref())),
+    Passed(Column::ProcessedAt, Kind::NullableTime, |record| time(record.outcome.processed_at)),
+    Passed(Column::Status, Kind::Text, |record| record.outcome.status.as_str().into()),
     Passed(Column::ProcessingError, Kind::NullableText, |record| text(record.outcome.processing_error.as_deref())),
     Passed(Column::ErrorCode, Kind::NullableText, |record| text(record.outcome.error_code)),
     Passed(Column::Attempts, Kind::Int, |record| record.outcome.attempts.cast_signed().into()),
     Passed(Column::Crashes, Kind::Int, |record| record.outcome.crashes.cast_signed().into()),
     Passed(Column::NextAttemptAt, Kind::Delay, delay),
     Passed(Column::StartedAt, Kind::NullableTime, |record| time(Some(record.started_at))),
-    Passed(Column::ProcessedAt, Kind::NullableTime, |record| time(record.outcome.processed_at)),
     Passed(Column::FinishedAt, Kind::NullableTime, |record| time(record.final_at())),
 ];
 
+/// What the first write of a processed event passes: the columns up to `processed_at`; the others follow from them.
+const FIRST: &[Passed] = INSERTED.split_at(11).0;
+
+/// What an outcome changes: the columns from `properties` on.
 const UPDATED: &[Passed] = INSERTED.split_at(9).1;
 
 fn text(value: Option<&str>) -> Value {
@@ -128,17 +134,40 @@ fn unnest(columns: &[Passed], first: usize) -> (String, String) {
 
 /// Inserts `records`; returns the ids of the rows that were not there before.
 pub(super) fn insert_events(records: &[&Record], node: &str) -> Statement {
-    let (parameters, names) = unnest(INSERTED, 2);
-    let values: Vec<String> = INSERTED.iter().map(|Passed(column, kind, _)| kind.value_sql(column.as_str())).collect();
-    let sql = format!(
-        "INSERT INTO events ({names}, {node}) SELECT {values}, $1::text FROM unnest({parameters}) AS t({names}) \
-         ON CONFLICT (id) DO NOTHING RETURNING id",
-        node = Column::Node.as_str(),
-        values = values.join(", "),
-    );
+    static SQL: LazyLock<String> = LazyLock::new(|| {
+        format!("{} ON CONFLICT (id) DO NOTHING RETURNING id", insert_sql(INSERTED, "node", "$1::text"))
+    });
+    Statement::from_sql_and_values(DatabaseBackend::Postgres, SQL.as_str(), insert_values(INSERTED, records, node))
+}
+
+/// Inserts `records`, none of which may be there, and the row of their flush; returns nothing.
+pub(super) fn insert_first(records: &[Record], header: &FlushHeader, flush: Vec<Value>) -> Statement {
+    static SQL: LazyLock<String> = LazyLock::new(|| {
+        let derived = "started_at, finished_at, status, attempts, node";
+        let of_derived = "t.received_at, t.processed_at, 'processed', 1, $1::text";
+        let flush = counts::insert_sql(DatabaseBackend::Postgres, FIRST.len() + 2);
+        format!("WITH written AS ({}) {flush}", insert_sql(FIRST, derived, of_derived))
+    });
+    let records: Vec<&Record> = records.iter().collect();
+    let mut passed = insert_values(FIRST, &records, &header.node);
+    passed.extend(flush);
+    Statement::from_sql_and_values(DatabaseBackend::Postgres, SQL.as_str(), passed)
+}
+
+/// The INSERT of rows whose columns are passed, or derived from those or from `$1`, the node's name.
+fn insert_sql(columns: &[Passed], derived: &str, of_derived: &str) -> String {
+    let (parameters, names) = unnest(columns, 2);
+    let values: Vec<String> = columns.iter().map(|Passed(column, kind, _)| kind.value_sql(column.as_str())).collect();
+    format!(
+        "INSERT INTO events ({names}, {derived}) SELECT {}, {of_derived} FROM unnest({parameters}) AS t({names})",
+        values.join(", "),
+    )
+}
+
+fn insert_values(columns: &[Passed], records: &[&Record], node: &str) -> Vec<Value> {
     let mut passed = vec![Value::from(node)];
-    passed.extend(arrays(INSERTED, records));
-    Statement::from_sql_and_values(DatabaseBackend::Postgres, sql, passed)
+    passed.extend(arrays(columns, records));
+    passed
 }
 
 /// Updates claimed rows under their leases and gives the leases back; returns the ids of the rows that changed.

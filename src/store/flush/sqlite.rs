@@ -1,4 +1,8 @@
 //! The flush's hot statements for SQLite: rows as VALUES lists of a few fixed lengths, so that they stay prepared.
+//!
+//! A statement costs more than a row (it is handed to the thread of its connection), so a list is filled up to the
+//! next length with copies of its last row. Copies change nothing: an insert of them conflicts with the row itself,
+//! an update of them writes the same values.
 
 use std::sync::OnceLock;
 
@@ -10,9 +14,12 @@ use super::keys::Claim;
 use super::{FlushHeader, Record};
 use crate::clock;
 
-/// The longest VALUES list; shorter ones are the powers of two below it.
-const ROWS_MAX: usize = 256;
-const LENGTHS: usize = ROWS_MAX.ilog2() as usize + 1;
+/// The lengths of VALUES lists: at most half of a list is filling, mostly less than a quarter.
+const LENGTHS: [usize; 16] = [1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256];
+const ROWS_MAX: usize = LENGTHS[LENGTHS.len() - 1];
+
+/// The text of a statement for each length, made when it is first needed.
+type Texts = [OnceLock<String>; LENGTHS.len()];
 
 /// A column of a statement, and what a record gives it.
 struct Bound(Column, fn(&Record) -> Value);
@@ -27,18 +34,26 @@ const INSERTED: &[Bound] = &[
     Bound(Column::Payload, |record| text(record.event.payload().map(|payload| payload.as_str()))),
     Bound(Column::Timestamp, |record| record.event.submission.timestamp.into()),
     Bound(Column::ReceivedAt, |record| record.event.received_at.into()),
-    Bound(Column::Status, |record| record.outcome.status.as_str().into()),
     Bound(Column::Properties, |record| text(record.outcome.properties.as_deref())),
+    Bound(Column::ProcessedAt, |record| record.outcome.processed_at.into()),
+    Bound(Column::Status, |record| record.outcome.status.as_str().into()),
     Bound(Column::ProcessingError, |record| text(record.outcome.processing_error.as_deref())),
     Bound(Column::ErrorCode, |record| text(record.outcome.error_code)),
     Bound(Column::Attempts, |record| record.outcome.attempts.cast_signed().into()),
     Bound(Column::Crashes, |record| record.outcome.crashes.cast_signed().into()),
     Bound(Column::NextAttemptAt, |record| next_attempt_at(record).into()),
     Bound(Column::StartedAt, |record| Some(record.started_at).into()),
-    Bound(Column::ProcessedAt, |record| record.outcome.processed_at.into()),
     Bound(Column::FinishedAt, |record| record.final_at().into()),
 ];
 
+/// What the first write of a processed event passes: the columns up to `processed_at`; the others follow from them.
+const FIRST: &[Bound] = INSERTED.split_at(11).0;
+
+/// Columns of a first write that follow from the passed ones.
+const FIRST_DERIVED: [Column; 5] =
+    [Column::StartedAt, Column::FinishedAt, Column::Status, Column::Attempts, Column::Node];
+
+/// What an outcome changes: the columns from `properties` on.
 const UPDATED: &[Bound] = INSERTED.split_at(9).1;
 
 /// Empty texts are NULL, as on PostgreSQL.
@@ -51,18 +66,25 @@ fn next_attempt_at(record: &Record) -> Option<DateTime<Utc>> {
     record.outcome.retry_in.map(|delay| clock::now() + delay)
 }
 
-/// Cuts `rows` into pieces whose lengths are powers of two, longest first.
-fn pieces<T>(mut rows: &[T]) -> impl Iterator<Item = &[T]> {
-    std::iter::from_fn(move || {
-        let length = match rows.len() {
-            0 => return None,
-            ROWS_MAX.. => ROWS_MAX,
-            rest => 1 << rest.ilog2(),
-        };
-        let (piece, rest) = rows.split_at(length);
-        rows = rest;
-        Some(piece)
-    })
+/// The statements that carry `rows`, each with its row values followed by `tail`.
+fn statements<T>(
+    texts: &Texts,
+    rows: &[T],
+    build: impl Fn(usize) -> String,
+    bind: impl Fn(&T, &mut Vec<Value>),
+    tail: &[Value],
+) -> Vec<Statement> {
+    let statement = |rows: &[T]| {
+        let place = LENGTHS.partition_point(|length| *length < rows.len());
+        let length = LENGTHS[place];
+        let sql = texts[place].get_or_init(|| build(length));
+        let mut values = Vec::with_capacity(length * (INSERTED.len() + 1) + tail.len());
+        let filling = std::iter::repeat_n(&rows[rows.len() - 1], length - rows.len());
+        rows.iter().chain(filling).for_each(|row| bind(row, &mut values));
+        values.extend_from_slice(tail);
+        Statement::from_sql_and_values(DatabaseBackend::Sqlite, sql, values)
+    };
+    rows.chunks(ROWS_MAX).map(statement).collect()
 }
 
 /// `(?,?,…),(?,?,…)…` of `rows` times `columns` placeholders.
@@ -71,29 +93,42 @@ fn placeholders(rows: usize, columns: usize) -> String {
     vec![row.as_str(); rows].join(",")
 }
 
-fn prepared(texts: &[OnceLock<String>; LENGTHS], rows: usize, build: impl FnOnce() -> String) -> &str {
-    texts[rows.ilog2() as usize].get_or_init(build)
-}
-
 /// Inserts `records`; returns the ids of the rows that were not there before.
 pub(super) fn insert_events(records: &[&Record], node: &str) -> Vec<Statement> {
-    static SQL: [OnceLock<String>; LENGTHS] = [const { OnceLock::new() }; LENGTHS];
-    let statement = |piece: &[&Record]| {
-        let sql = prepared(&SQL, piece.len(), || insert_sql(piece.len()));
-        let mut values = Vec::with_capacity(piece.len() * (INSERTED.len() + 1));
-        for record in piece {
-            values.extend(INSERTED.iter().map(|Bound(_, value)| value(record)));
-            values.push(node.into());
-        }
-        Statement::from_sql_and_values(DatabaseBackend::Sqlite, sql, values)
+    static TEXTS: Texts = [const { OnceLock::new() }; LENGTHS.len()];
+    let bind = |record: &&Record, values: &mut Vec<Value>| {
+        values.extend(INSERTED.iter().map(|Bound(_, value)| value(record)));
+        values.push(node.into());
     };
-    pieces(records).map(statement).collect()
+    let build = |rows| format!("{} RETURNING id", insert_sql(rows));
+    statements(&TEXTS, records, build, bind, &[])
+}
+
+/// Inserts `records`; the rows affected say how many were not there before.
+pub(super) fn insert_first(records: &[Record], header: &FlushHeader) -> Vec<Statement> {
+    static TEXTS: Texts = [const { OnceLock::new() }; LENGTHS.len()];
+    let bind =
+        |record: &Record, values: &mut Vec<Value>| values.extend(FIRST.iter().map(|Bound(_, value)| value(record)));
+    statements(&TEXTS, records, insert_first_sql, bind, &[header.node.as_str().into()])
+}
+
+/// The node's name is the last parameter of all.
+fn insert_first_sql(rows: usize) -> String {
+    let names: Vec<&str> =
+        FIRST.iter().map(|Bound(column, _)| column).chain(&FIRST_DERIVED).map(IdenStatic::as_str).collect();
+    let row = |row: usize| {
+        let last = (row + 1) * FIRST.len();
+        let passed: Vec<String> = (row * FIRST.len() + 1..=last).map(|parameter| format!("?{parameter}")).collect();
+        format!("({},?{},?{last},'processed',1,?{})", passed.join(","), last - 2, rows * FIRST.len() + 1)
+    };
+    let rows: Vec<String> = (0..rows).map(row).collect();
+    format!("INSERT INTO events ({}) VALUES {} ON CONFLICT (id) DO NOTHING", names.join(", "), rows.join(","))
 }
 
 fn insert_sql(rows: usize) -> String {
     let names: Vec<&str> = INSERTED.iter().map(|Bound(column, _)| column.as_str()).collect();
     format!(
-        "INSERT INTO events ({}, node) VALUES {} ON CONFLICT (id) DO NOTHING RETURNING id",
+        "INSERT INTO events ({}, node) VALUES {} ON CONFLICT (id) DO NOTHING",
         names.join(", "),
         placeholders(rows, names.len() + 1)
     )
@@ -101,17 +136,12 @@ fn insert_sql(rows: usize) -> String {
 
 /// Updates claimed rows under their leases and gives the leases back; returns the ids of the rows that changed.
 pub(super) fn update_events(records: &[&Record], node: &str) -> Vec<Statement> {
-    static SQL: [OnceLock<String>; LENGTHS] = [const { OnceLock::new() }; LENGTHS];
-    let statement = |piece: &[&Record]| {
-        let sql = prepared(&SQL, piece.len(), || update_sql(piece.len()));
-        let mut values = Vec::with_capacity(piece.len() * (UPDATED.len() + 3));
-        for record in piece {
-            values.extend([Value::from(record.event.id), record.lease.into(), node.into()]);
-            values.extend(UPDATED.iter().map(|Bound(_, value)| value(record)));
-        }
-        Statement::from_sql_and_values(DatabaseBackend::Sqlite, sql, values)
+    static TEXTS: Texts = [const { OnceLock::new() }; LENGTHS.len()];
+    let bind = |record: &&Record, values: &mut Vec<Value>| {
+        values.extend([Value::from(record.event.id), record.lease.into(), node.into()]);
+        values.extend(UPDATED.iter().map(|Bound(_, value)| value(record)));
     };
-    pieces(records).map(statement).collect()
+    statements(&TEXTS, records, update_sql, bind, &[])
 }
 
 fn update_sql(rows: usize) -> String {
@@ -131,19 +161,13 @@ fn update_sql(rows: usize) -> String {
 
 /// Takes the keys that are free or expired; returns the events that got theirs.
 pub(super) fn take_keys(claims: &[Claim<'_>], header: &FlushHeader) -> Vec<Statement> {
-    static SQL: [OnceLock<String>; LENGTHS] = [const { OnceLock::new() }; LENGTHS];
+    static TEXTS: Texts = [const { OnceLock::new() }; LENGTHS.len()];
     let now = clock::now();
-    let statement = |piece: &[Claim<'_>]| {
-        let sql = prepared(&SQL, piece.len(), || take_keys_sql(piece.len()));
-        let mut values = Vec::with_capacity(piece.len() * 6 + 1);
-        for Claim { key, event_id } in piece {
-            values.extend([key.user_id.into(), key.namespace.code().into(), key.text.as_str().into()]);
-            values.extend([(*event_id).into(), key.content_hash.to_vec().into(), now.into()]);
-        }
-        values.push(header.keys_expire_before.into());
-        Statement::from_sql_and_values(DatabaseBackend::Sqlite, sql, values)
+    let bind = |Claim { key, event_id }: &Claim<'_>, values: &mut Vec<Value>| {
+        values.extend([key.user_id.into(), key.namespace.code().into(), key.text.as_str().into()]);
+        values.extend([(*event_id).into(), key.content_hash.to_vec().into(), now.into()]);
     };
-    pieces(claims).map(statement).collect()
+    statements(&TEXTS, claims, take_keys_sql, bind, &[header.keys_expire_before.into()])
 }
 
 fn take_keys_sql(rows: usize) -> String {
@@ -177,12 +201,22 @@ mod tests {
     use super::*;
 
     #[test]
-    fn pieces_are_powers_of_two_and_lose_nothing() {
-        for rows in [0, 1, 2, 3, 64, 100, 255, 256, 257, 1_000] {
-            let all: Vec<usize> = (0..rows).collect();
-            let lengths: Vec<usize> = pieces(&all).map(<[usize]>::len).collect();
-            assert!(lengths.iter().all(|length| length.is_power_of_two() && *length <= ROWS_MAX), "{lengths:?}");
-            assert_eq!(pieces(&all).flatten().copied().collect::<Vec<_>>(), all);
+    fn every_row_is_carried_and_the_last_one_fills_up() {
+        static TEXTS: Texts = [const { OnceLock::new() }; LENGTHS.len()];
+        for (rows, lengths) in [(1, vec![1]), (5, vec![6]), (31, vec![32]), (256, vec![256]), (300, vec![256, 48])] {
+            let all: Vec<i64> = (1..=rows).collect();
+            let made = statements(
+                &TEXTS,
+                &all,
+                |length| placeholders(length, 1),
+                |row, values| values.push((*row).into()),
+                &[],
+            );
+            let bound: Vec<Vec<Value>> = made.into_iter().filter_map(|made| Some(made.values?.0)).collect();
+            assert_eq!(bound.iter().map(Vec::len).collect::<Vec<_>>(), lengths);
+            let mut carried: Vec<Value> = bound.concat();
+            carried.dedup();
+            assert_eq!(carried, all.into_iter().map(Value::from).collect::<Vec<_>>());
         }
     }
 

@@ -4,17 +4,19 @@
 //! actors are made of and what they count. A crash here would end the replacing: the process must end then, so that
 //! the init system starts a new one.
 
+mod child;
+
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use actix::prelude::*;
 
+use self::child::{Child, End};
 use super::admission::Admission;
 use super::messages::{Lost, Submitted, Work};
-use super::pool::Gauges;
-use super::topology::{Kind, Parts, Pools, Running, start};
-use super::view::{ActorView, InFlightView, NodeView, PipelineView, PoolView};
+use super::topology::{Kind, Parts, Pools};
+use super::view::{InFlightView, NodeView, PipelineView, PoolView};
 use crate::telemetry::facts;
 
 /// How often the Supervisor looks after its actors.
@@ -23,8 +25,8 @@ const LOOK: Duration = Duration::from_millis(50);
 /// Work that was lost goes back into the line after this time, never in the same turn.
 const REDELIVERY_DELAY: Duration = Duration::from_millis(100);
 
-/// Longest wait before an actor is replaced.
-const RESTART_BACKOFF_MAX: Duration = Duration::from_secs(10);
+/// Threads of stuck actors that may be left behind; one more, and the process ends.
+const ABANDONED_MAX: usize = 4;
 
 /// How many actors of each stage there are, and how fast they are replaced.
 #[derive(Clone, Copy, Debug)]
@@ -34,20 +36,8 @@ pub(super) struct SupervisorRules {
     pub persisters: usize,
     pub restart_backoff: Duration,
     pub restart_window: Duration,
-}
-
-/// A place in a pool, and the actor that fills it.
-struct Child {
-    kind: Kind,
-    place: usize,
-    name: String,
-    gauges: Arc<Gauges>,
-    running: Option<Running>,
-    restarts: u64,
-    /// Deaths within the restart window, for the backoff.
-    deaths: Vec<Instant>,
-    restart_at: Option<Instant>,
-    last_error: Option<String>,
+    pub max_restarts: usize,
+    pub hard_timeout: Duration,
 }
 
 /// The actor above the line.
@@ -58,6 +48,10 @@ pub(super) struct Supervisor {
     admission: Arc<Admission>,
     node: NodeView,
     children: Vec<Child>,
+    /// How often the line was built.
+    generation: u64,
+    rebuilt_at: Option<Instant>,
+    abandoned: usize,
 }
 
 /// Asks for a [`PipelineView`].
@@ -72,7 +66,8 @@ pub(super) struct Stop;
 
 impl Supervisor {
     pub fn new(rules: SupervisorRules, parts: Parts, pools: Pools, admission: Arc<Admission>, node: NodeView) -> Self {
-        Self { rules, parts, pools, admission, node, children: Vec::new() }
+        let (children, generation, rebuilt_at, abandoned) = (Vec::new(), 1, None, 0);
+        Self { rules, parts, pools, admission, node, children, generation, rebuilt_at, abandoned }
     }
 
     fn build(&mut self, context: &mut Context<Self>) {
@@ -86,25 +81,57 @@ impl Supervisor {
         for (kind, size) in sizes {
             self.children.extend((0..size).map(|place| Child::new(kind, place, size)));
         }
+        self.start_all(context);
+    }
+
+    fn start_all(&mut self, context: &mut Context<Self>) {
         for child in &mut self.children {
-            child.start(&self.parts, &self.pools, context);
+            child.start(&self.parts, &self.pools, context.address().recipient());
         }
     }
 
     fn look_after(&mut self, context: &mut Context<Self>) {
-        let now = Instant::now();
+        let (now, rules) = (Instant::now(), self.rules);
         for child in &mut self.children {
-            child.notice_death(now, &self.rules);
-            if child.restart_at.is_some_and(|at| at <= now) {
-                child.start(&self.parts, &self.pools, context);
-                child.restarts += 1;
-                facts::actor_restarted(&child.name, child.restarts);
+            if let Some(end) = child.end(rules.hard_timeout) {
+                child.let_go(end, now, rules.restart_window, rules.restart_backoff);
+                self.abandoned += usize::from(end == End::Stuck);
             }
+            child.restart_if_due(now, &self.parts, &self.pools, context.address().recipient());
+        }
+        if self.abandoned > ABANDONED_MAX {
+            self.give_up("too many threads of stuck actors were left behind", context);
+        } else if Kind::ALL.into_iter().any(|kind| self.ends_within_window(kind, now) > rules.max_restarts) {
+            self.rebuild(now, context);
         }
     }
 
+    fn ends_within_window(&self, kind: Kind, now: Instant) -> usize {
+        let of_kind = self.children.iter().filter(|child| child.kind == kind);
+        of_kind.map(|child| child.ends_within(now, self.rules.restart_window)).sum()
+    }
+
+    /// Replaces every actor of the line; what they held is handed out again. The second time within the window is
+    /// one too many: then the process ends, so that the init system acts.
+    fn rebuild(&mut self, now: Instant, context: &mut Context<Self>) {
+        if self.rebuilt_at.is_some_and(|at| now.duration_since(at) < self.rules.restart_window) {
+            return self.give_up("the line keeps dying", context);
+        }
+        self.rebuilt_at = Some(now);
+        self.generation += 1;
+        facts::line_rebuilt(self.generation);
+        self.children.iter_mut().for_each(Child::forget_ends);
+        self.start_all(context);
+    }
+
+    /// Ends the Supervisor: the app notices, turns readiness off and ends the process.
+    fn give_up(&mut self, why: &str, context: &mut Context<Self>) {
+        facts::line_given_up(why);
+        self.children.iter_mut().for_each(Child::stop);
+        context.stop();
+    }
+
     fn describe(&self) -> PipelineView {
-        let kinds = [Kind::Validator, Kind::Normalizer, Kind::Persister, Kind::Retry, Kind::Claimer];
         let pool = |kind: Kind| PoolView {
             name: kind.pool_name(),
             actors: self.children.iter().filter(|child| child.kind == kind).map(Child::view).collect(),
@@ -112,65 +139,12 @@ impl Supervisor {
         let (events, bytes) = self.admission.in_flight();
         PipelineView {
             node: self.node.clone(),
-            pools: kinds.into_iter().map(pool).collect(),
+            generation: self.generation,
+            pools: Kind::ALL.into_iter().map(pool).collect(),
             in_flight: InFlightView { events, bytes },
             retries_waiting: self.parts.retries_waiting.load(Ordering::Relaxed),
             claims_held: self.parts.claims.len(),
             stale_writes_rejected: self.parts.consequences.stale_writes.load(Ordering::Relaxed),
-        }
-    }
-}
-
-impl Child {
-    fn new(kind: Kind, place: usize, size: usize) -> Self {
-        let name = if size == 1 { kind.name().to_owned() } else { format!("{}-{}", kind.name(), place + 1) };
-        Self {
-            kind,
-            place,
-            name,
-            gauges: Arc::default(),
-            running: None,
-            restarts: 0,
-            deaths: Vec::new(),
-            restart_at: None,
-            last_error: None,
-        }
-    }
-
-    fn start(&mut self, parts: &Parts, pools: &Pools, context: &mut Context<Supervisor>) {
-        let lost = context.address().recipient();
-        self.running = Some(start(self.kind, self.place, &self.gauges, parts, pools, lost));
-        self.restart_at = None;
-    }
-
-    /// Notes that the actor died, and when it is to be replaced: later with every death of late.
-    fn notice_death(&mut self, now: Instant, rules: &SupervisorRules) {
-        if self.running.as_ref().is_none_or(Running::is_alive) {
-            return;
-        }
-        if let Some(dead) = self.running.take() {
-            dead.stop();
-        }
-        self.gauges.mailbox_died();
-        self.deaths.retain(|death| now.duration_since(*death) < rules.restart_window);
-        let doublings = u32::try_from(self.deaths.len()).unwrap_or(u32::MAX).min(16);
-        self.deaths.push(now);
-        self.restart_at = Some(now + (rules.restart_backoff * 2_u32.pow(doublings)).min(RESTART_BACKOFF_MAX));
-        self.last_error = Some("died of a panic outside of an event's work".to_owned());
-        facts::actor_died(&self.name);
-    }
-
-    fn view(&self) -> ActorView {
-        let reading = self.gauges.read();
-        ActorView {
-            name: self.name.clone(),
-            state: if self.running.is_some() { "running" } else { "restarting" },
-            restarts: self.restarts,
-            panics: reading.panics,
-            mailbox: reading.mailbox,
-            events: reading.events,
-            busy_ms: reading.busy_us / 1_000,
-            last_error: self.last_error.clone(),
         }
     }
 }
@@ -191,7 +165,8 @@ impl Handler<Lost> for Supervisor {
         unit.charge_loss();
         facts::work_redelivered(unit.items.len());
         let work = Work::new(unit, context.address().recipient());
-        context.run_later(REDELIVERY_DELAY, move |supervisor, _| supervisor.pools.submitted.send(Submitted(work)));
+        context
+            .run_later(REDELIVERY_DELAY, move |supervisor, _| supervisor.pools.submitted.send(Submitted(vec![work])));
     }
 }
 
@@ -207,11 +182,7 @@ impl Handler<Stop> for Supervisor {
     type Result = ();
 
     fn handle(&mut self, _: Stop, context: &mut Context<Self>) {
-        for child in &mut self.children {
-            if let Some(running) = child.running.take() {
-                running.stop();
-            }
-        }
+        self.children.iter_mut().for_each(Child::stop);
         context.stop();
     }
 }

@@ -1,0 +1,74 @@
+//! `kill -9` of the real binary under load: what was acknowledged is there, final, and once.
+
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use crate::support::database::Database;
+use crate::support::load::Load;
+use crate::support::server::Server;
+use crate::support::wait::{SOON, wait_for};
+
+/// Kills per database.
+const KILLS: u32 = 20;
+
+/// Most acknowledgements between a start and its kill.
+const BETWEEN_MAX: u64 = 400;
+
+/// xorshift64: random enough for instants, and repeatable from its seed.
+struct Dice(u64);
+
+impl Dice {
+    /// A number below `bound`.
+    fn below(&mut self, bound: u64) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0 % bound
+    }
+}
+
+/// The seed of `GRISTMILL_TEST_SEED`, else a new one.
+fn seed() -> u64 {
+    let given = std::env::var("GRISTMILL_TEST_SEED").ok().and_then(|text| text.parse().ok());
+    let nanos = SystemTime::now().duration_since(UNIX_EPOCH).map_or(1, |time| time.subsec_nanos());
+    given.unwrap_or(u64::from(nanos) | 1)
+}
+
+/// Kills the server at random instants under load and checks the whole ledger at the end.
+fn kill_again_and_again(database: &Database) {
+    let seed = seed();
+    println!("again with GRISTMILL_TEST_SEED={seed}");
+    let mut dice = Dice(seed);
+    let mut server = Server::start(database);
+    let token = server.token();
+    let load = Load::start(server.ports(), &token, 4);
+    let mut slowest = Duration::ZERO;
+    for kill in 1..=KILLS {
+        let enough = load.acknowledged() + 1 + usize::try_from(dice.below(BETWEEN_MAX)).expect("small");
+        wait_for(
+            &format!("{enough} acknowledgements before kill {kill}"),
+            SOON,
+            || (load.acknowledged() >= enough).then_some(()),
+            || format!("{} acknowledged\n{}", load.acknowledged(), server.log()),
+        );
+        server.kill9();
+        let began = Instant::now();
+        server.restart();
+        slowest = slowest.max(began.elapsed());
+    }
+    let ledger = load.stop();
+    println!("{:?} acknowledged, rejected, unknown; slowest start {slowest:?}", ledger.counts());
+    ledger.verify(&server.client(), server.database());
+    let open = "SELECT CAST(id AS TEXT) FROM events WHERE status = 'pending'";
+    wait_for(
+        "no event to be left pending",
+        SOON,
+        || server.database().texts(open).is_empty().then_some(()),
+        || format!("{:?}", server.database().texts(open)),
+    );
+}
+
+both_databases! {
+    fn every_acknowledged_event_survives_twenty_kills_once(database) {
+        kill_again_and_again(&database);
+    }
+}

@@ -1,0 +1,10 @@
+//! The reference description, heading by heading: every number, key and return value that a single event meets.
+
+mod answers;
+mod configuration;
+mod list;
+mod logging;
+mod normalization;
+#[cfg(feature = "fault-injection")]
+mod retries;
+mod validation;
