@@ -8,6 +8,7 @@ mod auth;
 mod bad_input;
 mod crash;
 mod dedupe;
+mod durability;
 #[cfg(feature = "fault-injection")]
 mod faults;
 mod spec;

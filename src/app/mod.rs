@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use tokio::runtime::Handle;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use uuid::Uuid;
 
 use crate::config::Config;
@@ -41,13 +41,16 @@ pub fn serve(config: Config) -> anyhow::Result<()> {
 
 /// How the store is opened under `config`.
 pub fn store_options(config: &Config) -> StoreOptions {
+    let within_a_flush = config.timeouts.flush / 2;
     StoreOptions {
         url: config.database_url(),
         direct_url: config.direct_database_url(),
         pool: config.database.pool,
-        acquire_timeout: config.database.acquire_timeout,
+        // A flush has to hear of both before its own time is over: that it found no connection, and so is certainly
+        // not stored; that it met a lock, and so the events beside the locked one can be written alone.
+        acquire_timeout: config.database.acquire_timeout.min(within_a_flush),
         statement_timeout: config.database.statement_timeout,
-        lock_timeout: config.database.lock_timeout,
+        lock_timeout: config.database.lock_timeout.min(within_a_flush),
     }
 }
 
@@ -62,10 +65,12 @@ async fn run(config: &Config, runtime: Handle) -> anyhow::Result<()> {
     let pipeline = Pipeline::start(config, store.clone(), identity).await?;
     let servers = http::start(config, store.clone(), pipeline.clone())?;
     let (api, operations) = (servers.api_address, servers.operations_address);
+    // Before anybody can know that the service is there: a signal that comes sooner than its stream is lost.
+    let signals = [signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?];
     ports::write(&config.data_dir, api, operations)?;
     facts::ready(api, operations, &config.database_url_masked(), began.elapsed());
     token.announce(api, operations);
-    serve_until_told(config, servers, &pipeline).await?;
+    serve_until_told(config, servers, &pipeline, signals).await?;
     store.close().await;
     Ok(())
 }
@@ -77,8 +82,12 @@ async fn open(options: StoreOptions, runtime: Handle) -> anyhow::Result<Store> {
     Ok(Store::open(&options, runtime).await?)
 }
 
-async fn serve_until_told(config: &Config, servers: Servers, pipeline: &Pipeline) -> anyhow::Result<()> {
-    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+async fn serve_until_told(
+    config: &Config,
+    servers: Servers,
+    pipeline: &Pipeline,
+    [mut terminate, mut interrupt]: [Signal; 2],
+) -> anyhow::Result<()> {
     actix::spawn(servers.watch);
     let (api, operations) = (actix::spawn(servers.api), actix::spawn(servers.operations));
     let why = tokio::select! {

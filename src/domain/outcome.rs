@@ -65,8 +65,8 @@ pub enum Failure {
     Transient(Transient),
     /// The database refuses this event's data: final.
     Refused(String),
-    /// Every attempt was used up by the death of its node: final.
-    Poisoned,
+    /// Every attempt was used up, the last one by the death of its node: final.
+    Spent,
 }
 
 /// A failure that may pass.
@@ -161,7 +161,7 @@ impl Outcome {
             Err(Failure::Refused(reason)) => {
                 base.failed(Status::Failed, &format!("Processing error: {reason}"), "refused")
             }
-            Err(Failure::Poisoned) => Self::poisoned(event),
+            Err(Failure::Spent) => Self::spent(event, policy),
             Err(Failure::Transient(failure)) => base.after_transient(failure, policy),
         }
     }
@@ -171,10 +171,14 @@ impl Outcome {
         Self { retry_in: Some(Duration::ZERO), ..Self::blank(event, Status::Pending) }
     }
 
-    /// The state of an event whose attempts were all used up by deaths before it could be tried again.
-    fn poisoned(event: &Event) -> Self {
-        let error = format!("Processing error: the node died at work on the event {} times", event.crashes);
-        Self::blank(event, Status::Failed).failed(Status::Failed, &error, "poison")
+    /// The state of an event whose last attempt was charged by the node that took it over.
+    fn spent(event: &Event, policy: &RetryPolicy) -> Self {
+        let code = exhausted(event.crashes, policy);
+        Self::blank(event, Status::Failed).failed(
+            Status::Failed,
+            "Processing error: the node died at work on the event",
+            code,
+        )
     }
 
     fn blank(event: &Event, status: Status) -> Self {
@@ -203,10 +207,14 @@ impl Outcome {
             Some(delay) => {
                 Self { retry_in: Some(delay), ..base.failed(Status::Pending, &error, failure.code.as_str()) }
             }
-            None if crashes >= policy.attempts_max() => base.failed(Status::Failed, &error, "poison"),
-            None => base.failed(Status::Failed, &error, "retries_exhausted"),
+            None => base.failed(Status::Failed, &error, exhausted(crashes, policy)),
         }
     }
+}
+
+/// The code of an event without attempts left: only panics and deaths, one for each attempt, make it poison.
+fn exhausted(crashes: u32, policy: &RetryPolicy) -> &'static str {
+    if crashes >= policy.attempts_max() { "poison" } else { "retries_exhausted" }
 }
 
 /// The first [`PROCESSING_ERROR_CHARS_MAX`] characters of `text`.
@@ -286,6 +294,10 @@ mod tests {
         let outcome = Outcome::of(&event(3, 3), Err(&panicked()), &POLICY, at(102));
         assert_eq!((outcome.status, outcome.error_code, outcome.crashes), (Status::Failed, Some("poison"), 4));
         let outcome = Outcome::of(&event(3, 2), Err(&panicked()), &POLICY, at(102));
+        assert_eq!(outcome.error_code, Some("retries_exhausted"));
+        let outcome = Outcome::of(&event(4, 4), Err(&Failure::Spent), &POLICY, at(102));
+        assert_eq!((outcome.attempts, outcome.error_code), (4, Some("poison")), "charged by who took it over");
+        let outcome = Outcome::of(&event(4, 1), Err(&Failure::Spent), &POLICY, at(102));
         assert_eq!(outcome.error_code, Some("retries_exhausted"));
     }
 

@@ -110,13 +110,13 @@ impl Claimer {
     /// Every claimed event is a unit of its own: each is settled by itself.
     fn work(&self, claimed: Claimed) -> Work {
         let taken_at = Instant::now();
-        let is_poisoned = claimed.event.attempts >= self.rules.attempts_max;
+        let is_spent = claimed.event.attempts >= self.rules.attempts_max;
         let item = Item {
             event: claimed.event,
             lease: Some(claimed.lease_token),
             started_at: clock::now(),
             soft_deadline: taken_at + self.rules.soft_timeout,
-            result: is_poisoned.then_some(Err(Failure::Poisoned)),
+            result: is_spent.then_some(Err(Failure::Spent)),
             has_lines: facts::may_write_lines(),
         };
         let unit = Unit { items: vec![item], reply: None, taken_at, permit: None, maybe_stored: false, in_hand: None };

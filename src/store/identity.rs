@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use sea_orm::prelude::Uuid;
 use sea_orm::{ConnectionTrait, DatabaseConnection, EntityTrait};
 
-use super::error::StoreError;
+use super::error::{Cause, Kind, Outcome, StoreError};
 use super::open::StoreOptions;
 use super::sqlite;
 
@@ -52,8 +52,9 @@ impl FileId {
         if (found.dev(), found.ino()) == (self.device, self.inode) {
             return Ok(());
         }
-        let path = self.path.display();
-        Err(StoreError::setup(format!("the database {path} was replaced while it was open")))
+        let text = format!("the database {} was replaced while it was open", self.path.display());
+        // The right file may be brought back.
+        Err(StoreError::new(Kind::Transient, Outcome::NotStored, Cause::Setup(text)))
     }
 }
 

@@ -183,6 +183,11 @@ impl Conn {
         &self.inner.write
     }
 
+    /// Whether the SQLite file that is open still is the one at its path.
+    pub(super) fn check_file(&self) -> Result<(), StoreError> {
+        self.inner.file.as_ref().map_or(Ok(()), FileId::check)
+    }
+
     /// A connection beside the pool and beside any pooler: heartbeats, session locks.
     pub(super) fn direct(&self) -> &DatabaseConnection {
         &self.inner.direct

@@ -12,7 +12,6 @@ mod ids;
 mod nodes;
 mod opening;
 mod operations;
-#[expect(dead_code, reason = "called by the harness that starts a PostgreSQL")]
 mod postgres;
 mod schema;
 mod sqlite;
@@ -72,7 +71,7 @@ async fn number(store: &Store, sql: &'static str) -> i64 {
     read.await.expect("a number")
 }
 
-/// Runs a contract on a fresh SQLite database.
+/// Runs each contract on a fresh SQLite database.
 macro_rules! on_sqlite {
     ($($name:ident: $contract:path;)*) => {$(
         #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -83,3 +82,15 @@ macro_rules! on_sqlite {
     )*};
 }
 pub(crate) use on_sqlite;
+
+/// Runs each contract on a fresh PostgreSQL database.
+macro_rules! on_postgres {
+    ($($name:ident: $contract:path;)*) => {$(
+        #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+        async fn $name() {
+            let url = crate::support::postgres::fresh_database();
+            $contract(super::options(&url)).await;
+        }
+    )*};
+}
+pub(crate) use on_postgres;

@@ -1,4 +1,4 @@
-//! What only PostgreSQL promises. Called where a PostgreSQL is at hand.
+//! The contract on PostgreSQL, and what only PostgreSQL promises.
 
 use std::future::poll_fn;
 use std::pin::Pin;
@@ -9,10 +9,38 @@ use gristmill::store::{Store, StoreOptions};
 use sea_orm::prelude::Uuid;
 use sea_orm::{ConnectionTrait, TransactionTrait};
 
-use super::{WAIT, migrated, number};
+use super::{WAIT, accounts, ids, migrated, nodes, number, on_postgres, opening, operations, schema};
+
+on_postgres! {
+    eight_migrations_at_once_all_succeed: opening::contract_eight_migrations_at_once_all_succeed;
+    a_migration_given_up_midway_leaves_nothing_half: opening::contract_a_migration_given_up_midway_leaves_nothing_half;
+    an_unmigrated_database_is_refused: opening::contract_an_unmigrated_database_is_refused;
+    work_goes_on_when_its_caller_stops_waiting: operations::contract_work_goes_on_when_its_caller_stops_waiting;
+    work_goes_on_when_its_caller_is_dropped: operations::contract_work_goes_on_when_its_caller_is_dropped;
+    a_failed_transaction_stores_nothing: operations::contract_a_failed_transaction_stores_nothing;
+    a_panic_is_an_error_of_unknown_outcome: operations::contract_a_panic_is_an_error_of_unknown_outcome;
+    work_given_up_at_its_deadline_frees_its_connection: operations::contract_work_given_up_at_its_deadline_frees_its_connection;
+    the_database_refuses_what_the_limits_forbid: schema::contract_the_database_refuses_what_the_limits_forbid;
+    processed_follows_status: schema::contract_processed_follows_status;
+    the_databases_clock_compares_with_bound_times: schema::contract_the_databases_clock_compares_with_bound_times;
+    every_entity_reads_its_table: schema::contract_every_entity_reads_its_table;
+    users_are_made_once_and_disabled: accounts::contract_users_are_made_once_and_disabled;
+    tokens_live_from_creation_to_revocation: accounts::contract_tokens_live_from_creation_to_revocation;
+    rotation_overlaps_and_happens_once: accounts::contract_rotation_overlaps_and_happens_once;
+    each_change_of_tokens_and_users_moves_the_version: accounts::contract_each_change_of_tokens_and_users_moves_the_version;
+    ids_begin_at_one_and_grow: ids::contract_ids_begin_at_one_and_grow;
+    nodes_never_share_an_id: ids::contract_nodes_never_share_an_id;
+    a_new_boot_never_resumes_a_block: ids::contract_a_new_boot_never_resumes_a_block;
+    a_boot_stops_the_earlier_ones_of_its_folder: nodes::contract_a_boot_stops_the_earlier_ones_of_its_folder;
+    a_heartbeat_grows_until_the_node_stops: nodes::contract_a_heartbeat_grows_until_the_node_stops;
+    a_dropped_begin_loses_no_later_write: contract_a_dropped_begin_loses_no_later_write;
+    partitions_exist_before_their_ids_leave: contract_partitions_exist_before_their_ids_leave;
+    asynchronous_commits_are_refused: contract_asynchronous_commits_are_refused;
+    sessions_have_their_limits: contract_sessions_have_their_limits;
+}
 
 /// A `begin` that is dropped before its answer leaves no connection inside a transaction.
-pub async fn contract_a_dropped_begin_loses_no_later_write(options: StoreOptions) {
+async fn contract_a_dropped_begin_loses_no_later_write(options: StoreOptions) {
     let store = migrated(&options).await;
     for round in 0..400 {
         let dropped = store.run("begin and drop", WAIT, move |conn| async move {
@@ -46,7 +74,7 @@ async fn poll_once<F: Future + ?Sized>(mut future: Pin<&mut F>) -> bool {
 }
 
 /// Partitions are made before the first id that needs them leaves, by several nodes at once.
-pub async fn contract_partitions_exist_before_their_ids_leave(options: StoreOptions) {
+async fn contract_partitions_exist_before_their_ids_leave(options: StoreOptions) {
     let store = migrated(&options).await;
     let reservations: Vec<_> = (0..4)
         .map(|_| {
@@ -75,7 +103,7 @@ pub async fn contract_partitions_exist_before_their_ids_leave(options: StoreOpti
 }
 
 /// A server that loses acknowledged commits is refused.
-pub async fn contract_asynchronous_commits_are_refused(options: StoreOptions) {
+async fn contract_asynchronous_commits_are_refused(options: StoreOptions) {
     let store = migrated(&options).await;
     let weaken = store.run("weaken", WAIT, |conn| async move {
         let sql =
@@ -90,7 +118,7 @@ pub async fn contract_asynchronous_commits_are_refused(options: StoreOptions) {
 }
 
 /// The limits of the options hold in each session.
-pub async fn contract_sessions_have_their_limits(options: StoreOptions) {
+async fn contract_sessions_have_their_limits(options: StoreOptions) {
     let short = StoreOptions { statement_timeout: Duration::from_millis(50), ..options };
     let store = migrated(&short).await;
     let slow = store.run("be slow", WAIT, |conn| async move {

@@ -42,7 +42,8 @@ async fn refusal(options: &StoreOptions) -> String {
 #[tokio::test(flavor = "multi_thread")]
 async fn only_the_owner_can_read_the_database_and_its_folder() {
     let folder = Folder::new();
-    migrated(&folder.options()).await;
+    // Its closing would remove the write-ahead log.
+    let _open = migrated(&folder.options()).await;
     let mode = |path| fs::metadata(path).expect("it exists").permissions().mode() & 0o777;
     assert_eq!(mode(folder.0.join("data")), 0o700);
     for suffix in ["", "-wal", "-shm", ".identity"] {

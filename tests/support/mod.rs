@@ -33,6 +33,7 @@ pub mod http;
 pub mod ledger;
 pub mod load;
 pub mod postgres;
+pub mod proxy;
 pub mod run;
 pub mod server;
 pub mod wait;

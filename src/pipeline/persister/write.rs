@@ -14,8 +14,12 @@ use crate::domain::retry::RetryPolicy;
 use crate::store::{FlushError, FlushHeader, Ids, Kind, Record, Store, StoreError, StoreOutcome, Written};
 use crate::telemetry::facts;
 
-/// How often a unit is tried at once when another transaction is in its way.
-const CONFLICT_TRIES: u32 = 5;
+/// How often a unit is tried at once when another transaction is in its way; each try may wait for a lock, and the
+/// units beside it wait as well.
+const CONFLICT_TRIES: u32 = 2;
+
+/// How often events get new ids at once when theirs are taken.
+const COLLISION_TRIES: u32 = 5;
 
 /// What the event's row and its client are told; the database's own words may hold data and go to the log only.
 const REFUSED: &str = "the database refuses the event's data";
@@ -186,7 +190,7 @@ impl Writer {
                 }
             }
         }
-        if tries < CONFLICT_TRIES {
+        if tries < COLLISION_TRIES {
             return self.write(units, tries + 1).await;
         }
         units.into_iter().map(|unit| Finished { unit, ended: Ended::Again }).collect()

@@ -8,10 +8,11 @@ use std::time::Instant;
 
 use sea_orm::{ConnectionTrait, DatabaseBackend, DatabaseTransaction, DbErr};
 
-use super::super::open::{Conn, begin_write, commit};
+use super::super::open::{Conn, begin_write};
 use super::super::{Kind, StoreError};
 use super::counts::Counted;
-use super::{FlushHeader, Record, Written, postgres, roll_back, sqlite};
+use super::turnstile::Turnstile;
+use super::{FlushHeader, Record, Written, commit_through, postgres, roll_back, sqlite};
 use crate::domain::outcome::Status;
 
 /// Whether `records` can go the short way.
@@ -35,12 +36,14 @@ pub(super) async fn write(
     conn: &Conn,
     records: &[Record],
     header: &FlushHeader,
+    turnstile: &Turnstile,
 ) -> Result<Option<Vec<Written>>, StoreError> {
     let began = Instant::now();
     let written = vec![Written::Stored; records.len()];
     let counted = Counted::of(records, &written);
     if conn.backend() == DatabaseBackend::Postgres {
         let statement = postgres::insert_first(records, header, counted.values(header, began));
+        turnstile.pass(conn)?;
         return match conn.write().execute_raw(statement).await.map_err(StoreError::from) {
             Ok(_) => Ok(Some(written)),
             Err(error) if error.kind == Kind::Conflict => Ok(None),
@@ -49,7 +52,7 @@ pub(super) async fn write(
     }
     let tx = begin_write(conn).await?;
     match insert(&tx, records, &counted, header, began).await {
-        Ok(true) => commit(tx).await.map(|()| Some(written)),
+        Ok(true) => commit_through(turnstile, conn, tx).await.map(|()| Some(written)),
         Ok(false) => {
             roll_back(tx).await;
             Ok(None)

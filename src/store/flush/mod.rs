@@ -9,6 +9,7 @@ mod first;
 mod keys;
 mod postgres;
 mod sqlite;
+mod turnstile;
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -19,7 +20,8 @@ use sea_orm::{ConnectionTrait, DatabaseBackend, DatabaseTransaction, DbErr, Quer
 use uuid::Uuid;
 
 use self::counts::Counted;
-use super::open::{begin_write, commit};
+use self::turnstile::Turnstile;
+use super::open::{Conn, begin_write, commit};
 use super::{Store, StoreError};
 use crate::domain::event::Event;
 use crate::domain::outcome::{Outcome, Status};
@@ -142,29 +144,33 @@ impl From<DbErr> for Stop {
 impl Store {
     /// Writes `records` in one transaction and says, in their order, what became of each.
     ///
-    /// The caller waits at most `wait`; a flush that is given up then may still be committed, and may be repeated.
+    /// The caller waits at most `wait`. A flush that has not come to its COMMIT by then never will, and is certainly not
+    /// stored; one whose COMMIT was sent may be, and may be repeated.
     pub async fn flush(
         &self,
         records: Arc<Vec<Record>>,
         header: FlushHeader,
         wait: Duration,
     ) -> Result<Vec<Written>, FlushError> {
+        let turnstile = Turnstile::default();
+        let inside = turnstile.clone();
         let flushed = self.run("flush", wait, move |conn| async move {
             if first::is_first_write(&records, &header)
-                && let Some(written) = first::write(&conn, &records, &header).await?
+                && let Some(written) = first::write(&conn, &records, &header, &inside).await?
             {
                 return Ok(Ok(written));
             }
             let tx = begin_write(&conn).await?;
             match write_all(&tx, &records, &header).await {
-                Ok(written) => commit(tx).await.map(|()| Ok(written)),
+                Ok(written) => commit_through(&inside, &conn, tx).await.map(|()| Ok(written)),
                 Err(stop) => {
                     roll_back(tx).await;
                     stop.into_result()
                 }
             }
         });
-        flushed.await?.map_err(FlushError::Collision)
+        let flushed = flushed.await.map_err(|error| turnstile.close(error));
+        flushed?.map_err(FlushError::Collision)
     }
 
     /// Tries `records` in a transaction that is always rolled back: whether the database would refuse them.
@@ -187,6 +193,15 @@ impl Store {
 /// A rollback that fails leaves a connection that the pool's own hook clears or closes.
 async fn roll_back(tx: DatabaseTransaction) {
     let _ = tx.rollback().await;
+}
+
+/// Commits, unless the caller has given the flush up.
+async fn commit_through(turnstile: &Turnstile, conn: &Conn, tx: DatabaseTransaction) -> Result<(), StoreError> {
+    if let Err(error) = turnstile.pass(conn) {
+        roll_back(tx).await;
+        return Err(error);
+    }
+    commit(tx).await
 }
 
 /// Keys, then new rows, then claimed rows, then the attempts that failed, then the flush's own row.

@@ -1,0 +1,61 @@
+//! Where a flush and its caller agree whether there will be a COMMIT: only then is "not stored" certain.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
+
+use super::super::open::Conn;
+use super::super::{Cause, Kind, StoreError, StoreOutcome};
+
+const OPEN: u8 = 0;
+const PASSED: u8 = 1;
+const CLOSED: u8 = 2;
+
+/// Lets the flush pass, or its caller close it, whoever comes first; clones share it.
+#[derive(Clone, Default)]
+pub(super) struct Turnstile(Arc<AtomicU8>);
+
+impl Turnstile {
+    /// Lets the flush go on to its COMMIT, also more than once; an error if its caller has given it up, or if the
+    /// SQLite file was moved away: what goes into it then is lost, however well it is synced.
+    pub fn pass(&self, conn: &Conn) -> Result<(), StoreError> {
+        conn.check_file()?;
+        if self.first(PASSED) != CLOSED {
+            return Ok(());
+        }
+        let cause = Cause::Lost("its caller has given it up".to_owned());
+        Err(StoreError::new(Kind::Transient, StoreOutcome::NotStored, cause))
+    }
+
+    /// What is certain about a flush that ended in `error`: closed before its COMMIT, it never comes to it.
+    pub fn close(&self, error: StoreError) -> StoreError {
+        if self.first(CLOSED) == PASSED { error } else { error.before_commit() }
+    }
+
+    /// The state that was set first.
+    fn first(&self, state: u8) -> u8 {
+        self.0.compare_exchange(OPEN, state, Ordering::AcqRel, Ordering::Acquire).map_or_else(|set| set, |_| state)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn lost() -> StoreError {
+        StoreError::new(Kind::Transient, StoreOutcome::Unknown, Cause::Lost("silence".to_owned()))
+    }
+
+    #[test]
+    fn a_flush_that_passed_first_leaves_its_outcome_open() {
+        let turnstile = Turnstile::default();
+        assert_eq!([turnstile.first(PASSED), turnstile.first(PASSED)], [PASSED; 2], "the long way after the short one");
+        assert_eq!(turnstile.close(lost()).outcome, StoreOutcome::Unknown);
+    }
+
+    #[test]
+    fn a_flush_that_was_given_up_first_never_passes() {
+        let turnstile = Turnstile::default();
+        assert_eq!(turnstile.close(lost()).outcome, StoreOutcome::NotStored);
+        assert_eq!(turnstile.first(PASSED), CLOSED);
+    }
+}

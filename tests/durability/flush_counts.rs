@@ -1,0 +1,96 @@
+//! Rule 11: each flush says what it changed, and is counted into its minute once.
+
+use chrono::{TimeDelta, Utc};
+
+use super::records::{claim, flush, plain, processed, transient, under};
+use super::{EVENTS, WAIT, number, post, posted, with_store};
+use crate::support::database::{Database, Kind};
+use crate::support::server::Server;
+
+use gristmill::store::Due;
+use sea_orm::prelude::Uuid;
+
+/// The sum of all counts in a column `counts`.
+fn counted(database: &Database, table: &str, status: &str) -> i64 {
+    let sql = match database.kind() {
+        Kind::Sqlite => format!(
+            "SELECT COALESCE(SUM(n.value), 0) FROM {table} AS f, json_each(f.counts) AS s, json_each(s.value) AS n \
+             WHERE s.key LIKE '{status}'"
+        ),
+        Kind::Postgres => format!(
+            "SELECT COALESCE(SUM(n.value::bigint), 0)::bigint FROM {table} AS f, jsonb_each(f.counts) AS s, \
+             jsonb_each_text(s.value) AS n WHERE s.key LIKE '{status}'"
+        ),
+    };
+    number(database, &sql)
+}
+
+/// The number of ids in all flushes.
+fn named(database: &Database) -> i64 {
+    let array = if database.kind() == Kind::Sqlite { "json" } else { "jsonb" };
+    number(database, &format!("SELECT COALESCE(SUM({array}_array_length(event_ids)), 0) FROM flushes"))
+}
+
+both_databases! {
+    // Guards `counts::counted`: stored rows and duplicates count, refused conflicts do not.
+    fn the_counts_of_all_flushes_are_what_became_of_all_events(database) {
+        let mut server = Server::start(&database);
+        let client = server.client();
+        for _ in 0..5 {
+            posted(&client, "page_view");
+        }
+        for (name, status) in [("keyed", 202), ("keyed", 200), ("other", 409)] {
+            let answer = post(&client, name, "key");
+            assert_eq!(answer.status, status, "{answer:?}");
+        }
+        let rejected = client.post_text(EVENTS, r#"{"event_name":"nameless"}"#);
+        assert_eq!(rejected.status, 422, "{rejected:?}");
+        let counts = ["processed", "duplicate", "validation_error", "%"].map(|status| counted(&database, "flushes", status));
+        assert_eq!(counts, [6, 1, 1, 8]);
+        assert_eq!(named(&database), 8);
+        assert_eq!(number(&database, "SELECT COUNT(*) FROM events"), 7);
+    }
+
+    // Guards `DELETE … RETURNING` in `take_minutes`: a flush is counted in the transaction that removes it.
+    fn a_roll_up_counts_each_flush_once(database) {
+        with_store(&database, async |store| {
+            for first in [1, 11, 21] {
+                flush(&store, (first..first + 10).map(|id| processed(plain(id, "a", ""))).collect()).await;
+            }
+            let future = Utc::now() + TimeDelta::hours(1);
+            let past = Utc::now() - TimeDelta::hours(1);
+            assert_eq!(store.roll_up(past, WAIT).await.expect("rolled up"), 0, "too young");
+            let racing = [store.clone(), store.clone()].map(|store| {
+                tokio::spawn(async move { store.roll_up(future, WAIT).await })
+            });
+            for roll_up in racing {
+                // Two nodes that make the same minute's row make each other repeat.
+                let _ = roll_up.await.expect("no panic");
+            }
+            store.roll_up(future, WAIT).await.expect("rolled up");
+            assert_eq!(store.roll_up(future, WAIT).await.expect("rolled up"), 0);
+            assert_eq!(number(&database, "SELECT CAST(SUM(flushes) AS BIGINT) FROM flush_minutes"), 3);
+            assert_eq!(number(&database, "SELECT CAST(SUM(events) AS BIGINT) FROM flush_minutes"), 30);
+            assert_eq!(counted(&database, "flush_minutes", "processed"), 30);
+
+            flush(&store, vec![processed(plain(31, "a", ""))]).await;
+            assert_eq!(store.roll_up(future, WAIT).await.expect("rolled up"), 1);
+            assert_eq!(counted(&database, "flush_minutes", "%"), 31, "a later roll-up adds to the minute");
+        });
+    }
+
+    // Guards that `counts::insert` takes what the guarded statements returned: pending first, final later.
+    fn an_event_that_was_retried_is_counted_under_each_of_its_states(database) {
+        with_store(&database, async |store| {
+            flush(&store, vec![transient(plain(1, "a", ""))]).await;
+            let due = "UPDATE events SET next_attempt_at = received_at";
+            super::execute(&database, due);
+            let claimed = claim(&store, Uuid::new_v4(), Due::Waiting).await.remove(0);
+            assert_eq!(claimed.event.attempts, 1);
+            flush(&store, vec![under(claimed.lease_token, processed(claimed.event))]).await;
+            assert_eq!(counted(&database, "flushes", "pending"), 1);
+            assert_eq!(counted(&database, "flushes", "processed"), 1);
+            assert_eq!(number(&database, "SELECT attempts FROM events"), 2);
+        });
+    }
+}

@@ -1,0 +1,131 @@
+//! Rule 7: a key belongs to (user, namespace, text), and is written with its event or not at all.
+
+use std::collections::BTreeSet;
+
+use gristmill::domain::dedupe::{DedupeKey, Namespace};
+use gristmill::store::Written;
+
+use super::records::{event, flush, plain, processed};
+use super::{
+    EVENTS, await_in_flight, body, execute_either, hold_the_persister, id_of, number, post, posted, with_store,
+};
+use crate::support::http::Client;
+use crate::support::load::Load;
+use crate::support::server::Server;
+use crate::support::wait::{SOON, wait_for};
+
+/// Keys whose event has no row.
+const ORPHANS: &str = "SELECT COUNT(*) FROM dedupe_keys AS k LEFT JOIN events AS e ON e.id = k.event_id \
+                       WHERE e.id IS NULL";
+
+both_databases! {
+    // Guards `held_back` in `Queue::take`: the second one of a flush would not see the first one's key.
+    fn one_key_posted_by_many_at_once_makes_one_event(database) {
+        let mut server = Server::start(&database);
+        posted(&server.client(), "warm");
+        let (session, first) = hold_the_persister(&database, &mut server);
+        let (token, address) = (server.token(), server.address());
+        let posts: Vec<_> = (0..16)
+            .map(|_| {
+                let client = Client::new(address, Some(&token));
+                std::thread::spawn(move || post(&client, "same", "key"))
+            })
+            .collect();
+        await_in_flight(&server, 17);
+        session.commit();
+        id_of(&first.join().expect("an answer"));
+        let answers: Vec<_> = posts.into_iter().map(|post| post.join().expect("an answer")).collect();
+        let ids: BTreeSet<i64> = answers.iter().map(id_of).collect();
+        assert_eq!(ids.len(), 1, "{answers:?}");
+        let firsts = answers.iter().filter(|answer| answer.json()["duplicate"] == false).count();
+        assert_eq!(firsts, 1, "{answers:?}");
+        assert_eq!(number(&database, "SELECT COUNT(*) FROM events WHERE event_uid = 'key'"), 1);
+    }
+
+    // Guards `Holder::verdict_on`: same content is a duplicate of the first, other content a conflict with it.
+    fn a_key_posted_again_is_a_duplicate_or_with_other_content_a_conflict(database) {
+        let mut server = Server::start(&database);
+        let client = server.client();
+        let first = id_of(&post(&client, "same", "key"));
+        let again = post(&client, "same", "key");
+        assert_eq!((again.status, id_of(&again)), (200, first), "{again:?}");
+        assert_eq!((&again.json()["duplicate"], &again.json()["event_status"]), (&true.into(), &"processed".into()));
+        let other = post(&client, "other", "key");
+        assert_eq!((other.status, &other.json()["code"]), (409, &"event_uid_conflict".into()), "{other:?}");
+        let header = [("Idempotency-Key", "key")];
+        let elsewhere = client.call("POST", EVENTS, &header, Some(body("other", "").as_bytes()));
+        assert_eq!(elsewhere.status, 202, "another namespace: {elsewhere:?}");
+        let own = client.call("POST", EVENTS, &[("Idempotency-Key", "unused")], Some(body("same", "key").as_bytes()));
+        assert_eq!((own.status, id_of(&own)), (200, first), "its own uid wins over the header: {own:?}");
+        assert_eq!(number(&database, "SELECT COUNT(*) FROM dedupe_keys WHERE key = 'unused'"), 0);
+        assert_eq!(number(&database, "SELECT COUNT(*) FROM events"), 2);
+    }
+
+    // Guards the primary key (user_id, namespace, key) of `dedupe_keys` and `DedupeKey::identity`.
+    fn keys_of_other_users_and_namespaces_do_not_collide(database) {
+        with_store(&database, async |store| {
+            let first = plain(1, "a", "key");
+            let other_user = event(2, 2, &body("a", "key"));
+            let mut other_namespace = plain(3, "a", "key");
+            let key = other_namespace.key.take().expect("it has a key");
+            other_namespace.key = Some(DedupeKey { namespace: Namespace::IdempotencyKey, ..key });
+            let records = [first, other_user, other_namespace].map(processed);
+            assert_eq!(flush(&store, records.to_vec()).await, [Written::Stored, Written::Stored, Written::Stored]);
+            let again = flush(&store, vec![processed(plain(4, "a", "key"))]).await;
+            assert!(matches!(&again[..], [Written::Duplicate(first)] if first.id == 1), "{again:?}");
+            assert_eq!(number(&database, "SELECT COUNT(*) FROM dedupe_keys"), 3);
+        });
+    }
+
+    // Guards `WHERE held.created_at < …` in `take_keys`: the key of an event is free after `dedupe.window`, not before.
+    fn a_key_is_free_again_after_the_window(database) {
+        let mut server = Server::start(&database);
+        let client = server.client();
+        let first = id_of(&post(&client, "same", "key"));
+        let age = |age: &str| {
+            execute_either(
+                &database,
+                &format!("UPDATE dedupe_keys SET created_at = strftime('%Y-%m-%dT%H:%M:%f+00:00', 'now', '-{age}')"),
+                &format!("UPDATE dedupe_keys SET created_at = now() - interval '{age}'"),
+            )
+        };
+        assert_eq!(age("167 hours"), 1);
+        assert_eq!(id_of(&post(&client, "same", "key")), first);
+        assert_eq!(age("169 hours"), 1);
+        let second = post(&client, "other", "key");
+        assert_eq!(second.status, 202, "{second:?}");
+        assert_ne!(id_of(&second), first);
+        let again = post(&client, "other", "key");
+        assert_eq!((again.status, id_of(&again)), (200, id_of(&second)), "the key is held again");
+    }
+
+    // Guards `record.outcome.status != Status::ValidationError` in `keys::claim_of`.
+    fn a_rejected_event_takes_no_key(database) {
+        let mut server = Server::start(&database);
+        let client = server.client();
+        let nameless = client.post_text(EVENTS, r#"{"event_type":"engagement","event_uid":"key"}"#);
+        assert_eq!(nameless.status, 422, "{nameless:?}");
+        assert_eq!(number(&database, "SELECT COUNT(*) FROM dedupe_keys"), 0);
+        assert_eq!(number(&database, "SELECT COUNT(*) FROM events WHERE status = 'validation_error'"), 1);
+        let mended = post(&client, "mended", "key");
+        assert_eq!(mended.status, 202, "{mended:?}");
+    }
+
+    // Guards that keys and events share the transaction of `write_all`; the ledger posts every lost key again.
+    fn kills_leave_no_key_without_its_event_and_no_event_twice(database) {
+        let mut server = Server::start(&database);
+        let token = server.token();
+        let load = Load::start(server.ports(), &token, 8);
+        for kill in 1..=4 {
+            let wanted = load.acknowledged() + 100;
+            let enough = || (load.acknowledged() >= wanted).then_some(());
+            wait_for(&format!("100 events before kill {kill}"), SOON, enough, || server.log());
+            server.kill9();
+            assert_eq!(number(&database, ORPHANS), 0, "after kill {kill}");
+            server.restart();
+        }
+        let ledger = load.stop();
+        ledger.verify(&server.client(), &database);
+        assert_eq!(number(&database, ORPHANS), 0);
+    }
+}

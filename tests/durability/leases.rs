@@ -1,0 +1,193 @@
+//! Rule 8 in the store: a claim writes only the lease, and outcomes are written only under it.
+
+use std::collections::BTreeSet;
+
+use gristmill::store::{Due, Store, Written};
+use sea_orm::prelude::Uuid;
+
+use super::records::{claim, deferred, flush, plain, processed, transient, under};
+use super::{WAIT, execute, number, with_store};
+use crate::support::database::Database;
+use crate::support::server::{Server, Setup};
+
+/// Stores events that wait for their first attempt.
+async fn store_waiting(store: &Store, ids: std::ops::RangeInclusive<i64>) {
+    let records: Vec<_> = ids.map(|id| deferred(plain(id, "waiting", ""))).collect();
+    flush(store, records).await;
+}
+
+fn ids_of(claimed: &[gristmill::store::Claimed]) -> Vec<i64> {
+    claimed.iter().map(|claimed| claimed.event.id).collect()
+}
+
+/// Everything of the events that a claim must not touch.
+fn uncharged(database: &Database) -> i64 {
+    let condition = "status = 'pending' AND attempts = 0 AND crashes = 0 AND NOT suspect AND generation = 0 \
+                     AND started_at IS NOT NULL AND finished_at IS NULL AND next_attempt_at IS NOT NULL";
+    number(database, &format!("SELECT COUNT(*) FROM events WHERE {condition}"))
+}
+
+both_databases! {
+    // Guards the SET list of `claim_statement`, and `lease_boot IS NULL` in `condition`.
+    fn a_claim_writes_only_the_lease(database) {
+        with_store(&database, async |store| {
+            store_waiting(&store, 1..=3).await;
+            assert_eq!(uncharged(&database), 3);
+            let boot = Uuid::new_v4();
+            let claimed = claim(&store, boot, Due::Waiting).await;
+            assert_eq!(claimed.len(), 3);
+            assert_eq!(uncharged(&database), 3, "a claim was charged");
+            let leased = "SELECT COUNT(*) FROM events \
+                          WHERE lease_boot IS NOT NULL AND lease_token IS NOT NULL AND lease_until IS NOT NULL";
+            assert_eq!(number(&database, leased), 3);
+            assert_eq!(claim(&store, Uuid::new_v4(), Due::Waiting).await, [], "claimed twice");
+            assert_eq!(claim(&store, Uuid::new_v4(), Due::These(vec![1, 2, 3])).await, [], "claimed twice");
+        });
+    }
+
+    // Guards `e.lease_token = t.token AND e.status = 'pending'` in `update_events`.
+    fn an_outcome_under_a_stale_lease_changes_nothing(database) {
+        with_store(&database, async |store| {
+            store_waiting(&store, 1..=1).await;
+            let first = claim(&store, Uuid::new_v4(), Due::Waiting).await.remove(0);
+            execute(&database, "UPDATE events SET lease_boot = NULL");
+            let second = claim(&store, Uuid::new_v4(), Due::Waiting).await.remove(0);
+            let late = under(first.lease_token, transient(first.event));
+            assert_eq!(flush(&store, vec![late.clone()]).await, [Written::Fenced]);
+            assert_eq!(uncharged(&database), 1, "a stale outcome was written");
+            assert_eq!(number(&database, "SELECT COUNT(*) FROM attempts"), 0);
+            let right = under(second.lease_token, processed(second.event));
+            assert_eq!(flush(&store, vec![right]).await, [Written::Stored]);
+            assert_eq!(flush(&store, vec![late]).await, [Written::Fenced], "the event is final");
+            assert_eq!(number(&database, "SELECT COUNT(*) FROM events WHERE status = 'processed'"), 1);
+            let flushes = number(&database, "SELECT COUNT(*) FROM flushes");
+            assert_eq!(flushes, 2, "a fenced outcome was counted");
+        });
+    }
+
+    // Guards `AND e.lease_boot IS NOT NULL` in `update_events`: a lease that was given back is over.
+    fn an_outcome_under_a_lease_that_was_given_back_changes_nothing(database) {
+        with_store(&database, async |store| {
+            store_waiting(&store, 1..=1).await;
+            let boot = Uuid::new_v4();
+            let claimed = claim(&store, boot, Due::Waiting).await.remove(0);
+            assert_eq!(store.release_orphans(boot, Vec::new(), WAIT).await.expect("released"), 1);
+            let late = under(claimed.lease_token, processed(claimed.event));
+            assert_eq!(flush(&store, vec![late]).await, [Written::Fenced]);
+            assert_eq!(uncharged(&database), 1);
+        });
+    }
+
+    // Guards `has_outcome_already`: without it the node would count its own success as a stale write.
+    fn an_outcome_whose_answer_was_lost_is_repeated_and_counted_once(database) {
+        with_store(&database, async |store| {
+            store_waiting(&store, 1..=2).await;
+            let claimed = claim(&store, Uuid::new_v4(), Due::Waiting).await;
+            let [one, two] = <[_; 2]>::try_from(claimed).expect("two events wait");
+            let records =
+                vec![under(one.lease_token, processed(one.event)), under(two.lease_token, transient(two.event))];
+            assert_eq!(flush(&store, records.clone()).await, [Written::Stored, Written::Stored]);
+            assert_eq!(flush(&store, records).await, [Written::Repeated, Written::Repeated]);
+            assert_eq!(number(&database, "SELECT SUM(attempts) FROM events"), 2);
+            assert_eq!(number(&database, "SELECT COUNT(*) FROM attempts"), 1);
+            assert_eq!(number(&database, "SELECT COUNT(*) FROM flushes"), 2);
+        });
+    }
+
+    // Guards `release_orphans`: only leases of this boot that have no work behind them, and nothing is charged.
+    fn leases_without_work_behind_them_are_given_back_uncharged(database) {
+        with_store(&database, async |store| {
+            store_waiting(&store, 1..=3).await;
+            let (boot, other) = (Uuid::new_v4(), Uuid::new_v4());
+            claim(&store, other, Due::These(vec![3])).await;
+            claim(&store, boot, Due::Waiting).await;
+            assert_eq!(store.release_orphans(boot, vec![2], WAIT).await.expect("released"), 1);
+            assert_eq!(uncharged(&database), 3);
+            let again = claim(&store, boot, Due::Waiting).await;
+            assert_eq!(ids_of(&again), [1], "2 has work behind it, 3 is another node's");
+        });
+    }
+
+    // Guards the SET list of `take_over_statement`, and `NOT suspect` in `condition`.
+    fn a_lease_of_a_dead_node_is_charged_and_makes_its_event_a_suspect(database) {
+        with_store(&database, async |store| {
+            store_waiting(&store, 1..=3).await;
+            let (dead, alive) = (Uuid::new_v4(), Uuid::new_v4());
+            claim(&store, dead, Due::These(vec![1, 2])).await;
+            claim(&store, alive, Due::Waiting).await;
+            assert_eq!(store.take_over(vec![dead], "mill".to_owned(), WAIT).await.expect("taken over"), 2);
+            assert_eq!(store.take_over(vec![dead], "mill".to_owned(), WAIT).await.expect("nothing left"), 0);
+            let charged = "SELECT COUNT(*) FROM events WHERE suspect AND attempts = 1 AND crashes = 1 AND id < 3";
+            assert_eq!(number(&database, charged), 2);
+            assert_eq!(uncharged(&database), 1, "the living node's event was touched");
+            let lost = "SELECT COUNT(*) FROM attempts WHERE error_code = 'worker_lost' AND attempt = 1";
+            assert_eq!(number(&database, lost), 2);
+            assert_eq!(claim(&store, alive, Due::Waiting).await, [], "a suspect runs with others");
+            assert_eq!(claim(&store, alive, Due::These(vec![1, 2])).await, [], "a suspect runs with others");
+            let suspects = claim(&store, alive, Due::Suspects).await;
+            assert_eq!(ids_of(&suspects), [1, 2]);
+            assert!(suspects.iter().all(|claimed| claimed.suspect && claimed.event.attempts == 1), "{suspects:?}");
+        });
+    }
+
+    // Guards `next_attempt_at <= now` in `condition`.
+    fn an_event_is_not_claimed_before_its_time(database) {
+        with_store(&database, async |store| {
+            flush(&store, vec![transient(plain(1, "later", ""))]).await;
+            let boot = Uuid::new_v4();
+            assert_eq!(claim(&store, boot, Due::Waiting).await, []);
+            assert_eq!(claim(&store, boot, Due::These(vec![1])).await, []);
+            assert_eq!(number(&database, "SELECT COUNT(*) FROM events WHERE status = 'pending'"), 1);
+        });
+    }
+}
+
+both_databases! {
+    // Guards `is_silent` in `Watch::observe`, and that `Turn::run` takes over from whom it found dead.
+    fn claims_of_a_node_that_fell_silent_are_taken_over_and_charged(database) {
+        with_store(&database, async |store| {
+            let silent = Uuid::new_v4();
+            store.register_node(silent, "silent", Uuid::new_v4(), WAIT).await.expect("registered");
+            store_waiting(&store, 9_000..=9_000).await;
+            assert_eq!(claim(&store, silent, Due::Waiting).await.len(), 1);
+        });
+        let lease = "lease = { duration = \"1s\", poll = \"200ms\" }";
+        let mut server = Server::start(Setup::new(&database).with_config(lease));
+        let done = super::finished(&server.client(), 9_000);
+        assert_eq!((&done["status"], &done["attempts"]), (&"processed".into(), &2.into()), "{done}");
+        assert_eq!(number(&database, "SELECT crashes FROM events WHERE id = 9000"), 1);
+        assert!(server.log().contains("silent"), "{}", server.log());
+    }
+}
+
+/// Claims one event after the other until none is left.
+async fn claim_all(store: Store) -> Vec<i64> {
+    let boot = Uuid::new_v4();
+    let mut all = Vec::new();
+    loop {
+        let claimed = claim(&store, boot, Due::Waiting).await;
+        if claimed.is_empty() {
+            return all;
+        }
+        all.extend(ids_of(&claimed));
+    }
+}
+
+// Guards `FOR UPDATE SKIP LOCKED` and `AND status = 'pending'` in `claim_statement`, and that its CTE is
+// `MATERIALIZED`: claimers would wait for each other, take an event twice, or take more than their limit.
+#[test]
+fn claimers_that_race_never_take_an_event_twice() {
+    let database = Database::postgres();
+    with_store(&database, async |store| {
+        store_waiting(&store, 1..=400).await;
+        let claimers: Vec<_> = (0..6).map(|_| tokio::spawn(claim_all(store.clone()))).collect();
+        let mut seen = BTreeSet::new();
+        for claimer in claimers {
+            for id in claimer.await.expect("no panic") {
+                assert!(seen.insert(id), "{id} was claimed twice");
+            }
+        }
+        // What a claimer skipped was claimed by the one that had locked it.
+        assert_eq!(seen.len(), 400);
+    });
+}

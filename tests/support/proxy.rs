@@ -1,0 +1,200 @@
+//! A TCP proxy in front of PostgreSQL that loses what a test tells it to lose.
+
+use std::io::{Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::sync::{Arc, Mutex};
+
+use super::run::lock;
+
+/// What the client sends last in a transaction; a NUL ends it, and no text that it stores holds one.
+const COMMIT: &[u8] = b"COMMIT\0";
+
+/// What becomes of the answer to one COMMIT, which the server has carried out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Loss {
+    /// The connection is cut; the next one works.
+    Cut,
+    /// The connection stays open and silent.
+    Silence,
+    /// The connection is cut, and so is every other from now on, until [`Proxy::restore`].
+    CutForGood,
+}
+
+/// A running proxy. Connections pass until a test says otherwise.
+#[derive(Clone, Debug)]
+pub struct Proxy {
+    address: SocketAddr,
+    state: Arc<Mutex<State>>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    refuses: bool,
+    /// The answer that is to be lost.
+    awaited: Option<Awaited>,
+    lost: usize,
+    streams: Vec<TcpStream>,
+}
+
+/// A transaction, known by a text in it, and what is to become of the answer that tells its end.
+#[derive(Debug)]
+struct Awaited {
+    text: String,
+    /// Whether the text stands in a statement that is a transaction of its own.
+    is_statement: bool,
+    loss: Loss,
+}
+
+/// One client's connection: what it sent since its last COMMIT, and whether the next answer is lost.
+#[derive(Debug, Default)]
+struct Lane {
+    sent: Vec<u8>,
+    loss: Option<Loss>,
+}
+
+impl Proxy {
+    /// Starts a proxy in front of `server` (`host:port`).
+    pub fn start(server: &str) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("loopback has a free port");
+        let address = listener.local_addr().expect("it is bound");
+        let proxy = Self { address, state: Arc::default() };
+        let (accepting, server) = (proxy.clone(), server.to_owned());
+        std::thread::spawn(move || {
+            for client in listener.incoming().flatten() {
+                accepting.connect(client, &server);
+            }
+        });
+        proxy
+    }
+
+    /// A proxy in front of the server of this `postgres://user@host:port/name`, and the URL that leads through it.
+    pub fn in_front_of(url: &str) -> (Self, String) {
+        let (head, rest) = url.split_once('@').expect("the URL names a user");
+        let (server, name) = rest.split_once('/').expect("the URL names a database");
+        let proxy = Self::start(server);
+        let through = format!("{head}@{}/{name}", proxy.address);
+        (proxy, through)
+    }
+
+    /// Loses the answer to the next COMMIT of a transaction whose statements carry `text`.
+    pub fn lose_answer_to_commit_of(&self, text: &str, loss: Loss) {
+        lock(&self.state).awaited = Some(Awaited { text: text.to_owned(), is_statement: false, loss });
+    }
+
+    /// Loses the answer to the next statement that carries `text` and is a transaction of its own.
+    pub fn lose_answer_to_statement_of(&self, text: &str, loss: Loss) {
+        lock(&self.state).awaited = Some(Awaited { text: text.to_owned(), is_statement: true, loss });
+    }
+
+    /// How many answers were lost.
+    pub fn lost(&self) -> usize {
+        lock(&self.state).lost
+    }
+
+    /// Cuts every connection and refuses new ones.
+    pub fn refuse(&self) {
+        let mut state = lock(&self.state);
+        state.refuses = true;
+        state.cut();
+    }
+
+    /// Lets connections pass again.
+    pub fn restore(&self) {
+        lock(&self.state).refuses = false;
+    }
+
+    fn connect(&self, client: TcpStream, server: &str) {
+        let mut state = lock(&self.state);
+        if state.refuses {
+            return;
+        }
+        let Ok(server) = TcpStream::connect(server) else {
+            return;
+        };
+        state.streams.extend(both_of(&client, &server));
+        drop(state);
+        // The driver sends small messages one by one and waits for each.
+        client.set_nodelay(true).and_then(|()| server.set_nodelay(true)).expect("sockets take the option");
+        let lane = Arc::new(Mutex::new(Lane::default()));
+        let (requests, answers) = (self.clone(), self.clone());
+        let [client_too, server_too] = both_of(&client, &server);
+        let lane_too = Arc::clone(&lane);
+        std::thread::spawn(move || requests.forward_requests(client, server, &lane));
+        std::thread::spawn(move || answers.forward_answers(server_too, client_too, &lane_too));
+    }
+
+    fn forward_requests(&self, mut client: TcpStream, mut server: TcpStream, lane: &Mutex<Lane>) {
+        let mut buffer = vec![0; 64 << 10];
+        while let Some(read) = client.read(&mut buffer).ok().filter(|read| *read > 0) {
+            self.watch(&buffer[..read], &mut lock(lane));
+            if server.write_all(&buffer[..read]).is_err() {
+                break;
+            }
+        }
+        close(&client, &server);
+    }
+
+    fn forward_answers(&self, mut server: TcpStream, mut client: TcpStream, lane: &Mutex<Lane>) {
+        let mut buffer = vec![0; 64 << 10];
+        while let Some(read) = server.read(&mut buffer).ok().filter(|read| *read > 0) {
+            let loss = lock(lane).loss;
+            match loss {
+                None if client.write_all(&buffer[..read]).is_ok() => {}
+                Some(Loss::Silence) => self.note_lost(),
+                Some(Loss::CutForGood) => {
+                    self.note_lost();
+                    self.refuse();
+                }
+                Some(Loss::Cut) => {
+                    self.note_lost();
+                    break;
+                }
+                None => break,
+            }
+        }
+        close(&client, &server);
+    }
+
+    /// Notes whether the answer to what was sent now is to be lost.
+    fn watch(&self, bytes: &[u8], lane: &mut Lane) {
+        lane.sent.extend_from_slice(bytes);
+        let is_commit = contains(&lane.sent, COMMIT);
+        let is_meant = |awaited: &mut Awaited| {
+            (is_commit || awaited.is_statement) && contains(&lane.sent, awaited.text.as_bytes())
+        };
+        if let Some(awaited) = lock(&self.state).awaited.take_if(is_meant) {
+            lane.loss = Some(awaited.loss);
+        }
+        if is_commit {
+            lane.sent.clear();
+        }
+    }
+
+    fn note_lost(&self) {
+        lock(&self.state).lost += 1;
+    }
+}
+
+impl State {
+    fn cut(&mut self) {
+        for stream in self.streams.drain(..) {
+            // It may be closed already.
+            let _ = stream.shutdown(Shutdown::Both);
+        }
+    }
+}
+
+fn both_of(client: &TcpStream, server: &TcpStream) -> [TcpStream; 2] {
+    [client, server].map(|stream| stream.try_clone().expect("a socket can be shared"))
+}
+
+fn contains(bytes: &[u8], wanted: &[u8]) -> bool {
+    bytes.windows(wanted.len()).any(|window| window == wanted)
+}
+
+fn close(client: &TcpStream, server: &TcpStream) {
+    for stream in [client, server] {
+        // It may be closed already.
+        let _ = stream.shutdown(Shutdown::Both);
+    }
+}
