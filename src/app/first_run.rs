@@ -10,8 +10,7 @@ use std::time::Duration;
 use anyhow::Context;
 
 use crate::clock;
-use crate::domain::scopes::Scopes;
-use crate::store::{NewToken, Secret, Store};
+use crate::store::{Secret, Store};
 
 /// The user of the first token.
 const EMAIL: &str = "admin@localhost";
@@ -31,23 +30,23 @@ pub(super) enum FirstToken {
     Elsewhere,
 }
 
-/// Makes a user with every scope and its token, if there is no token yet.
+/// Makes a user with every scope and its token, if there is no user yet.
 ///
-/// A start that was killed between the two left the user alone: the next start makes the token.
+/// The token is in its file before it is in the database: a start that is killed in between is simply repeated.
 pub(super) async fn prepare(store: &Store, data_dir: &Path) -> anyhow::Result<FirstToken> {
     let path = data_dir.join(FILE);
-    let (users, tokens) = (store.list_users(WAIT).await?, store.list_tokens(None, WAIT).await?);
-    let user = match (users.as_slice(), tokens.is_empty()) {
-        ([], _) => store.create_user(EMAIL, clock::now(), WAIT).await?,
-        ([only], true) if only.email == EMAIL => Some(only.clone()),
-        _ => return Ok(if path.exists() { FirstToken::Kept(path) } else { FirstToken::Elsewhere }),
-    };
+    if !store.list_users(WAIT).await?.is_empty() {
+        return Ok(if path.exists() { FirstToken::Kept(path) } else { FirstToken::Elsewhere });
+    }
+    let secret = Secret::generate()?;
+    let cannot_write = || format!("cannot write the first token to {}", path.display());
+    keep(&path, &secret).with_context(cannot_write)?;
+    if store.create_first_user(EMAIL, "first token", &secret, clock::now(), WAIT).await?.is_some() {
+        return Ok(FirstToken::Made(secret, path));
+    }
     // Another node was first.
-    let Some(user) = user else { return Ok(FirstToken::Elsewhere) };
-    let new = NewToken { user_id: user.id, name: "first token".to_owned(), scopes: Scopes::all(), expires_at: None };
-    let (_, secret) = store.create_token(new, clock::now(), WAIT).await?;
-    keep(&path, &secret).with_context(|| format!("cannot write the first token to {}", path.display()))?;
-    Ok(FirstToken::Made(secret, path))
+    std::fs::remove_file(&path).with_context(cannot_write)?;
+    Ok(FirstToken::Elsewhere)
 }
 
 /// Readable only by its owner from the first byte on.

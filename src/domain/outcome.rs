@@ -212,9 +212,10 @@ impl Outcome {
     }
 }
 
-/// The code of an event without attempts left: only panics and deaths, one for each attempt, make it poison.
+/// The code of an event without attempts left. Only panics and deaths make it poison, one for each retry: the
+/// attempt that gave it its row may have failed in another way.
 fn exhausted(crashes: u32, policy: &RetryPolicy) -> &'static str {
-    if crashes >= policy.attempts_max() { "poison" } else { "retries_exhausted" }
+    if crashes >= policy.max_retries.max(1) { "poison" } else { "retries_exhausted" }
 }
 
 /// The first [`PROCESSING_ERROR_CHARS_MAX`] characters of `text`.
@@ -293,7 +294,7 @@ mod tests {
     fn an_event_that_crashed_every_attempt_is_poison() {
         let outcome = Outcome::of(&event(3, 3), Err(&panicked()), &POLICY, at(102));
         assert_eq!((outcome.status, outcome.error_code, outcome.crashes), (Status::Failed, Some("poison"), 4));
-        let outcome = Outcome::of(&event(3, 2), Err(&panicked()), &POLICY, at(102));
+        let outcome = Outcome::of(&event(3, 1), Err(&panicked()), &POLICY, at(102));
         assert_eq!(outcome.error_code, Some("retries_exhausted"));
         let outcome = Outcome::of(&event(4, 4), Err(&Failure::Spent), &POLICY, at(102));
         assert_eq!((outcome.attempts, outcome.error_code), (4, Some("poison")), "charged by who took it over");

@@ -17,7 +17,7 @@ pub struct Secret(String);
 
 impl Secret {
     /// 256 random bits of the system.
-    pub(super) fn generate() -> Result<Self, StoreError> {
+    pub fn generate() -> Result<Self, StoreError> {
         let mut bytes = [0; SECRET_BYTES];
         getrandom::fill(&mut bytes).map_err(|error| StoreError::setup(format!("no random bytes: {error}")))?;
         Ok(Self(format!("gm_{}", base64url(&bytes))))

@@ -11,7 +11,7 @@ use sea_orm::{ColumnTrait, DatabaseTransaction, EntityTrait, QueryFilter, QueryO
 use super::error::StoreError;
 use super::open::Store;
 use super::secret::{Secret, hash_token};
-use super::users::bump_auth_version;
+use super::users::{User, bump_auth_version};
 use crate::domain::scopes::Scopes;
 
 /// What a new token is made from.
@@ -84,6 +84,38 @@ impl Store {
         let token =
             self.transaction("create a token", wait, move |tx| Box::pin(async move { insert(tx, row).await })).await?;
         Ok((token, secret))
+    }
+
+    /// Makes the first user of all and its token, which is `secret`, together. None when there is a user already.
+    pub async fn create_first_user(
+        &self,
+        email: &str,
+        name: &str,
+        secret: &Secret,
+        now: DateTime<Utc>,
+        wait: Duration,
+    ) -> Result<Option<User>, StoreError> {
+        let (email, name, secret) = (email.to_owned(), name.to_owned(), secret.clone());
+        self.transaction("create the first user", wait, move |tx| {
+            Box::pin(async move {
+                // First: it holds the one row that every change of users writes, so the check below is exact.
+                bump_auth_version(tx).await?;
+                if user::Entity::find().one(tx).await?.is_some() {
+                    return Ok(None);
+                }
+                let row = user::ActiveModel {
+                    email: Set(email),
+                    disabled: Set(false),
+                    created_at: Set(now),
+                    ..Default::default()
+                };
+                let made: User = user::Entity::insert(row).exec_with_returning(tx).await?.into();
+                let token = NewToken { user_id: made.id, name, scopes: Scopes::all(), expires_at: None };
+                insert(tx, row_of(token, &secret, now)).await?;
+                Ok(Some(made))
+            })
+        })
+        .await
     }
 
     /// Tokens by id, of one user or of all.

@@ -78,7 +78,7 @@ pub fn header(boot_id: Uuid, seq: i64) -> FlushHeader {
 
 /// Flushes as a boot of its own.
 pub async fn try_flush(store: &Store, records: Vec<Record>) -> Result<Vec<Written>, FlushError> {
-    store.flush(Arc::new(records), header(Uuid::new_v4(), 1), WAIT).await
+    store.persist_event_to_db(Arc::new(records), header(Uuid::new_v4(), 1), WAIT).await
 }
 
 /// Flushes as a boot of its own; the database has to take it.

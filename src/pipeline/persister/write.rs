@@ -76,7 +76,7 @@ impl Writer {
         units.iter_mut().for_each(|unit| unit.work.maybe_stored = true);
         let records: Vec<Record> = units.iter_mut().flat_map(|unit| std::mem::take(&mut unit.records)).collect();
         let records = Arc::new(records);
-        let result = self.store.flush(records.clone(), header, self.flush_timeout).await;
+        let result = self.store.persist_event_to_db(records.clone(), header, self.flush_timeout).await;
         give_back(units, records);
         if result.as_ref().is_err_and(is_certain) {
             units.iter_mut().zip(before).for_each(|(unit, before)| unit.work.maybe_stored = before);

@@ -142,11 +142,13 @@ impl From<DbErr> for Stop {
 }
 
 impl Store {
+    /// The reference's `persist_event_to_db`, for many events at once.
+    ///
     /// Writes `records` in one transaction and says, in their order, what became of each.
     ///
     /// The caller waits at most `wait`. A flush that has not come to its COMMIT by then never will, and is certainly not
     /// stored; one whose COMMIT was sent may be, and may be repeated.
-    pub async fn flush(
+    pub async fn persist_event_to_db(
         &self,
         records: Arc<Vec<Record>>,
         header: FlushHeader,
