@@ -1,6 +1,6 @@
 //! The pipeline: a line of actors from the door to the database, and the Supervisor above it.
 //!
-//! In the order of the flow: [`door`], `messages`, `validator`, `normalizer`, `persister`, `retry`, `claimer`;
+//! In the order of the flow: `door`, `messages`, `validator`, `normalizer`, `persister`, `retry`, `claimer`;
 //! `topology` connects them, `supervisor` keeps them alive.
 
 mod admission;
