@@ -16,8 +16,8 @@ const LONG_ABOUT: &str = "\
 Takes JSON events over HTTP, validates and normalises them, and stores each once,
 durably, in SQLite (embedded, the default) or PostgreSQL.
 
-Without a command it serves: the API on http.bind, the dashboard and metrics on
-dashboard.bind. The first start on an empty database creates a user and a first
+Without a command it serves: the API on http.bind, health and the state of the
+pipeline on dashboard.bind. The first start on an empty database creates a user and a first
 token and prints a curl line to try.";
 
 const AFTER_HELP: &str = "\
@@ -68,7 +68,7 @@ impl Args {
 /// What to do.
 #[derive(Debug, Clone, PartialEq, Subcommand)]
 pub enum Command {
-    /// Serve the API and the dashboard (the default)
+    /// Serve the API and the operations port (the default)
     ///
     /// Stops on SIGTERM or SIGINT: answers the requests in flight, drains the line, ends with exit code 0.
     Serve,

@@ -61,10 +61,10 @@ impl Http {
     }
 }
 
-/// The listener of dashboard, metrics and operations.
+/// The listener for operators.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Dashboard {
-    /// Address of the dashboard.
+    /// Its address.
     pub bind: SocketAddr,
 }
 
