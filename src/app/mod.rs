@@ -19,6 +19,12 @@ use crate::telemetry::{facts, logging};
 /// Threads that carry the operations of the database.
 const STORE_THREADS: usize = 1;
 
+/// Longest time that the line gets to drain once the servers have stopped.
+const DRAIN_MAX: Duration = Duration::from_secs(10);
+
+/// Longest wait for the database to end its connections.
+const CLOSE_MAX: Duration = Duration::from_secs(2);
+
 /// How often it is checked that the line is still supervised.
 const SUPERVISION_LOOK: Duration = Duration::from_millis(250);
 
@@ -71,7 +77,8 @@ async fn run(config: &Config, runtime: Handle) -> anyhow::Result<()> {
     facts::ready(api, operations, &config.database_url_masked(), began.elapsed());
     token.announce(api, operations);
     serve_until_told(config, servers, &pipeline, signals).await?;
-    store.close().await;
+    // A database that does not answer is left to notice by itself.
+    let _ = tokio::time::timeout(CLOSE_MAX, store.close()).await;
     Ok(())
 }
 
@@ -98,20 +105,23 @@ async fn serve_until_told(
         () = unsupervised(pipeline) => Err("the supervisor of the line is gone"),
     };
     facts::draining(why.unwrap_or_else(|reason| reason));
-    let drained = async {
-        servers.door.drain();
-        servers.door.stop_api().await;
-        let left = pipeline.drain(config.timeouts.shutdown).await;
-        servers.door.stop_operations().await;
-        left
-    };
-    let left = tokio::select! {
-        left = tokio::time::timeout(config.timeouts.shutdown, drained) => left.unwrap_or_default(),
-        _ = terminate.recv() => 0,
-        _ = interrupt.recv() => 0,
-    };
-    facts::stopped(left);
+    tokio::select! {
+        () = drain(&servers.door, pipeline, config.timeouts.shutdown) => {}
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    facts::stopped(pipeline.in_flight());
     why.map(drop).map_err(anyhow::Error::msg)
+}
+
+/// Ends in order, within `limit`: clients that take no answers leave the line a part of it to drain.
+async fn drain(door: &http::Door, pipeline: &Pipeline, limit: Duration) {
+    let for_line = (limit / 2).min(DRAIN_MAX);
+    door.drain();
+    // Who has not taken its answer by then is cut off.
+    let _ = tokio::time::timeout(limit - for_line, door.stop_api()).await;
+    pipeline.drain(for_line).await;
+    door.stop_operations().await;
 }
 
 async fn unsupervised(pipeline: &Pipeline) {

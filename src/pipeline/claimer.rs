@@ -48,6 +48,8 @@ pub(super) struct Claimer {
     due: BTreeSet<i64>,
     watch: Option<Watch>,
     is_busy: bool,
+    /// Something came while the Claimer was busy, or more is waiting than it took.
+    is_woken: bool,
     polled: Instant,
     observed: Instant,
     searched: Instant,
@@ -58,6 +60,7 @@ struct Turn {
     store: Store,
     rules: ClaimerRules,
     claims: Arc<Claims>,
+    lost: Recipient<Lost>,
     watch: Watch,
     due: Vec<i64>,
     polls: bool,
@@ -74,53 +77,45 @@ impl Claimer {
         lost: Recipient<Lost>,
     ) -> Self {
         let (now, watch) = (Instant::now(), Some(Watch::new(rules.boot_id, rules.lease)));
-        let (due, is_busy) = (BTreeSet::new(), false);
-        Self { store, rules, claims, validators, lost, due, watch, is_busy, polled: now, observed: now, searched: now }
+        let (due, is_busy, is_woken) = (BTreeSet::new(), false, false);
+        let (polled, observed, searched) = (now, now, now);
+        Self { store, rules, claims, validators, lost, due, watch, is_busy, is_woken, polled, observed, searched }
     }
 
     fn take_turn(&mut self, context: &mut Context<Self>) {
-        let Some(watch) = self.watch.take_if(|_| !self.is_busy) else { return };
+        let Some(watch) = self.watch.take_if(|_| !self.is_busy) else {
+            self.is_woken = true;
+            return;
+        };
         self.is_busy = true;
         let turn = Turn {
             store: self.store.clone(),
             rules: self.rules.clone(),
             claims: self.claims.clone(),
+            lost: self.lost.clone(),
             watch,
             due: std::mem::take(&mut self.due).into_iter().collect(),
-            polls: is_over(&mut self.polled, self.rules.poll),
+            polls: is_over(&mut self.polled, self.rules.poll) | std::mem::take(&mut self.is_woken),
             observes: is_over(&mut self.observed, self.rules.lease / OBSERVATIONS_PER_LEASE),
             searches: is_over(&mut self.searched, self.rules.lease),
         };
         let done = turn.run().into_actor(self);
-        context.spawn(done.map(|(watch, claimed), claimer, context| claimer.end_turn(watch, claimed, context)));
+        context.spawn(done.map(|(watch, works), claimer, context| claimer.end_turn(watch, works, context)));
     }
 
-    fn end_turn(&mut self, watch: Watch, claimed: Vec<Claimed>, context: &mut Context<Self>) {
+    fn end_turn(&mut self, watch: Watch, works: Vec<Work>, context: &mut Context<Self>) {
         self.watch = Some(watch);
         self.is_busy = false;
-        let is_full = claimed.len() >= self.rules.claims_max;
-        if !claimed.is_empty() {
-            self.validators.send(Submitted(claimed.into_iter().map(|claimed| self.work(claimed)).collect()));
+        if works.len() >= self.rules.claims_max {
+            // More is waiting; it is asked for as soon as there is room.
+            self.is_woken = true;
         }
-        if is_full || !self.due.is_empty() {
+        if !works.is_empty() {
+            self.validators.send(Submitted(works));
+        }
+        if !self.due.is_empty() || (self.is_woken && self.claims.len() < self.rules.claims_max) {
             self.take_turn(context);
         }
-    }
-
-    /// Every claimed event is a unit of its own: each is settled by itself.
-    fn work(&self, claimed: Claimed) -> Work {
-        let taken_at = Instant::now();
-        let is_spent = claimed.event.attempts >= self.rules.attempts_max;
-        let item = Item {
-            event: claimed.event,
-            lease: Some(claimed.lease_token),
-            started_at: clock::now(),
-            soft_deadline: taken_at + self.rules.soft_timeout,
-            result: is_spent.then_some(Err(Failure::Spent)),
-            has_lines: facts::may_write_lines(),
-        };
-        let unit = Unit { items: vec![item], reply: None, taken_at, permit: None, maybe_stored: false, in_hand: None };
-        Work::new(Box::new(unit), self.lost.clone())
     }
 }
 
@@ -133,8 +128,8 @@ fn is_over(since: &mut Instant, period: Duration) -> bool {
 }
 
 impl Turn {
-    async fn run(mut self) -> (Watch, Vec<Claimed>) {
-        let mut claimed = Vec::new();
+    async fn run(mut self) -> (Watch, Vec<Work>) {
+        let mut works = Vec::new();
         if self.observes {
             self.observe().await;
         }
@@ -143,17 +138,17 @@ impl Turn {
         }
         if !self.due.is_empty() {
             let due = std::mem::take(&mut self.due);
-            claimed.extend(self.claim(Wanted::These(due), self.rules.claims_max).await);
+            works.extend(self.claim(Wanted::These(due), self.rules.claims_max).await);
         }
         if self.polls {
             self.take_over().await;
-            claimed.extend(self.claim(Wanted::Waiting, self.rules.claims_max).await);
+            works.extend(self.claim(Wanted::Waiting, self.rules.claims_max).await);
         }
         // One at a time: one of them may be what killed its node.
         if !self.claims.has_suspect() {
-            claimed.extend(self.claim(Wanted::Suspects, 1).await);
+            works.extend(self.claim(Wanted::Suspects, 1).await);
         }
-        (self.watch, claimed)
+        (self.watch, works)
     }
 
     async fn observe(&mut self) {
@@ -190,7 +185,7 @@ impl Turn {
         }
     }
 
-    async fn claim(&self, wanted: Wanted, limit: usize) -> Vec<Claimed> {
+    async fn claim(&self, wanted: Wanted, limit: usize) -> Vec<Work> {
         let limit = limit.min(self.rules.claims_max.saturating_sub(self.claims.len()));
         if limit == 0 {
             return Vec::new();
@@ -201,13 +196,28 @@ impl Turn {
             facts::claim_failed(&error);
             Vec::new()
         });
-        for claimed in &claimed {
-            self.claims.hold(claimed.event.id, claimed.lease_token, claimed.suspect);
-        }
         if !claimed.is_empty() {
             facts::claimed(claimed.len());
         }
-        claimed
+        claimed.into_iter().map(|claimed| self.hold(claimed)).collect()
+    }
+
+    /// Enters the claim and makes its work, which is guarded from then on. Every claimed event is a unit of its own:
+    /// each is settled by itself.
+    fn hold(&self, claimed: Claimed) -> Work {
+        self.claims.hold(claimed.event.id, claimed.lease_token, claimed.suspect);
+        let taken_at = Instant::now();
+        let is_spent = claimed.event.attempts >= self.rules.attempts_max;
+        let item = Item {
+            event: claimed.event,
+            lease: Some(claimed.lease_token),
+            started_at: clock::now(),
+            soft_deadline: taken_at + self.rules.soft_timeout,
+            result: is_spent.then_some(Err(Failure::Spent)),
+            has_lines: facts::may_write_lines(),
+        };
+        let unit = Unit { items: vec![item], reply: None, taken_at, permit: None, maybe_stored: false, in_hand: None };
+        Work::new(Box::new(unit), self.lost.clone())
     }
 }
 

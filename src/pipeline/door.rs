@@ -154,10 +154,7 @@ impl Door {
         }
         let bytes = entries.iter().map(entry_bytes).sum();
         let permit = self.admission.take(entries.len(), bytes).ok_or_else(|| self.full())?;
-        let ids = self.ids.take(entries.len()).await.map_err(|error| {
-            facts::ids_unavailable(&error);
-            Refused::NotStored { retry_after: self.admission.retry_after() }
-        })?;
+        let ids = self.take_ids(entries.len()).await?;
         let (reply, receipts) = oneshot::channel();
         let unit = self.unit(entries, ids, permit, reply);
         self.send(Work::new(Box::new(unit), self.lost.clone()));
@@ -167,6 +164,16 @@ impl Door {
             Ok(Ok(Err(Unsettled::Impossible))) => Err(Refused::Impossible),
             Ok(Ok(Err(Unsettled::Unknown)) | Err(_)) | Err(_) => Err(Refused::Unknown),
         }
+    }
+
+    /// Ids for a batch; what waits for them is stored nowhere yet.
+    async fn take_ids(&self, count: usize) -> Result<Vec<i64>, Refused> {
+        let refused = || Refused::NotStored { retry_after: self.admission.retry_after() };
+        let taken = tokio::time::timeout(self.limits.accept_timeout, self.ids.take(count)).await;
+        taken.map_err(|_| refused())?.map_err(|error| {
+            facts::ids_unavailable(&error);
+            refused()
+        })
     }
 
     /// Sends the unit together with those that other requests of the same turn of the event loop hand in.

@@ -45,6 +45,7 @@ use crate::config::Config;
 use crate::domain::payload::PayloadLimits;
 use crate::domain::retry::RetryPolicy;
 use crate::store::{Ids, Store, StoreError};
+use crate::telemetry::facts;
 
 /// Longest wait of the few statements that are not part of an event's way.
 const WAIT: Duration = Duration::from_secs(5);
@@ -103,10 +104,10 @@ impl Pipeline {
             store: store.clone(),
             boot_id: identity.boot_id,
             lease: config.lease.duration,
-            dedupe_window: config.dedupe.window,
             health: health.clone(),
         };
-        store.spawn(node.run());
+        store.spawn(node.live());
+        store.spawn(node::keep_house(store.clone(), config.dedupe.window));
         let limits =
             DoorLimits { accept_timeout: config.timeouts.accept, soft_timeout: config.timeouts.processing_soft() };
         let lost = supervisor.clone().recipient();
@@ -155,32 +156,35 @@ impl Pipeline {
         self.inner.door.draining.store(true, Ordering::Release);
     }
 
-    /// Waits until everything that was admitted is settled, at most `wait`; then gives the node's leases back.
-    ///
-    /// Returns the number of events that were still in flight.
-    pub async fn drain(&self, wait: Duration) -> usize {
+    /// Events that were admitted and are not settled.
+    pub fn in_flight(&self) -> usize {
+        self.inner.door.admission.in_flight().0
+    }
+
+    /// Waits until everything that was admitted is settled, then ends the line and gives the node's leases back; all
+    /// within `limit`.
+    pub async fn drain(&self, limit: Duration) {
         self.close();
         let is_empty = async {
-            while self.inner.door.admission.in_flight().0 > 0 {
+            while self.in_flight() > 0 {
                 tokio::time::sleep(DRAIN_LOOK).await;
             }
         };
-        // What remains then is counted below.
-        let _ = tokio::time::timeout(wait, is_empty).await;
-        let left = self.inner.door.admission.in_flight().0;
-        self.inner.supervisor.do_send(Stop);
-        self.leave().await;
-        left
+        // What remains then is counted by who asked.
+        let _ = tokio::time::timeout(limit / 2, is_empty).await;
+        // The line must be gone before its leases are: the Claimer could claim again.
+        let _ = self.inner.supervisor.send(Stop).timeout(limit / 8).await;
+        self.leave(limit / 8).await;
     }
 
     /// Leases go back and the node is marked as stopped; if the database is away, others find out by its silence.
-    async fn leave(&self) {
+    async fn leave(&self, wait: Duration) {
         let (store, boot_id) = (&self.inner.store, self.inner.boot_id);
-        if let Err(error) = store.release_orphans(boot_id, Vec::new(), WAIT).await {
-            crate::telemetry::facts::housekeeping_failed(&error);
+        if let Err(error) = store.release_orphans(boot_id, Vec::new(), wait).await {
+            facts::housekeeping_failed(&error);
         }
-        if let Err(error) = store.stop_node(boot_id, WAIT).await {
-            crate::telemetry::facts::housekeeping_failed(&error);
+        if let Err(error) = store.stop_node(boot_id, wait).await {
+            facts::housekeeping_failed(&error);
         }
     }
 }

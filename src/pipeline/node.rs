@@ -1,12 +1,12 @@
 //! What a node does beside its events: it shows that it lives, watches its database file, and rolls up its flushes.
 
 use std::sync::{Arc, PoisonError, RwLock};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use uuid::Uuid;
 
 use crate::clock;
-use crate::store::Store;
+use crate::store::{Store, StoreError};
 use crate::telemetry::facts;
 
 /// Heartbeats in a lease time.
@@ -15,12 +15,14 @@ const HEARTBEATS_PER_LEASE: u32 = 5;
 /// How often the database file is compared with the open one, and the longest wait for a heartbeat.
 const SECOND: Duration = Duration::from_secs(1);
 
-/// How often flushes are rolled up, and how old they must be: the live feed reads younger ones.
-const ROLL_UP_PERIOD: Duration = Duration::from_secs(60);
+/// How often there is housekeeping.
+const HOUSEKEEPING_PERIOD: Duration = Duration::from_secs(60);
+
+/// How old flushes must be to be rolled up: the live feed reads younger ones.
 const ROLL_UP_AGE: Duration = Duration::from_secs(3_600);
 
-/// Longest wait for a roll-up or a removal of old keys.
-const ROLL_UP_WAIT: Duration = Duration::from_secs(30);
+/// Longest wait for a piece of housekeeping.
+const HOUSEKEEPING_WAIT: Duration = Duration::from_secs(30);
 
 /// Why the node cannot durably accept now, if it cannot.
 #[derive(Default)]
@@ -43,26 +45,20 @@ pub(super) struct Node {
     pub store: Store,
     pub boot_id: Uuid,
     pub lease: Duration,
-    pub dedupe_window: Duration,
     pub health: Arc<Health>,
 }
 
 impl Node {
-    /// Runs until it is dropped.
-    pub async fn run(self) {
+    /// Shows that the node lives, and watches its database file; runs until it is dropped.
+    pub async fn live(self) {
         let period = (self.lease / HEARTBEATS_PER_LEASE).min(SECOND);
-        let mut rolled_up = Instant::now();
         loop {
-            self.run_once().await;
-            if rolled_up.elapsed() >= ROLL_UP_PERIOD {
-                rolled_up = Instant::now();
-                self.roll_up().await;
-            }
+            self.live_once().await;
             tokio::time::sleep(period).await;
         }
     }
 
-    async fn run_once(&self) {
+    async fn live_once(&self) {
         let trouble = match self.store.check_file() {
             Err(error) => {
                 facts::database_file_replaced(&error);
@@ -75,28 +71,29 @@ impl Node {
 
     async fn heartbeat(&self) -> Option<String> {
         match self.store.heartbeat(self.boot_id, SECOND).await {
-            Ok(_) => None,
+            Ok(true) => None,
+            Ok(false) => Some("another start with the same data folder has taken this node's place".to_owned()),
             Err(error) => {
                 facts::heartbeat_failed(&error);
                 Some("the database does not answer".to_owned())
             }
         }
     }
+}
 
-    async fn roll_up(&self) {
-        let before = clock::now() - ROLL_UP_AGE;
-        loop {
-            match self.store.roll_up(before, ROLL_UP_WAIT).await {
-                Ok(0) => break,
-                Ok(_) => self.run_once().await,
-                Err(error) => {
-                    facts::housekeeping_failed(&error);
-                    break;
-                }
-            }
-        }
-        if let Err(error) = self.store.remove_keys(clock::now() - self.dedupe_window, ROLL_UP_WAIT).await {
+/// Rolls up old flushes and removes old keys, in pieces; runs until it is dropped. Apart from [`Node::live`]: however
+/// long it takes, the node must be seen to live.
+pub(super) async fn keep_house(store: Store, dedupe_window: Duration) {
+    loop {
+        tokio::time::sleep(HOUSEKEEPING_PERIOD).await;
+        if let Err(error) = keep_house_once(&store, dedupe_window).await {
             facts::housekeeping_failed(&error);
         }
     }
+}
+
+async fn keep_house_once(store: &Store, dedupe_window: Duration) -> Result<(), StoreError> {
+    while store.roll_up(clock::now() - ROLL_UP_AGE, HOUSEKEEPING_WAIT).await? > 0 {}
+    while store.remove_keys(dedupe_window, HOUSEKEEPING_WAIT).await? > 0 {}
+    Ok(())
 }

@@ -16,6 +16,9 @@ use crate::domain::json::JsonText;
 use crate::domain::outcome::TransientCode;
 use crate::domain::submission::Submission;
 
+/// Rows of `attempts` in one INSERT: what a statement may bind is limited.
+const ATTEMPTS_MAX: usize = 1_000;
+
 /// Which events to claim.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Due {
@@ -68,8 +71,8 @@ impl Store {
                 let rows = tx.query_all_raw(take_over_statement(tx.get_database_backend(), &dead)).await?;
                 let lost = rows.iter().map(|row| lost_attempt(row, &node)).collect::<Result<Vec<_>, DbErr>>()?;
                 let count = lost.len() as u64;
-                if count > 0 {
-                    entity::attempt::Entity::insert_many(lost).exec_without_returning(tx).await?;
+                for piece in lost.chunks(ATTEMPTS_MAX) {
+                    entity::attempt::Entity::insert_many(piece.to_vec()).exec_without_returning(tx).await?;
                 }
                 Ok(count)
             })

@@ -1,6 +1,8 @@
 //! The few fragments of hand-written SQL in which the databases differ.
 
-use sea_orm::DbBackend;
+use std::time::Duration;
+
+use sea_orm::{DbBackend, Value};
 
 /// The database's present time. On PostgreSQL it is the statement's, which an index condition may use.
 pub fn now_sql(backend: DbBackend) -> &'static str {
@@ -19,6 +21,11 @@ pub fn now_plus_micros_sql(backend: DbBackend, placeholder: &str) -> String {
         }
         _ => format!("strftime('%Y-%m-%dT%H:%M:%f+00:00', 'now', printf('%+.6f seconds', {placeholder} / 1000000.0))"),
     }
+}
+
+/// The number to bind for a time that lies `span` before the database's present.
+pub fn micros_ago(span: Duration) -> Value {
+    (-i64::try_from(span.as_micros()).unwrap_or(i64::MAX)).into()
 }
 
 /// The placeholder of the `n`th bound value, from 1.

@@ -202,7 +202,7 @@ fn ended_session(sqlstate: &str) -> bool {
 fn sqlstate_kind(code: &str, message: &str) -> Kind {
     match code {
         "40003" => return Kind::Transient,
-        "23505" | "55P03" => return Kind::Conflict,
+        "23505" | "42P05" | "55P03" => return Kind::Conflict,
         // Plans are made again after a change of the schema; other uses of the code are ours.
         "0A000" if message.contains("cached plan") => return Kind::Conflict,
         "25006" | "25P03" | "3D000" | "55006" => return Kind::Transient,
@@ -211,8 +211,10 @@ fn sqlstate_kind(code: &str, message: &str) -> Kind {
     match code.get(..2) {
         // Lost or refused connections (28: a password being changed), resources, shutdown and timeouts, disks.
         Some("08" | "28" | "53" | "57" | "58") => Kind::Transient,
-        Some("40") => Kind::Conflict,
-        Some("22" | "23" | "54") => Kind::Refused,
+        // 26: a prepared statement that another session of a pooler has.
+        Some("26" | "40") => Kind::Conflict,
+        // P0: raised by a trigger of the operator's own.
+        Some("22" | "23" | "54" | "P0") => Kind::Refused,
         _ => Kind::Bug,
     }
 }
@@ -266,6 +268,9 @@ mod tests {
             ("22003", Refused),
             ("23502", Refused),
             ("23514", Refused),
+            ("P0001", Refused),
+            ("26000", Conflict),
+            ("42P05", Conflict),
             ("54000", Refused),
             ("54001", Refused),
             ("0A000", Bug),

@@ -10,11 +10,14 @@ use chrono::{DateTime, DurationRound, TimeDelta, Utc};
 use entity::flush_minute;
 use sea_orm::{
     ActiveModelTrait, ActiveValue::Set, ConnectionTrait, DatabaseTransaction, DbBackend, DbErr, EntityTrait,
-    IntoActiveModel, Statement,
+    IntoActiveModel, QuerySelect, Statement,
 };
 
-use super::dialect::placeholder;
+use super::dialect::{micros_ago, now_plus_micros_sql, placeholder};
 use super::{Store, StoreError};
+
+/// Keys that one statement removes.
+const KEYS_MAX: usize = 5_000;
 
 /// Flushes that one transaction rolls up.
 const FLUSHES_MAX: usize = 5_000;
@@ -45,11 +48,15 @@ impl Store {
         .await
     }
 
-    /// Removes dedupe keys older than `before`; says how many.
-    pub async fn remove_keys(&self, before: DateTime<Utc>, wait: Duration) -> Result<u64, StoreError> {
+    /// Removes some of the dedupe keys that are older than `age` by the database's clock; 0 when none is left.
+    pub async fn remove_keys(&self, age: Duration, wait: Duration) -> Result<u64, StoreError> {
         self.run("removal of old keys", wait, move |conn| async move {
-            let sql = format!("DELETE FROM dedupe_keys WHERE created_at < {}", placeholder(conn.backend(), 1));
-            let statement = Statement::from_sql_and_values(conn.backend(), sql, [before.into()]);
+            let sql = format!(
+                "DELETE FROM dedupe_keys WHERE (user_id, namespace, key) IN (SELECT user_id, namespace, key \
+                 FROM dedupe_keys WHERE created_at < {} LIMIT {KEYS_MAX})",
+                now_plus_micros_sql(conn.backend(), &placeholder(conn.backend(), 1))
+            );
+            let statement = Statement::from_sql_and_values(conn.backend(), sql, [micros_ago(age)]);
             Ok(conn.write().execute_raw(statement).await?.rows_affected())
         })
         .await
@@ -84,7 +91,7 @@ async fn take_minutes(
 }
 
 async fn add(tx: &DatabaseTransaction, minute: DateTime<Utc>, node: String, mut taken: Minute) -> Result<(), DbErr> {
-    let present = flush_minute::Entity::find_by_id((minute, node.clone())).one(tx).await?;
+    let present = flush_minute::Entity::find_by_id((minute, node.clone())).lock_exclusive().one(tx).await?;
     let Some(present) = present else {
         let row = flush_minute::ActiveModel {
             minute: Set(minute),

@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use sea_orm::DatabaseConnection;
-use sea_orm::sqlx::ConnectOptions;
 use sea_orm::sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
+use sea_orm::sqlx::{ConnectOptions, Connection};
 
 use super::error::StoreError;
 use super::open::StoreOptions;
@@ -68,7 +68,9 @@ fn file(path: &Path) -> SqliteConnectOptions {
         .disable_statement_logging()
 }
 
-/// Connections live as long as the pool: there is no network to lose them.
+/// Connections live as long as the pool: there is no network to lose them. One that comes back inside a transaction
+/// is closed: after a COMMIT that failed the client believes in a transaction that the database has ended, and every
+/// later one on that connection would be a savepoint that commits nothing.
 async fn connect_pool(
     connect: SqliteConnectOptions,
     size: u32,
@@ -81,6 +83,7 @@ async fn connect_pool(
         .max_lifetime(None)
         .idle_timeout(None)
         .test_before_acquire(false)
+        .after_release(|connection, _| Box::pin(async move { Ok(!connection.is_in_transaction()) }))
         .connect_with(connect)
         .await?;
     Ok(pool.into())

@@ -110,7 +110,7 @@ both_databases! {
         assert_eq!(number(&database, "SELECT COUNT(*) FROM events WHERE crashes > 0"), 0, "nobody died");
     }
 
-    // Guards `is_spent` in `Claimer::work`: an event that kills its node every time ends in quarantine.
+    // Guards `is_spent` in `Turn::hold`: an event that kills its node every time ends in quarantine.
     fn an_event_that_kills_its_node_every_time_is_quarantined(database) {
         let abort = "[[faults]]\nstage = \"normalizer\"\nevent_name = \"stuck\"\naction = \"abort\"";
         let deferring = "[[faults]]\nstage = \"validator\"\nevent_name = \"stuck\"\naction = \"error\"\ntimes = 1";

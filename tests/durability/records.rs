@@ -72,7 +72,7 @@ pub fn header(boot_id: Uuid, seq: i64) -> FlushHeader {
         seq,
         gathered: Duration::ZERO,
         is_first_write: true,
-        keys_expire_before: clock::now() - Duration::from_secs(7 * 86_400),
+        keys_live_for: Duration::from_secs(7 * 86_400),
     }
 }
 

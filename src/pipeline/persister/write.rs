@@ -92,19 +92,20 @@ impl Writer {
             seq: self.seq.fetch_add(1, Ordering::Relaxed),
             gathered: oldest.map(|taken_at| taken_at.elapsed()).unwrap_or_default(),
             is_first_write: !units.iter().any(|unit| unit.work.maybe_stored),
-            keys_expire_before: clock::now() - self.dedupe_window,
+            keys_live_for: self.dedupe_window,
         }
     }
 
     async fn after_error(self: Arc<Self>, units: Vec<Gathered>, error: StoreError, tries: u32) -> Vec<Finished> {
         match error.kind {
             Kind::Conflict if tries < CONFLICT_TRIES => self.apart(units, tries + 1).await,
-            Kind::Transient | Kind::Conflict => {
+            Kind::Refused | Kind::Bug if units.len() > 1 => self.in_halves(units, tries).await,
+            Kind::Refused => self.without_refused(units, error).await,
+            // A bug is ours: nothing is taken from the event for it.
+            Kind::Transient | Kind::Conflict | Kind::Bug => {
                 facts::flush_failed(units.len(), &error);
                 units.into_iter().map(|unit| Finished { unit, ended: Ended::Again }).collect()
             }
-            Kind::Refused | Kind::Bug if units.len() > 1 => self.in_halves(units, tries).await,
-            Kind::Refused | Kind::Bug => self.without_refused(units, error).await,
         }
     }
 
@@ -139,7 +140,7 @@ impl Writer {
         }
         match self.flush(&mut units).await {
             Ok(written) => distribute(units, written),
-            Err(FlushError::Store(error)) if error.kind != Kind::Transient => {
+            Err(FlushError::Store(error)) if error.kind == Kind::Refused => {
                 units.into_iter().map(|unit| Finished { unit, ended: Ended::Impossible(error.clone()) }).collect()
             }
             Err(_) => units.into_iter().map(|unit| Finished { unit, ended: Ended::Again }).collect(),
@@ -162,14 +163,14 @@ impl Writer {
             let header = self.header(&[]);
             let rehearsed = self.store.rehearse(Arc::new(records.clone()), header, self.flush_timeout).await;
             match rehearsed {
-                Err(error) if matches!(error.kind, Kind::Refused | Kind::Bug) && records.len() > 1 => {
+                Err(error) if error.kind == Kind::Refused && records.len() > 1 => {
                     let half = records.len() / 2;
                     let second = records.split_off(half);
                     let mut refused = self.clone().find_refused(records, first).await;
                     refused.extend(self.find_refused(second, first + half).await);
                     refused
                 }
-                Err(error) if matches!(error.kind, Kind::Refused | Kind::Bug) => vec![first],
+                Err(error) if error.kind == Kind::Refused => vec![first],
                 _ => Vec::new(),
             }
         }

@@ -74,8 +74,8 @@ pub struct FlushHeader {
     pub gathered: Duration,
     /// Whether no earlier write of these records can have been committed.
     pub is_first_write: bool,
-    /// Keys older than this are free again.
-    pub keys_expire_before: DateTime<Utc>,
+    /// How long a key is held; older ones are free again, by the database's clock.
+    pub keys_live_for: Duration,
 }
 
 /// What a flush did with one record.

@@ -12,6 +12,7 @@ use entity::event::Column;
 use sea_orm::sea_query::ArrayType;
 use sea_orm::{DatabaseBackend, IdenStatic, Statement, Value};
 
+use super::super::dialect::{micros_ago, now_plus_micros_sql};
 use super::keys::Claim;
 use super::{FlushHeader, Record, counts};
 
@@ -213,11 +214,12 @@ pub(super) fn take_keys(claims: &[Claim<'_>], header: &FlushHeader) -> Statement
          WITH ORDINALITY AS t(u, n, k, e, h, place) ORDER BY t.place \
          ON CONFLICT (user_id, namespace, key) DO UPDATE SET {event_id} = excluded.{event_id}, \
          {content_hash} = excluded.{content_hash}, {created_at} = excluded.{created_at} \
-         WHERE held.{created_at} < $6 RETURNING {event_id}"
+         WHERE held.{created_at} < {expired} RETURNING {event_id}",
+        expired = now_plus_micros_sql(DatabaseBackend::Postgres, "$6"),
     );
     let mut passed = key_arrays(claims);
     passed.push(array(ArrayType::Bytes, claims.iter().map(|claim| claim.key.content_hash.to_vec().into())));
-    passed.push(header.keys_expire_before.into());
+    passed.push(micros_ago(header.keys_live_for));
     Statement::from_sql_and_values(DatabaseBackend::Postgres, sql, passed)
 }
 

@@ -10,6 +10,7 @@ use chrono::{DateTime, Utc};
 use entity::event::Column;
 use sea_orm::{DatabaseBackend, IdenStatic, Statement, Value};
 
+use super::super::dialect::{micros_ago, now_plus_micros_sql};
 use super::keys::Claim;
 use super::{FlushHeader, Record, counts};
 use crate::clock;
@@ -175,7 +176,7 @@ pub(super) fn take_keys(claims: &[Claim<'_>], header: &FlushHeader) -> Vec<State
         values.extend([key.user_id.into(), key.namespace.code().into(), key.text.as_str().into()]);
         values.extend([(*event_id).into(), key.content_hash.to_vec().into(), now.into()]);
     };
-    statements(&TEXTS, claims, take_keys_sql, &[], bind, &[header.keys_expire_before.into()])
+    statements(&TEXTS, claims, take_keys_sql, &[], bind, &[micros_ago(header.keys_live_for)])
 }
 
 fn take_keys_sql(rows: usize) -> String {
@@ -183,8 +184,9 @@ fn take_keys_sql(rows: usize) -> String {
         "INSERT INTO dedupe_keys (user_id, namespace, key, event_id, content_hash, created_at) VALUES {} \
          ON CONFLICT (user_id, namespace, key) DO UPDATE SET event_id = excluded.event_id, \
          content_hash = excluded.content_hash, created_at = excluded.created_at \
-         WHERE dedupe_keys.created_at < ? RETURNING event_id",
-        placeholders(rows, 6)
+         WHERE dedupe_keys.created_at < {} RETURNING event_id",
+        placeholders(rows, 6),
+        now_plus_micros_sql(DatabaseBackend::Sqlite, "?"),
     )
 }
 
