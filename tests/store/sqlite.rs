@@ -3,10 +3,11 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
-use gristmill::store::{Store, StoreOptions, identity, migrate};
+use gristmill::store::{Store, StoreOptions, begin_write, commit, identity, migrate};
+use sea_orm::ConnectionTrait;
 use tokio::runtime::Handle;
 
-use super::{Folder, accounts, ids, migrated, nodes, on_sqlite, opening, operations, schema};
+use super::{Folder, WAIT, accounts, ids, migrated, nodes, number, on_sqlite, opening, operations, schema};
 
 on_sqlite! {
     eight_migrations_at_once_all_succeed: opening::contract_eight_migrations_at_once_all_succeed;
@@ -50,6 +51,34 @@ async fn only_the_owner_can_read_the_database_and_its_folder() {
         let path = format!("{}{suffix}", folder.database().display());
         assert_eq!(mode(path.into()), 0o600, "{suffix}");
     }
+}
+
+/// Guards `after_release` of the pool: the database may end a transaction by itself, on a full disk for instance; the
+/// client must not go on inside of one that is not there, where a later COMMIT would be nothing.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_transaction_that_the_database_ended_by_itself_spoils_no_later_one() {
+    let folder = Folder::new();
+    let store = migrated(&folder.options()).await;
+    let insert = |key| format!("INSERT INTO meta (key, value) VALUES ('{key}', 'yes')");
+    let ended = store.run("spoil", WAIT, |conn| async move {
+        let tx = begin_write(&conn).await?;
+        tx.execute_unprepared("ROLLBACK").await?;
+        commit(tx).await
+    });
+    assert!(ended.await.is_err(), "there is nothing to commit");
+    let given_up = store.transaction("give up", WAIT, move |tx| {
+        Box::pin(async move {
+            tx.execute_unprepared(&insert("given up")).await?;
+            Ok(tx.execute_unprepared("no statement").await.map(drop)?)
+        })
+    });
+    assert!(given_up.await.is_err(), "it is rolled back");
+    let written = store.transaction("write", WAIT, move |tx| {
+        Box::pin(async move { Ok(tx.execute_unprepared(&insert("written")).await.map(drop)?) })
+    });
+    assert!(written.await.is_ok());
+    let seen = number(&store, "SELECT COUNT(*) FROM meta WHERE key IN ('given up', 'written')").await;
+    assert_eq!(seen, 1, "another connection sees what was committed, and only that");
 }
 
 #[tokio::test(flavor = "multi_thread")]
