@@ -17,8 +17,6 @@ use crate::store::StoreError;
 
 /// How soon a client may ask again when nothing better is known.
 pub const RETRY_AFTER: Duration = Duration::from_secs(1);
-/// How soon a client may ask again when a person has to act first.
-const RETRY_AFTER_PAUSE: Duration = Duration::from_secs(5);
 
 /// An error answer in the making.
 #[derive(Debug)]
@@ -197,9 +195,6 @@ impl From<Refused> for ApiError {
                 Self::new(Problem::Overloaded, "the pipeline is full, nothing was stored").after(retry_after)
             }
             Refused::Draining => Self::new(Problem::Draining, "the server is stopping, nothing was stored"),
-            Refused::Paused => {
-                Self::new(Problem::Paused, "the persister is paused, nothing was stored").after(RETRY_AFTER_PAUSE)
-            }
             Refused::NotStored { retry_after } => {
                 Self::new(Problem::NotStored, "the database did not take the event, nothing was stored")
                     .after(retry_after)

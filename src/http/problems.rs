@@ -43,8 +43,6 @@ pub enum Problem {
     Overloaded,
     /// The server is stopping.
     Draining,
-    /// An operator has paused the intake.
-    Paused,
     /// The event could not be stored and is not.
     NotStored,
     /// The database does not answer.
@@ -99,7 +97,7 @@ const fn row(
 }
 
 /// Every problem, in the order of their status.
-pub static CATALOGUE: [Entry; 31] = [
+pub static CATALOGUE: [Entry; 30] = [
     row(
         Problem::InvalidJson,
         "invalid_json",
@@ -286,13 +284,6 @@ pub static CATALOGUE: [Entry; 31] = [
         StatusCode::SERVICE_UNAVAILABLE,
         "The server is stopping",
         "This server takes no new events. Nothing was stored; send again, to another server if there is one.",
-    ),
-    row(
-        Problem::Paused,
-        "paused",
-        StatusCode::SERVICE_UNAVAILABLE,
-        "The intake is paused",
-        "An operator has paused the writing of events. Nothing was stored; send again later.",
     ),
     row(
         Problem::NotStored,

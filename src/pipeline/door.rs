@@ -104,8 +104,6 @@ pub enum Refused {
     },
     /// The node is stopping.
     Draining,
-    /// The line is paused.
-    Paused,
     /// Certainly nothing was stored.
     NotStored {
         /// When another try makes sense.
