@@ -1,23 +1,28 @@
 //! The first write of new events that were processed at once and have no key: the way of nearly all events, and the
 //! shortest. Only what differs from row to row is passed; half of the columns follow from the others.
 //!
-//! PostgreSQL gets one statement, which is its own transaction. A row that is there already makes all of the write
-//! fail, and the flush goes the long way, which tells a repetition from a collision.
+//! Each database is asked once. PostgreSQL gets one statement, which is its own transaction; SQLite gets a whole
+//! transaction in one text, because every hand-over to the thread of its connection costs more than a row. A row that
+//! is there already makes all of the write fail, and the flush goes the long way, which tells a repetition from a
+//! collision.
 
 use std::time::Instant;
 
-use sea_orm::{ConnectionTrait, DatabaseBackend, DatabaseTransaction, DbErr};
+use sea_orm::sqlx::pool::PoolConnection;
+use sea_orm::sqlx::{AssertSqlSafe, Executor, Sqlite, query_with};
+use sea_orm::{ConnectionTrait, DatabaseBackend, Statement, Values};
+use sea_query_sqlx::SqlxValues;
 
-use super::super::open::{Conn, begin_write};
+use super::super::open::Conn;
 use super::super::{Kind, StoreError};
 use super::counts::Counted;
 use super::turnstile::Turnstile;
-use super::{FlushHeader, Record, Written, commit_through, postgres, roll_back, sqlite};
+use super::{FlushHeader, Record, Written, postgres, sqlite};
 use crate::domain::outcome::Status;
 
 /// Whether `records` can go the short way.
 pub(super) fn is_first_write(records: &[Record], header: &FlushHeader) -> bool {
-    header.is_first_write && records.iter().all(is_plain)
+    header.is_first_write && records.len() <= sqlite::ROWS_MAX && records.iter().all(is_plain)
 }
 
 /// Whether all of the row follows from the columns that are passed.
@@ -38,44 +43,53 @@ pub(super) async fn write(
     header: &FlushHeader,
     turnstile: &Turnstile,
 ) -> Result<Option<Vec<Written>>, StoreError> {
-    let began = Instant::now();
     let written = vec![Written::Stored; records.len()];
-    let counted = Counted::of(records, &written);
-    if conn.backend() == DatabaseBackend::Postgres {
-        let statement = postgres::insert_first(records, header, counted.values(header, began));
+    let flush = Counted::of(records, &written).values(header, Instant::now());
+    let result = if conn.backend() == DatabaseBackend::Postgres {
+        let statement = postgres::insert_first(records, header, flush);
         turnstile.pass(conn)?;
-        return match conn.write().execute_raw(statement).await.map_err(StoreError::from) {
-            Ok(_) => Ok(Some(written)),
-            Err(error) if error.kind == Kind::Conflict => Ok(None),
-            Err(error) => Err(error),
-        };
-    }
-    let tx = begin_write(conn).await?;
-    match insert(&tx, records, &counted, header, began).await {
-        Ok(true) => commit_through(turnstile, conn, tx).await.map(|()| Some(written)),
-        Ok(false) => {
-            roll_back(tx).await;
-            Ok(None)
-        }
-        Err(error) => {
-            roll_back(tx).await;
-            Err(StoreError::from(error).before_commit())
-        }
+        conn.write().execute_raw(statement).await.map(drop).map_err(StoreError::from)
+    } else {
+        let transaction = sqlite::insert_first(records, header, flush);
+        let session = Session::on(conn).await?;
+        turnstile.pass(conn)?;
+        session.carry_out(transaction).await
+    };
+    match result {
+        Ok(()) => Ok(Some(written)),
+        Err(error) if error.kind == Kind::Conflict => Ok(None),
+        Err(error) => Err(error),
     }
 }
 
-/// Whether all of `records` were new.
-async fn insert(
-    tx: &DatabaseTransaction,
-    records: &[Record],
-    counted: &Counted<'_>,
-    header: &FlushHeader,
-    began: Instant,
-) -> Result<bool, DbErr> {
-    let mut inserted = 0;
-    for statement in sqlite::insert_first(records, header, &counted.values(header, began)) {
-        inserted += tx.execute_raw(statement).await?.rows_affected();
+/// The writing connection of SQLite while it carries out the text of a whole transaction, of which the client knows
+/// nothing. Dropped inside of one it is closed, which rolls it back.
+struct Session {
+    connection: PoolConnection<Sqlite>,
+    is_inside: bool,
+}
+
+impl Session {
+    async fn on(conn: &Conn) -> Result<Self, StoreError> {
+        let connection = conn.write().get_sqlite_connection_pool().acquire().await?;
+        Ok(Self { connection, is_inside: false })
     }
-    // The row of the flush is counted as well.
-    Ok(inserted == records.len() as u64 + 1)
+
+    /// The text ends at the first of its statements that fails, and is rolled back.
+    async fn carry_out(mut self, transaction: Statement) -> Result<(), StoreError> {
+        let values = SqlxValues(transaction.values.unwrap_or_else(|| Values(Vec::new())));
+        self.is_inside = true;
+        let result = query_with(AssertSqlSafe(transaction.sql), values).execute(&mut *self.connection).await;
+        // ROLLBACK fails where BEGIN did, or where the database has rolled back by itself; the connection is closed then.
+        self.is_inside = result.is_err() && self.connection.execute("ROLLBACK").await.is_err();
+        result.map(drop).map_err(StoreError::from)
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        if self.is_inside {
+            self.connection.close_on_drop();
+        }
+    }
 }

@@ -17,7 +17,7 @@ use crate::clock;
 
 /// The lengths of VALUES lists: at most half of a list is filling, mostly less than a quarter.
 const LENGTHS: [usize; 16] = [1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256];
-const ROWS_MAX: usize = LENGTHS[LENGTHS.len() - 1];
+pub(super) const ROWS_MAX: usize = LENGTHS[LENGTHS.len() - 1];
 
 /// The text of a statement for each length, made when it is first needed.
 type Texts = [OnceLock<String>; LENGTHS.len()];
@@ -103,34 +103,33 @@ pub(super) fn insert_events(records: &[&Record], node: &str) -> Vec<Statement> {
     statements(&TEXTS, records, build, &[], bind, &[])
 }
 
-/// Inserts `records` and the row of their flush; the rows affected say how many were not there before.
-pub(super) fn insert_first(records: &[Record], header: &FlushHeader, flush: &[Value]) -> Vec<Statement> {
+/// The transaction that inserts `records`, none of which may be there, and the row of their flush.
+pub(super) fn insert_first(records: &[Record], header: &FlushHeader, flush: Vec<Value>) -> Statement {
     static TEXTS: Texts = [const { OnceLock::new() }; LENGTHS.len()];
-    static LAST: Texts = [const { OnceLock::new() }; LENGTHS.len()];
     let bind =
         |record: &Record, values: &mut Vec<Value>| values.extend(FIRST.iter().map(|Bound(_, value)| value(record)));
-    // The flush's row goes with the last list: two INSERTs in one text are handed over at once.
-    let with_flush = |rows| format!("{}; {}", insert_first_sql(rows), counts::insert_sql(DatabaseBackend::Sqlite, 1));
-    let (lists, last) = records.split_at((records.len() - 1) / ROWS_MAX * ROWS_MAX);
-    let node = [Value::from(header.node.as_str())];
-    let mut made = statements(&TEXTS, lists, insert_first_sql, &node, bind, &[]);
-    made.extend(statements(&LAST, last, with_flush, &node, bind, flush));
-    made
+    let rows = i64::try_from(records.len()).unwrap_or(i64::MAX);
+    let tail: Vec<Value> = std::iter::once(rows.into()).chain(flush).collect();
+    let mut made = statements(&TEXTS, records, insert_first_sql, &[header.node.as_str().into()], bind, &tail);
+    made.pop().expect("the short way takes one list")
 }
 
+/// The rows that fill the list up are cut off by LIMIT: a conflict is to fail the transaction here.
+///
 /// No parameter is numbered: the client looks each one's name up, and SQLite would search for it.
 fn insert_first_sql(rows: usize) -> String {
     let passed: Vec<&str> = FIRST.iter().map(|Bound(column, _)| column.as_str()).collect();
     let columns: Vec<String> = (1..=passed.len()).map(|column| format!("column{column}")).collect();
     format!(
-        "INSERT INTO events (node, {passed}, started_at, finished_at, status, attempts) \
-         SELECT ?, {columns}, column{received_at}, column{processed_at}, 'processed', 1 FROM (VALUES {rows}) WHERE TRUE \
-         ON CONFLICT (id) DO NOTHING",
+        "BEGIN IMMEDIATE; INSERT INTO events (node, {passed}, started_at, finished_at, status, attempts) \
+         SELECT ?, {columns}, column{received_at}, column{processed_at}, 'processed', 1 FROM (VALUES {rows}) LIMIT ?; \
+         {flush}; COMMIT",
         passed = passed.join(", "),
         columns = columns.join(", "),
         received_at = FIRST.len() - 2,
         processed_at = FIRST.len(),
         rows = placeholders(rows, FIRST.len()),
+        flush = counts::insert_sql(DatabaseBackend::Sqlite, 1),
     )
 }
 
