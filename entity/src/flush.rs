@@ -24,7 +24,7 @@ pub struct Model {
     pub counts: Json,
     /// Microseconds spent gathering.
     pub gathered_us: i64,
-    /// Microseconds from the start of the write to the making of this row, which goes with the last of the events.
+    /// Microseconds from the start of the write to the making of this row; a first write makes the row first: 0.
     pub wrote_us: i64,
     /// By the database's clock.
     pub flushed_at: DateTimeUtc,

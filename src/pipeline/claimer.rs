@@ -1,8 +1,9 @@
 //! Claimer: brings stored events back into the line.
 //!
-//! Receives [`Due`] (an empty one when a suspect was settled and the next may run), sends [`Submitted`]. It claims what the timers name, polls for what they missed, takes over the
-//! claims of dead nodes, and gives back leases that have no work behind them. Keeps the table of claims (shared with
-//! the Persisters) and what it saw of other nodes. A crash here loses nothing: the poll finds every event again.
+//! Receives [`Due`] (an empty one when a suspect was settled and the next may run), sends [`Submitted`]. It claims what
+//! the timers name, polls for what they missed, takes over the claims of dead nodes, and gives back leases that have no
+//! work behind them. Keeps the table of claims (shared with the Persisters) and what it saw of other nodes. A crash
+//! here loses nothing: claims are guarded work from the moment they are made, and the poll finds every other event.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;

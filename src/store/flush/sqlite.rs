@@ -1,8 +1,8 @@
 //! The flush's hot statements for SQLite: rows as VALUES lists of a few fixed lengths, so that they stay prepared.
 //!
 //! A statement costs more than a row (it is handed to the thread of its connection), so a list is filled up to the
-//! next length with copies of its last row. Copies change nothing: an insert of them conflicts with the row itself,
-//! an update of them writes the same values.
+//! next length with copies of its last row. Copies change nothing: a first write cuts them off, a later insert of them
+//! conflicts with the row itself, an update of them writes the same values.
 
 use std::sync::OnceLock;
 
