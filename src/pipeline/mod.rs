@@ -86,6 +86,7 @@ impl Pipeline {
         let admission = Admission::new(config.pipeline.in_flight_events, config.pipeline.in_flight_bytes);
         let ids = Ids::new(store.clone(), identity.boot_id, config.timeouts.accept);
         let parts = parts(config, &store, &ids, &identity, &pools);
+        let claims = parts.claims.clone();
         let rules = SupervisorRules {
             validators: config.actors.validators,
             normalizers: config.actors.normalizers,
@@ -105,6 +106,7 @@ impl Pipeline {
             boot_id: identity.boot_id,
             lease: config.lease.duration,
             health: health.clone(),
+            claims,
         };
         store.spawn(node.live());
         store.spawn(node::keep_house(store.clone(), config.dedupe.window));

@@ -1,4 +1,4 @@
-//! Boots of nodes and their heartbeats.
+//! Boots of nodes, their heartbeats, and what they say of themselves with each.
 
 use std::time::Duration;
 
@@ -6,9 +6,9 @@ use chrono::{DateTime, Utc};
 use entity::node;
 use sea_orm::prelude::Uuid;
 use sea_orm::sea_query::{Expr, ExprTrait, InsertStatement, OnConflict, Query};
-use sea_orm::{ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, QueryOrder, UpdateMany};
+use sea_orm::{ColumnTrait, ConnectionTrait, DbErr, EntityTrait, QueryFilter, QueryOrder, Statement, UpdateMany};
 
-use super::dialect::now_sql;
+use super::dialect::{now_sql, placeholder};
 use super::error::StoreError;
 use super::open::Store;
 
@@ -29,6 +29,19 @@ pub struct Node {
     pub heartbeat_at: DateTime<Utc>,
     /// Set when it ended.
     pub stopped_at: Option<DateTime<Utc>>,
+    /// As of its last heartbeat.
+    pub vitals: Vitals,
+}
+
+/// What a node says of itself with each heartbeat.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Vitals {
+    /// Events that it has claimed.
+    pub claims: u64,
+    /// Events in the spool of its folder.
+    pub spool_events: u64,
+    /// Their bytes.
+    pub spool_bytes: u64,
 }
 
 impl From<node::Model> for Node {
@@ -41,12 +54,18 @@ impl From<node::Model> for Node {
             heartbeat: row.heartbeat,
             heartbeat_at: row.heartbeat_at,
             stopped_at: row.stopped_at,
+            vitals: Vitals {
+                claims: row.claims.cast_unsigned(),
+                spool_events: row.spool_events.cast_unsigned(),
+                spool_bytes: row.spool_bytes.cast_unsigned(),
+            },
         }
     }
 }
 
 impl Store {
-    /// Enters a boot. Earlier boots of its folder are stopped by that: the caller holds the folder's lock.
+    /// Enters a boot. Earlier boots of its folder are stopped by that: the caller holds the folder's lock. What they said
+    /// of its spool is this boot's from now on: the spool stays with the folder.
     pub async fn register_node(
         &self,
         boot_id: Uuid,
@@ -65,6 +84,7 @@ impl Store {
                     .exec(tx)
                     .await?;
                 tx.execute(&entry(tx, boot_id, name, folder)).await?;
+                inherit_spool(tx, boot_id, folder).await?;
                 Ok(())
             })
         })
@@ -73,12 +93,15 @@ impl Store {
 
     /// Adds one to the boot's heartbeat, on a connection beside the pool: a full pool is not a dead node.
     /// False when the boot is unknown or was stopped by a later one.
-    pub async fn heartbeat(&self, boot_id: Uuid, wait: Duration) -> Result<bool, StoreError> {
+    pub async fn heartbeat(&self, boot_id: Uuid, vitals: Vitals, wait: Duration) -> Result<bool, StoreError> {
         self.run("write the heartbeat", wait, move |conn| async move {
             let count = Expr::col(node::Column::Heartbeat).add(1);
             let update = live(boot_id)
                 .col_expr(node::Column::Heartbeat, count)
-                .col_expr(node::Column::HeartbeatAt, now(conn.direct()));
+                .col_expr(node::Column::HeartbeatAt, now(conn.direct()))
+                .col_expr(node::Column::Claims, vitals.claims.cast_signed().into())
+                .col_expr(node::Column::SpoolEvents, vitals.spool_events.cast_signed().into())
+                .col_expr(node::Column::SpoolBytes, vitals.spool_bytes.cast_signed().into());
             Ok(update.exec(conn.direct()).await?.rows_affected > 0)
         })
         .await
@@ -124,6 +147,21 @@ fn entry(connection: &impl ConnectionTrait, boot_id: Uuid, name: String, folder:
         .values_panic([boot_id.into(), name.into(), folder.into(), now(connection), 0_i64.into(), now(connection)])
         .on_conflict(OnConflict::column(node::Column::BootId).do_nothing().to_owned())
         .take()
+}
+
+/// Moves what earlier boots of `folder` said of its spool to `boot_id`.
+async fn inherit_spool(connection: &impl ConnectionTrait, boot_id: Uuid, folder: Uuid) -> Result<(), DbErr> {
+    let backend = connection.get_database_backend();
+    let (boot_at, folder_at) = (placeholder(backend, 1), placeholder(backend, 2));
+    let most = |column| format!("{column} = (SELECT MAX({column}) FROM nodes WHERE folder = {folder_at})");
+    let take = format!("UPDATE nodes SET {}, {} WHERE boot_id = {boot_at}", most("spool_events"), most("spool_bytes"));
+    let give = format!(
+        "UPDATE nodes SET spool_events = 0, spool_bytes = 0 WHERE folder = {folder_at} AND boot_id <> {boot_at}"
+    );
+    for sql in [take, give] {
+        connection.execute_raw(Statement::from_sql_and_values(backend, sql, [boot_id.into(), folder.into()])).await?;
+    }
+    Ok(())
 }
 
 fn now(connection: &impl ConnectionTrait) -> Expr {
