@@ -35,7 +35,7 @@ use self::claims::Claims;
 use self::door::{Door, DoorLimits};
 pub use self::door::{Entry, Receipt, Refused, Verdict};
 use self::faults::Faults;
-use self::node::{Health, Node};
+use self::node::{Conditions, Health, Node};
 use self::persister::{Consequences, FlushLimits, PersisterRules, Writer};
 use self::supervisor::{Describe, Stop, Supervisor, SupervisorRules};
 use self::topology::{Parts, Pools};
@@ -107,6 +107,7 @@ impl Pipeline {
             lease: config.lease.duration,
             health: health.clone(),
             claims,
+            conditions: Conditions::default(),
         };
         store.spawn(node.live());
         store.spawn(node::keep_house(store.clone(), config.dedupe.window));
@@ -183,10 +184,10 @@ impl Pipeline {
     async fn leave(&self, wait: Duration) {
         let (store, boot_id) = (&self.inner.store, self.inner.boot_id);
         if let Err(error) = store.release_orphans(boot_id, Vec::new(), wait).await {
-            facts::housekeeping_failed(&error);
+            facts::leave_failed(&error);
         }
         if let Err(error) = store.stop_node(boot_id, wait).await {
-            facts::housekeeping_failed(&error);
+            facts::leave_failed(&error);
         }
     }
 }

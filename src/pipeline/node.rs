@@ -8,7 +8,7 @@ use uuid::Uuid;
 use super::claims::Claims;
 use crate::clock;
 use crate::store::{Store, StoreError, Vitals};
-use crate::telemetry::facts;
+use crate::telemetry::condition::Condition;
 
 /// Heartbeats in a lease time.
 const HEARTBEATS_PER_LEASE: u32 = 5;
@@ -48,6 +48,19 @@ pub(super) struct Node {
     pub lease: Duration,
     pub health: Arc<Health>,
     pub claims: Arc<Claims>,
+    pub conditions: Conditions,
+}
+
+/// What a node notes of its life.
+pub(super) struct Conditions {
+    file: Condition,
+    heartbeat: Condition,
+}
+
+impl Default for Conditions {
+    fn default() -> Self {
+        Self { file: Condition::grave("the database file"), heartbeat: Condition::new("heartbeat") }
+    }
 }
 
 impl Node {
@@ -61,24 +74,22 @@ impl Node {
     }
 
     async fn live_once(&self) {
-        let trouble = match self.store.check_file() {
-            Err(error) => {
-                facts::database_file_replaced(&error);
-                Some(error.to_string())
-            }
+        let file = self.store.check_file();
+        self.conditions.file.note(&file);
+        let trouble = match file {
+            Err(error) => Some(error.to_string()),
             Ok(()) => self.heartbeat().await,
         };
         self.health.set(trouble);
     }
 
     async fn heartbeat(&self) -> Option<String> {
-        match self.store.heartbeat(self.boot_id, self.vitals(), SECOND).await {
+        let beat = self.store.heartbeat(self.boot_id, self.vitals(), SECOND).await;
+        self.conditions.heartbeat.note(&beat);
+        match beat {
             Ok(true) => None,
             Ok(false) => Some("another start with the same data folder has taken this node's place".to_owned()),
-            Err(error) => {
-                facts::heartbeat_failed(&error);
-                Some("the database does not answer".to_owned())
-            }
+            Err(_) => Some("the database does not answer".to_owned()),
         }
     }
 
@@ -91,11 +102,10 @@ impl Node {
 /// Rolls up old flushes and removes old keys, in pieces; runs until it is dropped. Apart from [`Node::live`]: however
 /// long it takes, the node must be seen to live.
 pub(super) async fn keep_house(store: Store, dedupe_window: Duration) {
+    let condition = Condition::new("housekeeping");
     loop {
         tokio::time::sleep(HOUSEKEEPING_PERIOD).await;
-        if let Err(error) = keep_house_once(&store, dedupe_window).await {
-            facts::housekeeping_failed(&error);
-        }
+        condition.note(&keep_house_once(&store, dedupe_window).await);
     }
 }
 
