@@ -35,7 +35,7 @@ use self::claims::Claims;
 use self::door::{Door, DoorLimits};
 pub use self::door::{Entry, Receipt, Refused, Verdict};
 use self::faults::Faults;
-use self::node::{Conditions, Health, Node};
+use self::node::{Health, Node};
 use self::persister::{Consequences, FlushLimits, PersisterRules, Writer};
 use self::supervisor::{Describe, Stop, Supervisor, SupervisorRules};
 use self::topology::{Parts, Pools};
@@ -81,11 +81,11 @@ struct Inner {
 impl Pipeline {
     /// Registers the node and starts the line. Must be called inside an actix system.
     pub async fn start(config: &Config, store: Store, identity: Identity) -> Result<Self, StoreError> {
+        let (health, pools) = (Arc::new(Health::new()), Pools::new(config.actors.mailbox));
         store.register_node(identity.boot_id, &identity.node, identity.folder, WAIT).await?;
-        let (health, pools) = (Arc::new(Health::default()), Pools::new(config.actors.mailbox));
         let admission = Admission::new(config.pipeline.in_flight_events, config.pipeline.in_flight_bytes);
         let ids = Ids::new(store.clone(), identity.boot_id, config.timeouts.accept);
-        let parts = parts(config, &store, &ids, &identity, &pools);
+        let parts = parts(config, &store, &ids, &identity, &pools, &health);
         let claims = parts.claims.clone();
         let rules = SupervisorRules {
             validators: config.actors.validators,
@@ -107,16 +107,16 @@ impl Pipeline {
             lease: config.lease.duration,
             health: health.clone(),
             claims,
-            conditions: Conditions::default(),
         };
-        store.spawn(node.live());
+        node.start()?;
         store.spawn(node::keep_house(store.clone(), config.dedupe.window));
         let limits =
             DoorLimits { accept_timeout: config.timeouts.accept, soft_timeout: config.timeouts.processing_soft() };
         let lost = supervisor.clone().recipient();
         let draining = AtomicBool::new(false);
         let door = Door { admission, ids, validators: pools.submitted, outbox: Arc::default(), lost, limits, draining };
-        Ok(Self { inner: Arc::new(Inner { door, store, supervisor, boot_id: identity.boot_id, health }) })
+        let boot_id = identity.boot_id;
+        Ok(Self { inner: Arc::new(Inner { door, store, supervisor, boot_id, health }) })
     }
 
     /// Takes a batch through the line; one receipt per entry, in their order, once all are committed.
@@ -192,7 +192,7 @@ impl Pipeline {
     }
 }
 
-fn parts(config: &Config, store: &Store, ids: &Ids, identity: &Identity, pools: &Pools) -> Parts {
+fn parts(config: &Config, store: &Store, ids: &Ids, identity: &Identity, pools: &Pools, health: &Arc<Health>) -> Parts {
     let policy = RetryPolicy {
         max_retries: config.retry.max_retries,
         delay: config.retry.delay,
@@ -216,9 +216,9 @@ fn parts(config: &Config, store: &Store, ids: &Ids, identity: &Identity, pools: 
         },
         claimer_rules: ClaimerRules {
             boot_id: identity.boot_id,
-            node: identity.node.clone(),
             lease: config.lease.duration,
             poll: config.lease.poll,
+            health: health.clone(),
             claims_max: config.lease.claim_events,
             attempts_max: policy.attempts_max(),
             soft_timeout: config.timeouts.processing_soft(),

@@ -1,7 +1,7 @@
 //! What a node does beside its events: it shows that it lives, watches its database file, and rolls up its flushes.
 
 use std::sync::{Arc, PoisonError, RwLock};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use uuid::Uuid;
 
@@ -25,19 +25,33 @@ const ROLL_UP_AGE: Duration = Duration::from_secs(3_600);
 /// Longest wait for a piece of housekeeping.
 const HOUSEKEEPING_WAIT: Duration = Duration::from_secs(30);
 
-/// Why the node cannot durably accept now, if it cannot.
-#[derive(Default)]
+/// Why the node cannot durably accept now, if it cannot, and when the others heard of it last.
 pub(super) struct Health {
     trouble: RwLock<Option<String>>,
+    heard_at: RwLock<Instant>,
 }
 
 impl Health {
+    /// Of a node whose registration begins now: it counts as a heartbeat.
+    pub fn new() -> Self {
+        Self { trouble: RwLock::default(), heard_at: RwLock::new(Instant::now()) }
+    }
+
     pub fn trouble(&self) -> Option<String> {
         self.trouble.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    fn set(&self, trouble: Option<String>) {
+    /// Whether nobody can hold this node for dead: its last heartbeat was sent less than `lease` ago.
+    pub fn is_heard_within(&self, lease: Duration) -> bool {
+        self.heard_at.read().unwrap_or_else(PoisonError::into_inner).elapsed() < lease
+    }
+
+    fn set_trouble(&self, trouble: Option<String>) {
         *self.trouble.write().unwrap_or_else(PoisonError::into_inner) = trouble;
+    }
+
+    fn set_heard(&self, sent_at: Instant) {
+        *self.heard_at.write().unwrap_or_else(PoisonError::into_inner) = sent_at;
     }
 }
 
@@ -48,46 +62,42 @@ pub(super) struct Node {
     pub lease: Duration,
     pub health: Arc<Health>,
     pub claims: Arc<Claims>,
-    pub conditions: Conditions,
-}
-
-/// What a node notes of its life.
-pub(super) struct Conditions {
-    file: Condition,
-    heartbeat: Condition,
-}
-
-impl Default for Conditions {
-    fn default() -> Self {
-        Self { file: Condition::grave("the database file"), heartbeat: Condition::new("heartbeat") }
-    }
 }
 
 impl Node {
-    /// Shows that the node lives, and watches its database file; runs until it is dropped.
-    pub async fn live(self) {
+    /// Lives from now on, where there are other nodes on a thread and a connection that nothing else uses: neither a busy
+    /// store nor a full pool may look like a dead node.
+    pub fn start(mut self) -> Result<(), StoreError> {
+        self.store = self.store.apart("heartbeat")?;
+        self.store.clone().spawn(self.live());
+        Ok(())
+    }
+
+    /// Shows that the node lives, and watches its database file.
+    async fn live(self) {
         let period = (self.lease / HEARTBEATS_PER_LEASE).min(SECOND);
+        let (file, heartbeat) = (Condition::grave("the database file"), Condition::new("heartbeat"));
         loop {
-            self.live_once().await;
+            let found = self.store.check_file();
+            file.note(&found);
+            let trouble = match found {
+                Err(error) => Some(error.to_string()),
+                Ok(()) => self.beat(&heartbeat).await,
+            };
+            self.health.set_trouble(trouble);
             tokio::time::sleep(period).await;
         }
     }
 
-    async fn live_once(&self) {
-        let file = self.store.check_file();
-        self.conditions.file.note(&file);
-        let trouble = match file {
-            Err(error) => Some(error.to_string()),
-            Ok(()) => self.heartbeat().await,
-        };
-        self.health.set(trouble);
-    }
-
-    async fn heartbeat(&self) -> Option<String> {
+    async fn beat(&self, condition: &Condition) -> Option<String> {
+        let sent_at = Instant::now();
         let beat = self.store.heartbeat(self.boot_id, self.vitals(), SECOND).await;
-        self.conditions.heartbeat.note(&beat);
+        condition.note(&beat);
         match beat {
-            Ok(true) => None,
+            Ok(true) => {
+                self.health.set_heard(sent_at);
+                None
+            }
             Ok(false) => Some("another start with the same data folder has taken this node's place".to_owned()),
             Err(_) => Some("the database does not answer".to_owned()),
         }
@@ -99,7 +109,7 @@ impl Node {
     }
 }
 
-/// Rolls up old flushes and removes old keys, in pieces; runs until it is dropped. Apart from [`Node::live`]: however
+/// Rolls up old flushes and removes old keys, in pieces; runs until it is dropped. Apart from the heartbeat: however
 /// long it takes, the node must be seen to live.
 pub(super) async fn keep_house(store: Store, dedupe_window: Duration) {
     let condition = Condition::new("housekeeping");

@@ -211,9 +211,9 @@ pub fn claimed(events: usize) {
     debug!(events, "claimed");
 }
 
-/// Events of dead nodes were taken over.
-pub fn taken_over(events: u64) {
-    warn!(events, "events of a dead node taken over");
+/// Events of a dead node were taken over.
+pub fn taken_over(node: &str, events: u64) {
+    warn!(node, events, "events of a dead node taken over");
 }
 
 /// Leases without work behind them were given back.
