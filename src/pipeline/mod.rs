@@ -40,7 +40,7 @@ use self::persister::{Consequences, FlushLimits, PersisterRules, Writer};
 use self::supervisor::{Describe, Stop, Supervisor, SupervisorRules};
 use self::topology::{Parts, Pools};
 use self::users::Users;
-pub use self::view::{ActorView, InFlightView, NodeView, PipelineView, PoolView};
+pub use self::view::{ActorView, BootView, InFlightView, NodeView, PipelineView, PoolView};
 use crate::config::Config;
 use crate::domain::payload::PayloadLimits;
 use crate::domain::retry::RetryPolicy;
@@ -49,6 +49,9 @@ use crate::telemetry::facts;
 
 /// Longest wait of the few statements that are not part of an event's way.
 const WAIT: Duration = Duration::from_secs(5);
+
+/// Longest wait for the list of nodes: who asks wants to see this node, above all when the database is away.
+const NODES_WAIT: Duration = Duration::from_secs(1);
 
 /// How often a drain looks whether the line is empty.
 const DRAIN_LOOK: Duration = Duration::from_millis(10);
@@ -75,6 +78,7 @@ struct Inner {
     store: Store,
     supervisor: Addr<Supervisor>,
     boot_id: Uuid,
+    lease: Duration,
     health: Arc<Health>,
 }
 
@@ -115,8 +119,8 @@ impl Pipeline {
         let lost = supervisor.clone().recipient();
         let draining = AtomicBool::new(false);
         let door = Door { admission, ids, validators: pools.submitted, outbox: Arc::default(), lost, limits, draining };
-        let boot_id = identity.boot_id;
-        Ok(Self { inner: Arc::new(Inner { door, store, supervisor, boot_id, health }) })
+        let (boot_id, lease) = (identity.boot_id, config.lease.duration);
+        Ok(Self { inner: Arc::new(Inner { door, store, supervisor, boot_id, lease, health }) })
     }
 
     /// Takes a batch through the line; one receipt per entry, in their order, once all are committed.
@@ -135,6 +139,13 @@ impl Pipeline {
     /// What the line looks like now; `None` if its Supervisor is gone.
     pub async fn describe(&self) -> Option<PipelineView> {
         self.inner.supervisor.send(Describe).await.ok()
+    }
+
+    /// The nodes of the cluster, as the database has them; `None` if it does not answer soon.
+    pub async fn nodes(&self) -> Option<Vec<BootView>> {
+        let Inner { store, boot_id, lease, .. } = &*self.inner;
+        let nodes = store.list_nodes(NODES_WAIT).await.ok()?;
+        Some(nodes.into_iter().map(|node| BootView::of(node, *boot_id, *lease)).collect())
     }
 
     /// Why events cannot be durably accepted now; empty if they can.
