@@ -19,6 +19,7 @@ mod postgres;
 mod rollup;
 mod secret;
 mod sqlite;
+mod timeline;
 mod tokens;
 mod users;
 
@@ -31,5 +32,6 @@ pub use neighbours::Neighbour;
 pub use nodes::{Node, Vitals};
 pub use open::{Conn, Store, StoreOptions, begin_write, commit};
 pub use secret::{Secret, TOKEN_PREFIX_CHARS, hash_token};
+pub use timeline::{Attempt, Timeline};
 pub use tokens::{NewToken, Token, TokenRecord};
 pub use users::User;

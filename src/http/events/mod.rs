@@ -1,12 +1,14 @@
-//! `/api/v1/events`: post one, get one, list.
+//! `/api/v1/events`: post one, get one with its timeline, list.
 
 mod answers;
 mod cursor;
 mod prefer;
 mod read;
 mod submit;
+mod timeline;
 mod view;
 mod wait;
 
 pub use read::{list, show};
 pub use submit::submit;
+pub use timeline::timeline;
