@@ -176,8 +176,8 @@ impl Pipeline {
     }
 
     /// Waits until everything that was admitted is settled, then ends the line and gives the node's leases back; all
-    /// within `limit`.
-    pub async fn drain(&self, limit: Duration) {
+    /// within `limit`. Says how many leases those were.
+    pub async fn drain(&self, limit: Duration) -> u64 {
         self.close();
         let is_empty = async {
             while self.in_flight() > 0 {
@@ -188,18 +188,18 @@ impl Pipeline {
         let _ = tokio::time::timeout(limit / 2, is_empty).await;
         // The line must be gone before its leases are: the Claimer could claim again.
         let _ = self.inner.supervisor.send(Stop).timeout(limit / 8).await;
-        self.leave(limit / 8).await;
+        self.leave(limit / 8).await
     }
 
     /// Leases go back and the node is marked as stopped; if the database is away, others find out by its silence.
-    async fn leave(&self, wait: Duration) {
+    async fn leave(&self, wait: Duration) -> u64 {
         let (store, boot_id) = (&self.inner.store, self.inner.boot_id);
-        if let Err(error) = store.release_orphans(boot_id, Vec::new(), wait).await {
-            facts::leave_failed(&error);
+        let released = store.release_orphans(boot_id, Vec::new(), wait).await;
+        let stopped = store.stop_node(boot_id, wait).await;
+        for error in [released.as_ref().err(), stopped.as_ref().err()].into_iter().flatten() {
+            facts::leave_failed(error);
         }
-        if let Err(error) = store.stop_node(boot_id, wait).await {
-            facts::leave_failed(&error);
-        }
+        released.unwrap_or_default()
     }
 }
 
