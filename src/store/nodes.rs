@@ -123,7 +123,7 @@ impl Store {
         .await
     }
 
-    /// The boots that are known, those that have not stopped first, then the latest; at most [`NODES_MAX`].
+    /// The boots that are known, those that have not stopped first, then the latest; a bounded number of them.
     pub async fn list_nodes(&self, wait: Duration) -> Result<Vec<Node>, StoreError> {
         self.run("list the nodes", wait, |conn| async move {
             let now = present(conn.read()).await?;
