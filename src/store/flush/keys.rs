@@ -1,5 +1,6 @@
 //! Dedupe keys in a flush: taken sorted and before the events, so that two flushes cannot deadlock over them.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 
 use sea_orm::{ConnectionTrait, DatabaseBackend, DatabaseTransaction, DbErr, QueryResult};
@@ -7,7 +8,7 @@ use uuid::Uuid;
 
 use super::{First, FlushHeader, Record, Stop, Written, ids_returned, postgres, sqlite};
 use crate::domain::dedupe::DedupeKey;
-use crate::domain::outcome::Status;
+use crate::domain::outcome::{Outcome, Status};
 
 /// A new event's key, which its record is to take.
 pub(super) struct Claim<'a> {
@@ -55,6 +56,25 @@ pub(super) async fn take(
         }
     }
     Ok(())
+}
+
+/// The records as they are to be written: one whose id was promised gets a row also when another event holds its key.
+pub(super) fn bow_to_holders<'a>(records: &'a [Record], written: &mut [Written]) -> Cow<'a, [Record]> {
+    let mut records = Cow::Borrowed(records);
+    for (place, written) in written.iter_mut().enumerate() {
+        let record = &records[place];
+        let outcome = match written {
+            _ if !record.is_acknowledged => continue,
+            Written::Duplicate(first) => Outcome::duplicate(&record.event, first.id),
+            Written::Conflict { of } => Outcome::key_conflict(&record.event, *of),
+            _ => continue,
+        };
+        *written = Written::StoredAs(Box::new(outcome.clone()));
+        let record = &mut records.to_mut()[place];
+        record.outcome = outcome;
+        record.failed_attempt = None;
+    }
+    records
 }
 
 /// The key that `record` takes: a new event's, unless the event was refused.

@@ -27,6 +27,8 @@ const ABSENT: DateTime<Utc> = match DateTime::from_timestamp(-62_167_219_200, 0)
 #[derive(Clone, Copy)]
 enum Kind {
     BigInt,
+    /// Zero stands for an absent id.
+    NullableId,
     Int,
     Uuid,
     Text,
@@ -40,7 +42,7 @@ enum Kind {
 impl Kind {
     fn sql_type(self) -> &'static str {
         match self {
-            Self::BigInt | Self::Delay => "bigint",
+            Self::BigInt | Self::NullableId | Self::Delay => "bigint",
             Self::Int => "int",
             Self::Uuid => "uuid",
             Self::Text | Self::NullableText | Self::Json => "text",
@@ -50,7 +52,7 @@ impl Kind {
 
     fn array_type(self) -> ArrayType {
         match self {
-            Self::BigInt | Self::Delay => ArrayType::BigInt,
+            Self::BigInt | Self::NullableId | Self::Delay => ArrayType::BigInt,
             Self::Int => ArrayType::Int,
             Self::Uuid => ArrayType::Uuid,
             Self::Text | Self::NullableText | Self::Json => ArrayType::String,
@@ -61,6 +63,7 @@ impl Kind {
     fn value_sql(self, column: &str) -> String {
         match self {
             Self::BigInt | Self::Int | Self::Uuid | Self::Text => format!("t.{column}"),
+            Self::NullableId => format!("NULLIF(t.{column}, 0)"),
             Self::NullableText => format!("NULLIF(t.{column}, '')"),
             Self::Json => format!("NULLIF(t.{column}, '')::jsonb"),
             Self::NullableTime => format!("NULLIF(t.{column}, {ABSENT_SQL})"),
@@ -94,6 +97,7 @@ const INSERTED: &[Passed] = &[
     Passed(Column::NextAttemptAt, Kind::Delay, delay),
     Passed(Column::StartedAt, Kind::NullableTime, |record| time(Some(record.started_at))),
     Passed(Column::FinishedAt, Kind::NullableTime, |record| time(record.final_at())),
+    Passed(Column::DuplicateOf, Kind::NullableId, |record| record.outcome.duplicate_of.unwrap_or_default().into()),
 ];
 
 /// What the first write of a processed event passes: the columns up to `processed_at`; the others follow from them.

@@ -45,6 +45,7 @@ const INSERTED: &[Bound] = &[
     Bound(Column::NextAttemptAt, |record| next_attempt_at(record).into()),
     Bound(Column::StartedAt, |record| Some(record.started_at).into()),
     Bound(Column::FinishedAt, |record| record.final_at().into()),
+    Bound(Column::DuplicateOf, |record| record.outcome.duplicate_of.into()),
 ];
 
 /// What the first write of a processed event passes: the columns up to `processed_at`; the others follow from them.
