@@ -1,5 +1,6 @@
 //! The service as a whole: opens the database, starts the line and the servers, and ends them in order.
 
+mod database;
 mod first_run;
 mod ports;
 
@@ -11,9 +12,9 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use uuid::Uuid;
 
 use crate::config::Config;
-use crate::http::{self, Servers};
+use crate::http::{self, Ports, Servers};
 use crate::pipeline::{Identity, Pipeline};
-use crate::store::{Store, StoreOptions, identity, migrate};
+use crate::store::{StoreOptions, identity};
 use crate::telemetry::{facts, logging};
 
 /// Threads that carry the operations of the database.
@@ -63,30 +64,29 @@ pub fn store_options(config: &Config) -> StoreOptions {
 async fn run(config: &Config, runtime: Handle) -> anyhow::Result<()> {
     let began = Instant::now();
     let folder = identity::lock_folder(&config.data_dir)?;
-    let options = store_options(config);
-    let _database = identity::lock_database(&options)?;
-    let store = open(options, runtime).await.with_context(|| format!("database {}", config.database_url_masked()))?;
+    let _database = identity::lock_database(&store_options(config))?;
+    // Before anybody can know that the service is there: a signal that comes sooner than its stream is lost.
+    let mut signals = [signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?];
+    let ports = Ports::open(config)?;
+    let Some(store) = database::open(config, &ports, &runtime, &mut signals).await? else { return Ok(()) };
+    let spool = database::open_spool(config, &store, runtime).await?;
     let token = first_run::prepare(&store, &config.data_dir).await?;
     let identity = Identity { boot_id: Uuid::new_v4(), node: config.node_name(), folder: folder.id };
-    let pipeline = Pipeline::start(config, store.clone(), identity).await?;
-    let servers = http::start(config, store.clone(), pipeline.clone())?;
-    let (api, operations) = (servers.api_address, servers.operations_address);
-    // Before anybody can know that the service is there: a signal that comes sooner than its stream is lost.
-    let signals = [signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?];
-    ports::write(&config.data_dir, api, operations)?;
+    let pipeline = Pipeline::start(config, store.clone(), spool.clone(), identity).await?;
+    let servers = http::start(config, &ports, store.clone(), pipeline.clone())?;
+    let (api, operations) = ports.addresses()?;
+    self::ports::write(&config.data_dir, api, operations)?;
     facts::ready(api, operations, &config.database_url_masked(), began.elapsed());
     token.announce(api, operations);
+    // Else the kernel would go on taking connections when the servers have stopped.
+    drop(ports);
     serve_until_told(config, servers, &pipeline, signals).await?;
     // A database that does not answer is left to notice by itself.
     let _ = tokio::time::timeout(CLOSE_MAX, store.close()).await;
+    if let Some(spool) = spool {
+        spool.close().await;
+    }
     Ok(())
-}
-
-/// On the store's own runtime, to which its connections then belong.
-async fn open(options: StoreOptions, runtime: Handle) -> anyhow::Result<Store> {
-    let for_schema = options.clone();
-    runtime.spawn(async move { migrate::run(&for_schema).await }).await.context("the migration was lost")??;
-    Ok(Store::open(&options, runtime).await?)
 }
 
 async fn serve_until_told(

@@ -21,7 +21,7 @@ pub mod units;
 
 use std::path::PathBuf;
 
-pub use bounds::{Actors, Dedupe, Lease, Limits, Pipeline, Retry, Timeouts};
+pub use bounds::{Actors, Dedupe, Lease, Limits, Pipeline, Retry, Spool, Timeouts};
 pub use database_url::DatabaseKind;
 #[cfg(feature = "fault-injection")]
 pub use faults::{FaultAction, FaultRule, FaultStage};
@@ -58,6 +58,8 @@ pub struct Config {
     pub dedupe: Dedupe,
     /// Section `[lease]`.
     pub lease: Lease,
+    /// Section `[spool]`.
+    pub spool: Spool,
     /// Section `[auth]`.
     pub auth: Auth,
     /// Section `[log]`.
@@ -104,6 +106,7 @@ impl Config {
             timeouts: Timeouts::read(r),
             dedupe: Dedupe::read(r),
             lease: Lease::read(r),
+            spool: Spool::read(r),
             auth: Auth::read(r),
             log: Log::read(r),
             #[cfg(feature = "fault-injection")]
@@ -136,6 +139,11 @@ impl Config {
     /// The kind of database in effect.
     pub fn database_kind(&self) -> DatabaseKind {
         database_url::kind(&self.database_url()).expect("the address was checked")
+    }
+
+    /// Whether new events go to a spool while the database is away.
+    pub fn has_spool(&self) -> bool {
+        self.spool.enabled && self.database_kind() == DatabaseKind::Postgres
     }
 
     /// The node's name in effect: as configured, else the host's name.

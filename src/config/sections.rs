@@ -123,11 +123,16 @@ impl fmt::Debug for Database {
 pub struct Auth {
     /// How often changes of tokens and users are looked for.
     pub refresh: Duration,
+    /// How long known tokens work while the database does not answer.
+    pub outage_grace: Duration,
 }
 
 impl Auth {
     pub(super) fn read(r: &mut Reader) -> Self {
-        Auth { refresh: r.duration("auth.refresh", 10 * MS..=60 * SECOND) }
+        Auth {
+            refresh: r.duration("auth.refresh", 10 * MS..=60 * SECOND),
+            outage_grace: r.duration("auth.outage_grace", Duration::ZERO..=30 * 24 * HOUR),
+        }
     }
 }
 

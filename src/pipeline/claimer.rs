@@ -217,7 +217,15 @@ impl Turn {
             result: is_spent.then_some(Err(Failure::Spent)),
             has_lines: facts::may_write_lines(),
         };
-        let unit = Unit { items: vec![item], reply: None, taken_at, permit: None, maybe_stored: false, in_hand: None };
+        let unit = Unit {
+            items: vec![item],
+            reply: None,
+            taken_at,
+            permit: None,
+            is_spooled: false,
+            maybe_stored: false,
+            in_hand: None,
+        };
         Work::new(Box::new(unit), self.lost.clone())
     }
 }

@@ -1,5 +1,5 @@
 //! What travels between the actors, in the order of the flow: [`Submitted`] → [`Validated`] → [`Normalized`], then
-//! [`Scheduled`] → [`Due`].
+//! [`Scheduled`] → [`Due`]; and [`Spooled`], while the database is away.
 //!
 //! Every message is a batch of units, and a unit a batch of events: what waking a thread costs is paid once for many.
 //! [`Work`] guards each unit: whatever way a message is lost (a panic, a closed mailbox, a dead
@@ -45,6 +45,11 @@ pub(super) struct Scheduled {
 #[derive(Message)]
 #[rtype(result = "()")]
 pub(super) struct Due(pub Vec<i64>);
+
+/// Units were put into the spool.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(super) struct Spooled;
 
 /// A unit whose actor died, or whose message was refused.
 #[derive(Message)]
@@ -97,6 +102,8 @@ pub(super) struct Unit {
     /// Its share of what may be in flight.
     #[expect(dead_code, reason = "held until the unit is dropped")]
     pub permit: Option<Permit>,
+    /// Whether it lies in the spool, so that its ids are promised already.
+    pub is_spooled: bool,
     /// Whether a write of the unit may have been committed.
     pub maybe_stored: bool,
     /// The item that a stage is working on, and that stage.

@@ -1,16 +1,18 @@
 //! The pipeline: a line of actors from the door to the database, and the Supervisor above it.
 //!
-//! In the order of the flow: `door`, `messages`, `validator`, `normalizer`, `persister`, `retry`, `claimer`;
-//! `topology` connects them, `supervisor` keeps them alive.
+//! In the order of the flow: `door`, `messages`, `validator`, `normalizer`, `persister`, `retry`, `claimer`, and `drainer`
+//! for what had to be spooled; `topology` connects them, `supervisor` keeps them alive.
 
 mod admission;
 mod claimer;
 mod claims;
 mod door;
+mod drainer;
 mod faults;
 mod messages;
 mod node;
 mod normalizer;
+mod outage;
 mod persister;
 mod pool;
 mod retry;
@@ -34,17 +36,20 @@ use self::claimer::ClaimerRules;
 use self::claims::Claims;
 use self::door::{Door, DoorLimits};
 pub use self::door::{Entry, Receipt, Refused, Verdict};
+use self::drainer::DrainerRules;
 use self::faults::Faults;
-use self::node::{Health, Node};
-use self::persister::{Consequences, FlushLimits, PersisterRules, Writer};
+use self::node::{Health, Node, Trouble};
+use self::outage::Outage;
+use self::persister::{Consequences, FlushLimits, PersisterRules, Refuge, Writer};
 use self::supervisor::{Describe, Stop, Supervisor, SupervisorRules};
 use self::topology::{Parts, Pools};
 use self::users::Users;
 pub use self::view::{ActorView, InFlightView, NodeView, PipelineView, PoolView};
 use crate::config::Config;
+use crate::domain::event::Event;
 use crate::domain::payload::PayloadLimits;
 use crate::domain::retry::RetryPolicy;
-use crate::store::{Ids, Store, StoreError};
+use crate::store::{Ids, Level, Spool, Store, StoreError};
 use crate::telemetry::facts;
 
 /// Longest wait of the few statements that are not part of an event's way.
@@ -76,16 +81,23 @@ struct Inner {
     supervisor: Addr<Supervisor>,
     boot_id: Uuid,
     health: Arc<Health>,
+    spool: Option<Spool>,
 }
 
 impl Pipeline {
-    /// Registers the node and starts the line. Must be called inside an actix system.
-    pub async fn start(config: &Config, store: Store, identity: Identity) -> Result<Self, StoreError> {
+    /// Registers the node and starts the line, which drains the `spool` and, if the configuration has one, spools new
+    /// events while the database is away. Must be called inside an actix system.
+    pub async fn start(
+        config: &Config,
+        store: Store,
+        spool: Option<Spool>,
+        identity: Identity,
+    ) -> Result<Self, StoreError> {
         store.register_node(identity.boot_id, &identity.node, identity.folder, WAIT).await?;
         let (health, pools) = (Arc::new(Health::default()), Pools::new(config.actors.mailbox));
         let admission = Admission::new(config.pipeline.in_flight_events, config.pipeline.in_flight_bytes);
-        let ids = Ids::new(store.clone(), identity.boot_id, config.timeouts.accept);
-        let parts = parts(config, &store, &ids, &identity, &pools);
+        let ids = ids(config, &store, identity.boot_id);
+        let parts = parts(config, &store, spool.clone(), &ids, &identity, &pools);
         let rules = SupervisorRules {
             validators: config.actors.validators,
             normalizers: config.actors.normalizers,
@@ -113,7 +125,7 @@ impl Pipeline {
         let lost = supervisor.clone().recipient();
         let draining = AtomicBool::new(false);
         let door = Door { admission, ids, validators: pools.submitted, outbox: Arc::default(), lost, limits, draining };
-        Ok(Self { inner: Arc::new(Inner { door, store, supervisor, boot_id: identity.boot_id, health }) })
+        Ok(Self { inner: Arc::new(Inner { door, store, supervisor, boot_id: identity.boot_id, health, spool }) })
     }
 
     /// Takes a batch through the line; one receipt per entry, in their order, once all are committed.
@@ -136,7 +148,13 @@ impl Pipeline {
 
     /// Why events cannot be durably accepted now; empty if they can.
     pub fn readiness(&self) -> Vec<String> {
-        let mut reasons: Vec<String> = self.inner.health.trouble().into_iter().collect();
+        let refuge = self.inner.spool.as_ref().map(Spool::refusal);
+        let mut reasons: Vec<String> = match (self.inner.health.trouble(), refuge) {
+            // What cannot go into the database goes into the spool.
+            (Some(Trouble::Away), Some(None)) => Vec::new(),
+            (Some(trouble), refuge) => std::iter::once(trouble.to_string()).chain(refuge.flatten()).collect(),
+            (None, _) => Vec::new(),
+        };
         if self.inner.door.draining.load(Ordering::Acquire) {
             reasons.push("the node is draining".to_owned());
         }
@@ -154,6 +172,19 @@ impl Pipeline {
     /// Takes nothing new from now on.
     pub fn close(&self) {
         self.inner.door.draining.store(true, Ordering::Release);
+    }
+
+    /// The event `id` as it waits in this node's spool; an error if the spool cannot be read.
+    pub async fn spooled_event(&self, id: i64) -> Result<Option<Event>, StoreError> {
+        match &self.inner.spool {
+            Some(spool) => spool.find(id, WAIT).await,
+            None => Ok(None),
+        }
+    }
+
+    /// What waits in this node's spool, if it has one.
+    pub fn spool_level(&self) -> Option<Level> {
+        self.inner.spool.as_ref().map(Spool::level)
     }
 
     /// Events that were admitted and are not settled.
@@ -189,14 +220,29 @@ impl Pipeline {
     }
 }
 
-fn parts(config: &Config, store: &Store, ids: &Ids, identity: &Identity, pools: &Pools) -> Parts {
+fn ids(config: &Config, store: &Store, boot_id: Uuid) -> Ids {
+    if config.has_spool() {
+        // A request must come to the spool in time.
+        return Ids::with_spare(store.clone(), boot_id, config.timeouts.flush);
+    }
+    Ids::new(store.clone(), boot_id, config.timeouts.accept)
+}
+
+fn parts(config: &Config, store: &Store, spool: Option<Spool>, ids: &Ids, identity: &Identity, pools: &Pools) -> Parts {
     let policy = RetryPolicy {
         max_retries: config.retry.max_retries,
         delay: config.retry.delay,
         delay_max: config.retry.delay_max,
         jitter: config.retry.jitter,
     };
-    let claims = Claims::new();
+    let (claims, outage) = (Claims::new(), Arc::new(Outage::default()));
+    let refuge = spool.clone().filter(|_| config.has_spool()).map(|spool| Refuge {
+        spool,
+        outage: outage.clone(),
+        drainer: pools.spooled.clone(),
+        wait: config.timeouts.flush,
+        is_busy: false,
+    });
     Parts {
         store: store.clone(),
         users: Users::new(store.clone(), config.auth.refresh),
@@ -229,7 +275,17 @@ fn parts(config: &Config, store: &Store, ids: &Ids, identity: &Identity, pools: 
             policy,
             flush_timeout: config.timeouts.flush,
             dedupe_window: config.dedupe.window,
+            outage: outage.clone(),
         }),
+        refuge,
+        spool,
+        outage,
+        drainer_rules: DrainerRules {
+            events_max: config.pipeline.flush_events,
+            bytes_max: config.pipeline.flush_bytes,
+            accept_timeout: config.timeouts.accept,
+            soft_timeout: config.timeouts.processing_soft(),
+        },
         consequences: Consequences {
             retry: pools.scheduled.clone(),
             claimer: pools.due.clone(),

@@ -1,5 +1,6 @@
 //! What a node does beside its events: it shows that it lives, watches its database file, and rolls up its flushes.
 
+use std::fmt;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -24,18 +25,36 @@ const ROLL_UP_AGE: Duration = Duration::from_secs(3_600);
 /// Longest wait for a piece of housekeeping.
 const HOUSEKEEPING_WAIT: Duration = Duration::from_secs(30);
 
-/// Why the node cannot durably accept now, if it cannot.
+/// Why the node cannot write into its database.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Trouble {
+    /// It does not answer.
+    Away,
+    /// It must not be written to.
+    Barred(String),
+}
+
+impl fmt::Display for Trouble {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Away => f.write_str("the database does not answer"),
+            Self::Barred(why) => f.write_str(why),
+        }
+    }
+}
+
+/// Whether the node can write into its database.
 #[derive(Default)]
 pub(super) struct Health {
-    trouble: RwLock<Option<String>>,
+    trouble: RwLock<Option<Trouble>>,
 }
 
 impl Health {
-    pub fn trouble(&self) -> Option<String> {
+    pub fn trouble(&self) -> Option<Trouble> {
         self.trouble.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    fn set(&self, trouble: Option<String>) {
+    fn set(&self, trouble: Option<Trouble>) {
         *self.trouble.write().unwrap_or_else(PoisonError::into_inner) = trouble;
     }
 }
@@ -62,20 +81,22 @@ impl Node {
         let trouble = match self.store.check_file() {
             Err(error) => {
                 facts::database_file_replaced(&error);
-                Some(error.to_string())
+                Some(Trouble::Barred(error.to_string()))
             }
             Ok(()) => self.heartbeat().await,
         };
         self.health.set(trouble);
     }
 
-    async fn heartbeat(&self) -> Option<String> {
+    async fn heartbeat(&self) -> Option<Trouble> {
         match self.store.heartbeat(self.boot_id, SECOND).await {
             Ok(true) => None,
-            Ok(false) => Some("another start with the same data folder has taken this node's place".to_owned()),
+            Ok(false) => {
+                Some(Trouble::Barred("another start with the same data folder has taken this node's place".to_owned()))
+            }
             Err(error) => {
                 facts::heartbeat_failed(&error);
-                Some("the database does not answer".to_owned())
+                Some(Trouble::Away)
             }
         }
     }

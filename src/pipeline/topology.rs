@@ -3,8 +3,9 @@
 //!
 //! ```text
 //! Submitted ─▶ Validator ─▶ Normalizer ─▶ Persister ─▶ the store
-//!     ▲                                      │ Scheduled
-//!     └───────── Claimer ◀── Due ── Retry ◀──┘
+//!     ▲  ▲                                   │ Scheduled, or Spooled
+//!     │  └────── Claimer ◀── Due ── Retry ◀──┤
+//!     └───────── Drainer ◀── the spool ◀─────┘
 //! ```
 
 use std::sync::Arc;
@@ -14,22 +15,25 @@ use actix::prelude::*;
 
 use super::claimer::{Claimer, ClaimerRules};
 use super::claims::Claims;
+use super::drainer::{Drainer, DrainerRules};
 use super::faults::Faults;
-use super::messages::{Due, Lost, Normalized, Scheduled, Submitted, Validated};
+use super::messages::{Due, Lost, Normalized, Scheduled, Spooled, Submitted, Validated};
 use super::normalizer::Normalizer;
-use super::persister::{Consequences, Persister, PersisterRules, Writer};
+use super::outage::Outage;
+use super::persister::{Consequences, Persister, PersisterRules, Refuge, Writer};
 use super::pool::{Gauges, Pool};
 use super::retry::Retry;
 use super::stage::Stage;
 use super::users::Users;
 use super::validator::Validator;
 use crate::domain::payload::PayloadLimits;
-use crate::store::Store;
+use crate::store::{Spool, Store};
 
 /// The kinds of actors.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
     Claimer,
+    Drainer,
     Retry,
     Persister,
     Normalizer,
@@ -38,12 +42,14 @@ pub(super) enum Kind {
 
 impl Kind {
     /// Every kind, in the order of the flow.
-    pub const ALL: [Self; 5] = [Self::Validator, Self::Normalizer, Self::Persister, Self::Retry, Self::Claimer];
+    pub const ALL: [Self; 6] =
+        [Self::Validator, Self::Normalizer, Self::Persister, Self::Retry, Self::Claimer, Self::Drainer];
 
     /// What an actor of this kind is called.
     pub fn name(self) -> &'static str {
         match self {
             Self::Claimer => "claimer",
+            Self::Drainer => "drainer",
             Self::Retry => "retry",
             Self::Persister => "persister",
             Self::Normalizer => "normalizer",
@@ -55,6 +61,7 @@ impl Kind {
     pub fn pool_name(self) -> &'static str {
         match self {
             Self::Claimer => "claimer",
+            Self::Drainer => "drainer",
             Self::Retry => "retry",
             Self::Persister => "persisters",
             Self::Normalizer => "normalizers",
@@ -71,6 +78,7 @@ pub(super) struct Pools {
     pub normalized: Pool<Normalized>,
     pub scheduled: Pool<Scheduled>,
     pub due: Pool<Due>,
+    pub spooled: Pool<Spooled>,
 }
 
 impl Pools {
@@ -81,6 +89,7 @@ impl Pools {
             normalized: Pool::new(mailbox_max),
             scheduled: Pool::new(mailbox_max),
             due: Pool::new(mailbox_max),
+            spooled: Pool::new(mailbox_max),
         }
     }
 }
@@ -95,6 +104,12 @@ pub(super) struct Parts {
     pub writer: Arc<Writer>,
     pub claims: Arc<Claims>,
     pub consequences: Consequences,
+    /// Where new events go while the database is away.
+    pub refuge: Option<Refuge>,
+    /// What has to be drained, also by a node that spools nothing new.
+    pub spool: Option<Spool>,
+    pub outage: Arc<Outage>,
+    pub drainer_rules: DrainerRules,
     pub faults: Arc<Faults>,
     pub retries_waiting: Arc<AtomicUsize>,
 }
@@ -147,9 +162,10 @@ pub(super) fn start(
         }
         Kind::Persister => {
             let (rules, writer) = (parts.persister_rules.clone(), parts.writer.clone());
-            let consequences = parts.consequences.clone();
-            let actor =
-                Persister::start_in_arbiter(&thread, move |_| Persister::new(stage, rules, writer, consequences));
+            let (consequences, refuge) = (parts.consequences.clone(), parts.refuge.clone());
+            let actor = Persister::start_in_arbiter(&thread, move |_| {
+                Persister::new(stage, rules, writer, consequences, refuge)
+            });
             pools.normalized.put(place, &actor, gauges.clone());
             Running::new(arbiter, actor)
         }
@@ -165,6 +181,15 @@ pub(super) fn start(
             let actor =
                 Claimer::start_in_arbiter(&thread, move |_| Claimer::new(store, rules, claims, validators, lost));
             pools.due.put(place, &actor, gauges.clone());
+            Running::new(arbiter, actor)
+        }
+        Kind::Drainer => {
+            let spool = parts.spool.clone().expect("only a line with a spool has a drainer");
+            let (rules, outage, validators) =
+                (parts.drainer_rules.clone(), parts.outage.clone(), pools.submitted.clone());
+            let actor =
+                Drainer::start_in_arbiter(&thread, move |_| Drainer::new(spool, rules, outage, validators, lost));
+            pools.spooled.put(place, &actor, gauges.clone());
             Running::new(arbiter, actor)
         }
     }

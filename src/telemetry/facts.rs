@@ -6,6 +6,7 @@
 use std::fmt::Display;
 use std::net::SocketAddr;
 use std::panic::PanicHookInfo;
+use std::path::Path;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{OnceLock, PoisonError, RwLock};
 use std::time::{Duration, Instant};
@@ -163,7 +164,66 @@ pub fn flushed(units: usize, events: usize, took: Duration) {
 
 /// A flush failed in a way that may pass; it is tried again.
 pub fn flush_failed(units: usize, error: &dyn Display) {
-    warn!(units, %error, "flush failed, will be tried again");
+    debug!(units, %error, "flush failed, will be tried again");
+}
+
+/// The database does not take first writes; later failures of the same outage write no lines.
+pub fn outage_began(error: &dyn Display) {
+    error!(%error, "the database does not take events");
+}
+
+/// The database takes first writes again.
+pub fn outage_ended(lasted: Duration) {
+    warn!(lasted_ms = lasted.as_millis(), "the database takes events again");
+}
+
+/// An event is synced in the spool.
+pub fn spooled(event: &Event) {
+    info!(event_id = event.id, task_id = %event.task_id, stage = "persister", "[Event {}] Spooled", event.id);
+}
+
+/// The spool takes nothing more; events are refused while the database is away.
+pub fn spool_refused(error: &dyn Display) {
+    error!(%error, "the spool takes no events");
+}
+
+/// The spool takes events again.
+pub fn spool_takes_again() {
+    warn!("the spool takes events again");
+}
+
+/// A part of the spool is in the database now.
+pub fn drained_from_spool(events: usize, left: u64) {
+    if left == 0 {
+        info!(events, "the spool is empty");
+    } else {
+        debug!(events, left, "drained from the spool");
+    }
+}
+
+/// A unit of the spool will never be stored: it is set apart.
+pub fn spooled_unit_parked(unit: i64) {
+    error!(unit, "a unit of the spool is parked: `gristmill spool status` shows it");
+}
+
+/// The spool cannot be read or changed now; it is tried again.
+pub fn spool_unreadable(error: &dyn Display) {
+    error!(%error, "the spool cannot be read");
+}
+
+/// Events wait in the spool since an earlier start.
+pub fn spool_found(events: u64, parked: u64) {
+    warn!(events, parked, "the spool holds events of an earlier start");
+}
+
+/// The database cannot be reached at the start; the node is not ready and goes on trying.
+pub fn waiting_for_database(error: &dyn Display) {
+    warn!(%error, "the database cannot be reached, waiting for it");
+}
+
+/// A damaged spool was put aside; what it held has to be looked at by a person.
+pub fn spool_set_aside(path: &Path) {
+    error!(path = %path.display(), "the spool was damaged and is set aside");
 }
 
 /// Outcomes came too late: their leases were no longer held, nothing was changed.

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use futures_util::future::{BoxFuture, FutureExt};
 use uuid::Uuid;
 
+use super::super::outage::Outage;
 use super::queue::Gathered;
 use crate::clock;
 use crate::domain::outcome::{Failure, Outcome};
@@ -24,6 +25,9 @@ const COLLISION_TRIES: u32 = 5;
 /// What the event's row and its client are told; the database's own words may hold data and go to the log only.
 const REFUSED: &str = "the database refuses the event's data";
 
+/// What is said of an event whose id was promised before it turned out to be another one's.
+const TAKEN: &str = "the event's id belongs to another event";
+
 /// How the write of one unit ended.
 pub(super) enum Ended {
     /// Committed.
@@ -31,7 +35,7 @@ pub(super) enum Ended {
     /// It may succeed later.
     Again,
     /// It cannot be stored, whatever is left out.
-    Impossible(StoreError),
+    Impossible(String),
 }
 
 /// A unit after its write: its records are whole again.
@@ -50,6 +54,7 @@ pub(in crate::pipeline) struct Writer {
     pub policy: RetryPolicy,
     pub flush_timeout: Duration,
     pub dedupe_window: Duration,
+    pub outage: Arc<Outage>,
 }
 
 impl Writer {
@@ -59,6 +64,7 @@ impl Writer {
             let began = Instant::now();
             match self.flush(&mut units).await {
                 Ok(written) => {
+                    self.outage.end();
                     facts::flushed(units.len(), written.len(), began.elapsed());
                     distribute(units, written)
                 }
@@ -103,6 +109,10 @@ impl Writer {
             Kind::Refused => self.without_refused(units, error).await,
             // A bug is ours: nothing is taken from the event for it.
             Kind::Transient | Kind::Conflict | Kind::Bug => {
+                // A key may be held for a while; whatever else is in the way is in the way of every event.
+                if error.kind != Kind::Conflict || !units.iter().any(is_keyed) {
+                    self.outage.begin(&error);
+                }
                 facts::flush_failed(units.len(), &error);
                 units.into_iter().map(|unit| Finished { unit, ended: Ended::Again }).collect()
             }
@@ -111,7 +121,6 @@ impl Writer {
 
     /// Keyed units each alone, the others together: only keys can make flushes wait for each other.
     async fn apart(self: Arc<Self>, units: Vec<Gathered>, tries: u32) -> Vec<Finished> {
-        let is_keyed = |unit: &Gathered| unit.records.iter().any(|record| record.event.key.is_some());
         let (keyed, others): (Vec<_>, Vec<_>) = units.into_iter().partition(is_keyed);
         let mut finished = Vec::new();
         if !others.is_empty() {
@@ -141,7 +150,7 @@ impl Writer {
         match self.flush(&mut units).await {
             Ok(written) => distribute(units, written),
             Err(FlushError::Store(error)) if error.kind == Kind::Refused => {
-                units.into_iter().map(|unit| Finished { unit, ended: Ended::Impossible(error.clone()) }).collect()
+                units.into_iter().map(|unit| Finished { unit, ended: Ended::Impossible(error.to_string()) }).collect()
             }
             Err(_) => units.into_iter().map(|unit| Finished { unit, ended: Ended::Again }).collect(),
         }
@@ -180,6 +189,18 @@ impl Writer {
     /// Gives new ids to events whose ids belong to others; nothing was acknowledged under the old ones.
     async fn with_new_ids(self: Arc<Self>, mut units: Vec<Gathered>, taken: &[i64], tries: u32) -> Vec<Finished> {
         facts::ids_collided(taken);
+        // What was promised under its id cannot get another one.
+        let (promised, units_left): (Vec<_>, Vec<_>) =
+            units.into_iter().partition(|unit| unit.work.is_spooled && has_any(unit, taken));
+        if !promised.is_empty() {
+            let impossible = |unit| Finished { unit, ended: Ended::Impossible(TAKEN.to_owned()) };
+            let mut finished: Vec<Finished> = promised.into_iter().map(impossible).collect();
+            if !units_left.is_empty() {
+                finished.extend(self.write(units_left, tries).await);
+            }
+            return finished;
+        }
+        units = units_left;
         let Ok(mut fresh) = self.ids.take(taken.len()).await.map(IntoIterator::into_iter) else {
             return units.into_iter().map(|unit| Finished { unit, ended: Ended::Again }).collect();
         };
@@ -198,12 +219,20 @@ impl Writer {
     }
 }
 
+fn is_keyed(unit: &Gathered) -> bool {
+    unit.records.iter().any(|record| record.event.key.is_some())
+}
+
 /// Whether nothing of the flush is in the database, now or later.
 fn is_certain(error: &FlushError) -> bool {
     match error {
         FlushError::Store(error) => error.outcome == StoreOutcome::NotStored,
         FlushError::Collision(_) => true,
     }
+}
+
+fn has_any(unit: &Gathered, ids: &[i64]) -> bool {
+    unit.records.iter().any(|record| ids.contains(&record.event.id))
 }
 
 /// Hands the records back to their units; without copies, unless the flush still runs.

@@ -77,6 +77,7 @@ impl Supervisor {
             (Kind::Validator, self.rules.validators),
             (Kind::Claimer, 1),
             (Kind::Retry, 1),
+            (Kind::Drainer, usize::from(self.parts.spool.is_some())),
         ];
         for (kind, size) in sizes {
             self.children.extend((0..size).map(|place| Child::new(kind, place, size)));
@@ -140,7 +141,7 @@ impl Supervisor {
         PipelineView {
             node: self.node.clone(),
             generation: self.generation,
-            pools: Kind::ALL.into_iter().map(pool).collect(),
+            pools: Kind::ALL.into_iter().map(pool).filter(|pool| !pool.actors.is_empty()).collect(),
             in_flight: InFlightView { events, bytes },
             retries_waiting: self.parts.retries_waiting.load(Ordering::Relaxed),
             claims_held: self.parts.claims.len(),
