@@ -11,6 +11,7 @@ mod dedupe;
 mod durability;
 #[cfg(feature = "fault-injection")]
 mod faults;
+mod nodes;
 mod spec;
 mod start;
 mod store;

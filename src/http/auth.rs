@@ -19,6 +19,7 @@ use super::state::STORE_WAIT;
 use crate::clock;
 use crate::domain::scopes::{Scope, Scopes};
 use crate::store::{Store, StoreError, TokenRecord};
+use crate::telemetry::condition::Condition;
 
 /// Most tokens remembered, known and unknown each; 10,000 known ones are about 3 MB.
 const REMEMBERED_MAX: usize = 10_000;
@@ -162,13 +163,9 @@ impl Auth {
 
 /// Keeps `auth` fresh for as long as the future is polled.
 pub async fn watch(auth: Arc<Auth>, every: Duration) {
-    let mut is_away = false;
+    let condition = Condition::new("the look for changed tokens");
     loop {
-        let result = auth.refresh().await;
-        if let (Err(error), false) = (&result, is_away) {
-            tracing::warn!(%error, "changes of tokens cannot be looked for");
-        }
-        is_away = result.is_err();
+        condition.note(&auth.refresh().await);
         tokio::time::sleep(every).await;
     }
 }

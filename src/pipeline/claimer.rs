@@ -19,6 +19,7 @@ use super::watch::{Heartbeat, Watch};
 use crate::clock;
 use crate::domain::outcome::Failure;
 use crate::store::{ClaimOrder, Claimed, Due as Wanted, Store, StoreError};
+use crate::telemetry::condition::Condition;
 use crate::telemetry::facts;
 
 /// Longest wait for the database; what it does later is found by the search for orphans.
@@ -48,6 +49,7 @@ pub(super) struct Claimer {
     lost: Recipient<Lost>,
     due: BTreeSet<i64>,
     watch: Option<Watch>,
+    condition: Arc<Condition>,
     is_busy: bool,
     /// Something came while the Claimer was busy, or more is waiting than it took.
     is_woken: bool,
@@ -63,6 +65,8 @@ struct Turn {
     claims: Arc<Claims>,
     lost: Recipient<Lost>,
     watch: Watch,
+    condition: Arc<Condition>,
+    went: Option<Result<(), StoreError>>,
     due: Vec<i64>,
     polls: bool,
     observes: bool,
@@ -80,7 +84,22 @@ impl Claimer {
         let (now, watch) = (Instant::now(), Some(Watch::new(rules.boot_id, rules.lease)));
         let (due, is_busy, is_woken) = (BTreeSet::new(), false, false);
         let (polled, observed, searched) = (now, now, now);
-        Self { store, rules, claims, validators, lost, due, watch, is_busy, is_woken, polled, observed, searched }
+        let condition = Arc::new(Condition::new("claiming"));
+        Self {
+            store,
+            rules,
+            claims,
+            validators,
+            lost,
+            due,
+            watch,
+            condition,
+            is_busy,
+            is_woken,
+            polled,
+            observed,
+            searched,
+        }
     }
 
     fn take_turn(&mut self, context: &mut Context<Self>) {
@@ -95,6 +114,8 @@ impl Claimer {
             claims: self.claims.clone(),
             lost: self.lost.clone(),
             watch,
+            condition: self.condition.clone(),
+            went: None,
             due: std::mem::take(&mut self.due).into_iter().collect(),
             polls: is_over(&mut self.polled, self.rules.poll) | std::mem::take(&mut self.is_woken),
             observes: is_over(&mut self.observed, self.rules.lease / OBSERVATIONS_PER_LEASE),
@@ -149,28 +170,44 @@ impl Turn {
         if !self.claims.has_suspect() {
             works.extend(self.claim(Wanted::Suspects, 1).await);
         }
+        if let Some(went) = &self.went {
+            self.condition.note(went);
+        }
         (self.watch, works)
     }
 
-    async fn observe(&mut self) {
-        match self.store.list_nodes(WAIT).await {
-            Ok(nodes) => {
-                let heartbeats: Vec<Heartbeat> = nodes.into_iter().map(heartbeat).collect();
-                self.watch.observe(&heartbeats, Instant::now()).iter().for_each(|node| facts::node_died(node));
+    /// Notes how an operation went; of a turn's failures the first is told.
+    fn noted<T>(&mut self, result: Result<T, StoreError>) -> Option<T> {
+        match result {
+            Ok(value) => {
+                self.went.get_or_insert(Ok(()));
+                Some(value)
             }
             Err(error) => {
-                self.watch.could_not_observe(Instant::now());
-                facts::claim_failed(&error);
+                if !matches!(self.went, Some(Err(_))) {
+                    self.went = Some(Err(error));
+                }
+                None
             }
         }
     }
 
+    async fn observe(&mut self) {
+        let nodes = self.store.list_nodes(WAIT).await;
+        match self.noted(nodes) {
+            Some(nodes) => {
+                let heartbeats: Vec<Heartbeat> = nodes.into_iter().map(heartbeat).collect();
+                self.watch.observe(&heartbeats, Instant::now()).iter().for_each(|node| facts::node_died(node));
+            }
+            None => self.watch.could_not_observe(Instant::now()),
+        }
+    }
+
     /// Leases of this boot without work behind them: a claim whose answer was lost, or work that was given up.
-    async fn release_orphans(&self) {
-        match self.store.release_orphans(self.rules.boot_id, self.claims.event_ids(), WAIT).await {
-            Ok(0) => {}
-            Ok(leases) => facts::orphans_released(leases),
-            Err(error) => facts::claim_failed(&error),
+    async fn release_orphans(&mut self) {
+        let released = self.store.release_orphans(self.rules.boot_id, self.claims.event_ids(), WAIT).await;
+        if let Some(leases) = self.noted(released).filter(|leases| *leases > 0) {
+            facts::orphans_released(leases);
         }
     }
 
@@ -179,24 +216,22 @@ impl Turn {
         if dead.is_empty() {
             return;
         }
-        match self.store.take_over(dead.clone(), self.rules.node.clone(), WAIT).await {
-            Ok(0) => self.watch.clear(&dead),
-            Ok(events) => facts::taken_over(events),
-            Err(error) => facts::claim_failed(&error),
+        let taken_over = self.store.take_over(dead.clone(), self.rules.node.clone(), WAIT).await;
+        match self.noted(taken_over) {
+            Some(0) => self.watch.clear(&dead),
+            Some(events) => facts::taken_over(events),
+            None => {}
         }
     }
 
-    async fn claim(&self, wanted: Wanted, limit: usize) -> Vec<Work> {
+    async fn claim(&mut self, wanted: Wanted, limit: usize) -> Vec<Work> {
         let limit = limit.min(self.rules.claims_max.saturating_sub(self.claims.len()));
         if limit == 0 {
             return Vec::new();
         }
         let order = ClaimOrder { boot_id: self.rules.boot_id, limit, lease: self.rules.lease };
         let claimed: Result<Vec<Claimed>, StoreError> = self.store.claim(wanted, order, WAIT).await;
-        let claimed = claimed.unwrap_or_else(|error| {
-            facts::claim_failed(&error);
-            Vec::new()
-        });
+        let claimed = self.noted(claimed).unwrap_or_default();
         if !claimed.is_empty() {
             facts::claimed(claimed.len());
         }

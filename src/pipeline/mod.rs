@@ -38,7 +38,7 @@ use self::door::{Door, DoorLimits};
 pub use self::door::{Entry, Receipt, Refused, Verdict};
 use self::drainer::DrainerRules;
 use self::faults::Faults;
-use self::node::{Health, Node, Trouble};
+use self::node::{Conditions, Health, Node, Trouble};
 use self::outage::Outage;
 use self::persister::{Consequences, FlushLimits, PersisterRules, Refuge, Writer};
 use self::supervisor::{Describe, Stop, Supervisor, SupervisorRules};
@@ -49,7 +49,7 @@ use crate::config::Config;
 use crate::domain::event::Event;
 use crate::domain::payload::PayloadLimits;
 use crate::domain::retry::RetryPolicy;
-use crate::store::{Ids, Level, Spool, Store, StoreError};
+use crate::store::{Ids, Spool, Store, StoreError};
 use crate::telemetry::facts;
 
 /// Longest wait of the few statements that are not part of an event's way.
@@ -98,6 +98,7 @@ impl Pipeline {
         let admission = Admission::new(config.pipeline.in_flight_events, config.pipeline.in_flight_bytes);
         let ids = ids(config, &store, identity.boot_id);
         let parts = parts(config, &store, spool.clone(), &ids, &identity, &pools);
+        let claims = parts.claims.clone();
         let rules = SupervisorRules {
             validators: config.actors.validators,
             normalizers: config.actors.normalizers,
@@ -117,6 +118,9 @@ impl Pipeline {
             boot_id: identity.boot_id,
             lease: config.lease.duration,
             health: health.clone(),
+            claims,
+            spool: spool.clone(),
+            conditions: Conditions::default(),
         };
         store.spawn(node.live());
         store.spawn(node::keep_house(store.clone(), config.dedupe.window));
@@ -182,9 +186,9 @@ impl Pipeline {
         }
     }
 
-    /// What waits in this node's spool, if it has one.
-    pub fn spool_level(&self) -> Option<Level> {
-        self.inner.spool.as_ref().map(Spool::level)
+    /// Whether the event `id` may wait in the spool of another node.
+    pub async fn may_wait_elsewhere(&self, id: i64) -> Result<bool, StoreError> {
+        self.inner.store.may_be_spooled(id, self.inner.boot_id, WAIT).await
     }
 
     /// Events that were admitted and are not settled.
@@ -212,10 +216,10 @@ impl Pipeline {
     async fn leave(&self, wait: Duration) {
         let (store, boot_id) = (&self.inner.store, self.inner.boot_id);
         if let Err(error) = store.release_orphans(boot_id, Vec::new(), wait).await {
-            facts::housekeeping_failed(&error);
+            facts::leave_failed(&error);
         }
         if let Err(error) = store.stop_node(boot_id, wait).await {
-            facts::housekeeping_failed(&error);
+            facts::leave_failed(&error);
         }
     }
 }

@@ -6,9 +6,10 @@ use std::time::Duration;
 
 use uuid::Uuid;
 
+use super::claims::Claims;
 use crate::clock;
-use crate::store::{Store, StoreError};
-use crate::telemetry::facts;
+use crate::store::{Spool, Store, StoreError, Vitals};
+use crate::telemetry::condition::Condition;
 
 /// Heartbeats in a lease time.
 const HEARTBEATS_PER_LEASE: u32 = 5;
@@ -65,6 +66,21 @@ pub(super) struct Node {
     pub boot_id: Uuid,
     pub lease: Duration,
     pub health: Arc<Health>,
+    pub spool: Option<Spool>,
+    pub claims: Arc<Claims>,
+    pub conditions: Conditions,
+}
+
+/// What a node notes of its life.
+pub(super) struct Conditions {
+    file: Condition,
+    heartbeat: Condition,
+}
+
+impl Default for Conditions {
+    fn default() -> Self {
+        Self { file: Condition::grave("the database file"), heartbeat: Condition::new("heartbeat") }
+    }
 }
 
 impl Node {
@@ -78,38 +94,41 @@ impl Node {
     }
 
     async fn live_once(&self) {
-        let trouble = match self.store.check_file() {
-            Err(error) => {
-                facts::database_file_replaced(&error);
-                Some(Trouble::Barred(error.to_string()))
-            }
+        let file = self.store.check_file();
+        self.conditions.file.note(&file);
+        let trouble = match file {
+            Err(error) => Some(Trouble::Barred(error.to_string())),
             Ok(()) => self.heartbeat().await,
         };
         self.health.set(trouble);
     }
 
     async fn heartbeat(&self) -> Option<Trouble> {
-        match self.store.heartbeat(self.boot_id, SECOND).await {
+        let beat = self.store.heartbeat(self.boot_id, self.vitals(), SECOND).await;
+        self.conditions.heartbeat.note(&beat);
+        match beat {
             Ok(true) => None,
             Ok(false) => {
                 Some(Trouble::Barred("another start with the same data folder has taken this node's place".to_owned()))
             }
-            Err(error) => {
-                facts::heartbeat_failed(&error);
-                Some(Trouble::Away)
-            }
+            Err(_) => Some(Trouble::Away),
         }
+    }
+
+    /// What the others are told of this node.
+    fn vitals(&self) -> Vitals {
+        let spool = self.spool.as_ref().map(Spool::level).unwrap_or_default();
+        Vitals { claims: self.claims.len() as u64, spool_events: spool.events, spool_bytes: spool.bytes }
     }
 }
 
 /// Rolls up old flushes and removes old keys, in pieces; runs until it is dropped. Apart from [`Node::live`]: however
 /// long it takes, the node must be seen to live.
 pub(super) async fn keep_house(store: Store, dedupe_window: Duration) {
+    let condition = Condition::new("housekeeping");
     loop {
         tokio::time::sleep(HOUSEKEEPING_PERIOD).await;
-        if let Err(error) = keep_house_once(&store, dedupe_window).await {
-            facts::housekeeping_failed(&error);
-        }
+        condition.note(&keep_house_once(&store, dedupe_window).await);
     }
 }
 

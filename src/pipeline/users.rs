@@ -5,6 +5,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use crate::store::{Store, StoreError, User};
+use crate::telemetry::condition::Condition;
 
 /// Users remembered at most; beyond it the memory starts anew.
 const USERS_MAX: usize = 100_000;
@@ -30,12 +31,14 @@ pub(super) struct Users {
     store: Store,
     memory: RwLock<HashMap<i64, Memory>>,
     period: Duration,
+    look_up: Condition,
 }
 
 impl Users {
     /// Answers are at most `period` old, except while the database does not answer.
     pub fn new(store: Store, period: Duration) -> Arc<Self> {
-        Arc::new(Self { store, memory: RwLock::new(HashMap::new()), period })
+        let look_up = Condition::new("look-up of users");
+        Arc::new(Self { store, memory: RwLock::new(HashMap::new()), period, look_up })
     }
 
     /// What is known of `user_id`; `None` if it has to be looked up.
@@ -52,7 +55,9 @@ impl Users {
 
     /// Asks the database about `user_ids`.
     pub async fn look_up(&self, user_ids: Vec<i64>) -> Result<(), StoreError> {
-        let users = self.store.users_by_ids(&user_ids, LOOKUP_WAIT).await?;
+        let users = self.store.users_by_ids(&user_ids, LOOKUP_WAIT).await;
+        self.look_up.note(&users);
+        let users = users?;
         let until = Instant::now() + self.period;
         let mut memory = self.memory.write().unwrap_or_else(PoisonError::into_inner);
         if memory.len() + user_ids.len() > USERS_MAX {

@@ -41,9 +41,8 @@ impl Handler<Submitted> for Validator {
         }
         let users = self.users.clone();
         let looked_up = async move {
-            if let Err(error) = users.look_up(unknown.iter().copied().collect()).await {
-                facts::lookup_failed(unknown.len(), &error);
-            }
+            // Who was not found stays unknown to this attempt.
+            let _ = users.look_up(unknown.into_iter().collect()).await;
         };
         context.spawn(looked_up.into_actor(self).map(move |(), validator, _| validator.validate(works)));
     }

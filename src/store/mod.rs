@@ -26,7 +26,7 @@ pub use error::{Cause, Kind, Outcome as StoreOutcome, StoreError};
 pub use events::{ListQuery, StoredEvent};
 pub use flush::{FailedAttempt, First, FlushError, FlushHeader, Record, Written};
 pub use ids::{BLOCK_IDS_MAX, Ids};
-pub use nodes::Node;
+pub use nodes::{Node, Vitals};
 pub use open::{Conn, Store, StoreOptions, begin_write, commit};
 pub use secret::{Secret, TOKEN_PREFIX_CHARS, hash_token};
 pub use spool::{Level, Opened, Spool, SpoolLimits, SpooledUnit};

@@ -276,11 +276,6 @@ pub fn taken_over(events: u64) {
     warn!(events, "events of a dead node taken over");
 }
 
-/// A claim failed; the events are found again by the next poll.
-pub fn claim_failed(error: &dyn Display) {
-    warn!(%error, "claim failed");
-}
-
 /// Leases without work behind them were given back.
 pub fn orphans_released(leases: u64) {
     info!(leases, "orphaned leases given back");
@@ -291,24 +286,28 @@ pub fn node_died(node: &str) {
     warn!(node, "node is silent, its events are taken over");
 }
 
-/// The heartbeat of this node failed.
-pub fn heartbeat_failed(error: &dyn Display) {
-    warn!(%error, "heartbeat failed");
+/// Something that worked fails; it is tried again and again, without further lines.
+pub fn began_to_fail(what: &str, error: &dyn Display, is_grave: bool) {
+    if is_grave {
+        error!(what, %error, "{what} fails");
+    } else {
+        warn!(what, %error, "{what} fails, will be tried again");
+    }
 }
 
-/// The database file is not the one that was opened.
-pub fn database_file_replaced(error: &dyn Display) {
-    error!(%error, "the database file was replaced or removed");
+/// It failed once more.
+pub fn still_fails(what: &str, error: &dyn Display) {
+    debug!(what, %error, "{what} still fails");
 }
 
-/// A user's look-up failed; the events are tried again.
-pub fn lookup_failed(users: usize, error: &dyn Display) {
-    warn!(users, %error, "look-up of users failed");
+/// Something that failed works again.
+pub fn works_again(what: &str, failures: u64, failed_for: Duration) {
+    info!(what, failures, failed_for_ms = failed_for.as_millis(), "{what} works again");
 }
 
-/// The roll-up of flushes or the removal of old keys failed; it is done with the next one.
-pub fn housekeeping_failed(error: &dyn Display) {
-    warn!(%error, "housekeeping failed");
+/// The node could not take leave of the database; the others notice by its silence.
+pub fn leave_failed(error: &dyn Display) {
+    warn!(%error, "leases could not be given back, or the node not marked as stopped");
 }
 
 /// The service answers.

@@ -9,7 +9,7 @@ use crate::store::{StoreError, StoredEvent};
 
 /// The event `id` as it was `seen` in the database, else as it waits in this node's spool.
 ///
-/// 404 only if no node's spool can hold it.
+/// 404 only if it waits in no other node's spool either.
 pub async fn or_spooled(
     state: &AppState,
     id: i64,
@@ -20,15 +20,19 @@ pub async fn or_spooled(
         return Ok(event);
     }
     let is_visible = |event: &Event| visible_to.is_none_or(|user_id| user_id == event.user_id);
-    match (state.pipeline.spooled_event(id).await?, seen) {
-        (Some(event), _) if is_visible(&event) => Ok(waiting(event)),
-        (_, Err(error)) => Err(error.into()),
-        (None, Ok(_)) if state.store.is_of_a_node_with_a_spool(id, STORE_WAIT).await? => Err(ApiError::new(
-            Problem::EventInSpool,
-            format!("event {id} is not in the database yet, if it exists: the node that took it has a spool to drain"),
-        )),
-        _ => Err(ApiError::new(Problem::NotFound, format!("there is no event {id}"))),
+    if let Some(event) = state.pipeline.spooled_event(id).await?.filter(is_visible) {
+        return Ok(waiting(event));
     }
+    seen?;
+    // It may have gone from the spool to the database between the two looks.
+    if let Some(event) = state.store.event(id, visible_to, STORE_WAIT).await? {
+        return Ok(event);
+    }
+    if state.pipeline.may_wait_elsewhere(id).await? {
+        let detail = format!("event {id} is not in the database; the node that gave out this id has a spool to drain");
+        return Err(ApiError::new(Problem::EventInSpool, detail));
+    }
+    Err(ApiError::new(Problem::NotFound, format!("there is no event {id}")))
 }
 
 /// The row that the event is to become.

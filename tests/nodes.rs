@@ -1,0 +1,3 @@
+//! Several nodes on one database, and what a node tells of its life: one module per fault or promise.
+
+mod lines;
