@@ -13,5 +13,6 @@ mod durability;
 mod faults;
 mod nodes;
 mod spec;
+mod spool;
 mod start;
 mod store;

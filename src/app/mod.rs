@@ -1,6 +1,7 @@
 //! The service as a whole: opens the database, starts the line and the servers, and ends them in order.
 
 mod database;
+mod drain;
 mod first_run;
 mod ports;
 
@@ -29,8 +30,15 @@ const CLOSE_MAX: Duration = Duration::from_secs(2);
 /// How often it is checked that the line is still supervised.
 const SUPERVISION_LOOK: Duration = Duration::from_millis(250);
 
+pub use drain::drain_spool;
+
 /// Serves until a signal says otherwise.
 pub fn serve(config: Config) -> anyhow::Result<()> {
+    within(&config, async |runtime| run(&config, runtime).await)
+}
+
+/// Carries out `work` with logging and an actix system around it, and the store's runtime beside it.
+fn within<T>(config: &Config, work: impl AsyncFnOnce(Handle) -> anyhow::Result<T>) -> anyhow::Result<T> {
     logging::init(&config.log)?;
     facts::configure(&config.log);
     std::panic::set_hook(Box::new(facts::panicked));
@@ -40,10 +48,10 @@ pub fn serve(config: Config) -> anyhow::Result<()> {
         .enable_all()
         .build()
         .context("cannot start the store's runtime")?;
-    let served = actix::System::new().block_on(run(&config, runtime.handle().clone()));
+    let result = actix::System::new().block_on(work(runtime.handle().clone()));
     // What still runs there was given up; the process does not wait for it.
     runtime.shutdown_background();
-    served
+    result
 }
 
 /// How the store is opened under `config`.

@@ -17,6 +17,7 @@ mod request;
 mod routes;
 mod server;
 mod state;
+mod touch;
 mod waiting;
 
 pub use auth::{Auth, Caller};

@@ -3,8 +3,8 @@
 use std::io;
 
 use actix_web::dev::{Server, ServerHandle};
-use actix_web::http::StatusCode;
 use actix_web::http::header::RETRY_AFTER;
+use actix_web::http::{KeepAlive, StatusCode};
 use actix_web::web::{self, ServiceConfig};
 use actix_web::{App, HttpRequest, HttpResponse, HttpServer};
 
@@ -27,6 +27,8 @@ impl Waiting {
         let server: Server = HttpServer::new(|| App::new().configure(routes))
             .workers(1)
             .disable_signals()
+            // A connection that is kept open would be cut when the real servers take over.
+            .keep_alive(KeepAlive::Disabled)
             .listen(ports.api.try_clone()?)?
             .listen(ports.operations.try_clone()?)?
             .run();

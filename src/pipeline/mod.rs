@@ -270,17 +270,7 @@ fn parts(config: &Config, store: &Store, spool: Option<Spool>, ids: &Ids, identi
             attempts_max: policy.attempts_max(),
             soft_timeout: config.timeouts.processing_soft(),
         },
-        writer: Arc::new(Writer {
-            store: store.clone(),
-            ids: ids.clone(),
-            boot_id: identity.boot_id,
-            node: identity.node.clone(),
-            seq: AtomicI64::new(1),
-            policy,
-            flush_timeout: config.timeouts.flush,
-            dedupe_window: config.dedupe.window,
-            outage: outage.clone(),
-        }),
+        writer: writer(config, store, ids, identity, policy, outage.clone()),
         refuge,
         spool,
         outage,
@@ -300,6 +290,27 @@ fn parts(config: &Config, store: &Store, spool: Option<Spool>, ids: &Ids, identi
         faults: Arc::new(faults(config)),
         retries_waiting: Arc::default(),
     }
+}
+
+fn writer(
+    config: &Config,
+    store: &Store,
+    ids: &Ids,
+    identity: &Identity,
+    policy: RetryPolicy,
+    outage: Arc<Outage>,
+) -> Arc<Writer> {
+    Arc::new(Writer {
+        store: store.clone(),
+        ids: ids.clone(),
+        boot_id: identity.boot_id,
+        node: identity.node.clone(),
+        seq: AtomicI64::new(1),
+        policy,
+        flush_timeout: config.timeouts.flush,
+        dedupe_window: config.dedupe.window,
+        outage,
+    })
 }
 
 #[cfg(feature = "fault-injection")]

@@ -51,7 +51,7 @@ impl Handler<Submitted> for Validator {
 impl Validator {
     fn users_to_look_up(&self, works: &[Work]) -> BTreeSet<i64> {
         let open = works.iter().flat_map(|work| &work.items).filter(|item| item.is_open());
-        open.map(|item| item.event.user_id).filter(|user_id| self.users.recall(*user_id).is_none()).collect()
+        self.users.to_look_up(open.map(|item| item.event.user_id))
     }
 
     fn validate(&mut self, mut works: Vec<Work>) {

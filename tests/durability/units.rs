@@ -47,7 +47,7 @@ fn receipts_of_a_line(database: &Database, names: &[&str]) -> Vec<Receipt> {
         let identity = Identity { boot_id: Uuid::new_v4(), node: "mill".to_owned(), folder: Uuid::new_v4() };
         aside(|| {
             actix::System::new().block_on(async {
-                let line = Pipeline::start(&config, store, identity).await.expect("the line starts");
+                let line = Pipeline::start(&config, store, None, identity).await.expect("the line starts");
                 let receipts = line.process_events_batch(entries).await.expect("the unit is settled");
                 line.drain(WAIT).await;
                 assert_eq!(line.in_flight(), 0);

@@ -51,11 +51,24 @@ pub(super) async fn open(path: &Path) -> Result<(DatabaseConnection, Option<Path
 
 async fn open_sound(path: &Path) -> Result<DatabaseConnection, StoreError> {
     let options = SqliteConnectOptions::new()
-        .filename(path)
         .create_if_missing(true)
         .journal_mode(SqliteJournalMode::Wal)
-        .synchronous(SqliteSynchronous::Full)
-        .disable_statement_logging();
+        .synchronous(SqliteSynchronous::Full);
+    let file = connect(path, options).await?;
+    check(&file).await?;
+    file.execute_unprepared(SCHEMA).await?;
+    Ok(file)
+}
+
+/// Opens an existing file in a way that changes nothing.
+pub(super) async fn open_to_read(path: &Path) -> Result<DatabaseConnection, StoreError> {
+    let file = connect(path, SqliteConnectOptions::new().pragma("query_only", "ON")).await?;
+    check(&file).await?;
+    Ok(file)
+}
+
+async fn connect(path: &Path, options: SqliteConnectOptions) -> Result<DatabaseConnection, StoreError> {
+    let options = options.filename(path).disable_statement_logging();
     // One connection: its users have it in turns, and every transaction is alone.
     let pool = SqlitePoolOptions::new()
         .max_connections(1)
@@ -65,10 +78,7 @@ async fn open_sound(path: &Path) -> Result<DatabaseConnection, StoreError> {
         .after_release(|connection, _| Box::pin(async move { Ok(!connection.is_in_transaction()) }))
         .connect_with(options)
         .await?;
-    let file = DatabaseConnection::from(pool);
-    check(&file).await?;
-    file.execute_unprepared(SCHEMA).await?;
-    Ok(file)
+    Ok(pool.into())
 }
 
 async fn check(file: &DatabaseConnection) -> Result<(), StoreError> {

@@ -101,6 +101,19 @@ impl Spool {
         Ok(Opened { spool: Self { inner: Arc::new(inner) }, set_aside })
     }
 
+    /// Opens the spool of a data folder beside a server that may be using it, only to look.
+    pub async fn open_to_read(data_dir: &Path, runtime: Handle) -> Result<Self, StoreError> {
+        let path = file::path(data_dir);
+        let opened = runtime.spawn(async move {
+            let file = file::open_to_read(&path).await?;
+            let level = rows::level(&file).await?;
+            Ok((file, level))
+        });
+        let (file, level) = opened.await.unwrap_or_else(|error| Err(lost(&error)))?;
+        let limits = SpoolLimits { bytes_max: 0, age_max: Duration::ZERO };
+        Ok(Self { inner: Arc::new(Inner { file, limits, level: Mutex::new(level), runtime }) })
+    }
+
     /// Whether a data folder has a spool.
     pub fn exists(data_dir: &Path) -> bool {
         file::path(data_dir).exists()
