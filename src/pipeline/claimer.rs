@@ -13,8 +13,10 @@ use actix::prelude::*;
 use uuid::Uuid;
 
 use super::claims::Claims;
-use super::messages::{Due, Item, Lost, Submitted, Unit, Work};
+use super::custody::{Custody, Work};
+use super::messages::{Due, Item, Submitted, Unit};
 use super::pool::Pool;
+use super::stage::Stage;
 use super::watch::{Heartbeat, Watch};
 use crate::clock;
 use crate::domain::outcome::Failure;
@@ -41,11 +43,12 @@ pub(super) struct ClaimerRules {
 
 /// Claims events of the database for this node.
 pub(super) struct Claimer {
+    stage: Stage,
     store: Store,
     rules: ClaimerRules,
     claims: Arc<Claims>,
     validators: Pool<Submitted>,
-    lost: Recipient<Lost>,
+    custody: Arc<Custody>,
     due: BTreeSet<i64>,
     watch: Option<Watch>,
     is_busy: bool,
@@ -61,7 +64,7 @@ struct Turn {
     store: Store,
     rules: ClaimerRules,
     claims: Arc<Claims>,
-    lost: Recipient<Lost>,
+    custody: Arc<Custody>,
     watch: Watch,
     due: Vec<i64>,
     polls: bool,
@@ -71,16 +74,31 @@ struct Turn {
 
 impl Claimer {
     pub fn new(
+        stage: Stage,
         store: Store,
         rules: ClaimerRules,
         claims: Arc<Claims>,
         validators: Pool<Submitted>,
-        lost: Recipient<Lost>,
+        custody: Arc<Custody>,
     ) -> Self {
         let (now, watch) = (Instant::now(), Some(Watch::new(rules.boot_id, rules.lease)));
         let (due, is_busy, is_woken) = (BTreeSet::new(), false, false);
         let (polled, observed, searched) = (now, now, now);
-        Self { store, rules, claims, validators, lost, due, watch, is_busy, is_woken, polled, observed, searched }
+        Self {
+            stage,
+            store,
+            rules,
+            claims,
+            validators,
+            custody,
+            due,
+            watch,
+            is_busy,
+            is_woken,
+            polled,
+            observed,
+            searched,
+        }
     }
 
     fn take_turn(&mut self, context: &mut Context<Self>) {
@@ -93,14 +111,20 @@ impl Claimer {
             store: self.store.clone(),
             rules: self.rules.clone(),
             claims: self.claims.clone(),
-            lost: self.lost.clone(),
+            custody: self.custody.clone(),
             watch,
             due: std::mem::take(&mut self.due).into_iter().collect(),
             polls: is_over(&mut self.polled, self.rules.poll) | std::mem::take(&mut self.is_woken),
             observes: is_over(&mut self.observed, self.rules.lease / OBSERVATIONS_PER_LEASE),
             searches: is_over(&mut self.searched, self.rules.lease),
         };
-        let done = turn.run().into_actor(self);
+        let (stage, wait) = (self.stage.clone(), self.stage.gauges.wait());
+        let done = async move {
+            let _wait = wait;
+            stage.turn().await;
+            turn.run().await
+        };
+        let done = done.into_actor(self);
         context.spawn(done.map(|(watch, works), claimer, context| claimer.end_turn(watch, works, context)));
     }
 
@@ -210,15 +234,15 @@ impl Turn {
         let taken_at = Instant::now();
         let is_spent = claimed.event.attempts >= self.rules.attempts_max;
         let item = Item {
-            event: claimed.event,
+            event: Arc::new(claimed.event),
             lease: Some(claimed.lease_token),
             started_at: clock::now(),
             soft_deadline: taken_at + self.rules.soft_timeout,
             result: is_spent.then_some(Err(Failure::Spent)),
             has_lines: facts::may_write_lines(),
         };
-        let unit = Unit { items: vec![item], reply: None, taken_at, permit: None, maybe_stored: false, in_hand: None };
-        Work::new(Box::new(unit), self.lost.clone())
+        let unit = Unit { items: vec![item], reply: None, taken_at, permit: None, maybe_stored: false };
+        self.custody.entrust(unit)
     }
 }
 
@@ -243,6 +267,7 @@ impl Handler<Due> for Claimer {
     type Result = ();
 
     fn handle(&mut self, Due(event_ids): Due, context: &mut Context<Self>) {
+        self.stage.gauges.took();
         self.due.extend(event_ids);
         self.take_turn(context);
     }

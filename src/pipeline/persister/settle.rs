@@ -25,7 +25,7 @@ pub(in crate::pipeline) struct Consequences {
 impl Consequences {
     /// Settles a unit that was committed: only now may anybody be told.
     pub(super) fn settle(&self, gathered: Gathered, written: Vec<Written>) {
-        let mut unit = gathered.work.settle();
+        let Some(mut unit) = gathered.work.settle() else { return };
         let mut verdicts: Vec<Option<Verdict>> = unit.items.iter().map(|_| None).collect();
         for ((record, place), written) in gathered.records.iter().zip(&gathered.places).zip(written) {
             let item = &unit.items[*place];
@@ -56,7 +56,7 @@ impl Consequences {
     }
 
     fn abandon(&self, gathered: Gathered, unsettled: Unsettled) {
-        let mut unit = gathered.work.settle();
+        let Some(mut unit) = gathered.work.settle() else { return };
         for item in &unit.items {
             self.end_claim(item);
         }
