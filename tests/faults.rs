@@ -2,6 +2,7 @@
 
 mod losses;
 mod slowness;
+mod stuck;
 
 use serde_json::{Value, json};
 

@@ -24,7 +24,7 @@ use std::path::PathBuf;
 pub use bounds::{Actors, Dedupe, Lease, Limits, Pipeline, Retry, Spool, Timeouts};
 pub use database_url::DatabaseKind;
 #[cfg(feature = "fault-injection")]
-pub use faults::{FaultAction, FaultRule, FaultStage};
+pub use faults::{FaultAction, FaultPoint, FaultRule, FaultStage};
 pub use mistakes::ConfigErrors;
 pub use sections::{Auth, Dashboard, Database, Http, Log, LogFormat, Node};
 pub use sources::Sources;

@@ -189,7 +189,7 @@ fn fault_rules_are_read_and_checked() {
     assert_eq!(faults[0].action, FaultAction::Stall);
     assert_eq!(faults[0].duration, Duration::from_secs(5));
     assert_eq!((faults[0].times, faults[1].times), (2, 0));
-    assert_eq!(faults[1].event_name, "");
+    assert_eq!((faults[1].event_name.as_str(), faults[1].point, faults[1].share), ("", FaultPoint::Event, 1.0));
     for text in [
         "faults = 1",
         "[faults]\nstage = 1",
@@ -197,6 +197,9 @@ fn fault_rules_are_read_and_checked() {
         "[[faults]]\nstage = \"validator\"",
         "[[faults]]\nstage = \"validator\"\naction = \"panic\"\nwhen = 1",
         "[[faults]]\nstage = \"validator\"\naction = \"stall\"\nduration = \"5\"",
+        "[[faults]]\nstage = \"validator\"\naction = \"hang\"",
+        "[[faults]]\nstage = \"retry\"\naction = \"panic\"",
+        "[[faults]]\nstage = \"retry\"\npoint = \"turn\"\naction = \"hang\"",
     ] {
         let lines = mistakes_of_text(text);
         assert!(lines[0].starts_with("text: faults"), "{lines:?}");

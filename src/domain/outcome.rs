@@ -92,6 +92,8 @@ pub enum TransientCode {
     WorkerLost,
     /// The attempt took longer than the soft limit.
     SoftTimeout,
+    /// The attempt took longer than the hard limit: its actor was replaced while at work on it.
+    HardTimeout,
     /// The event's user could not be looked up.
     LookupFailed,
     /// A fault rule said so.
@@ -105,6 +107,7 @@ impl TransientCode {
             Self::StagePanic => "stage_panic",
             Self::WorkerLost => "worker_lost",
             Self::SoftTimeout => "soft_timeout",
+            Self::HardTimeout => "hard_timeout",
             Self::LookupFailed => "lookup_failed",
             Self::Injected => "injected",
         }

@@ -13,8 +13,10 @@ use actix::prelude::*;
 use uuid::Uuid;
 
 use super::claims::Claims;
-use super::messages::{Due, Item, Lost, Submitted, Unit, Work};
+use super::custody::{Custody, Work};
+use super::messages::{Due, Item, Submitted, Unit};
 use super::pool::Pool;
+use super::stage::Stage;
 use super::watch::{Heartbeat, Watch};
 use crate::clock;
 use crate::domain::outcome::Failure;
@@ -42,11 +44,12 @@ pub(super) struct ClaimerRules {
 
 /// Claims events of the database for this node.
 pub(super) struct Claimer {
+    stage: Stage,
     store: Store,
     rules: ClaimerRules,
     claims: Arc<Claims>,
     validators: Pool<Submitted>,
-    lost: Recipient<Lost>,
+    custody: Arc<Custody>,
     due: BTreeSet<i64>,
     watch: Option<Watch>,
     condition: Arc<Condition>,
@@ -63,7 +66,7 @@ struct Turn {
     store: Store,
     rules: ClaimerRules,
     claims: Arc<Claims>,
-    lost: Recipient<Lost>,
+    custody: Arc<Custody>,
     watch: Watch,
     condition: Arc<Condition>,
     went: Option<Result<(), StoreError>>,
@@ -75,22 +78,24 @@ struct Turn {
 
 impl Claimer {
     pub fn new(
+        stage: Stage,
         store: Store,
         rules: ClaimerRules,
         claims: Arc<Claims>,
         validators: Pool<Submitted>,
-        lost: Recipient<Lost>,
+        custody: Arc<Custody>,
     ) -> Self {
         let (now, watch) = (Instant::now(), Some(Watch::new(rules.boot_id, rules.lease)));
         let (due, is_busy, is_woken) = (BTreeSet::new(), false, false);
         let (polled, observed, searched) = (now, now, now);
         let condition = Arc::new(Condition::new("claiming"));
         Self {
+            stage,
             store,
             rules,
             claims,
             validators,
-            lost,
+            custody,
             due,
             watch,
             condition,
@@ -112,7 +117,7 @@ impl Claimer {
             store: self.store.clone(),
             rules: self.rules.clone(),
             claims: self.claims.clone(),
-            lost: self.lost.clone(),
+            custody: self.custody.clone(),
             watch,
             condition: self.condition.clone(),
             went: None,
@@ -121,7 +126,13 @@ impl Claimer {
             observes: is_over(&mut self.observed, self.rules.lease / OBSERVATIONS_PER_LEASE),
             searches: is_over(&mut self.searched, self.rules.lease),
         };
-        let done = turn.run().into_actor(self);
+        let (stage, wait) = (self.stage.clone(), self.stage.gauges.wait());
+        let done = async move {
+            let _wait = wait;
+            stage.turn().await;
+            turn.run().await
+        };
+        let done = done.into_actor(self);
         context.spawn(done.map(|(watch, works), claimer, context| claimer.end_turn(watch, works, context)));
     }
 
@@ -245,23 +256,16 @@ impl Turn {
         let taken_at = Instant::now();
         let is_spent = claimed.event.attempts >= self.rules.attempts_max;
         let item = Item {
-            event: claimed.event,
+            event: Arc::new(claimed.event),
             lease: Some(claimed.lease_token),
             started_at: clock::now(),
             soft_deadline: taken_at + self.rules.soft_timeout,
             result: is_spent.then_some(Err(Failure::Spent)),
             has_lines: facts::may_write_lines(),
         };
-        let unit = Unit {
-            items: vec![item],
-            reply: None,
-            taken_at,
-            permit: None,
-            is_spooled: false,
-            maybe_stored: false,
-            in_hand: None,
-        };
-        Work::new(Box::new(unit), self.lost.clone())
+        let unit =
+            Unit { items: vec![item], reply: None, taken_at, permit: None, is_spooled: false, maybe_stored: false };
+        self.custody.entrust(unit)
     }
 }
 
@@ -286,6 +290,7 @@ impl Handler<Due> for Claimer {
     type Result = ();
 
     fn handle(&mut self, Due(event_ids): Due, context: &mut Context<Self>) {
+        self.stage.gauges.took();
         self.due.extend(event_ids);
         self.take_turn(context);
     }

@@ -7,13 +7,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use actix::Recipient;
 use chrono::{DateTime, Utc};
 use tokio::sync::oneshot;
 use uuid::Uuid;
 
 use super::admission::{Admission, Permit};
-use super::messages::{Item, Lost, Submitted, Unit, Work};
+use super::custody::{Custody, Work};
+use super::messages::{Item, Submitted, Unit};
 use super::pool::Pool;
 use crate::clock;
 use crate::domain::dedupe::DedupeKey;
@@ -141,7 +141,7 @@ pub(super) struct Door {
     pub ids: Ids,
     pub validators: Pool<Submitted>,
     pub outbox: Arc<Mutex<Vec<Work>>>,
-    pub lost: Recipient<Lost>,
+    pub custody: Arc<Custody>,
     pub limits: DoorLimits,
     pub draining: AtomicBool,
 }
@@ -157,7 +157,7 @@ impl Door {
         let ids = self.take_ids(entries.len()).await?;
         let (reply, receipts) = oneshot::channel();
         let unit = self.unit(entries, ids, permit, reply);
-        self.send(Work::new(Box::new(unit), self.lost.clone()));
+        self.send(self.custody.entrust(unit));
         match tokio::time::timeout(self.limits.accept_timeout + RECEIPT_MARGIN, receipts).await {
             Ok(Ok(Ok(receipts))) => Ok(receipts),
             Ok(Ok(Err(Unsettled::NotStored))) => Err(Refused::NotStored { retry_after: self.admission.retry_after() }),
@@ -201,7 +201,7 @@ impl Door {
     ) -> Unit {
         let (now, taken_at) = (clock::now(), Instant::now());
         let item = |(entry, id): (Entry, i64)| Item {
-            event: Event::new(id, entry.user_id, entry.submission, entry.key, now),
+            event: Arc::new(Event::new(id, entry.user_id, entry.submission, entry.key, now)),
             lease: None,
             started_at: now,
             soft_deadline: taken_at + self.limits.soft_timeout,
@@ -215,7 +215,6 @@ impl Door {
             permit: Some(permit),
             is_spooled: false,
             maybe_stored: false,
-            in_hand: None,
         }
     }
 }

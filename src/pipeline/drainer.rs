@@ -13,10 +13,12 @@ use actix::prelude::*;
 use futures_util::future::join_all;
 use tokio::sync::oneshot;
 
+use super::custody::Custody;
 use super::door::{Receipt, Unsettled};
-use super::messages::{Item, Lost, Spooled, Submitted, Unit, Work};
+use super::messages::{Item, Spooled, Submitted, Unit};
 use super::outage::Outage;
 use super::pool::Pool;
+use super::stage::Stage;
 use crate::clock;
 use crate::domain::event::Event;
 use crate::store::{Spool, SpooledUnit, StoreError};
@@ -47,16 +49,17 @@ pub(super) struct DrainerRules {
 /// Empties the spool into the line.
 #[derive(Clone)]
 pub(super) struct Drainer {
-    pub spool: Spool,
-    pub rules: DrainerRules,
-    pub outage: Arc<Outage>,
-    pub validators: Pool<Submitted>,
-    pub lost: Recipient<Lost>,
+    stage: Stage,
+    spool: Spool,
+    rules: DrainerRules,
+    outage: Arc<Outage>,
+    validators: Pool<Submitted>,
+    custody: Arc<Custody>,
     /// At work, or at rest after a try that failed.
-    pub is_busy: bool,
+    is_busy: bool,
     /// Something came in the meantime.
-    pub is_woken: bool,
-    pub rest: Duration,
+    is_woken: bool,
+    rest: Duration,
 }
 
 /// What became of one try.
@@ -72,13 +75,14 @@ enum Turn {
 
 impl Drainer {
     pub fn new(
+        stage: Stage,
         spool: Spool,
         rules: DrainerRules,
         outage: Arc<Outage>,
         validators: Pool<Submitted>,
-        lost: Recipient<Lost>,
+        custody: Arc<Custody>,
     ) -> Self {
-        Self { spool, rules, outage, validators, lost, is_busy: false, is_woken: false, rest: REST_MIN }
+        Self { stage, spool, rules, outage, validators, custody, is_busy: false, is_woken: false, rest: REST_MIN }
     }
 
     fn take_turn(&mut self, context: &mut Context<Self>) {
@@ -142,7 +146,7 @@ impl Drainer {
         let (mut works, mut outcomes) = (Vec::new(), Vec::new());
         for unit in units {
             let (reply, outcome) = oneshot::channel();
-            works.push(Work::new(Box::new(self.unit(unit.events, reply)), self.lost.clone()));
+            works.push(self.custody.entrust(self.unit(unit.events, reply)));
             outcomes.push(outcome);
         }
         self.validators.send(Submitted(works));
@@ -154,7 +158,7 @@ impl Drainer {
     fn unit(&self, events: Vec<Event>, reply: oneshot::Sender<Outcome>) -> Unit {
         let (now, taken_at) = (clock::now(), Instant::now());
         let item = |event| Item {
-            event,
+            event: Arc::new(event),
             lease: None,
             started_at: now,
             soft_deadline: taken_at + self.rules.soft_timeout,
@@ -169,7 +173,6 @@ impl Drainer {
             is_spooled: true,
             // It may lie here because the answer to its first write was lost.
             maybe_stored: true,
-            in_hand: None,
         }
     }
 
@@ -207,6 +210,7 @@ impl Handler<Spooled> for Drainer {
     type Result = ();
 
     fn handle(&mut self, _: Spooled, context: &mut Context<Self>) {
+        self.stage.gauges.took();
         self.take_turn(context);
     }
 }

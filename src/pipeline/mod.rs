@@ -6,9 +6,11 @@
 mod admission;
 mod claimer;
 mod claims;
+mod custody;
 mod door;
 mod drainer;
 mod faults;
+mod gauges;
 mod messages;
 mod node;
 mod normalizer;
@@ -34,6 +36,7 @@ use uuid::Uuid;
 use self::admission::Admission;
 use self::claimer::ClaimerRules;
 use self::claims::Claims;
+use self::custody::{Custody, Roll};
 use self::door::{Door, DoorLimits};
 pub use self::door::{Entry, Receipt, Refused, Verdict};
 use self::drainer::DrainerRules;
@@ -42,7 +45,7 @@ use self::node::{Conditions, Health, Node, Trouble};
 use self::outage::Outage;
 use self::persister::{Consequences, FlushLimits, PersisterRules, Refuge, Writer};
 use self::supervisor::{Describe, Stop, Supervisor, SupervisorRules};
-use self::topology::{Parts, Pools};
+use self::topology::{Line, Parts, Pools};
 use self::users::Users;
 pub use self::view::{ActorView, InFlightView, NodeView, PipelineView, PoolView};
 use crate::config::Config;
@@ -106,12 +109,15 @@ impl Pipeline {
             restart_backoff: config.actors.restart_backoff,
             restart_window: config.actors.restart_window,
             max_restarts: config.actors.max_restarts as usize,
+            soft_timeout: config.timeouts.processing_soft(),
             hard_timeout: config.timeouts.processing,
         };
         let view = NodeView { name: identity.node.clone(), boot_id: identity.boot_id.to_string() };
-        let (line, room) = (pools.clone(), admission.clone());
-        let supervisor = Supervisor::start_in_arbiter(&Arbiter::new().handle(), move |_| {
-            Supervisor::new(rules, parts, line, room, view)
+        let (validators, room, roll) = (pools.submitted.clone(), admission.clone(), Arc::<Roll>::default());
+        let for_line = roll.clone();
+        let supervisor = Supervisor::start_in_arbiter(&Arbiter::new().handle(), move |context| {
+            let custody = Custody::new(for_line, context.address().recipient());
+            Supervisor::new(rules, Line { parts, pools, custody }, room, view)
         });
         let node = Node {
             store: store.clone(),
@@ -126,9 +132,9 @@ impl Pipeline {
         store.spawn(node::keep_house(store.clone(), config.dedupe.window));
         let limits =
             DoorLimits { accept_timeout: config.timeouts.accept, soft_timeout: config.timeouts.processing_soft() };
-        let lost = supervisor.clone().recipient();
+        let custody = Custody::new(roll, supervisor.clone().recipient());
         let draining = AtomicBool::new(false);
-        let door = Door { admission, ids, validators: pools.submitted, outbox: Arc::default(), lost, limits, draining };
+        let door = Door { admission, ids, validators, outbox: Arc::default(), custody, limits, draining };
         Ok(Self { inner: Arc::new(Inner { door, store, supervisor, boot_id: identity.boot_id, health, spool }) })
     }
 

@@ -15,13 +15,15 @@ use actix::prelude::*;
 
 use super::claimer::{Claimer, ClaimerRules};
 use super::claims::Claims;
+use super::custody::{Custody, Holder};
 use super::drainer::{Drainer, DrainerRules};
 use super::faults::Faults;
-use super::messages::{Due, Lost, Normalized, Scheduled, Spooled, Submitted, Validated};
+use super::gauges::Gauges;
+use super::messages::{Due, Normalized, Scheduled, Spooled, Submitted, Validated};
 use super::normalizer::Normalizer;
 use super::outage::Outage;
 use super::persister::{Consequences, Persister, PersisterRules, Refuge, Writer};
-use super::pool::{Gauges, Pool};
+use super::pool::Pool;
 use super::retry::Retry;
 use super::stage::Stage;
 use super::users::Users;
@@ -92,6 +94,16 @@ impl Pools {
             spooled: Pool::new(mailbox_max),
         }
     }
+
+    /// Hands nothing more to the actor.
+    pub fn remove(&self, holder: Holder) {
+        self.submitted.remove(holder);
+        self.validated.remove(holder);
+        self.normalized.remove(holder);
+        self.scheduled.remove(holder);
+        self.due.remove(holder);
+        self.spooled.remove(holder);
+    }
 }
 
 /// What the actors are made of.
@@ -116,13 +128,14 @@ pub(super) struct Parts {
 
 /// A running actor, seen from the Supervisor.
 pub(super) struct Running {
+    pub holder: Holder,
     arbiter: Arbiter,
     is_alive: Box<dyn Fn() -> bool + Send>,
 }
 
 impl Running {
-    fn new<A: Actor<Context = Context<A>>>(arbiter: Arbiter, address: Addr<A>) -> Self {
-        Self { arbiter, is_alive: Box::new(move || address.connected()) }
+    fn new<A: Actor<Context = Context<A>>>(holder: Holder, arbiter: Arbiter, address: Addr<A>) -> Self {
+        Self { holder, arbiter, is_alive: Box::new(move || address.connected()) }
     }
 
     pub fn is_alive(&self) -> bool {
@@ -135,62 +148,67 @@ impl Running {
     }
 }
 
-/// Starts an actor of `kind` at `place` of its pool, on a thread of its own: a stuck actor holds up no other.
-pub(super) fn start(
-    kind: Kind,
-    place: usize,
-    gauges: &Arc<Gauges>,
-    parts: &Parts,
-    pools: &Pools,
-    lost: Recipient<Lost>,
-) -> Running {
-    let stage = Stage { name: kind.name(), gauges: gauges.clone(), faults: parts.faults.clone() };
-    let arbiter = Arbiter::new();
-    let thread = arbiter.handle();
-    match kind {
-        Kind::Validator => {
-            let (users, limits, next) = (parts.users.clone(), parts.limits, pools.validated.clone());
-            let actor = Validator::start_in_arbiter(&thread, move |_| Validator { stage, users, limits, next });
-            pools.submitted.put(place, &actor, gauges.clone());
-            Running::new(arbiter, actor)
-        }
-        Kind::Normalizer => {
-            let next = pools.normalized.clone();
-            let actor = Normalizer::start_in_arbiter(&thread, move |_| Normalizer { stage, next });
-            pools.validated.put(place, &actor, gauges.clone());
-            Running::new(arbiter, actor)
-        }
-        Kind::Persister => {
-            let (rules, writer) = (parts.persister_rules.clone(), parts.writer.clone());
-            let (consequences, refuge) = (parts.consequences.clone(), parts.refuge.clone());
-            let actor = Persister::start_in_arbiter(&thread, move |_| {
-                Persister::new(stage, rules, writer, consequences, refuge)
-            });
-            pools.normalized.put(place, &actor, gauges.clone());
-            Running::new(arbiter, actor)
-        }
-        Kind::Retry => {
-            let (due, depth) = (pools.due.clone(), parts.retries_waiting.clone());
-            let actor = Retry::start_in_arbiter(&thread, move |_| Retry::new(due, depth));
-            pools.scheduled.put(place, &actor, gauges.clone());
-            Running::new(arbiter, actor)
-        }
-        Kind::Claimer => {
-            let (store, rules, claims) = (parts.store.clone(), parts.claimer_rules.clone(), parts.claims.clone());
-            let validators = pools.submitted.clone();
-            let actor =
-                Claimer::start_in_arbiter(&thread, move |_| Claimer::new(store, rules, claims, validators, lost));
-            pools.due.put(place, &actor, gauges.clone());
-            Running::new(arbiter, actor)
-        }
-        Kind::Drainer => {
-            let spool = parts.spool.clone().expect("only a line with a spool has a drainer");
-            let (rules, outage, validators) =
-                (parts.drainer_rules.clone(), parts.outage.clone(), pools.submitted.clone());
-            let actor =
-                Drainer::start_in_arbiter(&thread, move |_| Drainer::new(spool, rules, outage, validators, lost));
-            pools.spooled.put(place, &actor, gauges.clone());
-            Running::new(arbiter, actor)
+/// The line, seen from who builds it.
+pub(super) struct Line {
+    pub parts: Parts,
+    pub pools: Pools,
+    pub custody: Arc<Custody>,
+}
+
+impl Line {
+    /// Starts an actor of `kind` on a thread of its own: a stuck actor holds up no other.
+    pub fn start(&self, kind: Kind, gauges: &Arc<Gauges>) -> Running {
+        let (parts, pools, holder) = (&self.parts, &self.pools, Holder::new(kind));
+        let stage = Stage { name: kind.name(), gauges: gauges.clone(), faults: parts.faults.clone() };
+        let arbiter = Arbiter::new();
+        let thread = arbiter.handle();
+        match kind {
+            Kind::Validator => {
+                let (users, limits, next) = (parts.users.clone(), parts.limits, pools.validated.clone());
+                let actor = Validator::start_in_arbiter(&thread, move |_| Validator { stage, users, limits, next });
+                pools.submitted.add(holder, &actor, gauges.clone());
+                Running::new(holder, arbiter, actor)
+            }
+            Kind::Normalizer => {
+                let next = pools.normalized.clone();
+                let actor = Normalizer::start_in_arbiter(&thread, move |_| Normalizer { stage, next });
+                pools.validated.add(holder, &actor, gauges.clone());
+                Running::new(holder, arbiter, actor)
+            }
+            Kind::Persister => {
+                let (rules, writer) = (parts.persister_rules.clone(), parts.writer.clone());
+                let (consequences, refuge) = (parts.consequences.clone(), parts.refuge.clone());
+                let actor = Persister::start_in_arbiter(&thread, move |_| {
+                    Persister::new(stage, rules, writer, consequences, refuge)
+                });
+                pools.normalized.add(holder, &actor, gauges.clone());
+                Running::new(holder, arbiter, actor)
+            }
+            Kind::Retry => {
+                let (due, depth) = (pools.due.clone(), parts.retries_waiting.clone());
+                let actor = Retry::start_in_arbiter(&thread, move |_| Retry::new(stage, due, depth));
+                pools.scheduled.add(holder, &actor, gauges.clone());
+                Running::new(holder, arbiter, actor)
+            }
+            Kind::Claimer => {
+                let (store, rules, claims) = (parts.store.clone(), parts.claimer_rules.clone(), parts.claims.clone());
+                let (validators, custody) = (pools.submitted.clone(), self.custody.clone());
+                let actor = Claimer::start_in_arbiter(&thread, move |_| {
+                    Claimer::new(stage, store, rules, claims, validators, custody)
+                });
+                pools.due.add(holder, &actor, gauges.clone());
+                Running::new(holder, arbiter, actor)
+            }
+            Kind::Drainer => {
+                let spool = parts.spool.clone().expect("only a line with a spool has a drainer");
+                let (rules, outage) = (parts.drainer_rules.clone(), parts.outage.clone());
+                let (validators, custody) = (pools.submitted.clone(), self.custody.clone());
+                let actor = Drainer::start_in_arbiter(&thread, move |_| {
+                    Drainer::new(stage, spool, rules, outage, validators, custody)
+                });
+                pools.spooled.add(holder, &actor, gauges.clone());
+                Running::new(holder, arbiter, actor)
+            }
         }
     }
 }

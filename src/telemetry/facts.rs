@@ -261,9 +261,9 @@ pub fn actor_restarted(actor: &str, restarts: u64) {
     warn!(actor, restarts, "actor restarted");
 }
 
-/// Work was lost with its actor and is handed out again.
+/// Work was lost with its actor, or taken from it, and is handed out again.
 pub fn work_redelivered(events: usize) {
-    warn!(events, "work of a dead actor handed out again");
+    warn!(events, "work of another actor handed out again");
 }
 
 /// Stored events were claimed to be tried again.

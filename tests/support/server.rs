@@ -209,6 +209,14 @@ impl Server {
         kib.expect("the kernel writes `VmRSS: <number> kB`") * 1024
     }
 
+    /// How many threads of actors there are now.
+    pub fn actor_threads(&self) -> usize {
+        let threads = fs::read_dir(format!("/proc/{}/task", self.pid())).expect("the server runs, on Linux");
+        // A thread may end while we look.
+        let names = threads.filter_map(|thread| fs::read_to_string(thread.ok()?.path().join("comm")).ok());
+        names.filter(|name| name.starts_with("actix-rt|system")).count()
+    }
+
     /// The admin token that the first start left in its file.
     pub fn token(&mut self) -> String {
         let file = self.setup.data.join("first-token");

@@ -22,9 +22,11 @@ pub(super) use self::settle::Consequences;
 pub(super) use self::spooling::Refuge;
 pub(super) use self::write::Writer;
 use self::write::{Ended, Finished};
-use super::messages::{Item, Normalized, Work};
+use super::custody::Work;
+use super::messages::{Item, Normalized};
 use super::stage::Stage;
 use crate::clock;
+use crate::domain::event::Event;
 use crate::domain::outcome::{Failure, Outcome, Status};
 use crate::domain::retry::RetryPolicy;
 use crate::store::{FailedAttempt, Record};
@@ -82,6 +84,10 @@ impl Persister {
     }
 
     fn flush(&mut self, context: &mut Context<Self>) {
+        // What was taken back is written by another one.
+        if self.stage.gauges.is_retired() {
+            return;
+        }
         self.take_refuge(context);
         if self.is_busy {
             return;
@@ -98,7 +104,12 @@ impl Persister {
             return;
         }
         self.is_busy = true;
-        let written = self.writer.clone().write(units, 0);
+        let (stage, wait, writer) = (self.stage.clone(), self.stage.gauges.wait(), self.writer.clone());
+        let written = async move {
+            let _wait = wait;
+            stage.turn().await;
+            writer.write(units, 0).await
+        };
         context.spawn(written.into_actor(self).map(|finished, persister, context| persister.finish(finished, context)));
     }
 
@@ -169,7 +180,7 @@ fn record(item: &mut Item, is_acknowledged: bool, policy: &RetryPolicy) -> Recor
         None => Outcome::deferred(&item.event),
     };
     Record {
-        event: item.event.clone(),
+        event: Event::clone(&item.event),
         failed_attempt: failed_attempt(item, &outcome),
         outcome,
         lease: item.lease,

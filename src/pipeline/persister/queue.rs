@@ -3,7 +3,7 @@
 use std::collections::{HashSet, VecDeque};
 use std::time::{Duration, Instant};
 
-use super::super::messages::Work;
+use super::super::custody::Work;
 use crate::domain::dedupe::Namespace;
 use crate::domain::outcome::TransientCode;
 use crate::store::Record;

@@ -25,7 +25,7 @@ pub(in crate::pipeline) struct Consequences {
 impl Consequences {
     /// Settles a unit that was committed: only now may anybody be told.
     pub(super) fn settle(&self, gathered: Gathered, written: Vec<Written>) {
-        let mut unit = gathered.work.settle();
+        let Some(mut unit) = gathered.work.settle() else { return };
         let mut verdicts: Vec<Option<Verdict>> = unit.items.iter().map(|_| None).collect();
         for ((record, place), written) in gathered.records.iter().zip(&gathered.places).zip(written) {
             let item = &unit.items[*place];
@@ -45,7 +45,7 @@ impl Consequences {
 
     /// Settles a unit that lies synced in the spool: its events are promised now.
     pub(super) fn settle_spooled(&self, gathered: Gathered) {
-        let mut unit = gathered.work.settle();
+        let Some(mut unit) = gathered.work.settle() else { return };
         let receipts = unit.items.iter().map(|item| {
             let verdict = match &item.result {
                 Some(Err(Failure::Reject(_))) => not_kept(item),
@@ -75,7 +75,7 @@ impl Consequences {
     }
 
     fn abandon(&self, gathered: Gathered, unsettled: Unsettled) {
-        let mut unit = gathered.work.settle();
+        let Some(mut unit) = gathered.work.settle() else { return };
         for item in &unit.items {
             self.end_claim(item);
         }

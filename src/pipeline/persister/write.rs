@@ -208,7 +208,7 @@ impl Writer {
             for (record, place) in unit.records.iter_mut().zip(&unit.places) {
                 if record.lease.is_none() && taken.contains(&record.event.id) {
                     record.event.id = fresh.next().unwrap_or(record.event.id);
-                    unit.work.items[*place].event.id = record.event.id;
+                    unit.work.renumber(*place, record.event.id);
                 }
             }
         }

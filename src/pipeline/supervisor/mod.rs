@@ -14,8 +14,8 @@ use actix::prelude::*;
 
 use self::child::{Child, End};
 use super::admission::Admission;
-use super::messages::{Lost, Submitted, Work};
-use super::topology::{Kind, Parts, Pools};
+use super::messages::{Lost, Submitted, Unit};
+use super::topology::{Kind, Line};
 use super::view::{InFlightView, NodeView, PipelineView, PoolView};
 use crate::telemetry::facts;
 
@@ -37,14 +37,14 @@ pub(super) struct SupervisorRules {
     pub restart_backoff: Duration,
     pub restart_window: Duration,
     pub max_restarts: usize,
+    pub soft_timeout: Duration,
     pub hard_timeout: Duration,
 }
 
 /// The actor above the line.
 pub(super) struct Supervisor {
     rules: SupervisorRules,
-    parts: Parts,
-    pools: Pools,
+    line: Line,
     admission: Arc<Admission>,
     node: NodeView,
     children: Vec<Child>,
@@ -65,41 +65,38 @@ pub(super) struct Describe;
 pub(super) struct Stop;
 
 impl Supervisor {
-    pub fn new(rules: SupervisorRules, parts: Parts, pools: Pools, admission: Arc<Admission>, node: NodeView) -> Self {
+    pub fn new(rules: SupervisorRules, line: Line, admission: Arc<Admission>, node: NodeView) -> Self {
         let (children, generation, rebuilt_at, abandoned) = (Vec::new(), 1, None, 0);
-        Self { rules, parts, pools, admission, node, children, generation, rebuilt_at, abandoned }
+        Self { rules, line, admission, node, children, generation, rebuilt_at, abandoned }
     }
 
-    fn build(&mut self, context: &mut Context<Self>) {
+    fn build(&mut self) {
         let sizes = [
             (Kind::Persister, self.rules.persisters),
             (Kind::Normalizer, self.rules.normalizers),
             (Kind::Validator, self.rules.validators),
             (Kind::Claimer, 1),
             (Kind::Retry, 1),
-            (Kind::Drainer, usize::from(self.parts.spool.is_some())),
+            (Kind::Drainer, usize::from(self.line.parts.spool.is_some())),
         ];
         for (kind, size) in sizes {
             self.children.extend((0..size).map(|place| Child::new(kind, place, size)));
         }
-        self.start_all(context);
-    }
-
-    fn start_all(&mut self, context: &mut Context<Self>) {
-        for child in &mut self.children {
-            child.start(&self.parts, &self.pools, context.address().recipient());
-        }
+        self.children.iter_mut().for_each(|child| child.start(&self.line));
     }
 
     fn look_after(&mut self, context: &mut Context<Self>) {
+        self.line.parts.faults.turn("supervisor");
         let (now, rules) = (Instant::now(), self.rules);
+        let mut units = Vec::new();
         for child in &mut self.children {
             if let Some(end) = child.end(rules.hard_timeout) {
-                child.let_go(end, now, rules.restart_window, rules.restart_backoff);
+                units.extend(child.let_go(end, now, &rules, &self.line));
                 self.abandoned += usize::from(end == End::Stuck);
             }
-            child.restart_if_due(now, &self.parts, &self.pools, context.address().recipient());
+            child.restart_if_due(now, &self.line);
         }
+        self.redeliver(units, context);
         if self.abandoned > ABANDONED_MAX {
             self.give_up("too many threads of stuck actors were left behind", context);
         } else if Kind::ALL.into_iter().any(|kind| self.ends_within_window(kind, now) > rules.max_restarts) {
@@ -121,8 +118,25 @@ impl Supervisor {
         self.rebuilt_at = Some(now);
         self.generation += 1;
         facts::line_rebuilt(self.generation);
-        self.children.iter_mut().for_each(Child::forget_ends);
-        self.start_all(context);
+        let units = self.children.iter_mut().flat_map(|child| child.empty(&self.line, None)).collect();
+        for child in &mut self.children {
+            child.forget_ends();
+            child.start(&self.line);
+        }
+        self.redeliver(units, context);
+    }
+
+    /// Sends units on their way again; their attempts begin anew.
+    fn redeliver(&self, mut units: Vec<Unit>, context: &mut Context<Self>) {
+        let items = units.iter_mut().flat_map(|unit| &mut unit.items);
+        let soft_deadline = Instant::now() + REDELIVERY_DELAY + self.rules.soft_timeout;
+        let events = items.map(|item| item.soft_deadline = soft_deadline).count();
+        if events == 0 {
+            return;
+        }
+        facts::work_redelivered(events);
+        let works = units.into_iter().map(|unit| self.line.custody.entrust(unit)).collect();
+        context.run_later(REDELIVERY_DELAY, |supervisor, _| supervisor.line.pools.submitted.send(Submitted(works)));
     }
 
     /// Ends the Supervisor: the app notices, turns readiness off and ends the process.
@@ -143,9 +157,9 @@ impl Supervisor {
             generation: self.generation,
             pools: Kind::ALL.into_iter().map(pool).filter(|pool| !pool.actors.is_empty()).collect(),
             in_flight: InFlightView { events, bytes },
-            retries_waiting: self.parts.retries_waiting.load(Ordering::Relaxed),
-            claims_held: self.parts.claims.len(),
-            stale_writes_rejected: self.parts.consequences.stale_writes.load(Ordering::Relaxed),
+            retries_waiting: self.line.parts.retries_waiting.load(Ordering::Relaxed),
+            claims_held: self.line.parts.claims.len(),
+            stale_writes_rejected: self.line.parts.consequences.stale_writes.load(Ordering::Relaxed),
         }
     }
 }
@@ -154,7 +168,7 @@ impl Actor for Supervisor {
     type Context = Context<Self>;
 
     fn started(&mut self, context: &mut Context<Self>) {
-        self.build(context);
+        self.build();
         context.run_interval(LOOK, Self::look_after);
     }
 }
@@ -162,12 +176,8 @@ impl Actor for Supervisor {
 impl Handler<Lost> for Supervisor {
     type Result = ();
 
-    fn handle(&mut self, Lost(mut unit): Lost, context: &mut Context<Self>) {
-        unit.charge_loss();
-        facts::work_redelivered(unit.items.len());
-        let work = Work::new(unit, context.address().recipient());
-        context
-            .run_later(REDELIVERY_DELAY, move |supervisor, _| supervisor.pools.submitted.send(Submitted(vec![work])));
+    fn handle(&mut self, Lost(unit): Lost, context: &mut Context<Self>) {
+        self.redeliver(vec![unit], context);
     }
 }
 
