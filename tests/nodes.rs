@@ -1,3 +1,22 @@
 //! Several nodes on one database, and what a node tells of its life: one module per fault or promise.
+//!
+//! A fault's `run` takes its sizes, so that a longer form can call it with larger ones.
 
+mod cluster;
+
+mod keys;
 mod lines;
+mod listing;
+mod migration;
+mod race;
+mod rolling;
+mod timeline;
+
+#[cfg(feature = "fault-injection")]
+mod fairness;
+#[cfg(feature = "fault-injection")]
+mod freeze;
+#[cfg(feature = "fault-injection")]
+mod hints;
+#[cfg(feature = "fault-injection")]
+mod midbatch;

@@ -16,7 +16,8 @@ use crate::config::Config;
 use crate::http::{self, Ports, Servers};
 use crate::pipeline::{Identity, Pipeline};
 use crate::store::{StoreOptions, identity};
-use crate::telemetry::{facts, logging};
+use crate::telemetry::facts::{self, Stopped};
+use crate::telemetry::logging;
 
 /// Threads that carry the operations of the database.
 const STORE_THREADS: usize = 1;
@@ -113,23 +114,28 @@ async fn serve_until_told(
         () = unsupervised(pipeline) => Err("the supervisor of the line is gone"),
     };
     facts::draining(why.unwrap_or_else(|reason| reason));
-    tokio::select! {
-        () = drain(&servers.door, pipeline, config.timeouts.shutdown) => {}
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
-    }
-    facts::stopped(pipeline.in_flight());
+    let (began, in_flight) = (Instant::now(), pipeline.in_flight());
+    let released = tokio::select! {
+        released = drain(&servers.door, pipeline, config.timeouts.shutdown) => released,
+        _ = terminate.recv() => 0,
+        _ = interrupt.recv() => 0,
+    };
+    let unanswered = pipeline.in_flight();
+    let settled = in_flight.saturating_sub(unanswered);
+    facts::stopped(Stopped { settled, spooled: 0, released, unanswered, took: began.elapsed() });
     why.map(drop).map_err(anyhow::Error::msg)
 }
 
-/// Ends in order, within `limit`: clients that take no answers leave the line a part of it to drain.
-async fn drain(door: &http::Door, pipeline: &Pipeline, limit: Duration) {
+/// Ends in order, within `limit`: clients that take no answers leave the line a part of it to drain. Says how many
+/// claims were given back.
+async fn drain(door: &http::Door, pipeline: &Pipeline, limit: Duration) -> u64 {
     let for_line = (limit / 2).min(DRAIN_MAX);
     door.drain();
     // Who has not taken its answer by then is cut off.
     let _ = tokio::time::timeout(limit - for_line, door.stop_api()).await;
-    pipeline.drain(for_line).await;
+    let released = pipeline.drain(for_line).await;
     door.stop_operations().await;
+    released
 }
 
 async fn unsupervised(pipeline: &Pipeline) {

@@ -13,6 +13,7 @@ use super::error::ApiError;
 use super::problems::Problem;
 use super::request::{Call, json};
 use crate::domain::scopes::Scope;
+use crate::pipeline::{BootView, PipelineView};
 
 /// Headers that a proxy adds; behind one, every peer looks local.
 const PROXY_HEADERS: [&str; 3] = ["forwarded", "x-forwarded-for", "via"];
@@ -30,7 +31,15 @@ pub async fn index(_: Call) -> Result<HttpResponse, ApiError> {
     Ok(json(StatusCode::OK, &Index { service: "gristmill", version: env!("CARGO_PKG_VERSION"), routes }))
 }
 
-/// Actors per pool, their restarts and what is in flight.
+#[derive(Serialize)]
+struct Cluster {
+    #[serde(flatten)]
+    line: PipelineView,
+    /// Null while the database does not answer.
+    nodes: Option<Vec<BootView>>,
+}
+
+/// Actors per pool, their restarts, what is in flight, and every node of the cluster.
 pub async fn pipeline(call: Call) -> Result<HttpResponse, ApiError> {
     if !is_local(&call.request) {
         let caller = call.state.auth.authenticate(call.headers()).await?;
@@ -39,7 +48,7 @@ pub async fn pipeline(call: Call) -> Result<HttpResponse, ApiError> {
         }
     }
     match call.state.pipeline.describe().await {
-        Some(view) => Ok(json(StatusCode::OK, &view)),
+        Some(line) => Ok(json(StatusCode::OK, &Cluster { line, nodes: call.state.pipeline.nodes().await })),
         None => Err(ApiError::new(Problem::PipelineUnavailable, "the pipeline did not describe itself")),
     }
 }

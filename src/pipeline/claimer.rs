@@ -1,9 +1,10 @@
 //! Claimer: brings stored events back into the line.
 //!
-//! Receives [`Due`] (an empty one when a suspect was settled and the next may run), sends [`Submitted`]. It claims what
-//! the timers name, polls for what they missed, takes over the claims of dead nodes, and gives back leases that have no
-//! work behind them. Keeps the table of claims (shared with the Persisters) and what it saw of other nodes. A crash
-//! here loses nothing: claims are guarded work from the moment they are made, and the poll finds every other event.
+//! Receives [`Due`] (an empty one when a suspect was settled and the next may run) and [`Hinted`], sends [`Submitted`]. It
+//! claims what the timers name, polls for what they missed, takes over the claims of dead nodes, and gives back leases
+//! that have no work behind them. Keeps the table of claims (shared with the Persisters) and what it saw of other nodes.
+//! A crash here loses nothing: claims are guarded work from the moment they are made, and the poll finds every other
+//! event.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -15,9 +16,10 @@ use uuid::Uuid;
 use super::claims::Claims;
 use super::custody::{Custody, Work};
 use super::messages::{Due, Item, Submitted, Unit};
+use super::node::Health;
 use super::pool::Pool;
 use super::stage::Stage;
-use super::watch::{Heartbeat, Watch};
+use super::watch::Watch;
 use crate::clock;
 use crate::domain::outcome::Failure;
 use crate::store::{ClaimOrder, Claimed, Due as Wanted, Store, StoreError};
@@ -30,16 +32,31 @@ const WAIT: Duration = Duration::from_secs(5);
 /// Readings of the other nodes' heartbeats in a lease time.
 const OBSERVATIONS_PER_LEASE: u32 = 4;
 
+/// The part of all claims that the timers leave free: however many retries of this node are due, what the poll finds
+/// goes on.
+const POLLS_SHARE: usize = 4;
+
+/// How often boots that are long gone are removed.
+const PRUNE_PERIOD: Duration = Duration::from_secs(3_600);
+
+/// How long a boot that ended is kept, for people who look what happened.
+const NODES_KEPT: Duration = Duration::from_secs(7 * 24 * 3_600);
+
+/// Another node may have left work that is due.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(super) struct Hinted;
+
 /// What a Claimer is to do.
 #[derive(Clone)]
 pub(super) struct ClaimerRules {
     pub boot_id: Uuid,
-    pub node: String,
     pub lease: Duration,
     pub poll: Duration,
     pub claims_max: usize,
     pub attempts_max: u32,
     pub soft_timeout: Duration,
+    pub health: Arc<Health>,
 }
 
 /// Claims events of the database for this node.
@@ -54,11 +71,11 @@ pub(super) struct Claimer {
     watch: Option<Watch>,
     condition: Arc<Condition>,
     is_busy: bool,
-    /// Something came while the Claimer was busy, or more is waiting than it took.
+    /// It is time to poll, something came while the Claimer was busy, or more is waiting than it took.
     is_woken: bool,
-    polled: Instant,
     observed: Instant,
     searched: Instant,
+    pruned: Instant,
 }
 
 /// What is to be done in one turn; the parts run one after the other.
@@ -74,6 +91,15 @@ struct Turn {
     polls: bool,
     observes: bool,
     searches: bool,
+    prunes: bool,
+}
+
+/// What a turn leaves behind.
+struct Turned {
+    watch: Watch,
+    works: Vec<Work>,
+    /// Whether more may be waiting than there was room for.
+    is_full: bool,
 }
 
 impl Claimer {
@@ -87,7 +113,7 @@ impl Claimer {
     ) -> Self {
         let (now, watch) = (Instant::now(), Some(Watch::new(rules.boot_id, rules.lease)));
         let (due, is_busy, is_woken) = (BTreeSet::new(), false, false);
-        let (polled, observed, searched) = (now, now, now);
+        let (observed, searched, pruned) = (now, now, now);
         let condition = Arc::new(Condition::new("claiming"));
         Self {
             stage,
@@ -101,9 +127,9 @@ impl Claimer {
             condition,
             is_busy,
             is_woken,
-            polled,
             observed,
             searched,
+            pruned,
         }
     }
 
@@ -122,9 +148,10 @@ impl Claimer {
             condition: self.condition.clone(),
             went: None,
             due: std::mem::take(&mut self.due).into_iter().collect(),
-            polls: is_over(&mut self.polled, self.rules.poll) | std::mem::take(&mut self.is_woken),
+            polls: std::mem::take(&mut self.is_woken),
             observes: is_over(&mut self.observed, self.rules.lease / OBSERVATIONS_PER_LEASE),
             searches: is_over(&mut self.searched, self.rules.lease),
+            prunes: is_over(&mut self.pruned, PRUNE_PERIOD),
         };
         let (stage, wait) = (self.stage.clone(), self.stage.gauges.wait());
         let done = async move {
@@ -133,21 +160,29 @@ impl Claimer {
             turn.run().await
         };
         let done = done.into_actor(self);
-        context.spawn(done.map(|(watch, works), claimer, context| claimer.end_turn(watch, works, context)));
+        context.spawn(done.map(Self::end_turn));
     }
 
-    fn end_turn(&mut self, watch: Watch, works: Vec<Work>, context: &mut Context<Self>) {
-        self.watch = Some(watch);
-        self.is_busy = false;
-        if works.len() >= self.rules.claims_max {
-            // More is waiting; it is asked for as soon as there is room.
-            self.is_woken = true;
+    /// Polls now, and again after the period, more or less: nodes that started together must not poll in step.
+    fn poll(&mut self, context: &mut Context<Self>) {
+        self.is_woken = true;
+        self.take_turn(context);
+        let [random, ..] = *Uuid::new_v4().as_bytes();
+        let period = self.rules.poll * (384 + u32::from(random)) / 512;
+        context.run_later(period, Self::poll);
+    }
+
+    fn end_turn(turned: Turned, claimer: &mut Self, context: &mut Context<Self>) {
+        claimer.watch = Some(turned.watch);
+        claimer.is_busy = false;
+        if !turned.works.is_empty() {
+            claimer.validators.send(Submitted(turned.works));
         }
-        if !works.is_empty() {
-            self.validators.send(Submitted(works));
-        }
-        if !self.due.is_empty() || (self.is_woken && self.claims.len() < self.rules.claims_max) {
-            self.take_turn(context);
+        // More is asked for when half of the room is free again, not with every event that ends.
+        let has_room = !turned.is_full || claimer.claims.await_at_most(claimer.rules.claims_max / 2);
+        claimer.is_woken |= turned.is_full;
+        if !claimer.due.is_empty() || (claimer.is_woken && has_room) {
+            claimer.take_turn(context);
         }
     }
 }
@@ -161,30 +196,37 @@ fn is_over(since: &mut Instant, period: Duration) -> bool {
 }
 
 impl Turn {
-    async fn run(mut self) -> (Watch, Vec<Work>) {
-        let mut works = Vec::new();
+    async fn run(mut self) -> Turned {
+        let (mut works, mut is_full) = (Vec::new(), false);
         if self.observes {
             self.observe().await;
         }
         if self.searches {
             self.release_orphans().await;
         }
+        if self.prunes {
+            self.prune().await;
+        }
         if !self.due.is_empty() {
             let due = std::mem::take(&mut self.due);
-            works.extend(self.claim(Wanted::These(due), self.rules.claims_max).await);
+            let room = self.room(self.rules.claims_max - self.rules.claims_max / POLLS_SHARE);
+            works.extend(self.claim(Wanted::These(due), room).await);
         }
         if self.polls {
-            self.take_over().await;
-            works.extend(self.claim(Wanted::Waiting, self.rules.claims_max).await);
+            let room = self.room(self.rules.claims_max);
+            let found = self.claim(Wanted::Waiting, room).await;
+            is_full = found.len() == room && self.is_heard();
+            works.extend(found);
         }
         // One at a time: one of them may be what killed its node.
         if !self.claims.has_suspect() {
-            works.extend(self.claim(Wanted::Suspects, 1).await);
+            let room = self.room(self.rules.claims_max).min(1);
+            works.extend(self.claim(Wanted::Suspects, room).await);
         }
         if let Some(went) = &self.went {
             self.condition.note(went);
         }
-        (self.watch, works)
+        Turned { watch: self.watch, works, is_full }
     }
 
     /// Notes how an operation went; of a turn's failures the first is told.
@@ -204,11 +246,11 @@ impl Turn {
     }
 
     async fn observe(&mut self) {
-        let nodes = self.store.list_nodes(WAIT).await;
-        match self.noted(nodes) {
-            Some(nodes) => {
-                let heartbeats: Vec<Heartbeat> = nodes.into_iter().map(heartbeat).collect();
-                self.watch.observe(&heartbeats, Instant::now()).iter().for_each(|node| facts::node_died(node));
+        let neighbours = self.store.neighbours(WAIT).await;
+        match self.noted(neighbours) {
+            Some(neighbours) => {
+                self.watch.observe(&neighbours, Instant::now()).iter().for_each(|node| facts::node_died(node));
+                self.take_over().await;
             }
             None => self.watch.could_not_observe(Instant::now()),
         }
@@ -223,20 +265,32 @@ impl Turn {
     }
 
     async fn take_over(&mut self) {
-        let dead = self.watch.dead();
-        if dead.is_empty() {
-            return;
-        }
-        let taken_over = self.store.take_over(dead.clone(), self.rules.node.clone(), WAIT).await;
-        match self.noted(taken_over) {
-            Some(0) => self.watch.clear(&dead),
-            Some(events) => facts::taken_over(events),
-            None => {}
+        for death in self.watch.deaths() {
+            let taken_over = self.store.take_over(death.clone(), WAIT).await;
+            if let Some(events) = self.noted(taken_over).filter(|events| *events > 0) {
+                facts::taken_over(&death.name, events);
+                // They are suspects now, due at once.
+                self.polls = true;
+            }
         }
     }
 
+    async fn prune(&mut self) {
+        let pruned = self.store.prune_nodes(self.watch.dead(), NODES_KEPT, WAIT).await;
+        self.noted(pruned);
+    }
+
+    /// How many more events may be claimed, if `claims_max` may be held in all.
+    fn room(&self, claims_max: usize) -> usize {
+        if self.is_heard() { claims_max.saturating_sub(self.claims.len()) } else { 0 }
+    }
+
+    /// While the others may hold this node for dead, it claims nothing: that would be taken over and charged.
+    fn is_heard(&self) -> bool {
+        self.rules.health.is_heard_within(self.rules.lease)
+    }
+
     async fn claim(&mut self, wanted: Wanted, limit: usize) -> Vec<Work> {
-        let limit = limit.min(self.rules.claims_max.saturating_sub(self.claims.len()));
         if limit == 0 {
             return Vec::new();
         }
@@ -269,20 +323,17 @@ impl Turn {
     }
 }
 
-fn heartbeat(node: crate::store::Node) -> Heartbeat {
-    Heartbeat { boot_id: node.boot_id, name: node.name, value: node.heartbeat, is_stopped: node.stopped_at.is_some() }
-}
-
 impl Actor for Claimer {
     type Context = Context<Self>;
 
     fn started(&mut self, context: &mut Context<Self>) {
         // At once, for what an earlier boot left behind; then with the poll.
-        self.polled -= self.rules.poll;
         self.observed -= self.rules.lease;
         self.searched -= self.rules.lease;
-        self.take_turn(context);
-        context.run_interval(self.rules.poll, Self::take_turn);
+        self.poll(context);
+        let address = context.address();
+        // A full mailbox is as good: its turn is still to come.
+        self.store.listen(move || !matches!(address.try_send(Hinted), Err(SendError::Closed(_))));
     }
 }
 
@@ -292,6 +343,15 @@ impl Handler<Due> for Claimer {
     fn handle(&mut self, Due(event_ids): Due, context: &mut Context<Self>) {
         self.stage.gauges.took();
         self.due.extend(event_ids);
+        self.take_turn(context);
+    }
+}
+
+impl Handler<Hinted> for Claimer {
+    type Result = ();
+
+    fn handle(&mut self, _: Hinted, context: &mut Context<Self>) {
+        self.is_woken = true;
         self.take_turn(context);
     }
 }

@@ -41,13 +41,13 @@ use self::door::{Door, DoorLimits};
 pub use self::door::{Entry, Receipt, Refused, Verdict};
 use self::drainer::DrainerRules;
 use self::faults::Faults;
-use self::node::{Conditions, Health, Node, Trouble};
+use self::node::{Health, Node, Trouble};
 use self::outage::Outage;
 use self::persister::{Consequences, FlushLimits, PersisterRules, Refuge, Writer};
 use self::supervisor::{Describe, Stop, Supervisor, SupervisorRules};
 use self::topology::{Line, Parts, Pools};
 use self::users::Users;
-pub use self::view::{ActorView, InFlightView, NodeView, PipelineView, PoolView};
+pub use self::view::{ActorView, BootView, InFlightView, NodeView, PipelineView, PoolView};
 use crate::config::Config;
 use crate::domain::event::Event;
 use crate::domain::payload::PayloadLimits;
@@ -57,6 +57,9 @@ use crate::telemetry::facts;
 
 /// Longest wait of the few statements that are not part of an event's way.
 const WAIT: Duration = Duration::from_secs(5);
+
+/// Longest wait for the list of nodes: who asks wants to see this node, above all when the database is away.
+const NODES_WAIT: Duration = Duration::from_secs(1);
 
 /// How often a drain looks whether the line is empty.
 const DRAIN_LOOK: Duration = Duration::from_millis(10);
@@ -83,6 +86,7 @@ struct Inner {
     store: Store,
     supervisor: Addr<Supervisor>,
     boot_id: Uuid,
+    lease: Duration,
     health: Arc<Health>,
     spool: Option<Spool>,
 }
@@ -96,11 +100,11 @@ impl Pipeline {
         spool: Option<Spool>,
         identity: Identity,
     ) -> Result<Self, StoreError> {
+        let (health, pools) = (Arc::new(Health::new()), Pools::new(config.actors.mailbox));
         store.register_node(identity.boot_id, &identity.node, identity.folder, WAIT).await?;
-        let (health, pools) = (Arc::new(Health::default()), Pools::new(config.actors.mailbox));
         let admission = Admission::new(config.pipeline.in_flight_events, config.pipeline.in_flight_bytes);
         let ids = ids(config, &store, identity.boot_id);
-        let parts = parts(config, &store, spool.clone(), &ids, &identity, &pools);
+        let parts = parts(config, &store, spool.clone(), &ids, &identity, &pools, &health);
         let claims = parts.claims.clone();
         let rules = SupervisorRules {
             validators: config.actors.validators,
@@ -126,16 +130,16 @@ impl Pipeline {
             health: health.clone(),
             claims,
             spool: spool.clone(),
-            conditions: Conditions::default(),
         };
-        store.spawn(node.live());
+        node.start()?;
         store.spawn(node::keep_house(store.clone(), config.dedupe.window));
         let limits =
             DoorLimits { accept_timeout: config.timeouts.accept, soft_timeout: config.timeouts.processing_soft() };
         let custody = Custody::new(roll, supervisor.clone().recipient());
         let draining = AtomicBool::new(false);
         let door = Door { admission, ids, validators, outbox: Arc::default(), custody, limits, draining };
-        Ok(Self { inner: Arc::new(Inner { door, store, supervisor, boot_id: identity.boot_id, health, spool }) })
+        let (boot_id, lease) = (identity.boot_id, config.lease.duration);
+        Ok(Self { inner: Arc::new(Inner { door, store, supervisor, boot_id, lease, health, spool }) })
     }
 
     /// Takes a batch through the line; one receipt per entry, in their order, once all are committed.
@@ -154,6 +158,13 @@ impl Pipeline {
     /// What the line looks like now; `None` if its Supervisor is gone.
     pub async fn describe(&self) -> Option<PipelineView> {
         self.inner.supervisor.send(Describe).await.ok()
+    }
+
+    /// The nodes of the cluster, as the database has them; `None` if it does not answer soon.
+    pub async fn nodes(&self) -> Option<Vec<BootView>> {
+        let Inner { store, boot_id, lease, .. } = &*self.inner;
+        let nodes = store.list_nodes(NODES_WAIT).await.ok()?;
+        Some(nodes.into_iter().map(|node| BootView::of(node, *boot_id, *lease)).collect())
     }
 
     /// Why events cannot be durably accepted now; empty if they can.
@@ -203,8 +214,8 @@ impl Pipeline {
     }
 
     /// Waits until everything that was admitted is settled, then ends the line and gives the node's leases back; all
-    /// within `limit`.
-    pub async fn drain(&self, limit: Duration) {
+    /// within `limit`. Says how many leases those were.
+    pub async fn drain(&self, limit: Duration) -> u64 {
         self.close();
         let is_empty = async {
             while self.in_flight() > 0 {
@@ -215,18 +226,18 @@ impl Pipeline {
         let _ = tokio::time::timeout(limit / 2, is_empty).await;
         // The line must be gone before its leases are: the Claimer could claim again.
         let _ = self.inner.supervisor.send(Stop).timeout(limit / 8).await;
-        self.leave(limit / 8).await;
+        self.leave(limit / 8).await
     }
 
     /// Leases go back and the node is marked as stopped; if the database is away, others find out by its silence.
-    async fn leave(&self, wait: Duration) {
+    async fn leave(&self, wait: Duration) -> u64 {
         let (store, boot_id) = (&self.inner.store, self.inner.boot_id);
-        if let Err(error) = store.release_orphans(boot_id, Vec::new(), wait).await {
-            facts::leave_failed(&error);
+        let released = store.release_orphans(boot_id, Vec::new(), wait).await;
+        let stopped = store.stop_node(boot_id, wait).await;
+        for error in [released.as_ref().err(), stopped.as_ref().err()].into_iter().flatten() {
+            facts::leave_failed(error);
         }
-        if let Err(error) = store.stop_node(boot_id, wait).await {
-            facts::leave_failed(&error);
-        }
+        released.unwrap_or_default()
     }
 }
 
@@ -238,7 +249,15 @@ fn ids(config: &Config, store: &Store, boot_id: Uuid) -> Ids {
     Ids::new(store.clone(), boot_id, config.timeouts.accept)
 }
 
-fn parts(config: &Config, store: &Store, spool: Option<Spool>, ids: &Ids, identity: &Identity, pools: &Pools) -> Parts {
+fn parts(
+    config: &Config,
+    store: &Store,
+    spool: Option<Spool>,
+    ids: &Ids,
+    identity: &Identity,
+    pools: &Pools,
+    health: &Arc<Health>,
+) -> Parts {
     let policy = RetryPolicy {
         max_retries: config.retry.max_retries,
         delay: config.retry.delay,
@@ -269,9 +288,9 @@ fn parts(config: &Config, store: &Store, spool: Option<Spool>, ids: &Ids, identi
         },
         claimer_rules: ClaimerRules {
             boot_id: identity.boot_id,
-            node: identity.node.clone(),
             lease: config.lease.duration,
             poll: config.lease.poll,
+            health: health.clone(),
             claims_max: config.lease.claim_events,
             attempts_max: policy.attempts_max(),
             soft_timeout: config.timeouts.processing_soft(),

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::sync::{Arc, PoisonError, RwLock};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use uuid::Uuid;
 
@@ -44,19 +44,33 @@ impl fmt::Display for Trouble {
     }
 }
 
-/// Whether the node can write into its database.
-#[derive(Default)]
+/// Why the node cannot write into its database, if it cannot, and when the others heard of it last.
 pub(super) struct Health {
     trouble: RwLock<Option<Trouble>>,
+    heard_at: RwLock<Instant>,
 }
 
 impl Health {
+    /// Of a node whose registration begins now: it counts as a heartbeat.
+    pub fn new() -> Self {
+        Self { trouble: RwLock::default(), heard_at: RwLock::new(Instant::now()) }
+    }
+
     pub fn trouble(&self) -> Option<Trouble> {
         self.trouble.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    fn set(&self, trouble: Option<Trouble>) {
+    /// Whether nobody can hold this node for dead: its last heartbeat was sent less than `lease` ago.
+    pub fn is_heard_within(&self, lease: Duration) -> bool {
+        self.heard_at.read().unwrap_or_else(PoisonError::into_inner).elapsed() < lease
+    }
+
+    fn set_trouble(&self, trouble: Option<Trouble>) {
         *self.trouble.write().unwrap_or_else(PoisonError::into_inner) = trouble;
+    }
+
+    fn set_heard(&self, sent_at: Instant) {
+        *self.heard_at.write().unwrap_or_else(PoisonError::into_inner) = sent_at;
     }
 }
 
@@ -68,46 +82,42 @@ pub(super) struct Node {
     pub health: Arc<Health>,
     pub spool: Option<Spool>,
     pub claims: Arc<Claims>,
-    pub conditions: Conditions,
-}
-
-/// What a node notes of its life.
-pub(super) struct Conditions {
-    file: Condition,
-    heartbeat: Condition,
-}
-
-impl Default for Conditions {
-    fn default() -> Self {
-        Self { file: Condition::grave("the database file"), heartbeat: Condition::new("heartbeat") }
-    }
 }
 
 impl Node {
-    /// Shows that the node lives, and watches its database file; runs until it is dropped.
-    pub async fn live(self) {
+    /// Lives from now on, where there are other nodes on a thread and a connection that nothing else uses: neither a busy
+    /// store nor a full pool may look like a dead node.
+    pub fn start(mut self) -> Result<(), StoreError> {
+        self.store = self.store.apart("heartbeat")?;
+        self.store.clone().spawn(self.live());
+        Ok(())
+    }
+
+    /// Shows that the node lives, and watches its database file.
+    async fn live(self) {
         let period = (self.lease / HEARTBEATS_PER_LEASE).min(SECOND);
+        let (file, heartbeat) = (Condition::grave("the database file"), Condition::new("heartbeat"));
         loop {
-            self.live_once().await;
+            let found = self.store.check_file();
+            file.note(&found);
+            let trouble = match found {
+                Err(error) => Some(Trouble::Barred(error.to_string())),
+                Ok(()) => self.beat(&heartbeat).await,
+            };
+            self.health.set_trouble(trouble);
             tokio::time::sleep(period).await;
         }
     }
 
-    async fn live_once(&self) {
-        let file = self.store.check_file();
-        self.conditions.file.note(&file);
-        let trouble = match file {
-            Err(error) => Some(Trouble::Barred(error.to_string())),
-            Ok(()) => self.heartbeat().await,
-        };
-        self.health.set(trouble);
-    }
-
-    async fn heartbeat(&self) -> Option<Trouble> {
+    async fn beat(&self, condition: &Condition) -> Option<Trouble> {
+        let sent_at = Instant::now();
         let beat = self.store.heartbeat(self.boot_id, self.vitals(), SECOND).await;
-        self.conditions.heartbeat.note(&beat);
+        condition.note(&beat);
         match beat {
-            Ok(true) => None,
+            Ok(true) => {
+                self.health.set_heard(sent_at);
+                None
+            }
             Ok(false) => {
                 Some(Trouble::Barred("another start with the same data folder has taken this node's place".to_owned()))
             }
@@ -122,7 +132,7 @@ impl Node {
     }
 }
 
-/// Rolls up old flushes and removes old keys, in pieces; runs until it is dropped. Apart from [`Node::live`]: however
+/// Rolls up old flushes and removes old keys, in pieces; runs until it is dropped. Apart from the heartbeat: however
 /// long it takes, the node must be seen to live.
 pub(super) async fn keep_house(store: Store, dedupe_window: Duration) {
     let condition = Condition::new("housekeeping");

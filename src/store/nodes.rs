@@ -7,7 +7,8 @@ use entity::node;
 use sea_orm::prelude::Uuid;
 use sea_orm::sea_query::{Expr, ExprTrait, InsertStatement, OnConflict, Query};
 use sea_orm::{
-    ColumnTrait, ConnectionTrait, DbBackend, DbErr, EntityTrait, QueryFilter, QueryOrder, Statement, UpdateMany, Value,
+    ColumnTrait, ConnectionTrait, DbBackend, DbErr, EntityTrait, QueryFilter, QueryOrder, QuerySelect, Statement,
+    UpdateMany, Value,
 };
 
 use super::dialect::{micros_ago, now_plus_micros_sql, now_sql, placeholder};
@@ -16,6 +17,8 @@ use super::open::Store;
 
 /// A living node says at least this often what is in its spool.
 const SILENCE: Duration = Duration::from_secs(3);
+/// Boots that a list shows at most: a node that dies and starts again all day leaves many.
+const NODES_MAX: u64 = 100;
 
 /// One boot of a node.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,6 +35,8 @@ pub struct Node {
     pub heartbeat: i64,
     /// By the database's clock.
     pub heartbeat_at: DateTime<Utc>,
+    /// How long ago that was, by the same clock.
+    pub silent_for: Duration,
     /// Set when it ended.
     pub stopped_at: Option<DateTime<Utc>>,
     /// As of its last heartbeat.
@@ -49,9 +54,10 @@ pub struct Vitals {
     pub spool_bytes: u64,
 }
 
-impl From<node::Model> for Node {
-    fn from(row: node::Model) -> Self {
+impl Node {
+    fn of(row: node::Model, now: DateTime<Utc>) -> Self {
         Self {
+            silent_for: (now - row.heartbeat_at).to_std().unwrap_or_default(),
             boot_id: row.boot_id,
             name: row.name,
             folder: row.folder,
@@ -96,18 +102,17 @@ impl Store {
         .await
     }
 
-    /// Adds one to the boot's heartbeat, on a connection beside the pool: a full pool is not a dead node.
-    /// False when the boot is unknown or was stopped by a later one.
+    /// Adds one to the boot's heartbeat. False when the boot is unknown or was stopped by a later one.
     pub async fn heartbeat(&self, boot_id: Uuid, vitals: Vitals, wait: Duration) -> Result<bool, StoreError> {
         self.run("write the heartbeat", wait, move |conn| async move {
             let count = Expr::col(node::Column::Heartbeat).add(1);
             let update = live(boot_id)
                 .col_expr(node::Column::Heartbeat, count)
-                .col_expr(node::Column::HeartbeatAt, now(conn.direct()))
+                .col_expr(node::Column::HeartbeatAt, now(conn.write()))
                 .col_expr(node::Column::Claims, vitals.claims.cast_signed().into())
                 .col_expr(node::Column::SpoolEvents, vitals.spool_events.cast_signed().into())
                 .col_expr(node::Column::SpoolBytes, vitals.spool_bytes.cast_signed().into());
-            Ok(update.exec(conn.direct()).await?.rows_affected > 0)
+            Ok(update.exec(conn.write()).await?.rows_affected > 0)
         })
         .await
     }
@@ -115,8 +120,8 @@ impl Store {
     /// Marks the boot as ended. False when it was already, or is unknown.
     pub async fn stop_node(&self, boot_id: Uuid, wait: Duration) -> Result<bool, StoreError> {
         self.run("mark the node as stopped", wait, move |conn| async move {
-            let update = live(boot_id).col_expr(node::Column::StoppedAt, now(conn.direct()));
-            Ok(update.exec(conn.direct()).await?.rows_affected > 0)
+            let update = live(boot_id).col_expr(node::Column::StoppedAt, now(conn.write()));
+            Ok(update.exec(conn.write()).await?.rows_affected > 0)
         })
         .await
     }
@@ -142,12 +147,16 @@ impl Store {
         .await
     }
 
-    /// Every boot that is known, the latest first.
+    /// The boots that are known, those that have not stopped first, then the latest; at most [`NODES_MAX`].
     pub async fn list_nodes(&self, wait: Duration) -> Result<Vec<Node>, StoreError> {
         self.run("list the nodes", wait, |conn| async move {
-            let rows = node::Entity::find().order_by_desc(node::Column::StartedAt);
+            let now = present(conn.read()).await?;
+            let rows = node::Entity::find()
+                .order_by_asc(Expr::col(node::Column::StoppedAt).is_not_null())
+                .order_by_desc(node::Column::StartedAt)
+                .limit(NODES_MAX);
             let rows = rows.all(conn.read()).await?;
-            Ok(rows.into_iter().map(Node::from).collect())
+            Ok(rows.into_iter().map(|row| Node::of(row, now)).collect())
         })
         .await
     }
@@ -188,6 +197,14 @@ async fn inherit_spool(connection: &impl ConnectionTrait, boot_id: Uuid, folder:
         connection.execute_raw(Statement::from_sql_and_values(backend, sql, [boot_id.into(), folder.into()])).await?;
     }
     Ok(())
+}
+
+/// The database's present time.
+async fn present(connection: &impl ConnectionTrait) -> Result<DateTime<Utc>, StoreError> {
+    let backend = connection.get_database_backend();
+    let statement = Statement::from_string(backend, format!("SELECT {}", now_sql(backend)));
+    let row = connection.query_one_raw(statement).await?;
+    Ok(row.ok_or_else(|| StoreError::setup("the database tells no time"))?.try_get_by_index(0)?)
 }
 
 fn now(connection: &impl ConnectionTrait) -> Expr {

@@ -20,8 +20,17 @@ const STATEMENTS_KEPT: usize = 256;
 
 /// A pool with at most `size` connections; the first one is made at once.
 pub(super) async fn pool(url: &str, size: u32, options: &StoreOptions) -> Result<DatabaseConnection, StoreError> {
+    Ok(pool_options(size, options).connect_with(connect_options(url)?).await?.into())
+}
+
+/// The same, but without any connection until one is needed: the database may be away.
+pub(super) fn lazy_pool(url: &str, size: u32, options: &StoreOptions) -> Result<DatabaseConnection, StoreError> {
+    Ok(pool_options(size, options).connect_lazy_with(connect_options(url)?).into())
+}
+
+fn pool_options(size: u32, options: &StoreOptions) -> PgPoolOptions {
     let settings = session_settings(options);
-    let pool = PgPoolOptions::new()
+    PgPoolOptions::new()
         .max_connections(size)
         .acquire_timeout(options.acquire_timeout)
         .acquire_slow_threshold(options.acquire_timeout)
@@ -43,9 +52,6 @@ pub(super) async fn pool(url: &str, size: u32, options: &StoreOptions) -> Result
             })
         })
         .after_release(|connection, _| Box::pin(bounded(leave_transaction(connection))))
-        .connect_with(connect_options(url)?)
-        .await?;
-    Ok(pool.into())
 }
 
 /// One connection outside any pool hook, whose statements and locks may take as long as `lock_wait`.

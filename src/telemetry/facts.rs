@@ -271,9 +271,9 @@ pub fn claimed(events: usize) {
     debug!(events, "claimed");
 }
 
-/// Events of dead nodes were taken over.
-pub fn taken_over(events: u64) {
-    warn!(events, "events of a dead node taken over");
+/// Events of a dead node were taken over.
+pub fn taken_over(node: &str, events: u64) {
+    warn!(node, events, "events of a dead node taken over");
 }
 
 /// Leases without work behind them were given back.
@@ -320,9 +320,24 @@ pub fn draining(why: &str) {
     info!(why, "draining");
 }
 
-/// The service has stopped; events still in flight were never acknowledged.
-pub fn stopped(events_in_flight: usize) {
-    info!(events_in_flight, "stopped");
+/// What became of everything that was in flight when the service was told to stop.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Stopped {
+    /// Events that were in flight and are settled.
+    pub settled: usize,
+    /// Events that went to the spool and not to the database.
+    pub spooled: usize,
+    /// Claims that were given back, for another node or the next start.
+    pub released: u64,
+    /// Events still in flight: never acknowledged.
+    pub unanswered: usize,
+    /// How long it took.
+    pub took: Duration,
+}
+
+/// The service has stopped.
+pub fn stopped(Stopped { settled, spooled, released, unanswered, took }: Stopped) {
+    info!(settled, spooled, released, unanswered, took_ms = took.as_millis(), "stopped");
 }
 
 /// Something panicked; whether it was caught, later lines say.

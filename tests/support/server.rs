@@ -156,6 +156,11 @@ impl Server {
     /// Starts again on the same data, and returns when it is ready; stops a running one first.
     pub fn restart(&mut self) {
         self.spawn();
+        self.await_ready();
+    }
+
+    /// Waits until a spawned server is ready.
+    pub fn await_ready(&mut self) {
         let ports = within(SOON, || self.written_ports());
         let ports = ports.unwrap_or_else(|| panic!("the server is not ready after {SOON:?}\n{}", self.state()));
         self.ports.set(Some(ports));

@@ -41,7 +41,7 @@ pub async fn show(call: Call) -> Result<HttpResponse, ApiError> {
 }
 
 /// Ids are written one way only: what is written otherwise names no event.
-fn event_id(text: &str) -> Result<i64, ApiError> {
+pub(super) fn event_id(text: &str) -> Result<i64, ApiError> {
     let is_canonical = text.bytes().all(|byte| byte.is_ascii_digit()) && !text.starts_with('0');
     text.parse().ok().filter(|_| is_canonical).ok_or_else(|| {
         let shown: String = text.chars().take(40).collect();
@@ -51,7 +51,7 @@ fn event_id(text: &str) -> Result<i64, ApiError> {
 }
 
 /// Whose events the caller sees: its own user's, or with `None` everyone's.
-fn viewer(caller: &Caller) -> Option<i64> {
+pub(super) fn viewer(caller: &Caller) -> Option<i64> {
     if caller.scopes.has(Scope::ReadAll) { None } else { Some(caller.user_id) }
 }
 

@@ -22,7 +22,7 @@ use uuid::Uuid;
 use self::counts::Counted;
 use self::turnstile::Turnstile;
 use super::open::{Conn, begin_write, commit};
-use super::{Store, StoreError};
+use super::{Store, StoreError, hints};
 use crate::domain::event::Event;
 use crate::domain::outcome::{Outcome, Status};
 
@@ -228,6 +228,9 @@ async fn write_all(tx: &DatabaseTransaction, records: &[Record], header: &FlushH
     let stored: Vec<&Record> = of_kind(records, &written, Written::is_stored);
     insert_attempts(tx, &stored, header).await?;
     counts::insert(tx, &Counted::of(records, &written), header, began).await?;
+    if stored.iter().any(|record| record.outcome.retry_in == Some(Duration::ZERO)) {
+        hints::work_is_due(tx).await?;
+    }
     Ok(written)
 }
 
