@@ -28,6 +28,7 @@ macro_rules! both_databases {
 
 pub mod accounts;
 pub mod database;
+pub mod dice;
 pub mod events;
 pub mod http;
 pub mod ledger;
