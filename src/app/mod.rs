@@ -32,6 +32,8 @@ const SUPERVISION_LOOK: Duration = Duration::from_millis(250);
 pub fn serve(config: Config) -> anyhow::Result<()> {
     logging::init(&config.log)?;
     facts::configure(&config.log);
+    #[cfg(feature = "fault-injection")]
+    config.plant();
     std::panic::set_hook(Box::new(facts::panicked));
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(STORE_THREADS)

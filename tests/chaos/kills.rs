@@ -5,7 +5,8 @@ use std::time::{Duration, Instant};
 use super::trial::Trial;
 use crate::support::load::{Load, Plan};
 use crate::support::server::Server;
-use crate::support::wait::{SOON, wait_for};
+use crate::support::session::Session;
+use crate::support::wait::{SOON, rest, wait_for};
 
 /// Most acknowledgements between a start and its kill.
 const BETWEEN_MAX: u64 = 400;
@@ -31,6 +32,26 @@ pub fn at_random_instants(trial: &mut Trial) {
     trial.judge(&database, &mut [&mut server], &load.stop());
 }
 
+/// Row 1b: a kill while every write waits for a lock that somebody else holds.
+pub fn behind_a_lock(trial: &mut Trial) {
+    let database = trial.fresh_database();
+    let mut server = Server::start(trial.setup(&database));
+    let token = server.token();
+    let load = Load::of(Plan::new(server.ports(), &token, 8).keyless(2));
+    for _ in 0..trial.pick(2, 5) {
+        await_more(&load, 20, &server);
+        let session = Session::lock_events(&database);
+        rest(Duration::from_millis(trial.dice.between(300, 900)));
+        server.kill9();
+        session.commit();
+        let began = Instant::now();
+        server.restart();
+        trial.recovered_in(began.elapsed());
+    }
+    await_more(&load, 1, &server);
+    trial.judge(&database, &mut [&mut server], &load.stop());
+}
+
 /// Waits until the load has so many more acknowledgements.
 pub fn await_more(load: &Load, more: usize, server: &Server) {
     let enough = load.acknowledged() + more;
@@ -44,6 +65,6 @@ pub fn await_more(load: &Load, more: usize, server: &Server) {
 
 fn kill_while_it_comes_up(trial: &mut Trial, server: &mut Server) {
     server.spawn();
-    crate::support::wait::rest(Duration::from_millis(trial.dice.below(120)));
+    rest(Duration::from_millis(trial.dice.below(120)));
     server.kill9();
 }

@@ -12,6 +12,8 @@ mod trial;
 
 mod cluster;
 mod kills;
+#[cfg(feature = "fault-injection")]
+mod planted;
 
 use self::replay::Form;
 use self::trial::Trial;
@@ -76,6 +78,7 @@ macro_rules! faults {
 
 faults! {
     "1" every_acknowledged_event_survives_kills_at_random_instants on BOTH needs Nothing in Both: kills::at_random_instants;
+    "1b" what_waits_for_a_lock_when_a_kill_comes_was_not_acknowledged on BOTH needs Nothing in Both: kills::behind_a_lock;
     "4" an_immediate_stop_of_the_database_costs_no_attempt on POSTGRES needs Nothing in Both: cluster::stopped_at_once;
     "5" a_killed_database_comes_back_with_every_event on POSTGRES needs Nothing in Both: cluster::killed;
 }

@@ -27,13 +27,21 @@ pub struct Trial {
     /// The kind of database.
     pub kind: Kind,
     form: Form,
+    planted: Option<&'static str>,
     figures: Figures,
 }
 
 impl Trial {
     /// A repetition on this kind of database.
     pub fn new(kind: Kind, seed: u64, form: Form) -> Self {
-        Self { dice: Dice::new(seed), kind, form, figures: Figures::default() }
+        Self { dice: Dice::new(seed), kind, form, planted: None, figures: Figures::default() }
+    }
+
+    /// The same with a bug planted into every server, which the oracle is to find.
+    #[cfg(feature = "fault-injection")]
+    pub fn with_planted(mut self, bug: &'static str) -> Self {
+        self.planted = Some(bug);
+        self
     }
 
     /// What this form takes of a size that the two forms have differently.
@@ -57,9 +65,13 @@ impl Trial {
         Database::at(with_password(&cluster.fresh_database()))
     }
 
-    /// The real binary on this database, its leases and retries short.
+    /// The real binary on this database, its leases and retries short, with the trial's planted bug.
     pub fn setup(&self, database: &Database) -> Setup {
-        Setup::new(database).with_config(CONFIG)
+        let setup = Setup::new(database).with_config(CONFIG);
+        match self.planted {
+            Some(bug) => setup.with_config(&format!("planted = {bug:?}")),
+            None => setup,
+        }
     }
 
     /// Holds the service to its word: `servers` are up again and whole, `database` leads past every proxy.

@@ -37,6 +37,7 @@ pub mod postgres;
 pub mod proxy;
 pub mod run;
 pub mod server;
+pub mod session;
 pub mod wait;
 pub mod wire;
 

@@ -219,6 +219,11 @@ impl Server {
         self.token.insert(token).clone()
     }
 
+    /// Takes the token of another server on the same database.
+    pub fn share_token(&mut self, token: &str) {
+        self.token = Some(token.to_owned());
+    }
+
     /// A client of the API with the first token, good until the next restart (the port changes).
     pub fn client(&mut self) -> Client {
         let token = self.token();

@@ -13,7 +13,7 @@ mod proofs;
 
 use std::time::Duration;
 
-use self::rows::{Row, read};
+pub use self::rows::{Row, read};
 use self::verdict::Verdict;
 use super::figures::Figures;
 use super::trial::LEASE;
@@ -35,18 +35,26 @@ pub struct Case<'a, 's> {
     servers: &'a mut [&'s mut Server],
     ledger: &'a Ledger,
     settled: Duration,
+    earlier: Vec<Row>,
 }
 
 impl<'a, 's> Case<'a, 's> {
     /// The servers are up again and whole; `database` leads past every proxy.
     pub fn new(database: &'a Database, servers: &'a mut [&'s mut Server], ledger: &'a Ledger) -> Self {
-        Self { database, servers, ledger, settled: SETTLED }
+        Self { database, servers, ledger, settled: SETTLED, earlier: Vec::new() }
+    }
+
+    /// What the database holds now has to be there at the end, as far as it is final.
+    #[cfg(feature = "fault-injection")]
+    pub fn keeping(mut self, earlier: Vec<Row>) -> Self {
+        self.earlier = earlier;
+        self
     }
 }
 
 /// Judges by all invariants.
 pub fn judge(case: Case<'_, '_>) -> Figures {
-    let Case { database, servers, ledger, settled } = case;
+    let Case { database, servers, ledger, settled, earlier } = case;
     let clients: Vec<Client> = servers.iter_mut().map(|server| server.client()).collect();
     let mut verdict = Verdict::default();
     verdict.extend(await_rest(database, settled));
@@ -55,6 +63,7 @@ pub fn judge(case: Case<'_, '_>) -> Figures {
     verdict.extend(await_rest(database, settled));
     let after = read(database);
     verdict.compare(ledger, &resent, &after);
+    verdict.final_states_stay(&earlier, &after);
     verdict.final_states_stay(&before, &after);
     verdict.extend(health::effects(database, &after));
     verdict.extend(answers(&clients, ledger, &after));
