@@ -4,15 +4,18 @@
 //! line, headers, Host or lengths that are not HTTP/1, 408 for headers that are late, 431 for a request line and
 //! headers of more than 128 KiB together or more than 96 headers. It closes the connection each time.
 
+use std::any::Any;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use actix_web::dev::{Server, ServerHandle};
+use actix_web::rt::net::TcpStream;
 use actix_web::web::{Data, ServiceConfig};
 use actix_web::{App, HttpServer};
 use futures_util::future::BoxFuture;
+use socket2::SockRef;
 
 use super::state::AppState;
 use super::{auth, routes};
@@ -106,8 +109,9 @@ impl Port {
         config: &Config,
         state: &Data<AppState>,
     ) -> io::Result<(impl FnOnce() -> Server + use<>, SocketAddr)> {
-        let (routes, state) = (self.routes, state.clone());
+        let (routes, state, answer_timeout) = (self.routes, state.clone(), config.http.answer_timeout);
         let server = HttpServer::new(move || App::new().app_data(state.clone()).configure(routes))
+            .on_connect(move |connection, _| cut_off_who_never_reads(connection, answer_timeout))
             .workers(self.workers)
             .max_connections(self.connections.div_ceil(self.workers))
             .client_request_timeout(config.http.header_timeout)
@@ -123,6 +127,14 @@ impl Port {
 
     fn cannot_listen(&self, error: &io::Error) -> io::Error {
         io::Error::new(error.kind(), format!("cannot listen on {} ({}): {error}", self.address, self.key))
+    }
+}
+
+/// A client that takes nothing of its answer for `limit` is cut off by the kernel; actix would wait for it for ever.
+fn cut_off_who_never_reads(connection: &dyn Any, limit: Duration) {
+    if let Some(stream) = connection.downcast_ref::<TcpStream>() {
+        // Only a connection that is over already takes no options.
+        let _ = SockRef::from(stream).set_tcp_user_timeout(Some(limit));
     }
 }
 
