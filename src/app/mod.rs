@@ -42,6 +42,8 @@ pub fn serve(config: Config) -> anyhow::Result<()> {
 fn within<T>(config: &Config, work: impl AsyncFnOnce(Handle) -> anyhow::Result<T>) -> anyhow::Result<T> {
     logging::init(&config.log)?;
     facts::configure(&config.log);
+    #[cfg(feature = "fault-injection")]
+    config.plant();
     std::panic::set_hook(Box::new(facts::panicked));
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(STORE_THREADS)

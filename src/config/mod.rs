@@ -11,6 +11,7 @@ mod database_url;
 #[cfg(feature = "fault-injection")]
 mod faults;
 mod mistakes;
+mod planted;
 mod reader;
 mod sections;
 mod show;
@@ -26,6 +27,7 @@ pub use database_url::DatabaseKind;
 #[cfg(feature = "fault-injection")]
 pub use faults::{FaultAction, FaultPoint, FaultRule, FaultStage};
 pub use mistakes::ConfigErrors;
+pub use planted::Planted;
 pub use sections::{Auth, Dashboard, Database, Http, Log, LogFormat, Node};
 pub use sources::Sources;
 
@@ -67,6 +69,9 @@ pub struct Config {
     /// The rules of `[[faults]]`.
     #[cfg(feature = "fault-injection")]
     pub faults: Vec<FaultRule>,
+    /// The bug of `planted`.
+    #[cfg(feature = "fault-injection")]
+    pub planted: Option<Planted>,
     /// Private, so that no `Config` comes into being unchecked.
     effective: Vec<Effective>,
 }
@@ -111,6 +116,8 @@ impl Config {
             log: Log::read(r),
             #[cfg(feature = "fault-injection")]
             faults: faults::read(r),
+            #[cfg(feature = "fault-injection")]
+            planted: planted::read(r),
             effective: Vec::new(),
         }
     }

@@ -41,6 +41,8 @@ pub struct Http {
     pub body_timeout: Duration,
     /// Longest time for a whole body.
     pub request_timeout: Duration,
+    /// Longest time that a client takes nothing of its answer.
+    pub answer_timeout: Duration,
     /// How long an idle connection is kept.
     pub keep_alive: Duration,
     /// Connections open at once.
@@ -55,6 +57,7 @@ impl Http {
             header_timeout: r.duration("http.header_timeout", 100 * MS..=HOUR),
             body_timeout: r.duration("http.body_timeout", 100 * MS..=HOUR),
             request_timeout: r.duration("http.request_timeout", 100 * MS..=HOUR),
+            answer_timeout: r.duration("http.answer_timeout", 100 * MS..=HOUR),
             keep_alive: r.duration("http.keep_alive", SECOND..=HOUR),
             connections: r.whole("http.connections", 1..=1_000_000),
         }

@@ -4,15 +4,18 @@
 //! line, headers, Host or lengths that are not HTTP/1, 408 for headers that are late, 431 for a request line and
 //! headers of more than 128 KiB together or more than 96 headers. It closes the connection each time.
 
+use std::any::Any;
 use std::io;
 use std::net::TcpListener;
 use std::sync::Arc;
 use std::time::Duration;
 
 use actix_web::dev::{Server, ServerHandle};
+use actix_web::rt::net::TcpStream;
 use actix_web::web::{Data, ServiceConfig};
 use actix_web::{App, HttpServer};
 use futures_util::future::BoxFuture;
+use socket2::SockRef;
 
 use super::ports::Ports;
 use super::state::AppState;
@@ -82,8 +85,9 @@ fn serve(
     routes: fn(&mut ServiceConfig),
     state: &Data<AppState>,
 ) -> io::Result<Server> {
-    let state = state.clone();
+    let (state, answer_timeout) = (state.clone(), config.http.answer_timeout);
     let server = HttpServer::new(move || App::new().app_data(state.clone()).configure(routes))
+        .on_connect(move |connection, _| cut_off_who_never_reads(connection, answer_timeout))
         .workers(workers)
         .max_connections(connections.div_ceil(workers))
         .client_request_timeout(config.http.header_timeout)
@@ -93,6 +97,14 @@ fn serve(
         .disable_signals()
         .listen(port.try_clone()?)?;
     Ok(server.run())
+}
+
+/// A client that takes nothing of its answer for `limit` is cut off by the kernel; actix would wait for it for ever.
+fn cut_off_who_never_reads(connection: &dyn Any, limit: Duration) {
+    if let Some(stream) = connection.downcast_ref::<TcpStream>() {
+        // Only a connection that is over already takes no options.
+        let _ = SockRef::from(stream).set_tcp_user_timeout(Some(limit));
+    }
 }
 
 fn seconds_up(duration: Duration) -> u64 {

@@ -7,8 +7,8 @@ use gristmill::domain::submission::Submission;
 use gristmill::pipeline::{Entry, Identity, Pipeline, Receipt, Verdict};
 use sea_orm::prelude::Uuid;
 
+use super::Session;
 use super::records::{plain, processed, try_flush};
-use super::session::Session;
 use super::{EVENTS, WAIT, aside, body, event, execute, finished, id_of, number, post, posted, refuse, with_store};
 use crate::support::database::Database;
 use crate::support::http::{Answer, Client};

@@ -47,6 +47,14 @@ pub fn fresh_database() -> String {
     Cluster::shared().fresh_database()
 }
 
+/// Checks every table and index of this database; the programs of the server bring the check along.
+pub fn amcheck(url: &str) -> Result<(), String> {
+    let mut check = Command::new(program("pg_amcheck"));
+    let output = check.args(["--install-missing", "--heapallindexed", url]).output().expect("the program runs");
+    let said = [output.stdout, output.stderr].concat();
+    if output.status.success() { Ok(()) } else { Err(String::from_utf8_lossy(&said).into_owned()) }
+}
+
 impl Cluster {
     /// The run's cluster, started by whoever asks first; not to be stopped, other tests use it.
     pub fn shared() -> &'static Self {

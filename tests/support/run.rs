@@ -5,7 +5,7 @@
 
 use std::fs;
 use std::io::Write;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
@@ -104,6 +104,11 @@ pub fn signal(pid: u32, name: &str) {
 pub fn is_alive(pid: u32) -> bool {
     let signal = Command::new("kill").args(["-s", "0", &pid.to_string()]).stderr(Stdio::null()).status();
     signal.expect("the kill command runs").success()
+}
+
+/// Whether this process may mount, make network namespaces and signal anybody.
+pub fn is_root() -> bool {
+    fs::metadata("/proc/self").is_ok_and(|me| me.uid() == 0)
 }
 
 /// Locks, also after another test panicked while it held the lock.

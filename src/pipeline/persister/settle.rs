@@ -154,3 +154,22 @@ fn not_kept(item: &Item) -> Verdict {
         _ => Verdict::Pending,
     }
 }
+
+/// The planted bug: receipts of what is not committed yet.
+#[cfg(feature = "fault-injection")]
+pub(super) fn acknowledge_too_early(units: &mut [Gathered]) {
+    if !crate::config::Planted::AckBeforeCommit.is_chosen() {
+        return;
+    }
+    for Gathered { work, records, places } in units {
+        let Some(reply) = work.reply.take() else { continue };
+        let items = places.iter().map(|place| &work.items[*place]);
+        let receipts = records.iter().zip(items).map(|(record, item)| Receipt {
+            event_id: item.event.id,
+            task_id: item.event.task_id,
+            verdict: verdict(record, item, Written::Stored),
+        });
+        // A client that went away has no use for its receipt.
+        let _ = reply.send(Ok(receipts.collect()));
+    }
+}

@@ -9,6 +9,8 @@ use uuid::Uuid;
 
 use super::super::outage::Outage;
 use super::queue::Gathered;
+#[cfg(feature = "fault-injection")]
+use super::settle;
 use crate::clock;
 use crate::domain::outcome::{Failure, Outcome};
 use crate::domain::retry::RetryPolicy;
@@ -76,6 +78,8 @@ impl Writer {
     }
 
     async fn flush(&self, units: &mut [Gathered]) -> Result<Vec<Written>, FlushError> {
+        #[cfg(feature = "fault-injection")]
+        settle::acknowledge_too_early(units);
         let header = self.header(units);
         let before: Vec<bool> = units.iter().map(|unit| unit.work.maybe_stored).collect();
         // Until the answer is here: this actor may die while it waits.
