@@ -40,8 +40,8 @@ pub use self::door::{Entry, Receipt, Refused, Verdict};
 use self::faults::Faults;
 use self::node::{Health, Node};
 use self::persister::{Consequences, FlushLimits, PersisterRules, Writer};
-use self::supervisor::{Describe, Stop, Supervisor, SupervisorRules};
-use self::topology::{Line, Parts, Pools};
+use self::supervisor::{Describe, Resize, Stop, Supervisor, SupervisorRules};
+use self::topology::{Kind, Line, Parts, Pools};
 use self::users::Users;
 pub use self::view::{ActorView, InFlightView, NodeView, PipelineView, PoolView};
 use crate::config::Config;
@@ -65,6 +65,15 @@ pub struct Identity {
     pub node: String,
     /// The identity of its data folder.
     pub folder: Uuid,
+}
+
+/// Why a pool keeps its size.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NotResized {
+    /// There is none of this name, or it always has one actor.
+    NoSuchPool,
+    /// The Supervisor is gone.
+    Unsupervised,
 }
 
 /// A handle on the running line; clones share it.
@@ -138,6 +147,12 @@ impl Pipeline {
     /// What the line looks like now; `None` if its Supervisor is gone.
     pub async fn describe(&self) -> Option<PipelineView> {
         self.inner.supervisor.send(Describe).await.ok()
+    }
+
+    /// Gives the pool of this name another size, until the process ends; says what it looks like then.
+    pub async fn resize(&self, pool: &str, size: usize) -> Result<PoolView, NotResized> {
+        let kind = Kind::of_pool(pool).ok_or(NotResized::NoSuchPool)?;
+        self.inner.supervisor.send(Resize { kind, size }).await.map_err(|_| NotResized::Unsupervised)
     }
 
     /// Why events cannot be durably accepted now; empty if they can.
