@@ -185,6 +185,11 @@ impl Custody {
         Work { unit: Some(Box::new(unit)), keep, custody: self.clone() }
     }
 
+    /// Whether `holder` has any unit.
+    pub fn is_held(&self, holder: Holder) -> bool {
+        !self.roll.held_by(holder).is_empty()
+    }
+
     /// Takes every unit from `holder`, as it was before anything was done; the event in hand is charged with `cause`.
     pub fn take_back(&self, holder: Holder, cause: Option<TransientCode>) -> Vec<Unit> {
         self.roll.held_by(holder).iter().filter_map(|keep| take_from(keep, holder, cause)).collect()

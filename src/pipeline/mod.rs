@@ -44,8 +44,8 @@ use self::faults::Faults;
 use self::node::{Health, Node, Trouble};
 use self::outage::Outage;
 use self::persister::{Consequences, FlushLimits, PersisterRules, Refuge, Writer};
-use self::supervisor::{Describe, Stop, Supervisor, SupervisorRules};
-use self::topology::{Line, Parts, Pools};
+use self::supervisor::{Describe, Resize, Stop, Supervisor, SupervisorRules};
+use self::topology::{Kind, Line, Parts, Pools};
 use self::users::Users;
 pub use self::view::{ActorView, BootView, InFlightView, NodeView, PipelineView, PoolView};
 use crate::config::Config;
@@ -73,6 +73,15 @@ pub struct Identity {
     pub node: String,
     /// The identity of its data folder.
     pub folder: Uuid,
+}
+
+/// Why a pool keeps its size.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NotResized {
+    /// There is none of this name, or it always has one actor.
+    NoSuchPool,
+    /// The Supervisor is gone.
+    Unsupervised,
 }
 
 /// A handle on the running line; clones share it.
@@ -165,6 +174,12 @@ impl Pipeline {
         let Inner { store, boot_id, lease, .. } = &*self.inner;
         let nodes = store.list_nodes(NODES_WAIT).await.ok()?;
         Some(nodes.into_iter().map(|node| BootView::of(node, *boot_id, *lease)).collect())
+    }
+
+    /// Gives the pool of this name another size, until the process ends; says what it looks like then.
+    pub async fn resize(&self, pool: &str, size: usize) -> Result<PoolView, NotResized> {
+        let kind = Kind::of_pool(pool).ok_or(NotResized::NoSuchPool)?;
+        self.inner.supervisor.send(Resize { kind, size }).await.map_err(|_| NotResized::Unsupervised)
     }
 
     /// Why events cannot be durably accepted now; empty if they can.

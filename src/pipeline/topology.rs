@@ -70,6 +70,16 @@ impl Kind {
             Self::Validator => "validators",
         }
     }
+
+    /// The kind in the pool of this name whose size can be changed; the others have one actor each.
+    pub fn of_pool(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.is_resizable() && kind.pool_name() == name)
+    }
+
+    /// Whether there may be more than one actor of this kind.
+    pub fn is_resizable(self) -> bool {
+        matches!(self, Self::Validator | Self::Normalizer | Self::Persister)
+    }
 }
 
 /// The pools between the stages.

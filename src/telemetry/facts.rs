@@ -261,6 +261,11 @@ pub fn actor_restarted(actor: &str, restarts: u64) {
     warn!(actor, restarts, "actor restarted");
 }
 
+/// An operator gave a pool another size.
+pub fn pool_resized(pool: &str, from: usize, to: usize) {
+    info!(pool, from, to, "pool resized");
+}
+
 /// Work was lost with its actor, or taken from it, and is handed out again.
 pub fn work_redelivered(events: usize) {
     warn!(events, "work of another actor handed out again");

@@ -251,8 +251,12 @@ impl Server {
     /// A client of the dashboard's port with the first token.
     pub fn dashboard(&mut self) -> Client {
         let token = self.token();
-        let address = self.ports.dashboard().unwrap_or_else(|| panic!("the server is not ready\n{}", self.state()));
-        Client::new(address, Some(&token))
+        Client::new(self.dashboard_address(), Some(&token))
+    }
+
+    /// The address of the dashboard.
+    pub fn dashboard_address(&self) -> SocketAddr {
+        self.ports.dashboard().unwrap_or_else(|| panic!("the server is not ready\n{}", self.state()))
     }
 
     /// The address of the API.

@@ -32,6 +32,8 @@ pub(super) enum End {
 /// A place in a pool, and the actor that fills it.
 pub(super) struct Child {
     pub kind: Kind,
+    /// Its number in the pool, from 0.
+    pub place: usize,
     name: String,
     gauges: Arc<Gauges>,
     /// What earlier actors in this place counted.
@@ -42,13 +44,16 @@ pub(super) struct Child {
     ends: Vec<Instant>,
     restart_at: Option<Instant>,
     last_error: Option<&'static str>,
+    /// It is handed nothing more, and ends when it holds nothing.
+    is_leaving: bool,
 }
 
 impl Child {
-    pub fn new(kind: Kind, place: usize, size: usize) -> Self {
-        let name = if size == 1 { kind.name().to_owned() } else { format!("{}-{}", kind.name(), place + 1) };
+    pub fn new(kind: Kind, place: usize) -> Self {
+        let name = if kind.is_resizable() { format!("{}-{}", kind.name(), place + 1) } else { kind.name().to_owned() };
         Self {
             kind,
+            place,
             name,
             gauges: Arc::default(),
             gone: Reading::default(),
@@ -57,6 +62,7 @@ impl Child {
             ends: Vec::new(),
             restart_at: None,
             last_error: None,
+            is_leaving: false,
         }
     }
 
@@ -66,9 +72,32 @@ impl Child {
         self.restart_at = None;
     }
 
+    /// Hands the actor nothing more: it finishes what it holds.
+    pub fn leave(&mut self, line: &Line) {
+        self.is_leaving = true;
+        self.restart_at = None;
+        if let Some(running) = &self.running {
+            line.pools.remove(running.holder);
+        }
+    }
+
+    pub fn is_leaving(&self) -> bool {
+        self.is_leaving
+    }
+
+    /// Whether the leaving actor has come to its end; one that holds nothing more is ended here.
+    pub fn has_left(&mut self, line: &Line) -> bool {
+        let is_held = |running: &Running| line.custody.is_held(running.holder);
+        if !self.is_leaving || self.running.as_ref().is_some_and(is_held) {
+            return false;
+        }
+        self.stop();
+        true
+    }
+
     /// Starts the replacement whose time has come.
     pub fn restart_if_due(&mut self, now: Instant, line: &Line) {
-        if self.restart_at.is_some_and(|at| at <= now) {
+        if !self.is_leaving && self.restart_at.is_some_and(|at| at <= now) {
             self.start(line);
             self.restarts += 1;
             facts::actor_restarted(&self.name, self.restarts);
@@ -135,7 +164,11 @@ impl Child {
         let reading = self.gauges.read().after(self.gone);
         ActorView {
             name: self.name.clone(),
-            state: if self.running.is_some() { "running" } else { "restarting" },
+            state: match self.running {
+                _ if self.is_leaving => "leaving",
+                Some(_) => "running",
+                None => "restarting",
+            },
             restarts: self.restarts,
             panics: reading.panics,
             mailbox: reading.mailbox,

@@ -1,10 +1,11 @@
 //! Supervisor: builds the line, replaces actors that die, and hands their work out again.
 //!
-//! Receives [`Lost`] and [`Describe`]. Ours, because actix's own supervisor does not survive a panic. Keeps what the
+//! Receives [`Lost`], [`Describe`] and [`Resize`]. Ours, because actix's own supervisor does not survive a panic. Keeps what the
 //! actors are made of and what they count. A crash here would end the replacing: the process must end then, so that
 //! the init system starts a new one.
 
 mod child;
+mod resize;
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -13,6 +14,7 @@ use std::time::{Duration, Instant};
 use actix::prelude::*;
 
 use self::child::{Child, End};
+pub(super) use self::resize::Resize;
 use super::admission::Admission;
 use super::messages::{Lost, Submitted, Unit};
 use super::topology::{Kind, Line};
@@ -80,7 +82,7 @@ impl Supervisor {
             (Kind::Drainer, usize::from(self.line.parts.spool.is_some())),
         ];
         for (kind, size) in sizes {
-            self.children.extend((0..size).map(|place| Child::new(kind, place, size)));
+            self.children.extend((0..size).map(|place| Child::new(kind, place)));
         }
         self.children.iter_mut().for_each(|child| child.start(&self.line));
     }
@@ -96,6 +98,7 @@ impl Supervisor {
             }
             child.restart_if_due(now, &self.line);
         }
+        self.children.retain_mut(|child| !child.has_left(&self.line));
         self.redeliver(units, context);
         if self.abandoned > ABANDONED_MAX {
             self.give_up("too many threads of stuck actors were left behind", context);
@@ -119,6 +122,7 @@ impl Supervisor {
         self.generation += 1;
         facts::line_rebuilt(self.generation);
         let units = self.children.iter_mut().flat_map(|child| child.empty(&self.line, None)).collect();
+        self.children.retain(|child| !child.is_leaving());
         for child in &mut self.children {
             child.forget_ends();
             child.start(&self.line);
@@ -146,16 +150,17 @@ impl Supervisor {
         context.stop();
     }
 
+    fn pool(&self, kind: Kind) -> PoolView {
+        let of_kind = self.children.iter().filter(|child| child.kind == kind);
+        PoolView { name: kind.pool_name(), actors: of_kind.map(Child::view).collect() }
+    }
+
     fn describe(&self) -> PipelineView {
-        let pool = |kind: Kind| PoolView {
-            name: kind.pool_name(),
-            actors: self.children.iter().filter(|child| child.kind == kind).map(Child::view).collect(),
-        };
         let (events, bytes) = self.admission.in_flight();
         PipelineView {
             node: self.node.clone(),
             generation: self.generation,
-            pools: Kind::ALL.into_iter().map(pool).filter(|pool| !pool.actors.is_empty()).collect(),
+            pools: Kind::ALL.into_iter().map(|kind| self.pool(kind)).filter(|pool| !pool.actors.is_empty()).collect(),
             in_flight: InFlightView { events, bytes },
             retries_waiting: self.line.parts.retries_waiting.load(Ordering::Relaxed),
             claims_held: self.line.parts.claims.len(),
