@@ -124,7 +124,13 @@ async fn serve_until_told(
     };
     let unanswered = pipeline.in_flight();
     let settled = in_flight.saturating_sub(unanswered);
-    facts::stopped(Stopped { settled, spooled: 0, released, unanswered, took: began.elapsed() });
+    facts::stopped(Stopped {
+        settled,
+        spooled: pipeline.spooled_events(),
+        released,
+        unanswered,
+        took: began.elapsed(),
+    });
     why.map(drop).map_err(anyhow::Error::msg)
 }
 

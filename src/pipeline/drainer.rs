@@ -16,12 +16,12 @@ use tokio::sync::oneshot;
 use super::custody::Custody;
 use super::door::{Receipt, Unsettled};
 use super::messages::{Item, Spooled, Submitted, Unit};
-use super::outage::Outage;
 use super::pool::Pool;
 use super::stage::Stage;
 use crate::clock;
 use crate::domain::event::Event;
 use crate::store::{Spool, SpooledUnit, StoreError};
+use crate::telemetry::condition::Condition;
 use crate::telemetry::facts;
 
 /// Longest wait for the spool's file.
@@ -52,7 +52,7 @@ pub(super) struct Drainer {
     stage: Stage,
     spool: Spool,
     rules: DrainerRules,
-    outage: Arc<Outage>,
+    writing: Arc<Condition>,
     validators: Pool<Submitted>,
     custody: Arc<Custody>,
     /// At work, or at rest after a try that failed.
@@ -78,11 +78,11 @@ impl Drainer {
         stage: Stage,
         spool: Spool,
         rules: DrainerRules,
-        outage: Arc<Outage>,
+        writing: Arc<Condition>,
         validators: Pool<Submitted>,
         custody: Arc<Custody>,
     ) -> Self {
-        Self { stage, spool, rules, outage, validators, custody, is_busy: false, is_woken: false, rest: REST_MIN }
+        Self { stage, spool, rules, writing, validators, custody, is_busy: false, is_woken: false, rest: REST_MIN }
     }
 
     fn take_turn(&mut self, context: &mut Context<Self>) {
@@ -124,7 +124,7 @@ impl Drainer {
     }
 
     async fn drain_once(self) -> Result<Turn, StoreError> {
-        let events_max = if self.outage.is_on() { 1 } else { self.rules.events_max };
+        let events_max = if self.writing.is_failing() { 1 } else { self.rules.events_max };
         let units = self.spool.head(events_max, self.rules.bytes_max, WAIT).await?;
         if units.is_empty() {
             return Ok(Turn::Empty);

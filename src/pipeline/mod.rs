@@ -14,7 +14,6 @@ mod gauges;
 mod messages;
 mod node;
 mod normalizer;
-mod outage;
 mod persister;
 mod pool;
 mod retry;
@@ -42,7 +41,6 @@ pub use self::door::{Entry, Receipt, Refused, Verdict};
 use self::drainer::DrainerRules;
 use self::faults::Faults;
 use self::node::{Health, Node, Trouble};
-use self::outage::Outage;
 use self::persister::{Consequences, FlushLimits, PersisterRules, Refuge, Writer};
 use self::supervisor::{Describe, Resize, Stop, Supervisor, SupervisorRules};
 use self::topology::{Kind, Line, Parts, Pools};
@@ -53,6 +51,7 @@ use crate::domain::event::Event;
 use crate::domain::payload::PayloadLimits;
 use crate::domain::retry::RetryPolicy;
 use crate::store::{Ids, Spool, Store, StoreError};
+use crate::telemetry::condition::Condition;
 use crate::telemetry::facts;
 
 /// Longest wait of the few statements that are not part of an event's way.
@@ -218,6 +217,11 @@ impl Pipeline {
         }
     }
 
+    /// Events that wait in this node's spool.
+    pub fn spooled_events(&self) -> u64 {
+        self.inner.spool.as_ref().map_or(0, |spool| spool.level().events)
+    }
+
     /// Whether the event `id` may wait in the spool of another node.
     pub async fn may_wait_elsewhere(&self, id: i64) -> Result<bool, StoreError> {
         self.inner.store.may_be_spooled(id, self.inner.boot_id, WAIT).await
@@ -279,10 +283,11 @@ fn parts(
         delay_max: config.retry.delay_max,
         jitter: config.retry.jitter,
     };
-    let (claims, outage) = (Claims::new(), Arc::new(Outage::default()));
+    let (claims, writing) = (Claims::new(), Arc::new(Condition::grave("writing events")));
     let refuge = spool.clone().filter(|_| config.has_spool()).map(|spool| Refuge {
         spool,
-        outage: outage.clone(),
+        writing: writing.clone(),
+        spooling: Arc::new(Condition::grave("spooling events")),
         drainer: pools.spooled.clone(),
         wait: config.timeouts.flush,
         is_busy: false,
@@ -310,10 +315,10 @@ fn parts(
             attempts_max: policy.attempts_max(),
             soft_timeout: config.timeouts.processing_soft(),
         },
-        writer: writer(config, store, ids, identity, policy, outage.clone()),
+        writer: writer(config, store, ids, identity, policy, writing.clone()),
         refuge,
         spool,
-        outage,
+        writing,
         drainer_rules: DrainerRules {
             events_max: config.pipeline.flush_events,
             bytes_max: config.pipeline.flush_bytes,
@@ -338,7 +343,7 @@ fn writer(
     ids: &Ids,
     identity: &Identity,
     policy: RetryPolicy,
-    outage: Arc<Outage>,
+    writing: Arc<Condition>,
 ) -> Arc<Writer> {
     Arc::new(Writer {
         store: store.clone(),
@@ -349,7 +354,7 @@ fn writer(
         policy,
         flush_timeout: config.timeouts.flush,
         dedupe_window: config.dedupe.window,
-        outage,
+        writing,
     })
 }
 

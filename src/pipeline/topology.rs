@@ -21,7 +21,6 @@ use super::faults::Faults;
 use super::gauges::Gauges;
 use super::messages::{Due, Normalized, Scheduled, Spooled, Submitted, Validated};
 use super::normalizer::Normalizer;
-use super::outage::Outage;
 use super::persister::{Consequences, Persister, PersisterRules, Refuge, Writer};
 use super::pool::Pool;
 use super::retry::Retry;
@@ -30,6 +29,7 @@ use super::users::Users;
 use super::validator::Validator;
 use crate::domain::payload::PayloadLimits;
 use crate::store::{Spool, Store};
+use crate::telemetry::condition::Condition;
 
 /// The kinds of actors.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -130,7 +130,8 @@ pub(super) struct Parts {
     pub refuge: Option<Refuge>,
     /// What has to be drained, also by a node that spools nothing new.
     pub spool: Option<Spool>,
-    pub outage: Arc<Outage>,
+    /// Whether the database takes first writes.
+    pub writing: Arc<Condition>,
     pub drainer_rules: DrainerRules,
     pub faults: Arc<Faults>,
     pub retries_waiting: Arc<AtomicUsize>,
@@ -211,10 +212,10 @@ impl Line {
             }
             Kind::Drainer => {
                 let spool = parts.spool.clone().expect("only a line with a spool has a drainer");
-                let (rules, outage) = (parts.drainer_rules.clone(), parts.outage.clone());
+                let (rules, writing) = (parts.drainer_rules.clone(), parts.writing.clone());
                 let (validators, custody) = (pools.submitted.clone(), self.custody.clone());
                 let actor = Drainer::start_in_arbiter(&thread, move |_| {
-                    Drainer::new(stage, spool, rules, outage, validators, custody)
+                    Drainer::new(stage, spool, rules, writing, validators, custody)
                 });
                 pools.spooled.add(holder, &actor, gauges.clone());
                 Running::new(holder, arbiter, actor)

@@ -162,34 +162,14 @@ pub fn flushed(units: usize, events: usize, took: Duration) {
     debug!(units, events, took_us = took.as_micros(), "flushed");
 }
 
-/// A flush failed in a way that may pass; it is tried again.
-pub fn flush_failed(units: usize, error: &dyn Display) {
-    debug!(units, %error, "flush failed, will be tried again");
-}
-
-/// The database does not take first writes; later failures of the same outage write no lines.
-pub fn outage_began(error: &dyn Display) {
-    error!(%error, "the database does not take events");
-}
-
-/// The database takes first writes again.
-pub fn outage_ended(lasted: Duration) {
-    warn!(lasted_ms = lasted.as_millis(), "the database takes events again");
+/// A flush waits for a key that another transaction holds.
+pub fn key_awaited(error: &dyn Display) {
+    debug!(%error, "a key is held by another transaction, the flush will be tried again");
 }
 
 /// An event is synced in the spool.
 pub fn spooled(event: &Event) {
     info!(event_id = event.id, task_id = %event.task_id, stage = "persister", "[Event {}] Spooled", event.id);
-}
-
-/// The spool takes nothing more; events are refused while the database is away.
-pub fn spool_refused(error: &dyn Display) {
-    error!(%error, "the spool takes no events");
-}
-
-/// The spool takes events again.
-pub fn spool_takes_again() {
-    warn!("the spool takes events again");
 }
 
 /// A part of the spool is in the database now.
@@ -330,8 +310,8 @@ pub fn draining(why: &str) {
 pub struct Stopped {
     /// Events that were in flight and are settled.
     pub settled: usize,
-    /// Events that went to the spool and not to the database.
-    pub spooled: usize,
+    /// Events that wait in the spool, for the next start.
+    pub spooled: u64,
     /// Claims that were given back, for another node or the next start.
     pub released: u64,
     /// Events still in flight: never acknowledged.

@@ -6,19 +6,22 @@ use std::time::{Duration, Instant};
 use actix::prelude::*;
 
 use super::super::messages::Spooled;
-use super::super::outage::Outage;
 use super::super::pool::Pool;
 use super::Persister;
 use super::queue::Gathered;
 use crate::domain::event::Event;
 use crate::domain::outcome::Status;
 use crate::store::{Spool, StoreError, StoreOutcome};
+use crate::telemetry::condition::Condition;
 
 /// Where new units go while the database is away.
 #[derive(Clone)]
 pub(in crate::pipeline) struct Refuge {
     pub spool: Spool,
-    pub outage: Arc<Outage>,
+    /// Whether the database takes first writes.
+    pub writing: Arc<Condition>,
+    /// Whether the spool takes them.
+    pub spooling: Arc<Condition>,
     pub drainer: Pool<Spooled>,
     /// Longest wait for an append.
     pub wait: Duration,
@@ -31,7 +34,7 @@ impl Persister {
     pub(super) fn take_refuge(&mut self, context: &mut Context<Self>) {
         let accept_timeout = self.rules.accept_timeout;
         let Some(refuge) = self.refuge.as_mut().filter(|refuge| !refuge.is_busy) else { return };
-        let (now, is_outage) = (Instant::now(), refuge.outage.is_on());
+        let (now, is_outage) = (Instant::now(), refuge.writing.is_failing());
         let is_late = |unit: &Gathered| unit.is_late(now, accept_timeout);
         if !is_outage && !self.queue.first().is_some_and(is_late) {
             return;
@@ -53,7 +56,7 @@ impl Persister {
     fn settle_refuge(&mut self, appended: Result<(), StoreError>, units: Vec<Gathered>) {
         let Some(refuge) = &mut self.refuge else { return };
         refuge.is_busy = false;
-        refuge.outage.spool_answered(appended.as_ref().err().map(|error| error as _));
+        refuge.spooling.note(&appended);
         if appended.is_ok() {
             refuge.drainer.send(Spooled);
         }

@@ -7,7 +7,6 @@ use std::time::{Duration, Instant};
 use futures_util::future::{BoxFuture, FutureExt};
 use uuid::Uuid;
 
-use super::super::outage::Outage;
 use super::queue::Gathered;
 #[cfg(feature = "fault-injection")]
 use super::settle;
@@ -15,6 +14,7 @@ use crate::clock;
 use crate::domain::outcome::{Failure, Outcome};
 use crate::domain::retry::RetryPolicy;
 use crate::store::{FlushError, FlushHeader, Ids, Kind, Record, Store, StoreError, StoreOutcome, Written};
+use crate::telemetry::condition::Condition;
 use crate::telemetry::facts;
 
 /// How often a unit is tried at once when another transaction is in its way; each try may wait for a lock, and the
@@ -56,7 +56,8 @@ pub(in crate::pipeline) struct Writer {
     pub policy: RetryPolicy,
     pub flush_timeout: Duration,
     pub dedupe_window: Duration,
-    pub outage: Arc<Outage>,
+    /// Whether the database takes first writes; while it does not, new units go to the spool.
+    pub writing: Arc<Condition>,
 }
 
 impl Writer {
@@ -66,7 +67,7 @@ impl Writer {
             let began = Instant::now();
             match self.flush(&mut units).await {
                 Ok(written) => {
-                    self.outage.end();
+                    self.writing.succeeded();
                     facts::flushed(units.len(), written.len(), began.elapsed());
                     distribute(units, written)
                 }
@@ -113,11 +114,12 @@ impl Writer {
             Kind::Refused => self.without_refused(units, error).await,
             // A bug is ours: nothing is taken from the event for it.
             Kind::Transient | Kind::Conflict | Kind::Bug => {
-                // A key may be held for a while; whatever else is in the way is in the way of every event.
-                if error.kind != Kind::Conflict || !units.iter().any(is_keyed) {
-                    self.outage.begin(&error);
+                if error.kind == Kind::Conflict && units.iter().any(is_keyed) {
+                    // A key may be held for a while; whatever else is in the way is in the way of every event.
+                    facts::key_awaited(&error);
+                } else {
+                    self.writing.failed(&error);
                 }
-                facts::flush_failed(units.len(), &error);
                 units.into_iter().map(|unit| Finished { unit, ended: Ended::Again }).collect()
             }
         }
