@@ -4,19 +4,20 @@
 
 mod cluster;
 
-mod keys;
+mod heartbeat;
+pub mod keys;
 mod lines;
 mod listing;
-mod migration;
-mod race;
-mod rolling;
+pub mod migration;
+pub mod race;
+pub mod rolling;
 mod timeline;
 
 #[cfg(feature = "fault-injection")]
 mod fairness;
 #[cfg(feature = "fault-injection")]
-mod freeze;
+pub mod freeze;
 #[cfg(feature = "fault-injection")]
 mod hints;
 #[cfg(feature = "fault-injection")]
-mod midbatch;
+pub mod midbatch;

@@ -22,7 +22,7 @@ use super::stage::Stage;
 use super::watch::Watch;
 use crate::clock;
 use crate::domain::outcome::Failure;
-use crate::store::{ClaimOrder, Claimed, Due as Wanted, Store, StoreError};
+use crate::store::{ClaimOrder, Claimed, Due as Wanted, Listener, Store, StoreError};
 use crate::telemetry::condition::Condition;
 use crate::telemetry::facts;
 
@@ -57,6 +57,20 @@ pub(super) struct ClaimerRules {
     pub attempts_max: u32,
     pub soft_timeout: Duration,
     pub health: Arc<Health>,
+}
+
+/// How hints come to a Claimer, for as long as it lives.
+struct Ear(Addr<Claimer>);
+
+impl Listener for Ear {
+    fn wake(&self) {
+        // Where the mailbox is full, a turn is still to come.
+        let _ = self.0.try_send(Hinted);
+    }
+
+    fn listens(&self) -> bool {
+        self.0.connected()
+    }
 }
 
 /// Claims events of the database for this node.
@@ -331,9 +345,7 @@ impl Actor for Claimer {
         self.observed -= self.rules.lease;
         self.searched -= self.rules.lease;
         self.poll(context);
-        let address = context.address();
-        // A full mailbox is as good: its turn is still to come.
-        self.store.listen(move || !matches!(address.try_send(Hinted), Err(SendError::Closed(_))));
+        self.store.listen(Ear(context.address()));
     }
 }
 

@@ -17,6 +17,8 @@ struct Seen {
     since: Instant,
     is_dead: bool,
     holds_leases: bool,
+    /// Whether its heartbeat has grown since it was first read: else it may have ended long ago.
+    has_lived: bool,
 }
 
 /// Remembers heartbeats.
@@ -31,20 +33,21 @@ impl Watch {
         Self { own, lease, seen: HashMap::new() }
     }
 
-    /// Takes a reading of all nodes; returns the names of those that turned out to be dead just now.
+    /// Takes a reading of all nodes; returns the names of those that died just now, or left something behind.
     pub fn observe(&mut self, neighbours: &[Neighbour], now: Instant) -> Vec<String> {
         self.seen.retain(|boot_id, _| neighbours.iter().any(|neighbour| neighbour.boot_id == *boot_id));
         let mut died = Vec::new();
         for neighbour in neighbours.iter().filter(|neighbour| neighbour.boot_id != self.own) {
             let seen = self.seen.entry(neighbour.boot_id).or_insert_with(|| Seen::new(neighbour, now));
             if seen.heartbeat != neighbour.heartbeat {
-                *seen = Seen::new(neighbour, now);
+                *seen = Seen { has_lived: true, ..Seen::new(neighbour, now) };
             }
             seen.holds_leases = neighbour.holds_leases;
             let is_silent = now.duration_since(seen.since) >= self.lease;
             if !seen.is_dead && (neighbour.is_stopped || is_silent) {
                 seen.is_dead = true;
-                died.extend((!neighbour.is_stopped).then(|| seen.name.clone()));
+                let is_news = !neighbour.is_stopped && (seen.has_lived || seen.holds_leases);
+                died.extend(is_news.then(|| seen.name.clone()));
             }
         }
         died
@@ -72,7 +75,7 @@ impl Watch {
 impl Seen {
     fn new(neighbour: &Neighbour, since: Instant) -> Self {
         let (name, heartbeat, holds_leases) = (neighbour.name.clone(), neighbour.heartbeat, neighbour.holds_leases);
-        Self { name, heartbeat, since, is_dead: false, holds_leases }
+        Self { name, heartbeat, since, is_dead: false, holds_leases, has_lived: false }
     }
 
     fn death(&self, boot_id: Uuid) -> Death {
@@ -129,7 +132,7 @@ mod tests {
         let (mut watch, start) = (Watch::new(Uuid::from_u128(1), LEASE), Instant::now());
         let taken_over = Neighbour { holds_leases: false, ..neighbour(2, 5) };
         watch.observe(std::slice::from_ref(&taken_over), start);
-        watch.observe(&[taken_over], start + LEASE);
+        assert!(watch.observe(&[taken_over], start + LEASE).is_empty(), "it ended long ago");
         assert_eq!((watch.dead().len(), watch.deaths().len()), (1, 0));
         watch.observe(&[neighbour(2, 5)], start + LEASE * 5);
         assert_eq!(watch.deaths(), [death(2, 5)]);

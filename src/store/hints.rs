@@ -26,6 +26,15 @@ const PROBE_TIMEOUT: Duration = Duration::from_secs(2);
 /// Pause before the session is made anew.
 const RECONNECT_PAUSE: Duration = Duration::from_secs(1);
 
+/// Who wants to know of work that is due.
+pub trait Listener: Send + Sync + 'static {
+    /// Work may have been left.
+    fn wake(&self);
+
+    /// Whether it still wants to know.
+    fn listens(&self) -> bool;
+}
+
 /// Tells every node that work was left, when the transaction commits.
 pub(super) async fn work_is_due(connection: &impl ConnectionTrait) -> Result<(), DbErr> {
     if connection.get_database_backend() == DbBackend::Postgres {
@@ -35,43 +44,49 @@ pub(super) async fn work_is_due(connection: &impl ConnectionTrait) -> Result<(),
 }
 
 impl Store {
-    /// Calls `wake` when work may have been left, in a session of its own past any pooler, until it answers false.
-    pub fn listen(&self, wake: impl Fn() -> bool + Send + Sync + 'static) {
+    /// Wakes `listener` when work may have been left, in a session of its own past any pooler, for as long as it listens.
+    pub fn listen(&self, listener: impl Listener) {
         if self.backend() == DbBackend::Postgres {
-            self.spawn(listen(self.options().clone(), wake));
+            self.spawn(listen(self.options().clone(), listener));
         }
     }
 }
 
-async fn listen(options: StoreOptions, wake: impl Fn() -> bool + Send + Sync) {
+async fn listen(options: StoreOptions, listener: impl Listener) {
     let condition = Condition::new("listening for hints");
-    while let Err(error) = listen_once(&options, &wake, &condition).await {
-        condition.failed(&error);
-        tokio::time::sleep(RECONNECT_PAUSE).await;
+    while listener.listens() {
+        if let Err(error) = listen_once(&options, &listener, &condition).await {
+            condition.failed(&error);
+            tokio::time::sleep(RECONNECT_PAUSE).await;
+        }
     }
 }
 
-/// One session, to its end. Whoever begins to listen may have missed hints, and wakes.
+/// One session, to its end. What was sent before it began, or while it was renewed, was missed.
 async fn listen_once(
     options: &StoreOptions,
-    wake: &(impl Fn() -> bool + Sync),
+    listener: &impl Listener,
     condition: &Condition,
 ) -> Result<(), StoreError> {
-    let session = postgres::pool(options.direct(), 1, options).await?;
-    let mut listener = PgListener::connect_with(session.get_postgres_connection_pool()).await?;
-    listener.listen(CHANNEL).await?;
+    let pool = postgres::pool(options.direct(), 1, options).await?;
+    let mut session = PgListener::connect_with(pool.get_postgres_connection_pool()).await?;
+    session.listen(CHANNEL).await?;
     condition.succeeded();
-    while wake() {
-        match tokio::time::timeout(SILENCE_MAX, listener.try_recv()).await {
-            Ok(received) => drop(received?),
-            Err(_) => probe(&mut listener).await?,
+    listener.wake();
+    while listener.listens() {
+        match tokio::time::timeout(SILENCE_MAX, session.try_recv()).await {
+            Ok(received) => {
+                received?;
+                listener.wake();
+            }
+            Err(_) => probe(&mut session).await?,
         }
     }
     Ok(())
 }
 
-async fn probe(listener: &mut PgListener) -> Result<(), StoreError> {
-    match tokio::time::timeout(PROBE_TIMEOUT, listener.execute("SELECT 1")).await {
+async fn probe(session: &mut PgListener) -> Result<(), StoreError> {
+    match tokio::time::timeout(PROBE_TIMEOUT, session.execute("SELECT 1")).await {
         Ok(answer) => Ok(answer.map(drop)?),
         Err(_) => Err(sea_orm::sqlx::Error::Io(std::io::ErrorKind::TimedOut.into()).into()),
     }

@@ -28,6 +28,7 @@ pub use claim::{ClaimOrder, Claimed, Death, Due};
 pub use error::{Cause, Kind, Outcome as StoreOutcome, StoreError};
 pub use events::{ListQuery, StoredEvent};
 pub use flush::{FailedAttempt, First, FlushError, FlushHeader, Record, Written};
+pub use hints::Listener;
 pub use ids::{BLOCK_IDS_MAX, Ids};
 pub use neighbours::Neighbour;
 pub use nodes::{Node, Vitals};

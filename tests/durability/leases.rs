@@ -1,12 +1,14 @@
 //! Rule 8 in the store: a claim writes only the lease, and outcomes are written only under it.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
-use gristmill::store::{Death, Due, Store, Vitals, Written};
+use gristmill::store::{Death, Due, Listener, Store, Vitals, Written};
 use sea_orm::prelude::Uuid;
 
 use super::records::{claim, deferred, flush, plain, processed, transient, under};
-use super::{WAIT, execute, number, with_store};
+use super::{WAIT, aside, execute, number, with_store};
 use crate::support::database::Database;
 use crate::support::server::{Server, Setup};
 use crate::support::wait::{SOON, wait_for};
@@ -202,6 +204,45 @@ both_databases! {
         let done = super::finished(&client, posted);
         assert_eq!((&done["status"], &done["attempts"]), (&"processed".into(), &2.into()), "{done}");
     }
+}
+
+/// Counts the hints that it hears.
+struct Ear(Arc<AtomicUsize>);
+
+impl Listener for Ear {
+    fn wake(&self) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn listens(&self) -> bool {
+        true
+    }
+}
+
+// Guards `work_is_due` in `write_all`. NOTIFY costs a lock at COMMIT: only a flush that leaves due work may pay for it.
+#[test]
+fn only_a_flush_that_leaves_due_work_tells_the_other_nodes_and_once() {
+    let database = Database::postgres();
+    with_store(&database, async |store| {
+        let heard = Arc::new(AtomicUsize::new(0));
+        store.listen(Ear(heard.clone()));
+        let count = |wanted| {
+            let reached = || (heard.load(Ordering::Relaxed) >= wanted).then_some(());
+            wait_for("hints", SOON, reached, || format!("{} of {wanted}", heard.load(Ordering::Relaxed)));
+            heard.load(Ordering::Relaxed)
+        };
+        assert_eq!(aside(|| count(1)), 1, "whoever begins to listen may have missed some");
+        flush(&store, vec![processed(plain(1, "done", ""))]).await;
+        flush(&store, vec![transient(plain(2, "later", ""))]).await;
+        store_waiting(&store, 3..=5).await;
+        // Hints come in the order of commits.
+        assert_eq!(aside(|| count(2)), 2);
+        let boot = Uuid::new_v4();
+        claim(&store, boot, Due::Waiting).await;
+        assert_eq!(store.release_orphans(boot, vec![3, 4, 5], WAIT).await.expect("nothing to release"), 0);
+        assert_eq!(store.release_orphans(boot, Vec::new(), WAIT).await.expect("released"), 3);
+        assert_eq!(aside(|| count(3)), 3);
+    });
 }
 
 /// Claims one event after the other until none is left.

@@ -20,8 +20,7 @@ event_name = "failing"
 action = "error"
 "#;
 
-// Guards `POLLS_SHARE` in the Claimer and the order of `claim_statement`: the timers of the failing events would take
-// all of the room again and again.
+// Guards the order of `claim_statement`: by id, the failing events would come first again and again.
 #[test]
 fn a_thousand_events_that_always_fail_do_not_hold_up_those_behind_them() {
     let database = Database::postgres();

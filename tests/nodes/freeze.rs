@@ -10,8 +10,16 @@ use crate::support::wait::{SOON, wait_for, within};
 /// Claimed events of one freeze.
 const HELD: usize = 4;
 
-/// The first node is slow with these events, so that it holds them when it is frozen.
-const SLOW: &str = "[[faults]]\nstage = \"normalizer\"\nevent_name = \"held\"\naction = \"stall\"\nduration = \"1s\"\n";
+/// The first node is slow with these events, so that it holds them when it is frozen. Its Persister must not give up by
+/// itself what is older than the freeze.
+const SLOW: &str = r#"
+timeouts.accept = "60s"
+[[faults]]
+stage = "normalizer"
+event_name = "held"
+action = "stall"
+duration = "1s"
+"#;
 
 /// Each round freezes the first of two nodes for three leases while it holds claims. Gives the slowest take-over.
 pub fn run(rounds: usize) -> Duration {
