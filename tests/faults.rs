@@ -1,6 +1,7 @@
 //! Faults in the stages: the event concerned is charged and retried, its neighbours never notice.
 
 mod losses;
+mod overload;
 mod resize;
 mod slowness;
 mod stuck;
