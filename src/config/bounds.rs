@@ -57,7 +57,7 @@ impl Actors {
 pub struct Pipeline {
     /// Events between acceptance and commit.
     pub in_flight_events: usize,
-    /// Payload bytes between acceptance and commit.
+    /// Bytes between the first one of a body and its events' commit.
     pub in_flight_bytes: usize,
     /// Most events in one flush.
     pub flush_events: usize,

@@ -74,7 +74,7 @@ pub async fn resize_pool(call: Call) -> Result<HttpResponse, ApiError> {
     call.authorise(Scope::Operate, "resizing a pool").await?;
     let media = Media::declared(call.headers())?;
     let pool = call.request.match_info().get("pool").unwrap_or_default().to_owned();
-    let body = body::read(call.request.headers(), call.payload, &call.state.body_limits).await?;
+    let body = body::read(call.request.headers(), call.payload, &call.state.body_limits, |_| Ok(())).await?;
     media.check(&body)?;
     let size = wanted_size(&body)?;
     match call.state.pipeline.resize(&pool, size).await {

@@ -24,7 +24,7 @@ use crate::domain::submission::Submission;
 use crate::store::Ids;
 use crate::telemetry::facts;
 
-/// Room that one event takes in flight beside its payload, in bytes: its fields and its place in the queues.
+/// Room that one event takes in flight beside its body, in bytes: its fields and its place in the queues.
 const EVENT_BYTES: usize = 1_024;
 
 /// How much longer than the line's own limit the door waits for a receipt: only a stuck stage takes so long.
@@ -117,6 +117,28 @@ pub enum Refused {
     Impossible,
 }
 
+/// Room in flight for a request: for its body as it is read, then for its events; given back when this is dropped.
+pub struct Room {
+    admission: Arc<Admission>,
+    permit: Permit,
+}
+
+impl Room {
+    /// Takes `bytes` more, before so much of the body is kept.
+    pub fn grow(&mut self, bytes: usize) -> Result<(), Refused> {
+        if self.permit.grow(0, bytes) { Ok(()) } else { Err(full(&self.admission)) }
+    }
+
+    /// Makes it the room of `events` events, whose payloads are slices of the body.
+    fn cover(mut self, events: usize) -> Result<Permit, Refused> {
+        if self.permit.grow(events, events * EVENT_BYTES) { Ok(self.permit) } else { Err(full(&self.admission)) }
+    }
+}
+
+fn full(admission: &Admission) -> Refused {
+    Refused::Full { retry_after: admission.retry_after() }
+}
+
 /// How a unit ended without receipts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Unsettled {
@@ -147,13 +169,17 @@ pub(super) struct Door {
 }
 
 impl Door {
+    /// Room for a request, none of it taken yet.
+    pub fn room(&self) -> Room {
+        Room { admission: self.admission.clone(), permit: self.admission.begin() }
+    }
+
     /// Takes a batch through the line; its receipts come in the order of `entries`.
-    pub async fn submit(&self, entries: Vec<Entry>) -> Result<Vec<Receipt>, Refused> {
+    pub async fn submit(&self, entries: Vec<Entry>, room: Room) -> Result<Vec<Receipt>, Refused> {
         if self.draining.load(Ordering::Acquire) {
             return Err(Refused::Draining);
         }
-        let bytes = entries.iter().map(entry_bytes).sum();
-        let permit = self.admission.take(entries.len(), bytes).ok_or_else(|| self.full())?;
+        let permit = room.cover(entries.len())?;
         let ids = self.take_ids(entries.len()).await?;
         let (reply, receipts) = oneshot::channel();
         let unit = self.unit(entries, ids, permit, reply);
@@ -186,10 +212,6 @@ impl Door {
         let turn = Turn { outbox: self.outbox.clone(), validators: self.validators.clone() };
         // Runs when the requests that are ready now have had their turn: no timer, no wait when there is only one.
         tokio::spawn(async move { drop(turn) });
-    }
-
-    fn full(&self) -> Refused {
-        Refused::Full { retry_after: self.admission.retry_after() }
     }
 
     fn unit(
@@ -230,8 +252,4 @@ impl Drop for Turn {
         let works = std::mem::take(&mut *self.outbox.lock().unwrap_or_else(PoisonError::into_inner));
         self.validators.send(Submitted(works));
     }
-}
-
-fn entry_bytes(entry: &Entry) -> usize {
-    EVENT_BYTES + entry.submission.payload.as_ref().map_or(0, |payload| payload.len())
 }

@@ -37,7 +37,7 @@ use self::claimer::ClaimerRules;
 use self::claims::Claims;
 use self::custody::{Custody, Roll};
 use self::door::{Door, DoorLimits};
-pub use self::door::{Entry, Receipt, Refused, Verdict};
+pub use self::door::{Entry, Receipt, Refused, Room, Verdict};
 use self::drainer::DrainerRules;
 use self::faults::Faults;
 use self::node::{Health, Node, Trouble};
@@ -150,16 +150,22 @@ impl Pipeline {
         Ok(Self { inner: Arc::new(Inner { door, store, supervisor, boot_id, lease, health, spool }) })
     }
 
-    /// Takes a batch through the line; one receipt per entry, in their order, once all are committed.
+    /// Room for a request: taken while its body is read, handed in with its events.
+    pub fn room(&self) -> Room {
+        self.inner.door.room()
+    }
+
+    /// Takes a batch through the line; one receipt per entry, in their order, once all are committed. `room` is that of
+    /// the body that the entries were read from.
     ///
     /// The work goes on when this future is dropped.
-    pub async fn process_events_batch(&self, entries: Vec<Entry>) -> Result<Vec<Receipt>, Refused> {
-        self.inner.door.submit(entries).await
+    pub async fn process_events_batch(&self, entries: Vec<Entry>, room: Room) -> Result<Vec<Receipt>, Refused> {
+        self.inner.door.submit(entries, room).await
     }
 
     /// Takes one event through the line: a batch of one.
-    pub async fn process_event(&self, entry: Entry) -> Result<Receipt, Refused> {
-        let receipt = self.process_events_batch(vec![entry]).await?.pop();
+    pub async fn process_event(&self, entry: Entry, room: Room) -> Result<Receipt, Refused> {
+        let receipt = self.process_events_batch(vec![entry], room).await?.pop();
         Ok(receipt.expect("a receipt per entry"))
     }
 

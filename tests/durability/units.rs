@@ -48,7 +48,7 @@ fn receipts_of_a_line(database: &Database, names: &[&str]) -> Vec<Receipt> {
         aside(|| {
             actix::System::new().block_on(async {
                 let line = Pipeline::start(&config, store, None, identity).await.expect("the line starts");
-                let receipts = line.process_events_batch(entries).await.expect("the unit is settled");
+                let receipts = line.process_events_batch(entries, line.room()).await.expect("the unit is settled");
                 line.drain(WAIT).await;
                 assert_eq!(line.in_flight(), 0);
                 receipts

@@ -16,7 +16,7 @@ use crate::http::error::ApiError;
 use crate::http::media::Media;
 use crate::http::request::{Call, idempotency_key};
 use crate::http::state::AppState;
-use crate::pipeline::{Entry, Receipt, Verdict};
+use crate::pipeline::{Entry, Receipt, Room, Verdict};
 
 /// `POST /api/v1/events`. Checked in this order: token, headers, body.
 pub async fn submit(call: Call) -> Result<HttpResponse, ApiError> {
@@ -25,7 +25,9 @@ pub async fn submit(call: Call) -> Result<HttpResponse, ApiError> {
     let media = Media::declared(headers)?;
     let wait = prefer::wait(headers)?;
     let header_key = idempotency_key(headers)?;
-    let body = body::read(headers, call.payload, &call.state.body_limits).await?;
+    let mut room = call.state.pipeline.room();
+    let make_room = |bytes| Ok(room.grow(bytes)?);
+    let body = body::read(headers, call.payload, &call.state.body_limits, make_room).await?;
     media.check(&body)?;
     let submission = Submission::read(&body)?;
     drop(body);
@@ -34,7 +36,7 @@ pub async fn submit(call: Call) -> Result<HttpResponse, ApiError> {
     match wait {
         None => {
             let is_keyed = key.is_some();
-            let receipt = hand_in(&call.state, Entry { user_id, submission, key }).await?;
+            let receipt = hand_in(&call.state, Entry { user_id, submission, key }, room).await?;
             Ok(enqueued(receipt, is_keyed))
         }
         Some(wait) => {
@@ -44,7 +46,7 @@ pub async fn submit(call: Call) -> Result<HttpResponse, ApiError> {
                 user_id,
             };
             let is_keyed = key.is_some();
-            let receipt = hand_in(&call.state, Entry { user_id, submission, key }).await?;
+            let receipt = hand_in(&call.state, Entry { user_id, submission, key }, room).await?;
             let answer = waited(&call.state, receipt, &submitted, wait, is_keyed).await?;
             Ok(answers::with_wait(answer, wait))
         }
@@ -63,9 +65,9 @@ fn owner(submission: &Submission, caller: &Caller) -> Result<i64, ApiError> {
 }
 
 /// Hands in one event; what was not stored under an id of its own, or refused, is an error.
-async fn hand_in(state: &AppState, entry: Entry) -> Result<Receipt, ApiError> {
+async fn hand_in(state: &AppState, entry: Entry, room: Room) -> Result<Receipt, ApiError> {
     let key = entry.key.as_ref().map(|key| (key.namespace, key.text.clone()));
-    let receipt = state.pipeline.process_event(entry).await?;
+    let receipt = state.pipeline.process_event(entry, room).await?;
     match receipt.verdict {
         Verdict::Rejected { rejection, kept } => Err(ApiError::rejected(rejection, kept.then_some(receipt.event_id))),
         Verdict::Conflict { of } => Err(conflict(key, of)),
