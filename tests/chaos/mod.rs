@@ -14,6 +14,7 @@ mod disturbance;
 mod pulse;
 mod scene;
 
+mod backlog;
 mod exhaustion;
 mod interference;
 mod kills;
@@ -88,6 +89,7 @@ macro_rules! faults {
 faults! {
     "1" every_acknowledged_event_survives_kills_at_random_instants on BOTH needs Nothing in Both: kills::at_random_instants;
     "1b" what_waits_for_a_lock_when_a_kill_comes_was_not_acknowledged on BOTH needs Nothing in Both: kills::behind_a_lock;
+    "1c" a_backlog_is_cleared_after_kills_while_it_is_worked_on on BOTH needs Nothing in Both: backlog::cleared_after_kills;
     "2" a_stop_releases_claims_and_loses_nothing on BOTH needs Nothing in Both: signals::stops;
     "4" an_immediate_stop_of_the_database_costs_no_attempt on POSTGRES needs Nothing in Both: outages::stopped_at_once;
     "5" a_killed_database_comes_back_with_every_event on POSTGRES needs Nothing in Both: outages::killed;
@@ -102,6 +104,7 @@ faults! {
     "9b" a_server_without_a_free_connection_is_told_and_recovered_from on POSTGRES needs Nothing in Both: exhaustion::no_connection_left;
     "25" a_database_away_for_long_is_told_and_caught_up_with on POSTGRES needs Nothing in Both: outages::away;
     "25b" an_outage_that_the_spool_covers_fails_no_request on POSTGRES needs Nothing in Long: outages::covered_by_the_spool;
+    "25c" an_outage_is_logged_when_it_comes_and_when_it_goes on POSTGRES needs Nothing in Long: outages::logged;
     "26" cancelled_statements_and_deadlocks_are_tried_again on POSTGRES needs Nothing in Both: interference::statements;
     "29" two_faults_at_once_lose_nothing on POSTGRES needs Nothing in Both: pairs::at_random;
 }
