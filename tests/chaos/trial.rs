@@ -91,6 +91,11 @@ impl Trial {
         }
     }
 
+    /// Notes contradictions that somebody else has found.
+    pub fn expect_all(&mut self, found: impl IntoIterator<Item = String>) {
+        self.figures.violations.extend(found);
+    }
+
     /// Notes how long a recovery took.
     pub fn recovered_in(&mut self, took: Duration) {
         self.figures.recovery = self.figures.recovery.max(took);

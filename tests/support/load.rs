@@ -54,6 +54,12 @@ impl Plan {
         self
     }
 
+    /// So many connections.
+    pub fn with_connections(mut self, connections: usize) -> Self {
+        self.connections = connections;
+        self
+    }
+
     /// So many of ten events without a key.
     pub fn keyless(mut self, in_ten: usize) -> Self {
         self.keyless_in_ten = in_ten;
@@ -106,11 +112,24 @@ impl Load {
         self.shared.acknowledged.load(Ordering::Relaxed)
     }
 
+    /// How long the load lasts so far; entries count from its beginning.
+    pub fn elapsed(&self) -> Duration {
+        self.shared.began.elapsed()
+    }
+
     /// Lets every thread finish its request and gives what happened to all events.
-    pub fn stop(self) -> Ledger {
+    pub fn stop(mut self) -> Ledger {
         self.shared.stop.store(true, Ordering::Relaxed);
-        let entries = self.threads.into_iter().flat_map(|thread| thread.join().expect("a client thread ran through"));
+        let threads = std::mem::take(&mut self.threads);
+        let entries = threads.into_iter().flat_map(|thread| thread.join().expect("a client thread ran through"));
         Ledger::new(entries.collect())
+    }
+}
+
+impl Drop for Load {
+    /// A test that failed leaves no clients behind.
+    fn drop(&mut self) {
+        self.shared.stop.store(true, Ordering::Relaxed);
     }
 }
 

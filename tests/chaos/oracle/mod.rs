@@ -44,6 +44,12 @@ impl<'a, 's> Case<'a, 's> {
         Self { database, servers, ledger, settled: SETTLED, earlier: Vec::new() }
     }
 
+    /// Gives a backlog more time to its final states.
+    pub fn settled_within(mut self, more: Duration) -> Self {
+        self.settled += more;
+        self
+    }
+
     /// What the database holds now has to be there at the end, as far as it is final.
     #[cfg(feature = "fault-injection")]
     pub fn keeping(mut self, earlier: Vec<Row>) -> Self {
