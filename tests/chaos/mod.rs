@@ -14,6 +14,7 @@ mod disturbance;
 mod pulse;
 mod scene;
 
+mod backlog;
 mod exhaustion;
 mod interference;
 mod kills;
@@ -90,6 +91,7 @@ macro_rules! faults {
 faults! {
     "1" every_acknowledged_event_survives_kills_at_random_instants on BOTH needs Nothing in Both: kills::at_random_instants;
     "1b" what_waits_for_a_lock_when_a_kill_comes_was_not_acknowledged on BOTH needs Nothing in Both: kills::behind_a_lock;
+    "1c" a_backlog_is_cleared_after_kills_while_it_is_worked_on on BOTH needs Nothing in Both: backlog::cleared_after_kills;
     "2" a_stop_releases_claims_and_loses_nothing on BOTH needs Nothing in Both: signals::stops;
     "3" a_power_cut_loses_no_acknowledged_event on BOTH needs Root in Both: machine::power::cut_under_load;
     "4" an_immediate_stop_of_the_database_costs_no_attempt on POSTGRES needs Nothing in Both: outages::stopped_at_once;
@@ -118,6 +120,7 @@ faults! {
     "21c" a_node_that_is_cut_off_is_replaced_and_its_late_writes_change_nothing on POSTGRES needs Root in Both: machine::islands::cut_off_with_claims;
     "25" a_database_away_for_long_is_told_and_caught_up_with on POSTGRES needs Nothing in Both: outages::away;
     "25b" an_outage_that_the_spool_covers_fails_no_request on POSTGRES needs Nothing in Long: outages::covered_by_the_spool;
+    "25c" an_outage_is_logged_when_it_comes_and_when_it_goes on POSTGRES needs Nothing in Long: outages::logged;
     "26" cancelled_statements_and_deadlocks_are_tried_again on POSTGRES needs Nothing in Both: interference::statements;
     "27" a_wrong_clock_of_one_node_changes_no_lease_and_no_timer on POSTGRES needs Nothing in Both: machine::clocks::of_one_node;
     "27s" a_wrong_clock_of_the_only_node_stops_nothing_and_frees_no_key on SQLITE needs Nothing in Both: machine::clocks::of_the_only_node;

@@ -11,6 +11,9 @@ use crate::support::wait::rest;
 /// Time for requests that met the beginning of an outage on a connection that was good a moment ago.
 const TAKEN_UNAWARES: Duration = Duration::from_secs(4);
 
+/// Alarms of one outage: that it came and that it went, for each part of the service that needs the database.
+const ALARMS_MAX: usize = 16;
+
 /// A backlog of an outage is to be gone within this.
 const DRAINED: Duration = Duration::from_secs(30);
 
@@ -80,6 +83,24 @@ pub fn covered_by_the_spool(trial: &mut Trial) {
         format!("{} of {} requests failed: {first:?}", failed.len(), ledger.entries().len())
     });
     assert_uncharged(&scene, trial);
+}
+
+/// Row 25c: I8, a line for each change of state, and none for each failure in between.
+pub fn logged(trial: &mut Trial) {
+    let mut scene = Scene::start(trial);
+    let before = alarms(&scene).len();
+    outage(&mut scene, trial, Duration::from_secs(trial.pick(5, 20)));
+    let lines = alarms(&scene).split_off(before);
+    trial.expect(lines.len() <= ALARMS_MAX, || {
+        format!("I8: {} alarms in one outage, limit {ALARMS_MAX}:\n{}", lines.len(), lines.join("\n"))
+    });
+    scene.judge(trial);
+}
+
+/// Warnings and errors in the server's log.
+fn alarms(scene: &Scene) -> Vec<String> {
+    let log = scene.server.log();
+    log.lines().filter(|line| line.contains(" WARN ") || line.contains("ERROR ")).map(str::to_owned).collect()
 }
 
 /// When the database was away, by the load's clock.
