@@ -64,10 +64,11 @@ pub fn store_options(config: &Config) -> StoreOptions {
 
 async fn run(config: &Config, runtime: Handle) -> anyhow::Result<()> {
     let began = Instant::now();
-    let folder = identity::lock_folder(&config.data_dir)?;
+    let folder = identity::lock_folder(&config.data_dir).context("data_dir")?;
     let options = store_options(config);
-    let _database = identity::lock_database(&options)?;
-    let store = open(options, runtime).await.with_context(|| format!("database {}", config.database_url_masked()))?;
+    let _database = identity::lock_database(&options).context("database.url")?;
+    let store =
+        open(options, runtime).await.with_context(|| format!("database.url {}", config.database_url_masked()))?;
     let token = first_run::prepare(&store, &config.data_dir).await?;
     let identity = Identity { boot_id: Uuid::new_v4(), node: config.node_name(), folder: folder.id };
     let pipeline = Pipeline::start(config, store.clone(), identity).await?;

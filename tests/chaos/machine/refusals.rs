@@ -4,7 +4,7 @@ use std::net::TcpListener;
 use std::time::Duration;
 
 use super::super::trial::Trial;
-use crate::support::database::{Database, Kind};
+use crate::support::database::Kind;
 use crate::support::postgres::Cluster;
 use crate::support::server::{Server, Setup};
 use crate::support::wait::{SOON, rest, wait_for, within};
@@ -47,24 +47,32 @@ pub fn of_mistakes(trial: &mut Trial) {
     }
 }
 
-/// Ports that are taken, and databases that are not there or are closed to us.
+/// Ports that are taken, folders that cannot be made, and databases that are not there or are closed to us.
 pub fn of_what_is_not_there(trial: &mut Trial) {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port is free");
     let taken = listener.local_addr().expect("it is bound");
+    let setup = |trial: &Trial, text: &str| Setup::new(&trial.fresh_database()).with_config(text);
     for key in ["http.bind", "dashboard.bind"] {
-        let setup = Setup::new(&trial.fresh_database()).with_config(&format!("{key} = \"{taken}\""));
+        let setup = setup(trial, &format!("{key} = \"{taken}\""));
         expect_refusal(trial, setup, &[key]);
     }
-    if trial.kind == Kind::Postgres {
-        let url = trial.fresh_database().url().to_owned();
-        let (server, _) = url.rsplit_once('/').expect("a URL ends in a name");
-        let host = server.rsplit('@').next().expect("a URL names a host");
-        expect_refusal(trial, Setup::new(&Database::at(format!("{server}/nowhere"))), &["nowhere"]);
-        expect_refusal(
-            trial,
-            Setup::new(&Database::at(format!("postgres://nobody:wrong@{host}/postgres"))),
-            &["nobody"],
-        );
+    let no_folder = setup(trial, "data_dir = \"/proc/gristmill\"");
+    expect_refusal(trial, no_folder, &["data_dir"]);
+    for url in urls_of_nothing(trial) {
+        let nothing = setup(trial, &format!("database.url = {url:?}"));
+        expect_refusal(trial, nothing, &["database.url"]);
+    }
+}
+
+fn urls_of_nothing(trial: &Trial) -> [String; 2] {
+    match trial.kind {
+        Kind::Sqlite => ["sqlite:///proc/gristmill.db".to_owned(), "sqlite:///proc".to_owned()],
+        Kind::Postgres => {
+            let url = trial.fresh_database().url().to_owned();
+            let (server, name) = url.rsplit_once('/').expect("a URL ends in a name");
+            let host = server.rsplit('@').next().expect("a URL names a host");
+            [format!("{server}/nowhere"), format!("postgres://nobody:wrong@{host}/{name}")]
+        }
     }
 }
 
