@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::disturbance::Disturbance;
 use super::scene::Scene;
 use super::trial::Trial;
+use crate::support::events::event;
 use crate::support::ledger::{Entry, State};
 use crate::support::wait::rest;
 
@@ -85,6 +86,15 @@ pub fn covered_by_the_spool(trial: &mut Trial) {
     assert_uncharged(&scene, trial);
 }
 
+/// I8: who calls itself ready takes what comes, into the database or the spool.
+fn readiness_is_true(scene: &mut Scene, trial: &mut Trial) {
+    let client = scene.server.client();
+    let ready = client.get("/health/ready");
+    let answer = client.post_text("/api/v1/events", &event("while_away").to_string());
+    let is_true = matches!((ready.status, answer.status), (200, 202) | (503, 202 | 503 | 504));
+    trial.expect(is_true, || format!("I8: the server says {ready:?}, and an event gets {answer:?}"));
+}
+
 /// Row 25c: I8, a line for each change of state, and none for each failure in between.
 pub fn logged(trial: &mut Trial) {
     let mut scene = Scene::start(trial);
@@ -108,6 +118,7 @@ fn outage(scene: &mut Scene, trial: &mut Trial, length: Duration) -> (Duration, 
     let began = scene.load().elapsed();
     Disturbance::DatabaseStopped.begin(scene);
     rest(length);
+    readiness_is_true(scene, trial);
     let ended = scene.load().elapsed();
     Disturbance::DatabaseStopped.end(scene);
     scene.recover(trial);
