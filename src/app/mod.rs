@@ -84,7 +84,7 @@ async fn run(config: &Config, runtime: Handle) -> anyhow::Result<()> {
     let token = first_run::prepare(&store, &config.data_dir).await?;
     let identity = Identity { boot_id: Uuid::new_v4(), node: config.node_name(), folder: folder.id };
     let pipeline = Pipeline::start(config, store.clone(), spool.clone(), identity).await?;
-    let servers = http::start(config, &ports, store.clone(), pipeline.clone())?;
+    let servers = http::start(config, &ports, store.clone(), pipeline.clone()).await?;
     let (api, operations) = ports.addresses()?;
     self::ports::write(&config.data_dir, api, operations)?;
     facts::ready(api, operations, &config.database_url_masked(), began.elapsed());

@@ -291,6 +291,13 @@ impl Server {
         self.ports.clone()
     }
 
+    /// Events that wait in the spool of the data folder.
+    pub fn spooled(&self) -> u64 {
+        let status = self.setup.run(&["spool", "status", "--json"]);
+        let status: serde_json::Value = serde_json::from_str(&status).expect("a command prints JSON");
+        status["events"].as_u64().unwrap_or_else(|| panic!("no number of events: {status}"))
+    }
+
     /// What the server was started with.
     pub fn setup(&self) -> &Setup {
         &self.setup
