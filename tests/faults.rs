@@ -1,7 +1,12 @@
 //! Faults in the stages: the event concerned is charged and retried, its neighbours never notice.
 
+mod kinds;
 mod losses;
+mod overload;
+mod resize;
 mod slowness;
+pub mod storm;
+mod stuck;
 
 use serde_json::{Value, json};
 

@@ -6,6 +6,7 @@ mod support;
 
 mod auth;
 mod bad_input;
+mod chaos;
 mod crash;
 mod dedupe;
 mod durability;
@@ -13,5 +14,6 @@ mod durability;
 mod faults;
 mod nodes;
 mod spec;
+mod spool;
 mod start;
 mod store;

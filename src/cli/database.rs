@@ -36,9 +36,10 @@ pub(super) fn with_store<T>(config: &Config, work: impl AsyncFnOnce(Store) -> an
 
 /// Which database an error is about.
 fn database(config: &Config) -> String {
-    format!("database {}", config.database_url_masked())
+    format!("database.url {}", config.database_url_masked())
 }
 
-fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
+/// A runtime for one command.
+pub(super) fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
     tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().context("cannot start a runtime")
 }

@@ -57,7 +57,7 @@ impl Actors {
 pub struct Pipeline {
     /// Events between acceptance and commit.
     pub in_flight_events: usize,
-    /// Payload bytes between acceptance and commit.
+    /// Bytes between the first one of a body and its events' commit.
     pub in_flight_bytes: usize,
     /// Most events in one flush.
     pub flush_events: usize,
@@ -166,6 +166,27 @@ pub struct Dedupe {
 impl Dedupe {
     pub(super) fn read(r: &mut Reader) -> Self {
         Dedupe { window: r.duration("dedupe.window", SECOND..=3_650 * DAY) }
+    }
+}
+
+/// What is kept on this node's disk while the database is away.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Spool {
+    /// Whether there is one, for PostgreSQL.
+    pub enabled: bool,
+    /// Most bytes of events.
+    pub bytes: usize,
+    /// Age of the oldest event from which on nothing more is taken.
+    pub age: Duration,
+}
+
+impl Spool {
+    pub(super) fn read(r: &mut Reader) -> Self {
+        Spool {
+            enabled: r.switch("spool.enabled"),
+            bytes: r.size("spool.bytes", 64 * KIB..=1024 * GIB),
+            age: r.duration("spool.age", SECOND..=3_650 * DAY),
+        }
     }
 }
 

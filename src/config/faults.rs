@@ -1,4 +1,4 @@
-//! Rules that make a stage fail, for tests: only in builds with the cargo feature `fault-injection`.
+//! Rules that make an actor fail, for tests: only in builds with the cargo feature `fault-injection`.
 
 use std::time::Duration;
 
@@ -11,10 +11,12 @@ use super::sources::{Given, Origin};
 use super::units::parse_duration;
 
 /// One rule of `[[faults]]`.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct FaultRule {
     /// Where it strikes.
     pub stage: FaultStage,
+    /// At which point there.
+    pub point: FaultPoint,
     /// The events concerned; "" is every event.
     pub event_name: String,
     /// What happens.
@@ -23,9 +25,11 @@ pub struct FaultRule {
     pub duration: Duration,
     /// How often at most; 0 is always.
     pub times: u32,
+    /// Which part of the attempts it strikes, drawn by their events' ids; 1 is all.
+    pub share: f64,
 }
 
-/// The stages that a fault can strike.
+/// The actors that a fault can strike.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum FaultStage {
@@ -35,6 +39,12 @@ pub enum FaultStage {
     Normalizer,
     /// The persister.
     Persister,
+    /// The retry timers.
+    Retry,
+    /// The claimer.
+    Claimer,
+    /// The supervisor.
+    Supervisor,
 }
 
 impl FaultStage {
@@ -44,22 +54,48 @@ impl FaultStage {
             Self::Validator => "validator",
             Self::Normalizer => "normalizer",
             Self::Persister => "persister",
+            Self::Retry => "retry",
+            Self::Claimer => "claimer",
+            Self::Supervisor => "supervisor",
         }
     }
+
+    fn works_on_events(self) -> bool {
+        matches!(self, Self::Validator | Self::Normalizer | Self::Persister)
+    }
+
+    fn waits(self) -> bool {
+        matches!(self, Self::Validator | Self::Persister | Self::Claimer)
+    }
+}
+
+/// The points of an actor's work.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum FaultPoint {
+    /// The work on one event.
+    Event,
+    /// Beside all events: a look-up of users, a message to the normalizer, a flush, a timer that rings, a turn of the
+    /// claimer, a look of the supervisor.
+    Turn,
 }
 
 /// What a fault does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum FaultAction {
-    /// A panic in the event's work, caught by the stage.
+    /// A panic; in an event's work it is caught by the stage.
     Panic,
-    /// A panic that the stage does not catch: its actor dies.
+    /// A panic that nobody catches: the actor dies.
     Crash,
     /// The whole process ends at once.
     Abort,
-    /// The work takes `duration` longer.
+    /// The work takes `duration` longer, and blocks its thread.
     Stall,
+    /// The work never ends and keeps its thread busy.
+    Loop,
+    /// What is waited for never comes.
+    Hang,
     /// The work ends in a transient error.
     Error,
 }
@@ -68,6 +104,8 @@ pub enum FaultAction {
 #[serde(deny_unknown_fields)]
 struct Written {
     stage: FaultStage,
+    #[serde(default = "event")]
+    point: FaultPoint,
     #[serde(default)]
     event_name: String,
     action: FaultAction,
@@ -75,10 +113,20 @@ struct Written {
     duration: String,
     #[serde(default)]
     times: u32,
+    #[serde(default = "all")]
+    share: f64,
+}
+
+fn event() -> FaultPoint {
+    FaultPoint::Event
 }
 
 fn one_second() -> String {
     "1s".to_owned()
+}
+
+fn all() -> f64 {
+    1.0
 }
 
 pub(super) fn read(r: &mut Reader) -> Vec<FaultRule> {
@@ -107,11 +155,25 @@ fn rule_of(rule: Value) -> Result<FaultRule, String> {
     let written: Written = rule.try_into().map_err(|e: toml::de::Error| e.message().to_owned())?;
     let duration = parse_duration(&written.duration)
         .ok_or_else(|| format!("duration is {:?}, allowed: a duration as \"2s\"", written.duration))?;
-    Ok(FaultRule {
-        stage: written.stage,
-        event_name: written.event_name,
-        action: written.action,
-        duration,
-        times: written.times,
-    })
+    let Written { stage, point, event_name, action, times, share, .. } = written;
+    let rule = FaultRule { stage, point, event_name, action, duration, times, share };
+    match impossible(&rule) {
+        Some(what) => Err(what),
+        None => Ok(rule),
+    }
+}
+
+fn impossible(rule: &FaultRule) -> Option<String> {
+    let stage = rule.stage.as_str();
+    match (rule.point, rule.action) {
+        (FaultPoint::Event, _) if !rule.stage.works_on_events() => {
+            Some(format!("point is event, allowed for {stage}: turn"))
+        }
+        (FaultPoint::Event, FaultAction::Hang) => Some("action is hang, allowed at point turn".to_owned()),
+        (FaultPoint::Turn, FaultAction::Hang) if !rule.stage.waits() => {
+            Some(format!("action is hang, and the {stage} waits for nothing"))
+        }
+        (FaultPoint::Turn, FaultAction::Error) => Some("action is error, allowed at point event".to_owned()),
+        _ => None,
+    }
 }

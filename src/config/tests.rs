@@ -175,6 +175,8 @@ fn fault_rules_are_unknown_to_a_usual_build() {
     let lines = mistakes_of_text("[[faults]]\nstage = \"validator\"\naction = \"panic\"");
     assert!(lines[0].contains("faults is unknown, allowed: "), "{lines:?}");
     assert!(lines[0].contains("fault-injection"), "{lines:?}");
+    let lines = mistakes_of_text("planted = \"no_unique_key\"");
+    assert!(lines[0].contains("planted is unknown, allowed: "), "{lines:?}");
 }
 
 #[cfg(feature = "fault-injection")]
@@ -189,7 +191,7 @@ fn fault_rules_are_read_and_checked() {
     assert_eq!(faults[0].action, FaultAction::Stall);
     assert_eq!(faults[0].duration, Duration::from_secs(5));
     assert_eq!((faults[0].times, faults[1].times), (2, 0));
-    assert_eq!(faults[1].event_name, "");
+    assert_eq!((faults[1].event_name.as_str(), faults[1].point, faults[1].share), ("", FaultPoint::Event, 1.0));
     for text in [
         "faults = 1",
         "[faults]\nstage = 1",
@@ -197,8 +199,24 @@ fn fault_rules_are_read_and_checked() {
         "[[faults]]\nstage = \"validator\"",
         "[[faults]]\nstage = \"validator\"\naction = \"panic\"\nwhen = 1",
         "[[faults]]\nstage = \"validator\"\naction = \"stall\"\nduration = \"5\"",
+        "[[faults]]\nstage = \"validator\"\naction = \"hang\"",
+        "[[faults]]\nstage = \"retry\"\naction = \"panic\"",
+        "[[faults]]\nstage = \"retry\"\npoint = \"turn\"\naction = \"hang\"",
     ] {
         let lines = mistakes_of_text(text);
         assert!(lines[0].starts_with("text: faults"), "{lines:?}");
+    }
+}
+
+#[cfg(feature = "fault-injection")]
+#[test]
+fn a_planted_bug_is_read_by_its_name() {
+    assert_eq!(Config::defaults().planted, None);
+    let config = Config::from_toml("planted = \"no_unique_key\"").expect("allowed");
+    assert_eq!(config.planted, Some(Planted::NoUniqueKey));
+    assert!(config.show().contains("NoUniqueKey"), "{}", config.show());
+    for text in ["planted = \"no_bug\"", "planted = 1"] {
+        let lines = mistakes_of_text(text);
+        assert!(lines[0].starts_with("text: planted is no known bug"), "{lines:?}");
     }
 }

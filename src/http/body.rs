@@ -1,5 +1,5 @@
-//! Reads a request's body under a limit of bytes and two deadlines: no client can fill the memory or hold a
-//! connection by sending slowly.
+//! Reads a request's body under a limit of bytes and two deadlines, and only while there is room for it: no client can
+//! fill the memory or hold a connection by sending slowly, and all of them together cannot fill it either.
 
 use std::time::Duration;
 
@@ -27,7 +27,14 @@ pub struct BodyLimits {
 }
 
 /// Reads `payload` to its end; 413 before a byte is read if its announced length is over the limit.
-pub async fn read<S>(headers: &HeaderMap, mut payload: S, limits: &BodyLimits) -> Result<Bytes, ApiError>
+///
+/// `make_room` is asked before bytes are kept: once for the announced length, else for every chunk.
+pub async fn read<S>(
+    headers: &HeaderMap,
+    mut payload: S,
+    limits: &BodyLimits,
+    mut make_room: impl FnMut(usize) -> Result<(), ApiError>,
+) -> Result<Bytes, ApiError>
 where
     S: Stream<Item = Result<Bytes, PayloadError>> + Unpin,
 {
@@ -35,15 +42,22 @@ where
     if let Some(length) = announced.filter(|length| *length > limits.bytes_max as u64) {
         return Err(ApiError::body_too_large(format!("the body is {length} bytes, limit {}", limits.bytes_max)));
     }
+    if let Some(length) = announced {
+        make_room(usize::try_from(length).unwrap_or(usize::MAX))?;
+    }
     let mut clock = Deadlines::start(limits);
     let Some(first) = clock.next(&mut payload, 0).await? else { return Ok(Bytes::new()) };
     if announced == Some(first.len() as u64) && first.len() <= limits.bytes_max {
         return Ok(if first.len() <= COPIED_BYTES_MAX { Bytes::copy_from_slice(&first) } else { first });
     }
     let mut body = BytesMut::new();
-    append(&mut body, &first, limits)?;
-    while let Some(chunk) = clock.next(&mut payload, body.len()).await? {
+    let mut next = Some(first);
+    while let Some(chunk) = next {
+        if announced.is_none() {
+            make_room(chunk.len())?;
+        }
         append(&mut body, &chunk, limits)?;
+        next = clock.next(&mut payload, body.len()).await?;
     }
     Ok(body.freeze())
 }
@@ -116,7 +130,7 @@ mod tests {
             headers.insert(CONTENT_LENGTH, HeaderValue::from_static(length));
         }
         System::new()
-            .block_on(read(&headers, payload, &LIMITS))
+            .block_on(read(&headers, payload, &LIMITS, |_| Ok(())))
             .map_err(|error| (error.problem().entry().code, error.detail().to_owned()))
     }
 
@@ -144,6 +158,25 @@ mod tests {
         let endless = stream::repeat_with(|| Ok(Bytes::from_static(b"abc")));
         let refused = ("body_too_large", "the body is over the limit of 10 bytes".to_owned());
         assert_eq!(run(None, endless), Err(refused));
+    }
+
+    #[test]
+    fn room_is_made_before_anything_is_kept() {
+        let asked = |length: Option<&'static str>, parts: &[&'static str]| {
+            let (mut asked, mut headers) = (Vec::new(), HeaderMap::new());
+            if let Some(length) = length {
+                headers.insert(CONTENT_LENGTH, HeaderValue::from_static(length));
+            }
+            let make_room = |bytes| {
+                asked.push(bytes);
+                if bytes > 5 { Err(ApiError::internal("full")) } else { Ok(()) }
+            };
+            let read = System::new().block_on(read(&headers, chunks(parts), &LIMITS, make_room));
+            (asked, read.is_ok())
+        };
+        assert_eq!(asked(Some("4"), &["ab", "cd"]), (vec![4], true), "at once");
+        assert_eq!(asked(Some("6"), &["abc", "def"]), (vec![6], false));
+        assert_eq!(asked(None, &["ab", "cd", "efghij"]), (vec![2, 2, 6], false), "as it comes");
     }
 
     #[test]

@@ -25,6 +25,7 @@ pub fn operations(routes: &mut ServiceConfig) {
     routes
         .service(at("/", "GET, HEAD").route(get(ops::index)))
         .service(at("/api/pipeline", "GET, HEAD").route(get(ops::pipeline)))
+        .service(at("/api/pipeline/pools/{pool}", "POST").route(post(ops::resize_pool)))
         .configure(both);
 }
 

@@ -1,4 +1,5 @@
-//! What may be in flight: events and bytes, counted from the door to the answer. Nothing is queued without a bound.
+//! What may be in flight: bytes from the first one of a body, events from the door; both until the answer. Nothing is
+//! queued without a bound.
 //!
 //! Mailboxes are no bound: an actor accepts messages beyond its capacity from every clone of its address.
 
@@ -38,15 +39,9 @@ impl Admission {
         })
     }
 
-    /// Takes room for `events` of `bytes` together; `None` if there is none now.
-    ///
-    /// A request larger than all the room is let in when nothing else is in flight: else it could never pass.
-    pub fn take(self: &Arc<Self>, events: usize, bytes: usize) -> Option<Permit> {
-        let permit = Permit { admission: self.clone(), events, bytes };
-        let events_before = self.events.fetch_add(events, Ordering::AcqRel);
-        let bytes_before = self.bytes.fetch_add(bytes, Ordering::AcqRel);
-        let fits = events_before + events <= self.events_max && bytes_before + bytes <= self.bytes_max;
-        (fits || events_before == 0).then_some(permit)
+    /// A permit for nothing yet, to be grown.
+    pub fn begin(self: &Arc<Self>) -> Permit {
+        Permit { admission: self.clone(), events: 0, bytes: 0 }
     }
 
     /// Events and bytes in flight.
@@ -80,6 +75,26 @@ pub(super) struct Permit {
     bytes: usize,
 }
 
+impl Permit {
+    /// Takes more room; `false` if there is none now: then the permit is to be dropped.
+    ///
+    /// What is larger than all the room is let in when nothing else is in flight: else it could never pass.
+    pub fn grow(&mut self, events: usize, bytes: usize) -> bool {
+        let fits = |total: &AtomicUsize, max: usize, held: usize, more: usize| {
+            let before = total.fetch_add(more, Ordering::AcqRel);
+            before + more <= max || before == held
+        };
+        let room = &self.admission;
+        let fit = [
+            fits(&room.events, room.events_max, self.events, events),
+            fits(&room.bytes, room.bytes_max, self.bytes, bytes),
+        ];
+        self.events += events;
+        self.bytes += bytes;
+        fit == [true; 2]
+    }
+}
+
 impl Drop for Permit {
     fn drop(&mut self) {
         self.admission.give_back(self.events, self.bytes);
@@ -90,13 +105,18 @@ impl Drop for Permit {
 mod tests {
     use super::*;
 
+    fn take(admission: &Arc<Admission>, events: usize, bytes: usize) -> Option<Permit> {
+        let mut permit = admission.begin();
+        permit.grow(events, bytes).then_some(permit)
+    }
+
     #[test]
     fn room_is_bounded_by_events_and_by_bytes_and_comes_back() {
         let admission = Admission::new(3, 100);
-        let first = admission.take(2, 10).expect("room");
-        assert!(admission.take(2, 10).is_none(), "too many events");
-        assert!(admission.take(1, 91).is_none(), "too many bytes");
-        let second = admission.take(1, 90).expect("room");
+        let first = take(&admission, 2, 10).expect("room");
+        assert!(take(&admission, 2, 10).is_none(), "too many events");
+        assert!(take(&admission, 1, 91).is_none(), "too many bytes");
+        let second = take(&admission, 1, 90).expect("room");
         assert_eq!(admission.in_flight(), (3, 100));
         drop((first, second));
         assert_eq!(admission.in_flight(), (0, 0));
@@ -105,16 +125,32 @@ mod tests {
     #[test]
     fn one_request_larger_than_all_the_room_passes_alone() {
         let admission = Admission::new(3, 100);
-        let whole = admission.take(5, 500).expect("nothing else is in flight");
-        assert!(admission.take(1, 1).is_none());
+        let whole = take(&admission, 5, 500).expect("nothing else is in flight");
+        assert!(take(&admission, 1, 1).is_none());
         drop(whole);
-        assert!(admission.take(1, 1).is_some());
+        assert!(take(&admission, 1, 1).is_some());
+    }
+
+    #[test]
+    fn a_body_that_grows_is_stopped_at_the_bound_and_its_event_is_not_counted_twice() {
+        let admission = Admission::new(3, 100);
+        let other = take(&admission, 1, 50).expect("room");
+        let mut body = take(&admission, 0, 20).expect("room");
+        assert!(body.grow(0, 30));
+        assert!(!body.grow(0, 1), "over the bound");
+        drop(body);
+        assert_eq!(admission.in_flight(), (1, 50), "all of it comes back");
+        let mut body = take(&admission, 0, 20).expect("room");
+        assert!(body.grow(1, 5));
+        assert_eq!(admission.in_flight(), (2, 75));
+        drop((other, body));
+        assert_eq!(admission.in_flight(), (0, 0));
     }
 
     #[test]
     fn the_wait_asked_of_a_client_is_bounded() {
         let admission = Admission::new(1_000_000, 1);
-        let _all = admission.take(1_000_000, 1).expect("room");
+        let _all = take(&admission, 1_000_000, 1).expect("room");
         assert_eq!(admission.retry_after(), RETRY_AFTER_MAX);
     }
 }

@@ -14,9 +14,11 @@ use actix::prelude::*;
 use uuid::Uuid;
 
 use super::claims::Claims;
-use super::messages::{Due, Item, Lost, Submitted, Unit, Work};
+use super::custody::{Custody, Work};
+use super::messages::{Due, Item, Submitted, Unit};
 use super::node::Health;
 use super::pool::Pool;
+use super::stage::Stage;
 use super::watch::Watch;
 use crate::clock;
 use crate::domain::outcome::Failure;
@@ -73,11 +75,12 @@ impl Listener for Ear {
 
 /// Claims events of the database for this node.
 pub(super) struct Claimer {
+    stage: Stage,
     store: Store,
     rules: ClaimerRules,
     claims: Arc<Claims>,
     validators: Pool<Submitted>,
-    lost: Recipient<Lost>,
+    custody: Arc<Custody>,
     due: BTreeSet<i64>,
     watch: Option<Watch>,
     condition: Arc<Condition>,
@@ -94,7 +97,7 @@ struct Turn {
     store: Store,
     rules: ClaimerRules,
     claims: Arc<Claims>,
-    lost: Recipient<Lost>,
+    custody: Arc<Custody>,
     watch: Watch,
     condition: Arc<Condition>,
     went: Option<Result<(), StoreError>>,
@@ -115,22 +118,24 @@ struct Turned {
 
 impl Claimer {
     pub fn new(
+        stage: Stage,
         store: Store,
         rules: ClaimerRules,
         claims: Arc<Claims>,
         validators: Pool<Submitted>,
-        lost: Recipient<Lost>,
+        custody: Arc<Custody>,
     ) -> Self {
         let (now, watch) = (Instant::now(), Some(Watch::new(rules.boot_id, rules.lease)));
         let (due, is_busy, is_woken) = (BTreeSet::new(), false, false);
         let (observed, searched, pruned) = (now, now, now);
         let condition = Arc::new(Condition::new("claiming"));
         Self {
+            stage,
             store,
             rules,
             claims,
             validators,
-            lost,
+            custody,
             due,
             watch,
             condition,
@@ -152,7 +157,7 @@ impl Claimer {
             store: self.store.clone(),
             rules: self.rules.clone(),
             claims: self.claims.clone(),
-            lost: self.lost.clone(),
+            custody: self.custody.clone(),
             watch,
             condition: self.condition.clone(),
             went: None,
@@ -162,7 +167,13 @@ impl Claimer {
             searches: is_over(&mut self.searched, self.rules.lease),
             prunes: is_over(&mut self.pruned, PRUNE_PERIOD),
         };
-        let done = turn.run().into_actor(self);
+        let (stage, wait) = (self.stage.clone(), self.stage.gauges.wait());
+        let done = async move {
+            let _wait = wait;
+            stage.turn().await;
+            turn.run().await
+        };
+        let done = done.into_actor(self);
         context.spawn(done.map(Self::end_turn));
     }
 
@@ -313,15 +324,16 @@ impl Turn {
         let taken_at = Instant::now();
         let is_spent = claimed.event.attempts >= self.rules.attempts_max;
         let item = Item {
-            event: claimed.event,
+            event: Arc::new(claimed.event),
             lease: Some(claimed.lease_token),
             started_at: clock::now(),
             soft_deadline: taken_at + self.rules.soft_timeout,
             result: is_spent.then_some(Err(Failure::Spent)),
             has_lines: facts::may_write_lines(),
         };
-        let unit = Unit { items: vec![item], reply: None, taken_at, permit: None, maybe_stored: false, in_hand: None };
-        Work::new(Box::new(unit), self.lost.clone())
+        let unit =
+            Unit { items: vec![item], reply: None, taken_at, permit: None, is_spooled: false, maybe_stored: false };
+        self.custody.entrust(unit)
     }
 }
 
@@ -341,6 +353,7 @@ impl Handler<Due> for Claimer {
     type Result = ();
 
     fn handle(&mut self, Due(event_ids): Due, context: &mut Context<Self>) {
+        self.stage.gauges.took();
         self.due.extend(event_ids);
         self.take_turn(context);
     }

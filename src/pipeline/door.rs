@@ -7,13 +7,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use actix::Recipient;
 use chrono::{DateTime, Utc};
 use tokio::sync::oneshot;
 use uuid::Uuid;
 
 use super::admission::{Admission, Permit};
-use super::messages::{Item, Lost, Submitted, Unit, Work};
+use super::custody::{Custody, Work};
+use super::messages::{Item, Submitted, Unit};
 use super::pool::Pool;
 use crate::clock;
 use crate::domain::dedupe::DedupeKey;
@@ -24,7 +24,7 @@ use crate::domain::submission::Submission;
 use crate::store::Ids;
 use crate::telemetry::facts;
 
-/// Room that one event takes in flight beside its payload, in bytes: its fields and its place in the queues.
+/// Room that one event takes in flight beside its body, in bytes: its fields and its place in the queues.
 const EVENT_BYTES: usize = 1_024;
 
 /// How much longer than the line's own limit the door waits for a receipt: only a stuck stage takes so long.
@@ -69,6 +69,8 @@ pub enum Verdict {
     },
     /// Stored, to be tried again.
     Pending,
+    /// Synced on this node's disk while the database is away; the database decides about its key.
+    Spooled,
     /// Stored as failed.
     Failed {
         /// Why, as in `processing_error`.
@@ -115,6 +117,28 @@ pub enum Refused {
     Impossible,
 }
 
+/// Room in flight for a request: for its body as it is read, then for its events; given back when this is dropped.
+pub struct Room {
+    admission: Arc<Admission>,
+    permit: Permit,
+}
+
+impl Room {
+    /// Takes `bytes` more, before so much of the body is kept.
+    pub fn grow(&mut self, bytes: usize) -> Result<(), Refused> {
+        if self.permit.grow(0, bytes) { Ok(()) } else { Err(full(&self.admission)) }
+    }
+
+    /// Makes it the room of `events` events, whose payloads are slices of the body.
+    fn cover(mut self, events: usize) -> Result<Permit, Refused> {
+        if self.permit.grow(events, events * EVENT_BYTES) { Ok(self.permit) } else { Err(full(&self.admission)) }
+    }
+}
+
+fn full(admission: &Admission) -> Refused {
+    Refused::Full { retry_after: admission.retry_after() }
+}
+
 /// How a unit ended without receipts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Unsettled {
@@ -139,23 +163,27 @@ pub(super) struct Door {
     pub ids: Ids,
     pub validators: Pool<Submitted>,
     pub outbox: Arc<Mutex<Vec<Work>>>,
-    pub lost: Recipient<Lost>,
+    pub custody: Arc<Custody>,
     pub limits: DoorLimits,
     pub draining: AtomicBool,
 }
 
 impl Door {
+    /// Room for a request, none of it taken yet.
+    pub fn room(&self) -> Room {
+        Room { admission: self.admission.clone(), permit: self.admission.begin() }
+    }
+
     /// Takes a batch through the line; its receipts come in the order of `entries`.
-    pub async fn submit(&self, entries: Vec<Entry>) -> Result<Vec<Receipt>, Refused> {
+    pub async fn submit(&self, entries: Vec<Entry>, room: Room) -> Result<Vec<Receipt>, Refused> {
         if self.draining.load(Ordering::Acquire) {
             return Err(Refused::Draining);
         }
-        let bytes = entries.iter().map(entry_bytes).sum();
-        let permit = self.admission.take(entries.len(), bytes).ok_or_else(|| self.full())?;
+        let permit = room.cover(entries.len())?;
         let ids = self.take_ids(entries.len()).await?;
         let (reply, receipts) = oneshot::channel();
         let unit = self.unit(entries, ids, permit, reply);
-        self.send(Work::new(Box::new(unit), self.lost.clone()));
+        self.send(self.custody.entrust(unit));
         match tokio::time::timeout(self.limits.accept_timeout + RECEIPT_MARGIN, receipts).await {
             Ok(Ok(Ok(receipts))) => Ok(receipts),
             Ok(Ok(Err(Unsettled::NotStored))) => Err(Refused::NotStored { retry_after: self.admission.retry_after() }),
@@ -186,10 +214,6 @@ impl Door {
         tokio::spawn(async move { drop(turn) });
     }
 
-    fn full(&self) -> Refused {
-        Refused::Full { retry_after: self.admission.retry_after() }
-    }
-
     fn unit(
         &self,
         entries: Vec<Entry>,
@@ -199,7 +223,7 @@ impl Door {
     ) -> Unit {
         let (now, taken_at) = (clock::now(), Instant::now());
         let item = |(entry, id): (Entry, i64)| Item {
-            event: Event::new(id, entry.user_id, entry.submission, entry.key, now),
+            event: Arc::new(Event::new(id, entry.user_id, entry.submission, entry.key, now)),
             lease: None,
             started_at: now,
             soft_deadline: taken_at + self.limits.soft_timeout,
@@ -211,8 +235,8 @@ impl Door {
             reply: Some(reply),
             taken_at,
             permit: Some(permit),
+            is_spooled: false,
             maybe_stored: false,
-            in_hand: None,
         }
     }
 }
@@ -228,8 +252,4 @@ impl Drop for Turn {
         let works = std::mem::take(&mut *self.outbox.lock().unwrap_or_else(PoisonError::into_inner));
         self.validators.send(Submitted(works));
     }
-}
-
-fn entry_bytes(entry: &Entry) -> usize {
-    EVENT_BYTES + entry.submission.payload.as_ref().map_or(0, |payload| payload.len())
 }

@@ -1,16 +1,20 @@
 //! The pipeline: a line of actors from the door to the database, and the Supervisor above it.
 //!
-//! In the order of the flow: `door`, `messages`, `validator`, `normalizer`, `persister`, `retry`, `claimer`;
-//! `topology` connects them, `supervisor` keeps them alive.
+//! In the order of the flow: `door`, `messages`, `validator`, `normalizer`, `persister`, `retry`, `claimer`, and `drainer`
+//! for what had to be spooled; `topology` connects them, `supervisor` keeps them alive.
 
 mod admission;
 mod claimer;
 mod claims;
+mod custody;
 mod door;
+mod drainer;
 mod faults;
+mod gauges;
 mod messages;
 mod node;
 mod normalizer;
+mod parts;
 mod persister;
 mod pool;
 mod retry;
@@ -23,28 +27,24 @@ mod view;
 mod watch;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use actix::prelude::*;
 use uuid::Uuid;
 
 use self::admission::Admission;
-use self::claimer::ClaimerRules;
-use self::claims::Claims;
+use self::custody::{Custody, Roll};
 use self::door::{Door, DoorLimits};
-pub use self::door::{Entry, Receipt, Refused, Verdict};
-use self::faults::Faults;
-use self::node::{Health, Node};
-use self::persister::{Consequences, FlushLimits, PersisterRules, Writer};
-use self::supervisor::{Describe, Stop, Supervisor, SupervisorRules};
-use self::topology::{Parts, Pools};
-use self::users::Users;
+pub use self::door::{Entry, Receipt, Refused, Room, Verdict};
+use self::node::{Health, Node, Trouble};
+use self::parts::Material;
+use self::supervisor::{Describe, Resize, Stop, Supervisor, SupervisorRules};
+use self::topology::{Kind, Line, Pools};
 pub use self::view::{ActorView, BootView, InFlightView, NodeView, PipelineView, PoolView};
 use crate::config::Config;
-use crate::domain::payload::PayloadLimits;
-use crate::domain::retry::RetryPolicy;
-use crate::store::{Ids, Store, StoreError};
+use crate::domain::event::Event;
+use crate::store::{Ids, Spool, Store, StoreError};
 use crate::telemetry::facts;
 
 /// Longest wait of the few statements that are not part of an event's way.
@@ -67,6 +67,15 @@ pub struct Identity {
     pub folder: Uuid,
 }
 
+/// Why a pool keeps its size.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NotResized {
+    /// There is none of this name, or it always has one actor.
+    NoSuchPool,
+    /// The Supervisor is gone.
+    Unsupervised,
+}
+
 /// A handle on the running line; clones share it.
 #[derive(Clone)]
 pub struct Pipeline {
@@ -80,16 +89,32 @@ struct Inner {
     boot_id: Uuid,
     lease: Duration,
     health: Arc<Health>,
+    spool: Option<Spool>,
 }
 
 impl Pipeline {
-    /// Registers the node and starts the line. Must be called inside an actix system.
-    pub async fn start(config: &Config, store: Store, identity: Identity) -> Result<Self, StoreError> {
+    /// Registers the node and starts the line, which drains the `spool` and, if the configuration has one, spools new
+    /// events while the database is away. Must be called inside an actix system.
+    pub async fn start(
+        config: &Config,
+        store: Store,
+        spool: Option<Spool>,
+        identity: Identity,
+    ) -> Result<Self, StoreError> {
         let (health, pools) = (Arc::new(Health::new()), Pools::new(config.actors.mailbox));
         store.register_node(identity.boot_id, &identity.node, identity.folder, WAIT).await?;
         let admission = Admission::new(config.pipeline.in_flight_events, config.pipeline.in_flight_bytes);
-        let ids = Ids::new(store.clone(), identity.boot_id, config.timeouts.accept);
-        let parts = parts(config, &store, &ids, &identity, &pools, &health);
+        let ids = ids(config, &store, identity.boot_id);
+        let material = Material {
+            config,
+            store: &store,
+            spool: &spool,
+            ids: &ids,
+            identity: &identity,
+            pools: &pools,
+            health: &health,
+        };
+        let parts = material.parts();
         let claims = parts.claims.clone();
         let rules = SupervisorRules {
             validators: config.actors.validators,
@@ -98,12 +123,15 @@ impl Pipeline {
             restart_backoff: config.actors.restart_backoff,
             restart_window: config.actors.restart_window,
             max_restarts: config.actors.max_restarts as usize,
+            soft_timeout: config.timeouts.processing_soft(),
             hard_timeout: config.timeouts.processing,
         };
         let view = NodeView { name: identity.node.clone(), boot_id: identity.boot_id.to_string() };
-        let (line, room) = (pools.clone(), admission.clone());
-        let supervisor = Supervisor::start_in_arbiter(&Arbiter::new().handle(), move |_| {
-            Supervisor::new(rules, parts, line, room, view)
+        let (validators, room, roll) = (pools.submitted.clone(), admission.clone(), Arc::<Roll>::default());
+        let for_line = roll.clone();
+        let supervisor = Supervisor::start_in_arbiter(&Arbiter::new().handle(), move |context| {
+            let custody = Custody::new(for_line, context.address().recipient());
+            Supervisor::new(rules, Line { parts, pools, custody }, room, view)
         });
         let node = Node {
             store: store.clone(),
@@ -111,28 +139,35 @@ impl Pipeline {
             lease: config.lease.duration,
             health: health.clone(),
             claims,
+            spool: spool.clone(),
         };
         node.start()?;
         store.spawn(node::keep_house(store.clone(), config.dedupe.window));
         let limits =
             DoorLimits { accept_timeout: config.timeouts.accept, soft_timeout: config.timeouts.processing_soft() };
-        let lost = supervisor.clone().recipient();
+        let custody = Custody::new(roll, supervisor.clone().recipient());
         let draining = AtomicBool::new(false);
-        let door = Door { admission, ids, validators: pools.submitted, outbox: Arc::default(), lost, limits, draining };
+        let door = Door { admission, ids, validators, outbox: Arc::default(), custody, limits, draining };
         let (boot_id, lease) = (identity.boot_id, config.lease.duration);
-        Ok(Self { inner: Arc::new(Inner { door, store, supervisor, boot_id, lease, health }) })
+        Ok(Self { inner: Arc::new(Inner { door, store, supervisor, boot_id, lease, health, spool }) })
     }
 
-    /// Takes a batch through the line; one receipt per entry, in their order, once all are committed.
+    /// Room for a request: taken while its body is read, handed in with its events.
+    pub fn room(&self) -> Room {
+        self.inner.door.room()
+    }
+
+    /// Takes a batch through the line; one receipt per entry, in their order, once all are committed. `room` is that of
+    /// the body that the entries were read from.
     ///
     /// The work goes on when this future is dropped.
-    pub async fn process_events_batch(&self, entries: Vec<Entry>) -> Result<Vec<Receipt>, Refused> {
-        self.inner.door.submit(entries).await
+    pub async fn process_events_batch(&self, entries: Vec<Entry>, room: Room) -> Result<Vec<Receipt>, Refused> {
+        self.inner.door.submit(entries, room).await
     }
 
     /// Takes one event through the line: a batch of one.
-    pub async fn process_event(&self, entry: Entry) -> Result<Receipt, Refused> {
-        let receipt = self.process_events_batch(vec![entry]).await?.pop();
+    pub async fn process_event(&self, entry: Entry, room: Room) -> Result<Receipt, Refused> {
+        let receipt = self.process_events_batch(vec![entry], room).await?.pop();
         Ok(receipt.expect("a receipt per entry"))
     }
 
@@ -148,9 +183,21 @@ impl Pipeline {
         Some(nodes.into_iter().map(|node| BootView::of(node, *boot_id, *lease)).collect())
     }
 
+    /// Gives the pool of this name another size, until the process ends; says what it looks like then.
+    pub async fn resize(&self, pool: &str, size: usize) -> Result<PoolView, NotResized> {
+        let kind = Kind::of_pool(pool).ok_or(NotResized::NoSuchPool)?;
+        self.inner.supervisor.send(Resize { kind, size }).await.map_err(|_| NotResized::Unsupervised)
+    }
+
     /// Why events cannot be durably accepted now; empty if they can.
     pub fn readiness(&self) -> Vec<String> {
-        let mut reasons: Vec<String> = self.inner.health.trouble().into_iter().collect();
+        let refuge = self.inner.spool.as_ref().map(Spool::refusal);
+        let mut reasons: Vec<String> = match (self.inner.health.trouble(), refuge) {
+            // What cannot go into the database goes into the spool.
+            (Some(Trouble::Away), Some(None)) => Vec::new(),
+            (Some(trouble), refuge) => std::iter::once(trouble.to_string()).chain(refuge.flatten()).collect(),
+            (None, _) => Vec::new(),
+        };
         if self.inner.door.draining.load(Ordering::Acquire) {
             reasons.push("the node is draining".to_owned());
         }
@@ -168,6 +215,24 @@ impl Pipeline {
     /// Takes nothing new from now on.
     pub fn close(&self) {
         self.inner.door.draining.store(true, Ordering::Release);
+    }
+
+    /// The event `id` as it waits in this node's spool; an error if the spool cannot be read.
+    pub async fn spooled_event(&self, id: i64) -> Result<Option<Event>, StoreError> {
+        match &self.inner.spool {
+            Some(spool) => spool.find(id, WAIT).await,
+            None => Ok(None),
+        }
+    }
+
+    /// Events that wait in this node's spool.
+    pub fn spooled_events(&self) -> u64 {
+        self.inner.spool.as_ref().map_or(0, |spool| spool.level().events)
+    }
+
+    /// Whether the event `id` may wait in the spool of another node.
+    pub async fn may_wait_elsewhere(&self, id: i64) -> Result<bool, StoreError> {
+        self.inner.store.may_be_spooled(id, self.inner.boot_id, WAIT).await
     }
 
     /// Events that were admitted and are not settled.
@@ -203,65 +268,10 @@ impl Pipeline {
     }
 }
 
-fn parts(config: &Config, store: &Store, ids: &Ids, identity: &Identity, pools: &Pools, health: &Arc<Health>) -> Parts {
-    let policy = RetryPolicy {
-        max_retries: config.retry.max_retries,
-        delay: config.retry.delay,
-        delay_max: config.retry.delay_max,
-        jitter: config.retry.jitter,
-    };
-    let claims = Claims::new();
-    Parts {
-        store: store.clone(),
-        users: Users::new(store.clone(), config.auth.refresh),
-        limits: PayloadLimits {
-            bytes_max: config.limits.payload_bytes,
-            depth_max: config.limits.payload_depth,
-            number_chars_max: config.limits.number_chars,
-        },
-        persister_rules: PersisterRules {
-            flush: FlushLimits { events_max: config.pipeline.flush_events, bytes_max: config.pipeline.flush_bytes },
-            accept_timeout: config.timeouts.accept,
-            keep_rejected: config.pipeline.keep_rejected,
-            policy,
-        },
-        claimer_rules: ClaimerRules {
-            boot_id: identity.boot_id,
-            lease: config.lease.duration,
-            poll: config.lease.poll,
-            health: health.clone(),
-            claims_max: config.lease.claim_events,
-            attempts_max: policy.attempts_max(),
-            soft_timeout: config.timeouts.processing_soft(),
-        },
-        writer: Arc::new(Writer {
-            store: store.clone(),
-            ids: ids.clone(),
-            boot_id: identity.boot_id,
-            node: identity.node.clone(),
-            seq: AtomicI64::new(1),
-            policy,
-            flush_timeout: config.timeouts.flush,
-            dedupe_window: config.dedupe.window,
-        }),
-        consequences: Consequences {
-            retry: pools.scheduled.clone(),
-            claimer: pools.due.clone(),
-            claims: claims.clone(),
-            stale_writes: Arc::default(),
-        },
-        claims,
-        faults: Arc::new(faults(config)),
-        retries_waiting: Arc::default(),
+fn ids(config: &Config, store: &Store, boot_id: Uuid) -> Ids {
+    if config.has_spool() {
+        // A request must come to the spool in time.
+        return Ids::with_spare(store.clone(), boot_id, config.timeouts.flush);
     }
-}
-
-#[cfg(feature = "fault-injection")]
-fn faults(config: &Config) -> Faults {
-    Faults::new(&config.faults)
-}
-
-#[cfg(not(feature = "fault-injection"))]
-fn faults(_: &Config) -> Faults {
-    Faults
+    Ids::new(store.clone(), boot_id, config.timeouts.accept)
 }

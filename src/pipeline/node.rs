@@ -1,5 +1,6 @@
 //! What a node does beside its events: it shows that it lives, watches its database file, and rolls up its flushes.
 
+use std::fmt;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
@@ -7,7 +8,7 @@ use uuid::Uuid;
 
 use super::claims::Claims;
 use crate::clock;
-use crate::store::{Store, StoreError, Vitals};
+use crate::store::{Spool, Store, StoreError, Vitals};
 use crate::telemetry::condition::Condition;
 
 /// Heartbeats in a lease time.
@@ -25,9 +26,27 @@ const ROLL_UP_AGE: Duration = Duration::from_secs(3_600);
 /// Longest wait for a piece of housekeeping.
 const HOUSEKEEPING_WAIT: Duration = Duration::from_secs(30);
 
-/// Why the node cannot durably accept now, if it cannot, and when the others heard of it last.
+/// Why the node cannot write into its database.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Trouble {
+    /// It does not answer.
+    Away,
+    /// It must not be written to.
+    Barred(String),
+}
+
+impl fmt::Display for Trouble {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Away => f.write_str("the database does not answer"),
+            Self::Barred(why) => f.write_str(why),
+        }
+    }
+}
+
+/// Why the node cannot write into its database, if it cannot, and when the others heard of it last.
 pub(super) struct Health {
-    trouble: RwLock<Option<String>>,
+    trouble: RwLock<Option<Trouble>>,
     heard_at: RwLock<Instant>,
 }
 
@@ -37,7 +56,7 @@ impl Health {
         Self { trouble: RwLock::default(), heard_at: RwLock::new(Instant::now()) }
     }
 
-    pub fn trouble(&self) -> Option<String> {
+    pub fn trouble(&self) -> Option<Trouble> {
         self.trouble.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
@@ -46,7 +65,7 @@ impl Health {
         self.heard_at.read().unwrap_or_else(PoisonError::into_inner).elapsed() < lease
     }
 
-    fn set_trouble(&self, trouble: Option<String>) {
+    fn set_trouble(&self, trouble: Option<Trouble>) {
         *self.trouble.write().unwrap_or_else(PoisonError::into_inner) = trouble;
     }
 
@@ -61,6 +80,7 @@ pub(super) struct Node {
     pub boot_id: Uuid,
     pub lease: Duration,
     pub health: Arc<Health>,
+    pub spool: Option<Spool>,
     pub claims: Arc<Claims>,
 }
 
@@ -81,7 +101,7 @@ impl Node {
             let found = self.store.check_file();
             file.note(&found);
             let trouble = match found {
-                Err(error) => Some(error.to_string()),
+                Err(error) => Some(Trouble::Barred(error.to_string())),
                 Ok(()) => self.beat(&heartbeat).await,
             };
             self.health.set_trouble(trouble);
@@ -89,7 +109,7 @@ impl Node {
         }
     }
 
-    async fn beat(&self, condition: &Condition) -> Option<String> {
+    async fn beat(&self, condition: &Condition) -> Option<Trouble> {
         let sent_at = Instant::now();
         let beat = self.store.heartbeat(self.boot_id, self.vitals(), SECOND).await;
         condition.note(&beat);
@@ -98,14 +118,17 @@ impl Node {
                 self.health.set_heard(sent_at);
                 None
             }
-            Ok(false) => Some("another start with the same data folder has taken this node's place".to_owned()),
-            Err(_) => Some("the database does not answer".to_owned()),
+            Ok(false) => {
+                Some(Trouble::Barred("another start with the same data folder has taken this node's place".to_owned()))
+            }
+            Err(_) => Some(Trouble::Away),
         }
     }
 
-    /// What the others are told of this node; it has no spool.
+    /// What the others are told of this node.
     fn vitals(&self) -> Vitals {
-        Vitals { claims: self.claims.len() as u64, spool_events: 0, spool_bytes: 0 }
+        let spool = self.spool.as_ref().map(Spool::level).unwrap_or_default();
+        Vitals { claims: self.claims.len() as u64, spool_events: spool.events, spool_bytes: spool.bytes }
     }
 }
 

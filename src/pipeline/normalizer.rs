@@ -27,6 +27,7 @@ impl Handler<Validated> for Normalizer {
 
     fn handle(&mut self, Validated(mut works): Validated, _: &mut Context<Self>) {
         self.stage.gauges.took();
+        self.stage.faults.turn(self.stage.name);
         self.stage.each(&mut works, Item::is_open, normalize);
         self.next.send(Normalized(works));
     }

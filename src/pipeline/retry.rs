@@ -13,6 +13,7 @@ use actix::prelude::*;
 
 use super::messages::{Due, Scheduled};
 use super::pool::Pool;
+use super::stage::Stage;
 
 /// Events that wait in memory at most; what does not fit is found by the poll.
 const WAITING_MAX: usize = 100_000;
@@ -25,6 +26,7 @@ const CLOCK_MARGIN: Duration = Duration::from_millis(5);
 
 /// Holds events back until their retry is due.
 pub(super) struct Retry {
+    stage: Stage,
     waiting: BinaryHeap<Reverse<(Instant, i64)>>,
     timer: Option<(Instant, SpawnHandle)>,
     claimer: Pool<Due>,
@@ -33,8 +35,9 @@ pub(super) struct Retry {
 
 impl Retry {
     /// Reports its depth in `depth`.
-    pub fn new(claimer: Pool<Due>, depth: Arc<AtomicUsize>) -> Self {
-        Self { waiting: BinaryHeap::new(), timer: None, claimer, depth }
+    pub fn new(stage: Stage, claimer: Pool<Due>, depth: Arc<AtomicUsize>) -> Self {
+        depth.store(0, Ordering::Relaxed);
+        Self { stage, waiting: BinaryHeap::new(), timer: None, claimer, depth }
     }
 
     /// One timer runs, for the earliest event.
@@ -51,12 +54,15 @@ impl Retry {
     }
 
     fn ring(&mut self, context: &mut Context<Self>) {
+        self.stage.gauges.begin();
         self.timer = None;
+        self.stage.faults.turn(self.stage.name);
         let due = self.take_due(Instant::now());
         if !due.is_empty() {
             self.claimer.send(Due(due));
         }
         self.set_timer(context);
+        self.stage.gauges.end();
     }
 
     fn take_due(&mut self, now: Instant) -> Vec<i64> {
@@ -77,6 +83,7 @@ impl Handler<Scheduled> for Retry {
     type Result = ();
 
     fn handle(&mut self, Scheduled { event_ids, delay }: Scheduled, context: &mut Context<Self>) {
+        self.stage.gauges.took();
         let at = Instant::now() + delay + CLOCK_MARGIN;
         let room = WAITING_MAX.saturating_sub(self.waiting.len());
         self.waiting.extend(event_ids.into_iter().take(room).map(|event_id| Reverse((at, event_id))));

@@ -4,9 +4,10 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Instant;
 
+use super::custody::Work;
 use super::faults::Faults;
-use super::messages::{Item, Work};
-use super::pool::Gauges;
+use super::gauges::Gauges;
+use super::messages::Item;
 use crate::domain::outcome::TransientCode;
 use crate::telemetry::facts;
 
@@ -19,23 +20,34 @@ pub(super) struct Stage {
 }
 
 impl Stage {
-    /// Does `work` on every event of `units` that `is_meant`; a panic ends the attempt of its event only.
+    /// Does `work` on every event of `units` that `is_meant`; a panic ends the attempt of its event only. Ends early
+    /// when the units were taken back.
     pub fn each(&self, units: &mut [Work], is_meant: impl Fn(&Item) -> bool, mut work: impl FnMut(&mut Item)) {
         let began = Instant::now();
         let mut events = 0;
         for unit in units {
             for place in 0..unit.items.len() {
+                if self.gauges.is_retired() {
+                    return;
+                }
                 if is_meant(&unit.items[place]) {
-                    unit.in_hand = Some((place, self.name));
+                    unit.take_in_hand(place);
                     self.gauges.begin();
                     self.isolate(&mut unit.items[place], &mut work);
                     self.gauges.end();
-                    unit.in_hand = None;
+                    unit.put_down();
                 }
             }
             events += unit.items.len();
         }
         self.gauges.worked(events, began);
+    }
+
+    /// Where a fault strikes that belongs to no event: before the stage waits for something.
+    pub async fn turn(&self) {
+        if self.faults.turn(self.name) {
+            std::future::pending::<()>().await;
+        }
     }
 
     fn isolate(&self, item: &mut Item, work: &mut impl FnMut(&mut Item)) {

@@ -3,33 +3,33 @@
 //!
 //! ```text
 //! Submitted ─▶ Validator ─▶ Normalizer ─▶ Persister ─▶ the store
-//!     ▲                                      │ Scheduled
-//!     └───────── Claimer ◀── Due ── Retry ◀──┘
+//!     ▲  ▲                                   │ Scheduled, or Spooled
+//!     │  └────── Claimer ◀── Due ── Retry ◀──┤
+//!     └───────── Drainer ◀── the spool ◀─────┘
 //! ```
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicUsize;
 
 use actix::prelude::*;
 
-use super::claimer::{Claimer, ClaimerRules};
-use super::claims::Claims;
-use super::faults::Faults;
-use super::messages::{Due, Lost, Normalized, Scheduled, Submitted, Validated};
+use super::claimer::Claimer;
+use super::custody::{Custody, Holder};
+use super::drainer::Drainer;
+use super::gauges::Gauges;
+use super::messages::{Due, Normalized, Scheduled, Spooled, Submitted, Validated};
 use super::normalizer::Normalizer;
-use super::persister::{Consequences, Persister, PersisterRules, Writer};
-use super::pool::{Gauges, Pool};
+use super::parts::Parts;
+use super::persister::Persister;
+use super::pool::Pool;
 use super::retry::Retry;
 use super::stage::Stage;
-use super::users::Users;
 use super::validator::Validator;
-use crate::domain::payload::PayloadLimits;
-use crate::store::Store;
 
 /// The kinds of actors.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
     Claimer,
+    Drainer,
     Retry,
     Persister,
     Normalizer,
@@ -38,12 +38,14 @@ pub(super) enum Kind {
 
 impl Kind {
     /// Every kind, in the order of the flow.
-    pub const ALL: [Self; 5] = [Self::Validator, Self::Normalizer, Self::Persister, Self::Retry, Self::Claimer];
+    pub const ALL: [Self; 6] =
+        [Self::Validator, Self::Normalizer, Self::Persister, Self::Retry, Self::Claimer, Self::Drainer];
 
     /// What an actor of this kind is called.
     pub fn name(self) -> &'static str {
         match self {
             Self::Claimer => "claimer",
+            Self::Drainer => "drainer",
             Self::Retry => "retry",
             Self::Persister => "persister",
             Self::Normalizer => "normalizer",
@@ -55,11 +57,22 @@ impl Kind {
     pub fn pool_name(self) -> &'static str {
         match self {
             Self::Claimer => "claimer",
+            Self::Drainer => "drainer",
             Self::Retry => "retry",
             Self::Persister => "persisters",
             Self::Normalizer => "normalizers",
             Self::Validator => "validators",
         }
+    }
+
+    /// The kind in the pool of this name whose size can be changed; the others have one actor each.
+    pub fn of_pool(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.is_resizable() && kind.pool_name() == name)
+    }
+
+    /// Whether there may be more than one actor of this kind.
+    pub fn is_resizable(self) -> bool {
+        matches!(self, Self::Validator | Self::Normalizer | Self::Persister)
     }
 }
 
@@ -71,6 +84,7 @@ pub(super) struct Pools {
     pub normalized: Pool<Normalized>,
     pub scheduled: Pool<Scheduled>,
     pub due: Pool<Due>,
+    pub spooled: Pool<Spooled>,
 }
 
 impl Pools {
@@ -81,33 +95,31 @@ impl Pools {
             normalized: Pool::new(mailbox_max),
             scheduled: Pool::new(mailbox_max),
             due: Pool::new(mailbox_max),
+            spooled: Pool::new(mailbox_max),
         }
     }
-}
 
-/// What the actors are made of.
-pub(super) struct Parts {
-    pub store: Store,
-    pub users: Arc<Users>,
-    pub limits: PayloadLimits,
-    pub persister_rules: PersisterRules,
-    pub claimer_rules: ClaimerRules,
-    pub writer: Arc<Writer>,
-    pub claims: Arc<Claims>,
-    pub consequences: Consequences,
-    pub faults: Arc<Faults>,
-    pub retries_waiting: Arc<AtomicUsize>,
+    /// Hands nothing more to the actor.
+    pub fn remove(&self, holder: Holder) {
+        self.submitted.remove(holder);
+        self.validated.remove(holder);
+        self.normalized.remove(holder);
+        self.scheduled.remove(holder);
+        self.due.remove(holder);
+        self.spooled.remove(holder);
+    }
 }
 
 /// A running actor, seen from the Supervisor.
 pub(super) struct Running {
+    pub holder: Holder,
     arbiter: Arbiter,
     is_alive: Box<dyn Fn() -> bool + Send>,
 }
 
 impl Running {
-    fn new<A: Actor<Context = Context<A>>>(arbiter: Arbiter, address: Addr<A>) -> Self {
-        Self { arbiter, is_alive: Box::new(move || address.connected()) }
+    fn new<A: Actor<Context = Context<A>>>(holder: Holder, arbiter: Arbiter, address: Addr<A>) -> Self {
+        Self { holder, arbiter, is_alive: Box::new(move || address.connected()) }
     }
 
     pub fn is_alive(&self) -> bool {
@@ -120,52 +132,67 @@ impl Running {
     }
 }
 
-/// Starts an actor of `kind` at `place` of its pool, on a thread of its own: a stuck actor holds up no other.
-pub(super) fn start(
-    kind: Kind,
-    place: usize,
-    gauges: &Arc<Gauges>,
-    parts: &Parts,
-    pools: &Pools,
-    lost: Recipient<Lost>,
-) -> Running {
-    let stage = Stage { name: kind.name(), gauges: gauges.clone(), faults: parts.faults.clone() };
-    let arbiter = Arbiter::new();
-    let thread = arbiter.handle();
-    match kind {
-        Kind::Validator => {
-            let (users, limits, next) = (parts.users.clone(), parts.limits, pools.validated.clone());
-            let actor = Validator::start_in_arbiter(&thread, move |_| Validator { stage, users, limits, next });
-            pools.submitted.put(place, &actor, gauges.clone());
-            Running::new(arbiter, actor)
-        }
-        Kind::Normalizer => {
-            let next = pools.normalized.clone();
-            let actor = Normalizer::start_in_arbiter(&thread, move |_| Normalizer { stage, next });
-            pools.validated.put(place, &actor, gauges.clone());
-            Running::new(arbiter, actor)
-        }
-        Kind::Persister => {
-            let (rules, writer) = (parts.persister_rules.clone(), parts.writer.clone());
-            let consequences = parts.consequences.clone();
-            let actor =
-                Persister::start_in_arbiter(&thread, move |_| Persister::new(stage, rules, writer, consequences));
-            pools.normalized.put(place, &actor, gauges.clone());
-            Running::new(arbiter, actor)
-        }
-        Kind::Retry => {
-            let (due, depth) = (pools.due.clone(), parts.retries_waiting.clone());
-            let actor = Retry::start_in_arbiter(&thread, move |_| Retry::new(due, depth));
-            pools.scheduled.put(place, &actor, gauges.clone());
-            Running::new(arbiter, actor)
-        }
-        Kind::Claimer => {
-            let (store, rules, claims) = (parts.store.clone(), parts.claimer_rules.clone(), parts.claims.clone());
-            let validators = pools.submitted.clone();
-            let actor =
-                Claimer::start_in_arbiter(&thread, move |_| Claimer::new(store, rules, claims, validators, lost));
-            pools.due.put(place, &actor, gauges.clone());
-            Running::new(arbiter, actor)
+/// The line, seen from who builds it.
+pub(super) struct Line {
+    pub parts: Parts,
+    pub pools: Pools,
+    pub custody: Arc<Custody>,
+}
+
+impl Line {
+    /// Starts an actor of `kind` on a thread of its own: a stuck actor holds up no other.
+    pub fn start(&self, kind: Kind, gauges: &Arc<Gauges>) -> Running {
+        let (parts, pools, holder) = (&self.parts, &self.pools, Holder::new(kind));
+        let stage = Stage { name: kind.name(), gauges: gauges.clone(), faults: parts.faults.clone() };
+        let arbiter = Arbiter::new();
+        let thread = arbiter.handle();
+        match kind {
+            Kind::Validator => {
+                let (users, limits, next) = (parts.users.clone(), parts.limits, pools.validated.clone());
+                let actor = Validator::start_in_arbiter(&thread, move |_| Validator { stage, users, limits, next });
+                pools.submitted.add(holder, &actor, gauges.clone());
+                Running::new(holder, arbiter, actor)
+            }
+            Kind::Normalizer => {
+                let next = pools.normalized.clone();
+                let actor = Normalizer::start_in_arbiter(&thread, move |_| Normalizer { stage, next });
+                pools.validated.add(holder, &actor, gauges.clone());
+                Running::new(holder, arbiter, actor)
+            }
+            Kind::Persister => {
+                let (rules, writer) = (parts.persister_rules.clone(), parts.writer.clone());
+                let (consequences, refuge) = (parts.consequences.clone(), parts.refuge.clone());
+                let actor = Persister::start_in_arbiter(&thread, move |_| {
+                    Persister::new(stage, rules, writer, consequences, refuge)
+                });
+                pools.normalized.add(holder, &actor, gauges.clone());
+                Running::new(holder, arbiter, actor)
+            }
+            Kind::Retry => {
+                let (due, depth) = (pools.due.clone(), parts.retries_waiting.clone());
+                let actor = Retry::start_in_arbiter(&thread, move |_| Retry::new(stage, due, depth));
+                pools.scheduled.add(holder, &actor, gauges.clone());
+                Running::new(holder, arbiter, actor)
+            }
+            Kind::Claimer => {
+                let (store, rules, claims) = (parts.store.clone(), parts.claimer_rules.clone(), parts.claims.clone());
+                let (validators, custody) = (pools.submitted.clone(), self.custody.clone());
+                let actor = Claimer::start_in_arbiter(&thread, move |_| {
+                    Claimer::new(stage, store, rules, claims, validators, custody)
+                });
+                pools.due.add(holder, &actor, gauges.clone());
+                Running::new(holder, arbiter, actor)
+            }
+            Kind::Drainer => {
+                let spool = parts.spool.clone().expect("only a line with a spool has a drainer");
+                let (rules, writing) = (parts.drainer_rules.clone(), parts.writing.clone());
+                let (validators, custody) = (pools.submitted.clone(), self.custody.clone());
+                let actor = Drainer::start_in_arbiter(&thread, move |_| {
+                    Drainer::new(stage, spool, rules, writing, validators, custody)
+                });
+                pools.spooled.add(holder, &actor, gauges.clone());
+                Running::new(holder, arbiter, actor)
+            }
         }
     }
 }

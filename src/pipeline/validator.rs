@@ -8,7 +8,8 @@ use std::sync::Arc;
 
 use actix::prelude::*;
 
-use super::messages::{Item, Submitted, Validated, Work};
+use super::custody::Work;
+use super::messages::{Item, Submitted, Validated};
 use super::pool::Pool;
 use super::stage::Stage;
 use super::users::{Known, Users};
@@ -39,8 +40,10 @@ impl Handler<Submitted> for Validator {
         if unknown.is_empty() {
             return self.validate(works);
         }
-        let users = self.users.clone();
+        let (users, stage, wait) = (self.users.clone(), self.stage.clone(), self.stage.gauges.wait());
         let looked_up = async move {
+            let _wait = wait;
+            stage.turn().await;
             // Who was not found stays unknown to this attempt.
             let _ = users.look_up(unknown.into_iter().collect()).await;
         };
@@ -51,7 +54,7 @@ impl Handler<Submitted> for Validator {
 impl Validator {
     fn users_to_look_up(&self, works: &[Work]) -> BTreeSet<i64> {
         let open = works.iter().flat_map(|work| &work.items).filter(|item| item.is_open());
-        open.map(|item| item.event.user_id).filter(|user_id| self.users.recall(*user_id).is_none()).collect()
+        self.users.to_look_up(open.map(|item| item.event.user_id))
     }
 
     fn validate(&mut self, mut works: Vec<Work>) {
@@ -74,7 +77,7 @@ fn validate_item(item: &mut Item, users: &Users, limits: &PayloadLimits) {
         Ok(()) if item.has_lines => facts::validated(&item.event),
         Ok(()) => {}
         Err(rejection) => {
-            item.event.drop_payload_that_cannot_be_kept(limits);
+            Arc::make_mut(&mut item.event).drop_payload_that_cannot_be_kept(limits);
             item.result = Some(Err(Failure::Reject(rejection)));
         }
     }

@@ -94,7 +94,7 @@ pub struct PoolView {
 pub struct ActorView {
     /// Its name; a restarted actor keeps it.
     pub name: String,
-    /// `running` or `restarting`.
+    /// `running`, `restarting`, or `leaving` once the pool was made smaller.
     pub state: &'static str,
     /// How often it was replaced.
     pub restarts: u64,

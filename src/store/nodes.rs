@@ -7,13 +7,16 @@ use entity::node;
 use sea_orm::prelude::Uuid;
 use sea_orm::sea_query::{Expr, ExprTrait, InsertStatement, OnConflict, Query};
 use sea_orm::{
-    ColumnTrait, ConnectionTrait, DbErr, EntityTrait, QueryFilter, QueryOrder, QuerySelect, Statement, UpdateMany,
+    ColumnTrait, ConnectionTrait, DbBackend, DbErr, EntityTrait, QueryFilter, QueryOrder, QuerySelect, Statement,
+    UpdateMany, Value,
 };
 
-use super::dialect::{now_sql, placeholder};
+use super::dialect::{micros_ago, now_plus_micros_sql, now_sql, placeholder};
 use super::error::StoreError;
 use super::open::Store;
 
+/// A living node says at least this often what is in its spool.
+const SILENCE: Duration = Duration::from_secs(3);
 /// Boots that a list shows at most: a node that dies and starts again all day leaves many.
 const NODES_MAX: u64 = 100;
 
@@ -119,6 +122,27 @@ impl Store {
         self.run("mark the node as stopped", wait, move |conn| async move {
             let update = live(boot_id).col_expr(node::Column::StoppedAt, now(conn.write()));
             Ok(update.exec(conn.write()).await?.rows_affected > 0)
+        })
+        .await
+    }
+
+    /// Whether the id comes from a block of a node, other than the asking one, that has events in its spool, or that
+    /// has not said for [`SILENCE`] that it has none. Always false on SQLite, which has one node and no spool.
+    pub async fn may_be_spooled(&self, id: i64, asking: Uuid, wait: Duration) -> Result<bool, StoreError> {
+        if self.backend() != DbBackend::Postgres {
+            return Ok(false);
+        }
+        self.run("look for a spool", wait, move |conn| async move {
+            let silent_since = now_plus_micros_sql(conn.backend(), "$3");
+            let sql = format!(
+                "SELECT 1 FROM id_blocks JOIN nodes AS giver USING (boot_id) JOIN nodes AS heir USING (folder) \
+                 WHERE first_id = (SELECT MAX(first_id) FROM id_blocks WHERE first_id <= $1) AND last_id >= $1 \
+                 AND heir.boot_id <> $2 \
+                 AND (heir.spool_events > 0 OR heir.stopped_at IS NULL AND heir.heartbeat_at < {silent_since}) LIMIT 1"
+            );
+            let values: [Value; 3] = [id.into(), asking.into(), micros_ago(SILENCE)];
+            let statement = Statement::from_sql_and_values(conn.backend(), sql, values);
+            Ok(conn.read().query_one_raw(statement).await?.is_some())
         })
         .await
     }

@@ -32,6 +32,11 @@ impl Condition {
         Self { is_grave: true, ..Self::new(what) }
     }
 
+    /// Whether the last try failed.
+    pub fn is_failing(&self) -> bool {
+        self.fails.load(Ordering::Acquire)
+    }
+
     /// Notes how a try went.
     pub fn note<T, E: Display>(&self, result: &Result<T, E>) {
         match result {

@@ -6,6 +6,7 @@
 use std::fmt::Display;
 use std::net::SocketAddr;
 use std::panic::PanicHookInfo;
+use std::path::Path;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{OnceLock, PoisonError, RwLock};
 use std::time::{Duration, Instant};
@@ -161,9 +162,48 @@ pub fn flushed(units: usize, events: usize, took: Duration) {
     debug!(units, events, took_us = took.as_micros(), "flushed");
 }
 
-/// A flush failed in a way that may pass; it is tried again.
-pub fn flush_failed(units: usize, error: &dyn Display) {
-    warn!(units, %error, "flush failed, will be tried again");
+/// A flush waits for a key that another transaction holds.
+pub fn key_awaited(error: &dyn Display) {
+    debug!(%error, "a key is held by another transaction, the flush will be tried again");
+}
+
+/// An event is synced in the spool.
+pub fn spooled(event: &Event) {
+    info!(event_id = event.id, task_id = %event.task_id, stage = "persister", "[Event {}] Spooled", event.id);
+}
+
+/// A part of the spool is in the database now.
+pub fn drained_from_spool(events: usize, left: u64) {
+    if left == 0 {
+        info!(events, "the spool is empty");
+    } else {
+        debug!(events, left, "drained from the spool");
+    }
+}
+
+/// A unit of the spool will never be stored: it is set apart.
+pub fn spooled_unit_parked(unit: i64) {
+    error!(unit, "a unit of the spool is parked: `gristmill spool status` shows it");
+}
+
+/// The spool cannot be read or changed now; it is tried again.
+pub fn spool_unreadable(error: &dyn Display) {
+    error!(%error, "the spool cannot be read");
+}
+
+/// Events wait in the spool since an earlier start.
+pub fn spool_found(events: u64, parked: u64) {
+    warn!(events, parked, "the spool holds events of an earlier start");
+}
+
+/// The database cannot be reached at the start; the node is not ready and goes on trying.
+pub fn waiting_for_database(error: &dyn Display) {
+    warn!(%error, "the database cannot be reached, waiting for it");
+}
+
+/// A damaged spool was put aside; what it held has to be looked at by a person.
+pub fn spool_set_aside(path: &Path) {
+    error!(path = %path.display(), "the spool was damaged and is set aside");
 }
 
 /// Outcomes came too late: their leases were no longer held, nothing was changed.
@@ -201,9 +241,14 @@ pub fn actor_restarted(actor: &str, restarts: u64) {
     warn!(actor, restarts, "actor restarted");
 }
 
-/// Work was lost with its actor and is handed out again.
+/// An operator gave a pool another size.
+pub fn pool_resized(pool: &str, from: usize, to: usize) {
+    info!(pool, from, to, "pool resized");
+}
+
+/// Work was lost with its actor, or taken from it, and is handed out again.
 pub fn work_redelivered(events: usize) {
-    warn!(events, "work of a dead actor handed out again");
+    warn!(events, "work of another actor handed out again");
 }
 
 /// Stored events were claimed to be tried again.
@@ -265,8 +310,8 @@ pub fn draining(why: &str) {
 pub struct Stopped {
     /// Events that were in flight and are settled.
     pub settled: usize,
-    /// Events that went to the spool and not to the database.
-    pub spooled: usize,
+    /// Events that wait in the spool, for the next start.
+    pub spooled: u64,
     /// Claims that were given back, for another node or the next start.
     pub released: u64,
     /// Events still in flight: never acknowledged.

@@ -45,15 +45,15 @@ both_databases! {
         is_stored_and_retried(&database, "stage = \"normalizer\"\naction = \"panic\"", "stage_panic");
     }
 
-    // Guards `Work`'s drop and `Unit::charge_loss`: the unit would be lost with its actor, its client left waiting.
+    // Guards `Work`'s drop, which charges the event in hand: the unit would be lost with its actor, its client left waiting.
     fn the_death_of_an_actor_is_stored_as_pending_acknowledged_and_retried(database) {
         is_stored_and_retried(&database, "stage = \"persister\"\naction = \"crash\"", "worker_lost");
     }
 
     // Guards the look at `soft_deadline` in `Stage::each`.
     fn an_attempt_past_the_soft_limit_is_stored_as_pending_acknowledged_and_retried(database) {
-        let limit = "stage = \"normalizer\"\naction = \"stall\"\nduration = \"1500ms\"";
-        let config = format!("timeouts.processing = \"1s\"\n[[faults]]\n{limit}\ntimes = 1");
+        let limit = "stage = \"normalizer\"\naction = \"stall\"\nduration = \"4500ms\"";
+        let config = format!("timeouts.processing = \"5s\"\n[[faults]]\n{limit}\ntimes = 1");
         let mut server = Server::start(Setup::new(&database).with_config(&config));
         let client = server.client();
         let id = posted(&client, "page_view");

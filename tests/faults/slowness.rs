@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 
-use super::{QUICK, attempts, count};
+use super::{QUICK, attempts, count, rule};
 use crate::support::database::Database;
 use crate::support::events::{EVENTS, accepted, event, finished};
 use crate::support::http::Client;
@@ -83,6 +83,18 @@ both_databases! {
         let event = finished(&client, id);
         assert_eq!((&event["status"], &event["attempts"]), (&json!("processed"), &json!(2)), "{event}");
         assert_eq!(attempts(server.database(), id), ["1 normalizer soft_timeout"]);
+    }
+
+    fn an_attempt_at_a_stored_event_may_take_longer_than_clients_wait(database) {
+        let setup = Setup::new(&database)
+            .with_config(QUICK)
+            .with_config("timeouts.accept = \"2s\"")
+            .with_config(&format!("{}{}", rule("validator", "slow", "error", 1), stall("normalizer", "slow", "3s", 0)));
+        let mut server = Server::start(setup);
+        let client = server.client();
+        let id = accepted(&client, &event("slow"));
+        let event = finished(&client, id);
+        assert_eq!((&event["status"], &event["attempts"]), (&json!("processed"), &json!(2)), "{event}");
     }
 
     fn an_actor_beyond_the_hard_limit_is_replaced_and_its_event_retried(database) {

@@ -28,14 +28,17 @@ macro_rules! both_databases {
 
 pub mod accounts;
 pub mod database;
+pub mod dice;
 pub mod events;
 pub mod http;
 pub mod ledger;
 pub mod load;
+pub mod machine;
 pub mod postgres;
 pub mod proxy;
 pub mod run;
 pub mod server;
+pub mod session;
 pub mod wait;
 pub mod wire;
 

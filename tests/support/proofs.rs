@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::fs;
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::unix::fs::PermissionsExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -13,8 +13,9 @@ use std::time::Duration;
 use super::database::{Database, Kind};
 use super::http::{Client, raw};
 use super::ledger::{Entry, Ledger, State};
-use super::load::Load;
+use super::load::{Load, Plan};
 use super::postgres::Cluster;
+use super::proxy::{Proxy, Way};
 use super::run::{self, lock};
 use super::server::{Ports, Server, Setup};
 use super::wait::{SOON, wait_for, within};
@@ -209,6 +210,20 @@ fn the_ledger_holds_a_forgetful_service_to_its_word() {
     verdict(&ledger).expect_err("an acknowledged row is lost");
 }
 
+#[test]
+fn a_load_keeps_its_rate_and_turns_to_the_server_that_is_there() {
+    let address = forgetful_service(&Database::sqlite());
+    let (away, there) = (Ports::default(), Ports::default());
+    there.set(Some((address, address)));
+    let plan = Plan::new(away, "gm_any", 4).and_to(there).at_rate(40).with_deadline(SOON);
+    let load = Load::of(plan);
+    wait_for("30 acknowledged events", SOON, || (load.acknowledged() >= 30).then_some(()), || format!("{load:?}"));
+    let ledger = load.stop();
+    let last = ledger.entries().iter().map(|entry| entry.sent_after).max().expect("there are thirty");
+    assert!(last >= Duration::from_millis(500), "a rate of 40 was not kept: {last:?}");
+    assert!(ledger.entries().iter().all(|entry| entry.took < SOON && entry.is_keyed), "{ledger:?}");
+}
+
 /// Answers every connection with these bytes, then closes it.
 fn canned(answer: &'static str) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").expect("loopback has a free port");
@@ -247,4 +262,36 @@ fn answers_are_read_by_length_by_chunks_and_to_the_end() {
     assert_eq!((answer.status, answer.body.as_str()), (422, "abc"));
     assert_eq!(client.call("DELETE", "/", &[("X-Any", "1")], None).status, 422);
     assert!(within(Duration::ZERO, || Some(())).is_some());
+}
+
+#[test]
+fn the_proxy_passes_delays_swallows_refuses_and_resets() {
+    let cluster = Cluster::shared();
+    let (proxy, _) = Proxy::in_front_of(&cluster.url("postgres"));
+    // A packet that asks for TLS; the answer is one letter.
+    let asked = || {
+        let mut stream = TcpStream::connect(proxy.address()).ok()?;
+        stream.set_read_timeout(Some(Duration::from_millis(300))).ok()?;
+        stream.write_all(&[0, 0, 0, 8, 4, 210, 22, 47]).ok()?;
+        Some((stream.read_exact(&mut [0]).map_err(|error| error.kind()), stream))
+    };
+    let answer = || asked().map(|(answer, _)| answer);
+    assert_eq!(answer(), Some(Ok(())));
+    proxy.set(Way::Delay(Duration::from_millis(20)));
+    assert_eq!(answer(), Some(Ok(())));
+    proxy.set(Way::Swallow);
+    assert_eq!(answer(), Some(Err(ErrorKind::WouldBlock)));
+    proxy.refuse();
+    assert!(answer().is_none_or(|answer| answer.is_err_and(|kind| kind != ErrorKind::WouldBlock)));
+    proxy.restore();
+    let (answered, mut open) = asked().expect("it passes again");
+    assert_eq!(answered, Ok(()));
+    proxy.reset();
+    let end = wait_for(
+        "the reset",
+        SOON,
+        || open.read(&mut [0]).err().filter(|error| error.kind() != ErrorKind::WouldBlock),
+        String::new,
+    );
+    assert_eq!(end.kind(), ErrorKind::ConnectionReset);
 }

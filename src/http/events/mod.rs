@@ -4,6 +4,7 @@ mod answers;
 mod cursor;
 mod prefer;
 mod read;
+mod spooled;
 mod submit;
 mod timeline;
 mod view;

@@ -7,7 +7,7 @@ use actix_web::web::Query;
 use serde::Serialize;
 
 use super::view::{EventView, bytes_of};
-use super::{answers, cursor, prefer, wait};
+use super::{answers, cursor, prefer, spooled, wait};
 use crate::domain::scopes::Scope;
 use crate::http::auth::Caller;
 use crate::http::error::ApiError;
@@ -31,8 +31,8 @@ pub async fn show(call: Call) -> Result<HttpResponse, ApiError> {
     let text = call.request.match_info().query("id");
     let wait = prefer::wait(call.headers())?;
     let id = event_id(text)?;
-    let event = wait::finished(&call.state, id, viewer(&caller), wait.unwrap_or_default()).await?;
-    let event = event.ok_or_else(|| ApiError::new(Problem::NotFound, format!("there is no event {id}")))?;
+    let seen = wait::finished(&call.state, id, viewer(&caller), wait.unwrap_or_default()).await;
+    let event = spooled::or_spooled(&call.state, id, viewer(&caller), seen).await?;
     let response = json(StatusCode::OK, &EventView::of(&event)?);
     Ok(match wait {
         Some(wait) => answers::with_wait(response, wait),

@@ -16,7 +16,7 @@ use crate::http::error::ApiError;
 use crate::http::media::Media;
 use crate::http::request::{Call, idempotency_key};
 use crate::http::state::AppState;
-use crate::pipeline::{Entry, Receipt, Verdict};
+use crate::pipeline::{Entry, Receipt, Room, Verdict};
 
 /// `POST /api/v1/events`. Checked in this order: token, headers, body.
 pub async fn submit(call: Call) -> Result<HttpResponse, ApiError> {
@@ -25,7 +25,9 @@ pub async fn submit(call: Call) -> Result<HttpResponse, ApiError> {
     let media = Media::declared(headers)?;
     let wait = prefer::wait(headers)?;
     let header_key = idempotency_key(headers)?;
-    let body = body::read(headers, call.payload, &call.state.body_limits).await?;
+    let mut room = call.state.pipeline.room();
+    let make_room = |bytes| Ok(room.grow(bytes)?);
+    let body = body::read(headers, call.payload, &call.state.body_limits, make_room).await?;
     media.check(&body)?;
     let submission = Submission::read(&body)?;
     drop(body);
@@ -33,8 +35,9 @@ pub async fn submit(call: Call) -> Result<HttpResponse, ApiError> {
     let key = DedupeKey::of(&submission, user_id, header_key);
     match wait {
         None => {
-            let receipt = hand_in(&call.state, Entry { user_id, submission, key }).await?;
-            enqueued(receipt)
+            let is_keyed = key.is_some();
+            let receipt = hand_in(&call.state, Entry { user_id, submission, key }, room).await?;
+            Ok(enqueued(receipt, is_keyed))
         }
         Some(wait) => {
             let submitted = Submitted {
@@ -42,8 +45,9 @@ pub async fn submit(call: Call) -> Result<HttpResponse, ApiError> {
                 event_type: submission.event_type.clone().unwrap_or_default(),
                 user_id,
             };
-            let receipt = hand_in(&call.state, Entry { user_id, submission, key }).await?;
-            let answer = waited(&call.state, receipt, &submitted, wait).await?;
+            let is_keyed = key.is_some();
+            let receipt = hand_in(&call.state, Entry { user_id, submission, key }, room).await?;
+            let answer = waited(&call.state, receipt, &submitted, wait, is_keyed).await?;
             Ok(answers::with_wait(answer, wait))
         }
     }
@@ -61,9 +65,9 @@ fn owner(submission: &Submission, caller: &Caller) -> Result<i64, ApiError> {
 }
 
 /// Hands in one event; what was not stored under an id of its own, or refused, is an error.
-async fn hand_in(state: &AppState, entry: Entry) -> Result<Receipt, ApiError> {
+async fn hand_in(state: &AppState, entry: Entry, room: Room) -> Result<Receipt, ApiError> {
     let key = entry.key.as_ref().map(|key| (key.namespace, key.text.clone()));
-    let receipt = state.pipeline.process_event(entry).await?;
+    let receipt = state.pipeline.process_event(entry, room).await?;
     match receipt.verdict {
         Verdict::Rejected { rejection, kept } => Err(ApiError::rejected(rejection, kept.then_some(receipt.event_id))),
         Verdict::Conflict { of } => Err(conflict(key, of)),
@@ -80,11 +84,12 @@ fn conflict(key: Option<(Namespace, String)>, first: i64) -> ApiError {
     ApiError::conflict(first, format!("{key} was used before, for event {first} with other content"))
 }
 
-fn enqueued(receipt: Receipt) -> Result<HttpResponse, ApiError> {
-    Ok(match receipt.verdict {
+fn enqueued(receipt: Receipt, is_keyed: bool) -> HttpResponse {
+    match receipt.verdict {
         Verdict::Duplicate { of, of_task_id, status, .. } => answers::duplicate(of, of_task_id, status),
+        Verdict::Spooled => answers::spooled(receipt.event_id, receipt.task_id, is_keyed),
         _ => answers::accepted(receipt.event_id, receipt.task_id),
-    })
+    }
 }
 
 async fn waited(
@@ -92,6 +97,7 @@ async fn waited(
     receipt: Receipt,
     submitted: &Submitted,
     wait: Duration,
+    is_keyed: bool,
 ) -> Result<HttpResponse, ApiError> {
     let id = match &receipt.verdict {
         Verdict::Processed { processed_at } => {
@@ -102,12 +108,14 @@ async fn waited(
             return Ok(answers::success(*of, submitted, *processed_at));
         }
         Verdict::Duplicate { of, .. } => *of,
+        // Its end waits for the database, which may be away for long.
+        Verdict::Spooled => return Ok(enqueued(receipt, is_keyed)),
         _ => receipt.event_id,
     };
     // The event is durable: that its end cannot be seen now is no error.
     match wait::finished(state, id, None, wait).await {
         Ok(Some(event)) if event.status.is_final() => answers::outcome(&event),
-        _ => enqueued(receipt),
+        _ => Ok(enqueued(receipt, is_keyed)),
     }
 }
 

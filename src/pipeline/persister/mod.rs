@@ -1,27 +1,32 @@
 //! Persister: the only writer of outcomes, in group commits.
 //!
-//! Receives [`Normalized`], sends [`Scheduled`](super::messages::Scheduled) and the receipts. It flushes at once when
-//! idle and gathers while a write is in flight. Keeps the units that wait for a flush. A crash here loses nothing:
-//! they go back to the Supervisor and are worked on anew; a flush that was under way may have been committed, and is
-//! recognised by the identity of its rows.
+//! Receives [`Normalized`], sends [`Scheduled`](super::messages::Scheduled), [`Spooled`](super::messages::Spooled) and
+//! the receipts. It flushes at once when idle and gathers while a write is in flight. While the database is away new
+//! units go to the spool, beside the flushes that find out whether it is back. Keeps the units that wait for either. A
+//! crash here loses nothing: they go back to the Supervisor and are worked on anew; a flush that was under way may have
+//! been committed, and is recognised by the identity of its rows.
 
 mod queue;
 mod settle;
+mod spooling;
 mod write;
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use actix::prelude::*;
 
 pub(super) use self::queue::FlushLimits;
 use self::queue::{Gathered, Queue};
 pub(super) use self::settle::Consequences;
+pub(super) use self::spooling::Refuge;
 pub(super) use self::write::Writer;
 use self::write::{Ended, Finished};
-use super::messages::{Item, Normalized, Work};
+use super::custody::Work;
+use super::messages::{Item, Normalized};
 use super::stage::Stage;
 use crate::clock;
+use crate::domain::event::Event;
 use crate::domain::outcome::{Failure, Outcome, Status};
 use crate::domain::retry::RetryPolicy;
 use crate::store::{FailedAttempt, Record};
@@ -46,21 +51,35 @@ pub(super) struct Persister {
     writer: Arc<Writer>,
     consequences: Consequences,
     queue: Queue,
+    refuge: Option<Refuge>,
     is_busy: bool,
     backoff: Duration,
 }
 
 impl Persister {
-    pub fn new(stage: Stage, rules: PersisterRules, writer: Arc<Writer>, consequences: Consequences) -> Self {
+    /// With a `refuge`, new units survive an outage of the database.
+    pub fn new(
+        stage: Stage,
+        rules: PersisterRules,
+        writer: Arc<Writer>,
+        consequences: Consequences,
+        refuge: Option<Refuge>,
+    ) -> Self {
         let (queue, is_busy, backoff) = (Queue::default(), false, BACKOFF_MIN);
-        Self { stage, rules, writer, consequences, queue, is_busy, backoff }
+        Self { stage, rules, writer, consequences, queue, refuge, is_busy, backoff }
     }
 
     fn gather(&self, mut work: Work) -> Gathered {
+        let is_spooled = work.is_spooled;
+        if work.items.iter().all(|item| item.lease.is_some()) {
+            // Nobody waits for a claimed unit: what counts is how long it waits for the database, not its attempt.
+            work.taken_at = Instant::now();
+        }
         let (mut records, mut places) = (Vec::with_capacity(work.items.len()), Vec::with_capacity(work.items.len()));
         for (place, item) in work.items.iter_mut().enumerate() {
-            let record = record(item, &self.rules.policy);
-            if self.rules.keep_rejected || record.lease.is_some() || record.outcome.status != Status::ValidationError {
+            let record = record(item, is_spooled, &self.rules.policy);
+            let has_to_be_kept = self.rules.keep_rejected || record.lease.is_some() || record.is_acknowledged;
+            if has_to_be_kept || record.outcome.status != Status::ValidationError {
                 records.push(record);
                 places.push(place);
             }
@@ -69,18 +88,32 @@ impl Persister {
     }
 
     fn flush(&mut self, context: &mut Context<Self>) {
+        // What was taken back is written by another one.
+        if self.stage.gauges.is_retired() {
+            return;
+        }
+        self.take_refuge(context);
         if self.is_busy {
             return;
         }
-        for unit in self.queue.take_expired(self.rules.accept_timeout) {
+        let (now, accept_timeout) = (Instant::now(), self.rules.accept_timeout);
+        let has_refuge = self.refuge.is_some();
+        let is_lost = |unit: &Gathered| unit.is_late(now, accept_timeout) && !(has_refuge && unit.is_new());
+        for unit in self.queue.take_all(is_lost) {
             self.consequences.give_up(unit);
         }
-        let units = self.queue.take(self.rules.flush);
+        let is_outage = has_refuge && self.writer.writing.is_failing();
+        let units = self.queue.take(self.rules.flush, |unit| !(is_outage && unit.is_new()));
         if units.is_empty() {
             return;
         }
         self.is_busy = true;
-        let written = self.writer.clone().write(units, 0);
+        let (stage, wait, writer) = (self.stage.clone(), self.stage.gauges.wait(), self.writer.clone());
+        let written = async move {
+            let _wait = wait;
+            stage.turn().await;
+            writer.write(units, 0).await
+        };
         context.spawn(written.into_actor(self).map(|finished, persister, context| persister.finish(finished, context)));
     }
 
@@ -99,6 +132,7 @@ impl Persister {
             return self.flush(context);
         }
         self.queue.put_back(again);
+        self.take_refuge(context);
         self.pause(context);
     }
 
@@ -127,6 +161,8 @@ impl Handler<Normalized> for Persister {
             let gathered = self.gather(work);
             if gathered.records.is_empty() {
                 self.consequences.settle(gathered, Vec::new());
+            } else if gathered.is_to_be_drained_later() {
+                self.consequences.give_up(gathered);
             } else {
                 self.queue.push(gathered);
             }
@@ -136,7 +172,7 @@ impl Handler<Normalized> for Persister {
 }
 
 /// The state that the item's row is to take.
-fn record(item: &mut Item, policy: &RetryPolicy) -> Record {
+fn record(item: &mut Item, is_acknowledged: bool, policy: &RetryPolicy) -> Record {
     let now = clock::now();
     let outcome = match item.result.take() {
         Some(Ok(normal)) => Outcome::of(&item.event, Ok(normal), policy, now),
@@ -148,10 +184,11 @@ fn record(item: &mut Item, policy: &RetryPolicy) -> Record {
         None => Outcome::deferred(&item.event),
     };
     Record {
-        event: item.event.clone(),
+        event: Event::clone(&item.event),
         failed_attempt: failed_attempt(item, &outcome),
         outcome,
         lease: item.lease,
+        is_acknowledged,
         started_at: item.started_at,
         finished_at: now.max(item.started_at),
     }

@@ -3,16 +3,20 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use actix::prelude::*;
-
-use super::super::messages::Lost;
-use super::super::pool::Gauges;
-use super::super::topology::{Kind, Parts, Pools, Running, start};
+use super::super::gauges::{Gauges, Reading};
+use super::super::messages::Unit;
+use super::super::topology::{Kind, Line, Running};
 use super::super::view::ActorView;
+use super::SupervisorRules;
+use crate::domain::outcome::TransientCode;
 use crate::telemetry::facts;
 
 /// Longest wait before an actor is replaced.
 const RESTART_BACKOFF_MAX: Duration = Duration::from_secs(10);
+
+/// How much longer than the hard limit an actor may wait: what it waits for ends within 5 s by itself, so only what
+/// never ends takes so long.
+const WAIT_MARGIN: Duration = Duration::from_millis(4_500);
 
 /// How an actor came to its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,54 +25,99 @@ pub(super) enum End {
     Died,
     /// It worked on one event for longer than the hard limit; its thread is left behind.
     Stuck,
+    /// It waited for longer than the hard limit and the margin; its thread is free and ends.
+    Hung,
 }
 
 /// A place in a pool, and the actor that fills it.
 pub(super) struct Child {
     pub kind: Kind,
-    place: usize,
+    /// Its number in the pool, from 0.
+    pub place: usize,
     name: String,
     gauges: Arc<Gauges>,
+    /// What earlier actors in this place counted.
+    gone: Reading,
     running: Option<Running>,
     restarts: u64,
     /// Ends within the restart window, for the backoff and for the limit.
     ends: Vec<Instant>,
     restart_at: Option<Instant>,
     last_error: Option<&'static str>,
+    /// It is handed nothing more, and ends when it holds nothing.
+    is_leaving: bool,
 }
 
 impl Child {
-    pub fn new(kind: Kind, place: usize, size: usize) -> Self {
-        let name = if size == 1 { kind.name().to_owned() } else { format!("{}-{}", kind.name(), place + 1) };
+    pub fn new(kind: Kind, place: usize) -> Self {
+        let name = if kind.is_resizable() { format!("{}-{}", kind.name(), place + 1) } else { kind.name().to_owned() };
         Self {
             kind,
             place,
             name,
             gauges: Arc::default(),
+            gone: Reading::default(),
             running: None,
             restarts: 0,
             ends: Vec::new(),
             restart_at: None,
             last_error: None,
+            is_leaving: false,
         }
     }
 
-    /// Puts a fresh actor in the place; whatever was there is stopped.
-    pub fn start(&mut self, parts: &Parts, pools: &Pools, lost: Recipient<Lost>) {
-        self.stop();
-        self.running = Some(start(self.kind, self.place, &self.gauges, parts, pools, lost));
+    /// Puts a fresh actor into the empty place.
+    pub fn start(&mut self, line: &Line) {
+        self.running = Some(line.start(self.kind, &self.gauges));
         self.restart_at = None;
     }
 
+    /// Hands the actor nothing more: it finishes what it holds.
+    pub fn leave(&mut self, line: &Line) {
+        self.is_leaving = true;
+        self.restart_at = None;
+        if let Some(running) = &self.running {
+            line.pools.remove(running.holder);
+        }
+    }
+
+    pub fn is_leaving(&self) -> bool {
+        self.is_leaving
+    }
+
+    /// Whether the leaving actor has come to its end; one that holds nothing more is ended here.
+    pub fn has_left(&mut self, line: &Line) -> bool {
+        let is_held = |running: &Running| line.custody.is_held(running.holder);
+        if !self.is_leaving || self.running.as_ref().is_some_and(is_held) {
+            return false;
+        }
+        self.stop();
+        true
+    }
+
     /// Starts the replacement whose time has come.
-    pub fn restart_if_due(&mut self, now: Instant, parts: &Parts, pools: &Pools, lost: Recipient<Lost>) {
-        if self.restart_at.is_some_and(|at| at <= now) {
-            self.start(parts, pools, lost);
+    pub fn restart_if_due(&mut self, now: Instant, line: &Line) {
+        if !self.is_leaving && self.restart_at.is_some_and(|at| at <= now) {
+            self.start(line);
             self.restarts += 1;
             facts::actor_restarted(&self.name, self.restarts);
         }
     }
 
+    /// Ends the actor and takes its units, which are as they were before it had them; the event in hand is charged
+    /// with `cause`. What its thread still does has no effect.
+    pub fn empty(&mut self, line: &Line, cause: Option<TransientCode>) -> Vec<Unit> {
+        let Some(running) = self.running.take() else { return Vec::new() };
+        line.pools.remove(running.holder);
+        self.gauges.retire();
+        let units = line.custody.take_back(running.holder, cause);
+        running.stop();
+        self.gone = self.gauges.read().after(self.gone);
+        self.gauges = Arc::default();
+        units
+    }
+
+    /// Ends the actor; what it holds is not needed again.
     pub fn stop(&mut self) {
         if let Some(running) = self.running.take() {
             running.stop();
@@ -80,25 +129,26 @@ impl Child {
         let running = self.running.as_ref()?;
         if !running.is_alive() {
             Some(End::Died)
+        } else if self.gauges.working_for() > hard_limit {
+            Some(End::Stuck)
         } else {
-            (self.gauges.working_for() > hard_limit).then_some(End::Stuck)
+            (self.gauges.waiting_for() > hard_limit + WAIT_MARGIN).then_some(End::Hung)
         }
     }
 
-    /// Lets the actor go, and sets when it is replaced: later with every end within `window`.
-    pub fn let_go(&mut self, end: End, now: Instant, window: Duration, backoff: Duration) {
-        self.stop();
-        self.gauges.mailbox_died();
-        self.gauges.end();
-        self.ends.retain(|end| now.duration_since(*end) < window);
+    /// Lets the actor go and takes its units; it is replaced later with every end within the window.
+    pub fn let_go(&mut self, end: End, now: Instant, rules: &SupervisorRules, line: &Line) -> Vec<Unit> {
+        self.ends.retain(|end| now.duration_since(*end) < rules.restart_window);
         let doublings = u32::try_from(self.ends.len()).unwrap_or(u32::MAX).min(16);
         self.ends.push(now);
-        self.restart_at = Some(now + (backoff * 2_u32.pow(doublings)).min(RESTART_BACKOFF_MAX));
+        self.restart_at = Some(now + (rules.restart_backoff * 2_u32.pow(doublings)).min(RESTART_BACKOFF_MAX));
         self.last_error = Some(match end {
             End::Died => "died of a panic outside of an event's work",
             End::Stuck => "was stuck on one event for longer than timeouts.processing",
+            End::Hung => "waited for longer than timeouts.processing",
         });
         facts::actor_ended(&self.name, self.last_error.unwrap_or_default());
+        self.empty(line, (end == End::Stuck).then_some(TransientCode::HardTimeout))
     }
 
     /// Ends of this actor within `window`.
@@ -111,10 +161,14 @@ impl Child {
     }
 
     pub fn view(&self) -> ActorView {
-        let reading = self.gauges.read();
+        let reading = self.gauges.read().after(self.gone);
         ActorView {
             name: self.name.clone(),
-            state: if self.running.is_some() { "running" } else { "restarting" },
+            state: match self.running {
+                _ if self.is_leaving => "leaving",
+                Some(_) => "running",
+                None => "restarting",
+            },
             restarts: self.restarts,
             panics: reading.panics,
             mailbox: reading.mailbox,

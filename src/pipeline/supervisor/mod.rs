@@ -1,10 +1,11 @@
 //! Supervisor: builds the line, replaces actors that die, and hands their work out again.
 //!
-//! Receives [`Lost`] and [`Describe`]. Ours, because actix's own supervisor does not survive a panic. Keeps what the
+//! Receives [`Lost`], [`Describe`] and [`Resize`]. Ours, because actix's own supervisor does not survive a panic. Keeps what the
 //! actors are made of and what they count. A crash here would end the replacing: the process must end then, so that
 //! the init system starts a new one.
 
 mod child;
+mod resize;
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -13,9 +14,10 @@ use std::time::{Duration, Instant};
 use actix::prelude::*;
 
 use self::child::{Child, End};
+pub(super) use self::resize::Resize;
 use super::admission::Admission;
-use super::messages::{Lost, Submitted, Work};
-use super::topology::{Kind, Parts, Pools};
+use super::messages::{Lost, Submitted, Unit};
+use super::topology::{Kind, Line};
 use super::view::{InFlightView, NodeView, PipelineView, PoolView};
 use crate::telemetry::facts;
 
@@ -37,14 +39,14 @@ pub(super) struct SupervisorRules {
     pub restart_backoff: Duration,
     pub restart_window: Duration,
     pub max_restarts: usize,
+    pub soft_timeout: Duration,
     pub hard_timeout: Duration,
 }
 
 /// The actor above the line.
 pub(super) struct Supervisor {
     rules: SupervisorRules,
-    parts: Parts,
-    pools: Pools,
+    line: Line,
     admission: Arc<Admission>,
     node: NodeView,
     children: Vec<Child>,
@@ -65,40 +67,39 @@ pub(super) struct Describe;
 pub(super) struct Stop;
 
 impl Supervisor {
-    pub fn new(rules: SupervisorRules, parts: Parts, pools: Pools, admission: Arc<Admission>, node: NodeView) -> Self {
+    pub fn new(rules: SupervisorRules, line: Line, admission: Arc<Admission>, node: NodeView) -> Self {
         let (children, generation, rebuilt_at, abandoned) = (Vec::new(), 1, None, 0);
-        Self { rules, parts, pools, admission, node, children, generation, rebuilt_at, abandoned }
+        Self { rules, line, admission, node, children, generation, rebuilt_at, abandoned }
     }
 
-    fn build(&mut self, context: &mut Context<Self>) {
+    fn build(&mut self) {
         let sizes = [
             (Kind::Persister, self.rules.persisters),
             (Kind::Normalizer, self.rules.normalizers),
             (Kind::Validator, self.rules.validators),
             (Kind::Claimer, 1),
             (Kind::Retry, 1),
+            (Kind::Drainer, usize::from(self.line.parts.spool.is_some())),
         ];
         for (kind, size) in sizes {
-            self.children.extend((0..size).map(|place| Child::new(kind, place, size)));
+            self.children.extend((0..size).map(|place| Child::new(kind, place)));
         }
-        self.start_all(context);
-    }
-
-    fn start_all(&mut self, context: &mut Context<Self>) {
-        for child in &mut self.children {
-            child.start(&self.parts, &self.pools, context.address().recipient());
-        }
+        self.children.iter_mut().for_each(|child| child.start(&self.line));
     }
 
     fn look_after(&mut self, context: &mut Context<Self>) {
+        self.line.parts.faults.turn("supervisor");
         let (now, rules) = (Instant::now(), self.rules);
+        let mut units = Vec::new();
         for child in &mut self.children {
             if let Some(end) = child.end(rules.hard_timeout) {
-                child.let_go(end, now, rules.restart_window, rules.restart_backoff);
+                units.extend(child.let_go(end, now, &rules, &self.line));
                 self.abandoned += usize::from(end == End::Stuck);
             }
-            child.restart_if_due(now, &self.parts, &self.pools, context.address().recipient());
+            child.restart_if_due(now, &self.line);
         }
+        self.children.retain_mut(|child| !child.has_left(&self.line));
+        self.redeliver(units, context);
         if self.abandoned > ABANDONED_MAX {
             self.give_up("too many threads of stuck actors were left behind", context);
         } else if Kind::ALL.into_iter().any(|kind| self.ends_within_window(kind, now) > rules.max_restarts) {
@@ -120,8 +121,26 @@ impl Supervisor {
         self.rebuilt_at = Some(now);
         self.generation += 1;
         facts::line_rebuilt(self.generation);
-        self.children.iter_mut().for_each(Child::forget_ends);
-        self.start_all(context);
+        let units = self.children.iter_mut().flat_map(|child| child.empty(&self.line, None)).collect();
+        self.children.retain(|child| !child.is_leaving());
+        for child in &mut self.children {
+            child.forget_ends();
+            child.start(&self.line);
+        }
+        self.redeliver(units, context);
+    }
+
+    /// Sends units on their way again; their attempts begin anew.
+    fn redeliver(&self, mut units: Vec<Unit>, context: &mut Context<Self>) {
+        let items = units.iter_mut().flat_map(|unit| &mut unit.items);
+        let soft_deadline = Instant::now() + REDELIVERY_DELAY + self.rules.soft_timeout;
+        let events = items.map(|item| item.soft_deadline = soft_deadline).count();
+        if events == 0 {
+            return;
+        }
+        facts::work_redelivered(events);
+        let works = units.into_iter().map(|unit| self.line.custody.entrust(unit)).collect();
+        context.run_later(REDELIVERY_DELAY, |supervisor, _| supervisor.line.pools.submitted.send(Submitted(works)));
     }
 
     /// Ends the Supervisor: the app notices, turns readiness off and ends the process.
@@ -131,20 +150,21 @@ impl Supervisor {
         context.stop();
     }
 
+    fn pool(&self, kind: Kind) -> PoolView {
+        let of_kind = self.children.iter().filter(|child| child.kind == kind);
+        PoolView { name: kind.pool_name(), actors: of_kind.map(Child::view).collect() }
+    }
+
     fn describe(&self) -> PipelineView {
-        let pool = |kind: Kind| PoolView {
-            name: kind.pool_name(),
-            actors: self.children.iter().filter(|child| child.kind == kind).map(Child::view).collect(),
-        };
         let (events, bytes) = self.admission.in_flight();
         PipelineView {
             node: self.node.clone(),
             generation: self.generation,
-            pools: Kind::ALL.into_iter().map(pool).collect(),
+            pools: Kind::ALL.into_iter().map(|kind| self.pool(kind)).filter(|pool| !pool.actors.is_empty()).collect(),
             in_flight: InFlightView { events, bytes },
-            retries_waiting: self.parts.retries_waiting.load(Ordering::Relaxed),
-            claims_held: self.parts.claims.len(),
-            stale_writes_rejected: self.parts.consequences.stale_writes.load(Ordering::Relaxed),
+            retries_waiting: self.line.parts.retries_waiting.load(Ordering::Relaxed),
+            claims_held: self.line.parts.claims.len(),
+            stale_writes_rejected: self.line.parts.consequences.stale_writes.load(Ordering::Relaxed),
         }
     }
 }
@@ -153,7 +173,7 @@ impl Actor for Supervisor {
     type Context = Context<Self>;
 
     fn started(&mut self, context: &mut Context<Self>) {
-        self.build(context);
+        self.build();
         context.run_interval(LOOK, Self::look_after);
     }
 }
@@ -161,12 +181,8 @@ impl Actor for Supervisor {
 impl Handler<Lost> for Supervisor {
     type Result = ();
 
-    fn handle(&mut self, Lost(mut unit): Lost, context: &mut Context<Self>) {
-        unit.charge_loss();
-        facts::work_redelivered(unit.items.len());
-        let work = Work::new(unit, context.address().recipient());
-        context
-            .run_later(REDELIVERY_DELAY, move |supervisor, _| supervisor.pools.submitted.send(Submitted(vec![work])));
+    fn handle(&mut self, Lost(unit): Lost, context: &mut Context<Self>) {
+        self.redeliver(vec![unit], context);
     }
 }
 

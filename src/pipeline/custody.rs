@@ -1,0 +1,352 @@
+//! Custody: which actor holds which unit, and how units are taken back from an actor that is stuck.
+//!
+//! [`Work`] is a working copy of a unit and a share in its [`Keep`]. The keep has what exists only once (where the
+//! outcome is waited for, the room in flight) and a spare of the unit. A unit is passed on, settled, lost or taken
+//! back under the lock of its keep: who comes first counts, and who comes later finds the keep empty. So whatever a
+//! stuck thread does when it wakes up has no effect, and nothing is answered or given back twice.
+//!
+//! Not guaranteed: that a write of a taken unit which was under way does not come to its COMMIT. The identity of the
+//! rows makes the second write a repetition.
+
+use std::ops::{Deref, DerefMut};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+
+use actix::Recipient;
+
+use super::messages::{Lost, Unit};
+use super::topology::Kind;
+use crate::domain::outcome::TransientCode;
+
+/// The roll is first swept when it has this many entries.
+const SWEEP_AT_MIN: usize = 1_024;
+
+/// An actor, for as long as it lives; its replacement is another holder.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Holder {
+    id: u64,
+    kind: Kind,
+}
+
+impl Holder {
+    /// A holder that never was before.
+    pub fn new(kind: Kind) -> Self {
+        static NEXT: AtomicU64 = AtomicU64::new(1);
+        Self { id: NEXT.fetch_add(1, Ordering::Relaxed), kind }
+    }
+}
+
+/// What stays of a unit, whatever becomes of the thread that works on it.
+struct Keep {
+    /// Empty once the unit is settled, lost or taken back.
+    spare: Mutex<Option<Spare>>,
+    /// The place of the item that a stage is working on, plus one; 0 = none.
+    in_hand: AtomicUsize,
+}
+
+struct Spare {
+    unit: Unit,
+    holder: Option<Holder>,
+}
+
+impl Keep {
+    fn spare(&self) -> MutexGuard<'_, Option<Spare>> {
+        self.spare.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn is_held_by(&self, holder: Holder) -> bool {
+        self.spare().as_ref().is_some_and(|spare| spare.holder == Some(holder))
+    }
+
+    fn in_hand(&self) -> Option<usize> {
+        self.in_hand.load(Ordering::Relaxed).checked_sub(1)
+    }
+}
+
+/// A unit at work, and the promise that it is never lost silently.
+pub(super) struct Work {
+    unit: Option<Box<Unit>>,
+    keep: Arc<Keep>,
+    custody: Arc<Custody>,
+}
+
+impl Work {
+    /// Passes the unit to `holder`; `false` if it was taken back before.
+    pub fn pass_to(&self, holder: Holder) -> bool {
+        self.keep.spare().as_mut().map(|spare| spare.holder = Some(holder)).is_some()
+    }
+
+    /// Notes that a stage begins to work on the item at `place`.
+    pub fn take_in_hand(&self, place: usize) {
+        self.keep.in_hand.store(place + 1, Ordering::Relaxed);
+    }
+
+    /// Notes that the work on an item is over.
+    pub fn put_down(&self) {
+        self.keep.in_hand.store(0, Ordering::Relaxed);
+    }
+
+    /// Gives the event at `place` another id, also for the case that the unit is taken back.
+    pub fn renumber(&mut self, place: usize, event_id: i64) {
+        Arc::make_mut(&mut self.items[place].event).id = event_id;
+        let event = self.items[place].event.clone();
+        if let Some(spare) = self.keep.spare().as_mut() {
+            spare.unit.items[place].event = event;
+        }
+    }
+
+    /// Where the outcome is waited for, taken before there is one: for the bug that is planted to be found.
+    #[cfg(feature = "fault-injection")]
+    pub fn take_reply(&self) -> Option<super::messages::Reply> {
+        self.keep.spare().as_mut().and_then(|spare| spare.unit.reply.take())
+    }
+
+    /// Ends the promise: the unit is settled by the caller. `None` if it was taken back before; then another copy of
+    /// it is under way, and nobody may be told of this one.
+    pub fn settle(mut self) -> Option<Box<Unit>> {
+        self.end().map(|(unit, _)| unit)
+    }
+
+    /// The unit with what exists once, and who held it; both only the first time.
+    fn end(&mut self) -> Option<(Box<Unit>, Option<Holder>)> {
+        let mut unit = self.unit.take()?;
+        let mut spare = self.keep.spare().take()?;
+        unit.reply = spare.unit.reply.take();
+        unit.permit = spare.unit.permit.take();
+        Some((unit, spare.holder))
+    }
+}
+
+impl Deref for Work {
+    type Target = Unit;
+
+    fn deref(&self) -> &Unit {
+        self.unit.as_ref().expect("only settle and drop take the unit")
+    }
+}
+
+impl DerefMut for Work {
+    fn deref_mut(&mut self) -> &mut Unit {
+        self.unit.as_mut().expect("only settle and drop take the unit")
+    }
+}
+
+impl Drop for Work {
+    fn drop(&mut self) {
+        let Some((mut unit, holder)) = self.end() else { return };
+        if let (Some(place), Some(holder)) = (self.keep.in_hand(), holder) {
+            let stage = holder.kind.name();
+            unit.items[place].fail(stage, TransientCode::WorkerLost, format!("{stage} died at work on the event"));
+        }
+        unit.reopen();
+        self.custody.lost.do_send(Lost(*unit));
+    }
+}
+
+/// All keeps of units under way; shared by every [`Custody`] of a line.
+#[derive(Default)]
+pub(super) struct Roll {
+    entries: Mutex<Vec<Weak<Keep>>>,
+    sweep_at: AtomicUsize,
+}
+
+impl Roll {
+    /// Enters a keep. Those that are gone are swept out whenever the roll has doubled, which costs each entry little.
+    fn enter(&self, keep: &Arc<Keep>) {
+        let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
+        if entries.len() >= self.sweep_at.load(Ordering::Relaxed).max(SWEEP_AT_MIN) {
+            entries.retain(|entry| entry.strong_count() > 0);
+            self.sweep_at.store(entries.len() * 2, Ordering::Relaxed);
+        }
+        entries.push(Arc::downgrade(keep));
+    }
+
+    fn held_by(&self, holder: Holder) -> Vec<Arc<Keep>> {
+        let entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
+        entries.iter().filter_map(Weak::upgrade).filter(|keep| keep.is_held_by(holder)).collect()
+    }
+}
+
+/// Makes units into work, and takes work back.
+pub(super) struct Custody {
+    roll: Arc<Roll>,
+    lost: Recipient<Lost>,
+}
+
+impl Custody {
+    /// What is lost goes to `lost`.
+    pub fn new(roll: Arc<Roll>, lost: Recipient<Lost>) -> Arc<Self> {
+        Arc::new(Self { roll, lost })
+    }
+
+    /// Makes `unit` into work.
+    pub fn entrust(self: &Arc<Self>, mut unit: Unit) -> Work {
+        let items = unit.items.clone();
+        let (reply, permit) = (unit.reply.take(), unit.permit.take());
+        let Unit { taken_at, is_spooled, maybe_stored, .. } = unit;
+        let spare = Unit { items, reply, permit, taken_at, is_spooled, maybe_stored };
+        let spare = Mutex::new(Some(Spare { unit: spare, holder: None }));
+        let keep = Arc::new(Keep { spare, in_hand: AtomicUsize::new(0) });
+        self.roll.enter(&keep);
+        Work { unit: Some(Box::new(unit)), keep, custody: self.clone() }
+    }
+
+    /// Whether `holder` has any unit.
+    pub fn is_held(&self, holder: Holder) -> bool {
+        !self.roll.held_by(holder).is_empty()
+    }
+
+    /// Takes every unit from `holder`, as it was before anything was done; the event in hand is charged with `cause`.
+    pub fn take_back(&self, holder: Holder, cause: Option<TransientCode>) -> Vec<Unit> {
+        self.roll.held_by(holder).iter().filter_map(|keep| take_from(keep, holder, cause)).collect()
+    }
+}
+
+fn take_from(keep: &Keep, holder: Holder, cause: Option<TransientCode>) -> Option<Unit> {
+    // It may have been passed on since it was looked at.
+    let mut unit = keep.spare().take_if(|spare| spare.holder == Some(holder))?.unit;
+    if let (Some(cause), Some(place)) = (cause, keep.in_hand()) {
+        let stage = holder.kind.name();
+        unit.items[place].fail(
+            stage,
+            cause,
+            format!("{stage} was at work on the event for longer than the hard limit"),
+        );
+    }
+    // Its write may be under way.
+    unit.maybe_stored |= holder.kind == Kind::Persister;
+    Some(unit)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, Instant};
+
+    use actix::prelude::*;
+    use tokio::sync::{mpsc, oneshot};
+
+    use super::super::admission::Admission;
+    use super::super::messages::Item;
+    use super::*;
+    use crate::clock;
+    use crate::domain::event::Event;
+    use crate::domain::outcome::Failure;
+    use crate::domain::submission::Submission;
+
+    /// Stands for the Supervisor.
+    struct Probe(mpsc::UnboundedSender<Unit>);
+
+    impl Actor for Probe {
+        type Context = Context<Self>;
+    }
+
+    impl Handler<Lost> for Probe {
+        type Result = ();
+
+        fn handle(&mut self, Lost(unit): Lost, _: &mut Context<Self>) {
+            self.0.send(unit).expect("the test listens");
+        }
+    }
+
+    fn unit(ids: &[i64], admission: &Arc<Admission>) -> Unit {
+        let now = Instant::now();
+        let item = |id: &i64| Item {
+            event: Arc::new(Event::new(*id, 1, Submission::default(), None, clock::now())),
+            lease: None,
+            started_at: clock::now(),
+            soft_deadline: now + Duration::from_secs(60),
+            result: None,
+            has_lines: false,
+        };
+        let (reply, _) = oneshot::channel();
+        let mut permit = admission.begin();
+        assert!(permit.grow(ids.len(), 0));
+        let items = ids.iter().map(item).collect();
+        Unit { items, reply: Some(reply), taken_at: now, permit: Some(permit), is_spooled: false, maybe_stored: false }
+    }
+
+    fn codes(unit: &Unit) -> Vec<Option<TransientCode>> {
+        let code = |item: &Item| match &item.result {
+            Some(Err(Failure::Transient(failure))) => Some(failure.code),
+            _ => None,
+        };
+        unit.items.iter().map(code).collect()
+    }
+
+    /// Runs `test` with a custody, room for ten events and what gets lost.
+    fn with_custody(test: impl AsyncFnOnce(Arc<Custody>, Arc<Admission>, mpsc::UnboundedReceiver<Unit>) + 'static) {
+        System::new().block_on(async {
+            let (lost, losses) = mpsc::unbounded_channel();
+            let custody = Custody::new(Arc::default(), Probe(lost).start().recipient());
+            test(custody, Admission::new(10, 10), losses).await;
+        });
+    }
+
+    #[test]
+    fn what_was_taken_back_has_no_other_owner() {
+        with_custody(async |custody, admission, mut losses| {
+            let (stuck, next) = (Holder::new(Kind::Normalizer), Holder::new(Kind::Persister));
+            let [work, passed, waiting] =
+                [&[1, 2, 3][..], &[4], &[5]].map(|ids| custody.entrust(unit(ids, &admission)));
+            assert!([&work, &passed, &waiting].iter().all(|work| work.pass_to(stuck)));
+            work.take_in_hand(1);
+            assert!(passed.pass_to(next));
+            let taken = custody.take_back(stuck, Some(TransientCode::HardTimeout));
+            assert_eq!(taken.len(), 2, "one was passed on before");
+            let (late, hard) = (&taken[0], Some(TransientCode::HardTimeout));
+            assert_eq!(codes(late), [None, hard, None], "only the event in hand is charged");
+            assert!(late.reply.is_some() && late.permit.is_some() && !late.maybe_stored);
+            assert!(custody.take_back(stuck, None).is_empty(), "once");
+
+            assert!(!work.pass_to(next), "the stuck thread wakes up");
+            assert!(work.settle().is_none());
+            drop(waiting);
+            assert_eq!(admission.in_flight().0, 5, "the room goes with who has the unit now");
+            drop(taken);
+            assert_eq!(admission.in_flight().0, 1);
+            assert!(passed.settle().is_some_and(|unit| unit.reply.is_some()));
+            assert_eq!(admission.in_flight().0, 0);
+            tokio::task::yield_now().await;
+            assert!(losses.try_recv().is_err(), "nothing was lost");
+        });
+    }
+
+    #[test]
+    fn what_is_dropped_is_reported_and_the_event_in_hand_charged() {
+        with_custody(async |custody, admission, mut losses| {
+            let work = custody.entrust(unit(&[1, 2], &admission));
+            work.pass_to(Holder::new(Kind::Validator));
+            work.take_in_hand(0);
+            drop(work);
+            let lost = losses.recv().await.expect("a report");
+            assert_eq!(codes(&lost), [Some(TransientCode::WorkerLost), None]);
+            assert!(lost.reply.is_some() && lost.permit.is_some());
+        });
+    }
+
+    #[test]
+    fn a_unit_of_a_persister_may_be_stored_and_keeps_its_new_id() {
+        with_custody(async |custody, admission, _| {
+            let holder = Holder::new(Kind::Persister);
+            let mut work = custody.entrust(unit(&[1], &admission));
+            work.pass_to(holder);
+            work.renumber(0, 7);
+            let taken = custody.take_back(holder, None);
+            assert!(taken[0].maybe_stored);
+            assert_eq!((taken[0].items[0].event.id, work.items[0].event.id), (7, 7));
+        });
+    }
+
+    #[test]
+    fn the_roll_does_not_grow_with_what_is_gone() {
+        with_custody(async |custody, admission, _| {
+            let kept = custody.entrust(unit(&[1], &admission));
+            for _ in 0..5_000 {
+                custody.entrust(unit(&[2], &admission)).settle();
+            }
+            let entries = custody.roll.entries.lock().expect("nobody panicked").len();
+            assert!(entries <= SWEEP_AT_MIN, "{entries} entries for one unit");
+            drop(kept);
+        });
+    }
+}
