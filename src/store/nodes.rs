@@ -127,7 +127,7 @@ impl Store {
     }
 
     /// Whether the id comes from a block of a node, other than the asking one, that has events in its spool, or that
-    /// has not said for [`SILENCE`] that it has none. Always false on SQLite, which has one node and no spool.
+    /// has not said for a while that it has none. Always false on SQLite, which has one node and no spool.
     pub async fn may_be_spooled(&self, id: i64, asking: Uuid, wait: Duration) -> Result<bool, StoreError> {
         if self.backend() != DbBackend::Postgres {
             return Ok(false);
