@@ -1,8 +1,9 @@
 //! `kill -9` of the real binary under load: what was acknowledged is there, final, and once.
 
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use crate::support::database::Database;
+use crate::support::dice::{self, Dice};
 use crate::support::load::Load;
 use crate::support::server::Server;
 use crate::support::wait::{SOON, wait_for};
@@ -13,31 +14,11 @@ const KILLS: u32 = 20;
 /// Most acknowledgements between a start and its kill.
 const BETWEEN_MAX: u64 = 400;
 
-/// xorshift64: random enough for instants, and repeatable from its seed.
-struct Dice(u64);
-
-impl Dice {
-    /// A number below `bound`.
-    fn below(&mut self, bound: u64) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0 % bound
-    }
-}
-
-/// The seed of `GRISTMILL_TEST_SEED`, else a new one.
-fn seed() -> u64 {
-    let given = std::env::var("GRISTMILL_TEST_SEED").ok().and_then(|text| text.parse().ok());
-    let nanos = SystemTime::now().duration_since(UNIX_EPOCH).map_or(1, |time| time.subsec_nanos());
-    given.unwrap_or(u64::from(nanos) | 1)
-}
-
 /// Kills the server at random instants under load and checks the whole ledger at the end.
 fn kill_again_and_again(database: &Database) {
-    let seed = seed();
+    let seed = dice::seed();
     println!("again with GRISTMILL_TEST_SEED={seed}");
-    let mut dice = Dice(seed);
+    let mut dice = Dice::new(seed);
     let mut server = Server::start(database);
     let token = server.token();
     let load = Load::start(server.ports(), &token, 4);

@@ -6,11 +6,14 @@ mod support;
 
 mod auth;
 mod bad_input;
+mod chaos;
 mod crash;
 mod dedupe;
 mod durability;
 #[cfg(feature = "fault-injection")]
 mod faults;
+mod nodes;
 mod spec;
+mod spool;
 mod start;
 mod store;

@@ -21,6 +21,12 @@ pub struct Model {
     pub heartbeat_at: DateTimeUtc,
     /// Set when the boot ended, or when a later boot locked its folder.
     pub stopped_at: Option<DateTimeUtc>,
+    /// Events that it had claimed, as of its last heartbeat.
+    pub claims: i64,
+    /// Events in the spool of its folder, as of its last heartbeat.
+    pub spool_events: i64,
+    /// Their bytes.
+    pub spool_bytes: i64,
 }
 
 /// No relation is followed: joins are written where they are needed.

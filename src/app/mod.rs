@@ -1,5 +1,7 @@
 //! The service as a whole: opens the database, starts the line and the servers, and ends them in order.
 
+mod database;
+mod drain;
 mod first_run;
 mod ports;
 
@@ -11,10 +13,11 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use uuid::Uuid;
 
 use crate::config::Config;
-use crate::http::{self, Servers};
+use crate::http::{self, Ports, Servers};
 use crate::pipeline::{Identity, Pipeline};
-use crate::store::{Store, StoreOptions, identity, migrate};
-use crate::telemetry::{facts, logging};
+use crate::store::{StoreOptions, identity};
+use crate::telemetry::facts::{self, Stopped};
+use crate::telemetry::logging;
 
 /// Threads that carry the operations of the database.
 const STORE_THREADS: usize = 1;
@@ -28,10 +31,19 @@ const CLOSE_MAX: Duration = Duration::from_secs(2);
 /// How often it is checked that the line is still supervised.
 const SUPERVISION_LOOK: Duration = Duration::from_millis(250);
 
+pub use drain::drain_spool;
+
 /// Serves until a signal says otherwise.
 pub fn serve(config: Config) -> anyhow::Result<()> {
+    within(&config, async |runtime| run(&config, runtime).await)
+}
+
+/// Carries out `work` with logging and an actix system around it, and the store's runtime beside it.
+fn within<T>(config: &Config, work: impl AsyncFnOnce(Handle) -> anyhow::Result<T>) -> anyhow::Result<T> {
     logging::init(&config.log)?;
     facts::configure(&config.log);
+    #[cfg(feature = "fault-injection")]
+    config.plant();
     std::panic::set_hook(Box::new(facts::panicked));
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(STORE_THREADS)
@@ -39,10 +51,10 @@ pub fn serve(config: Config) -> anyhow::Result<()> {
         .enable_all()
         .build()
         .context("cannot start the store's runtime")?;
-    let served = actix::System::new().block_on(run(&config, runtime.handle().clone()));
+    let result = actix::System::new().block_on(work(runtime.handle().clone()));
     // What still runs there was given up; the process does not wait for it.
     runtime.shutdown_background();
-    served
+    result
 }
 
 /// How the store is opened under `config`.
@@ -63,30 +75,29 @@ pub fn store_options(config: &Config) -> StoreOptions {
 async fn run(config: &Config, runtime: Handle) -> anyhow::Result<()> {
     let began = Instant::now();
     let folder = identity::lock_folder(&config.data_dir)?;
-    let options = store_options(config);
-    let _database = identity::lock_database(&options)?;
-    let store = open(options, runtime).await.with_context(|| format!("database {}", config.database_url_masked()))?;
+    let _database = identity::lock_database(&store_options(config))?;
+    // Before anybody can know that the service is there: a signal that comes sooner than its stream is lost.
+    let mut signals = [signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?];
+    let ports = Ports::open(config)?;
+    let Some(store) = database::open(config, &ports, &runtime, &mut signals).await? else { return Ok(()) };
+    let spool = database::open_spool(config, &store, runtime).await?;
     let token = first_run::prepare(&store, &config.data_dir).await?;
     let identity = Identity { boot_id: Uuid::new_v4(), node: config.node_name(), folder: folder.id };
-    let pipeline = Pipeline::start(config, store.clone(), identity).await?;
-    let servers = http::start(config, store.clone(), pipeline.clone())?;
-    let (api, operations) = (servers.api_address, servers.operations_address);
-    // Before anybody can know that the service is there: a signal that comes sooner than its stream is lost.
-    let signals = [signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?];
-    ports::write(&config.data_dir, api, operations)?;
+    let pipeline = Pipeline::start(config, store.clone(), spool.clone(), identity).await?;
+    let servers = http::start(config, &ports, store.clone(), pipeline.clone())?;
+    let (api, operations) = ports.addresses()?;
+    self::ports::write(&config.data_dir, api, operations)?;
     facts::ready(api, operations, &config.database_url_masked(), began.elapsed());
     token.announce(api, operations);
+    // Else the kernel would go on taking connections when the servers have stopped.
+    drop(ports);
     serve_until_told(config, servers, &pipeline, signals).await?;
     // A database that does not answer is left to notice by itself.
     let _ = tokio::time::timeout(CLOSE_MAX, store.close()).await;
+    if let Some(spool) = spool {
+        spool.close().await;
+    }
     Ok(())
-}
-
-/// On the store's own runtime, to which its connections then belong.
-async fn open(options: StoreOptions, runtime: Handle) -> anyhow::Result<Store> {
-    let for_schema = options.clone();
-    runtime.spawn(async move { migrate::run(&for_schema).await }).await.context("the migration was lost")??;
-    Ok(Store::open(&options, runtime).await?)
 }
 
 async fn serve_until_told(
@@ -105,23 +116,34 @@ async fn serve_until_told(
         () = unsupervised(pipeline) => Err("the supervisor of the line is gone"),
     };
     facts::draining(why.unwrap_or_else(|reason| reason));
-    tokio::select! {
-        () = drain(&servers.door, pipeline, config.timeouts.shutdown) => {}
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
-    }
-    facts::stopped(pipeline.in_flight());
+    let (began, in_flight) = (Instant::now(), pipeline.in_flight());
+    let released = tokio::select! {
+        released = drain(&servers.door, pipeline, config.timeouts.shutdown) => released,
+        _ = terminate.recv() => 0,
+        _ = interrupt.recv() => 0,
+    };
+    let unanswered = pipeline.in_flight();
+    let settled = in_flight.saturating_sub(unanswered);
+    facts::stopped(Stopped {
+        settled,
+        spooled: pipeline.spooled_events(),
+        released,
+        unanswered,
+        took: began.elapsed(),
+    });
     why.map(drop).map_err(anyhow::Error::msg)
 }
 
-/// Ends in order, within `limit`: clients that take no answers leave the line a part of it to drain.
-async fn drain(door: &http::Door, pipeline: &Pipeline, limit: Duration) {
+/// Ends in order, within `limit`: clients that take no answers leave the line a part of it to drain. Says how many
+/// claims were given back.
+async fn drain(door: &http::Door, pipeline: &Pipeline, limit: Duration) -> u64 {
     let for_line = (limit / 2).min(DRAIN_MAX);
     door.drain();
     // Who has not taken its answer by then is cut off.
     let _ = tokio::time::timeout(limit - for_line, door.stop_api()).await;
-    pipeline.drain(for_line).await;
+    let released = pipeline.drain(for_line).await;
     door.stop_operations().await;
+    released
 }
 
 async fn unsupervised(pipeline: &Pipeline) {

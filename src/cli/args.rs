@@ -27,6 +27,7 @@ Examples:
   gristmill --set http.bind=0.0.0.0:8000           change one key
   gristmill user create ana@example.org
   gristmill token create --user ana@example.org --scopes write,read --expires 30d
+  gristmill spool status                           what waits on this node's disk for the database
   gristmill config show                            what is in effect, and where each value comes from
 
 Environment variables (weaker than --set, stronger than the file):
@@ -84,6 +85,9 @@ pub enum Command {
     /// A running server sees a change within a second.
     #[command(subcommand)]
     Token(TokenCommand),
+    /// Look after the events that wait on this node's disk for the database
+    #[command(subcommand)]
+    Spool(SpoolCommand),
     /// Show or check the configuration
     #[command(subcommand)]
     Config(ConfigCommand),
@@ -170,6 +174,21 @@ pub struct TokenCreate {
     /// Answer in JSON: {"token": …}
     #[arg(long)]
     pub json: bool,
+}
+
+/// What to do about the spool.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Subcommand)]
+pub enum SpoolCommand {
+    /// Show how much waits, since when, and what is parked; also beside a running server
+    Status {
+        /// Answer in JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Read every event; exit code 1 if one cannot be read; also beside a running server
+    Verify,
+    /// Bring everything into the database and end; no server may run in the data folder
+    Drain,
 }
 
 /// What to do about the configuration.

@@ -3,6 +3,7 @@
 pub mod args;
 mod config;
 mod database;
+mod spool;
 mod tokens;
 mod users;
 
@@ -55,6 +56,7 @@ fn carry_out(command: Command, config: Config) -> anyhow::Result<()> {
         Command::Migrate => database::migrate(&config),
         Command::User(command) => users::run(&config, command),
         Command::Token(command) => tokens::run(&config, command),
+        Command::Spool(command) => spool::run(&config, command),
         Command::Config(command) => config::run(&config, command),
     }
 }

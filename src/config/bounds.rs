@@ -169,6 +169,27 @@ impl Dedupe {
     }
 }
 
+/// What is kept on this node's disk while the database is away.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Spool {
+    /// Whether there is one, for PostgreSQL.
+    pub enabled: bool,
+    /// Most bytes of events.
+    pub bytes: usize,
+    /// Age of the oldest event from which on nothing more is taken.
+    pub age: Duration,
+}
+
+impl Spool {
+    pub(super) fn read(r: &mut Reader) -> Self {
+        Spool {
+            enabled: r.switch("spool.enabled"),
+            bytes: r.size("spool.bytes", 64 * KIB..=1024 * GIB),
+            age: r.duration("spool.age", SECOND..=3_650 * DAY),
+        }
+    }
+}
+
 /// How stored work is claimed.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Lease {

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use super::Config;
-use super::database_url;
+use super::database_url::{self, DatabaseKind};
 use super::reader::Reader;
 use super::units::{duration_text, size_text};
 
@@ -90,6 +90,12 @@ fn check_times(config: &Config, r: &mut Reader) {
     for ((short_key, short), (long_key, long)) in rules {
         let allowed = at_most(long_key, &duration_text(long));
         r.require(short <= long, short_key, &[long_key], &allowed);
+    }
+    // An address that is none is reported by itself.
+    if config.spool.enabled && database_url::kind(&config.database_url()) == Some(DatabaseKind::Postgres) {
+        let window = config.dedupe.window;
+        let allowed = at_most("dedupe.window", &duration_text(window));
+        r.require(config.spool.age <= window, "spool.age", &["dedupe.window"], &allowed);
     }
     let allowed = format!("less than lease.duration ({})", duration_text(lease.duration));
     r.require(lease.poll < lease.duration, "lease.poll", &["lease.duration"], &allowed);

@@ -72,6 +72,9 @@ fn hint(path: &str, known: &[&str]) -> String {
     if path == "faults" || path.starts_with("faults.") {
         return "allowed: [[faults]] in a file, in builds with the cargo feature fault-injection".to_owned();
     }
+    if path == "planted" {
+        return "allowed: in a file, in builds with the cargo feature fault-injection".to_owned();
+    }
     if let Some(nearest) = nearest(path, known) {
         return format!("did you mean {nearest}?");
     }

@@ -11,6 +11,7 @@ mod database_url;
 #[cfg(feature = "fault-injection")]
 mod faults;
 mod mistakes;
+mod planted;
 mod reader;
 mod sections;
 mod show;
@@ -21,11 +22,12 @@ pub mod units;
 
 use std::path::PathBuf;
 
-pub use bounds::{Actors, Dedupe, Lease, Limits, Pipeline, Retry, Timeouts};
+pub use bounds::{Actors, Dedupe, Lease, Limits, Pipeline, Retry, Spool, Timeouts};
 pub use database_url::DatabaseKind;
 #[cfg(feature = "fault-injection")]
 pub use faults::{FaultAction, FaultPoint, FaultRule, FaultStage};
 pub use mistakes::ConfigErrors;
+pub use planted::Planted;
 pub use sections::{Auth, Dashboard, Database, Http, Log, LogFormat, Node};
 pub use sources::Sources;
 
@@ -58,6 +60,8 @@ pub struct Config {
     pub dedupe: Dedupe,
     /// Section `[lease]`.
     pub lease: Lease,
+    /// Section `[spool]`.
+    pub spool: Spool,
     /// Section `[auth]`.
     pub auth: Auth,
     /// Section `[log]`.
@@ -65,6 +69,9 @@ pub struct Config {
     /// The rules of `[[faults]]`.
     #[cfg(feature = "fault-injection")]
     pub faults: Vec<FaultRule>,
+    /// The bug of `planted`.
+    #[cfg(feature = "fault-injection")]
+    pub planted: Option<Planted>,
     /// Private, so that no `Config` comes into being unchecked.
     effective: Vec<Effective>,
 }
@@ -104,10 +111,13 @@ impl Config {
             timeouts: Timeouts::read(r),
             dedupe: Dedupe::read(r),
             lease: Lease::read(r),
+            spool: Spool::read(r),
             auth: Auth::read(r),
             log: Log::read(r),
             #[cfg(feature = "fault-injection")]
             faults: faults::read(r),
+            #[cfg(feature = "fault-injection")]
+            planted: planted::read(r),
             effective: Vec::new(),
         }
     }
@@ -136,6 +146,11 @@ impl Config {
     /// The kind of database in effect.
     pub fn database_kind(&self) -> DatabaseKind {
         database_url::kind(&self.database_url()).expect("the address was checked")
+    }
+
+    /// Whether new events go to a spool while the database is away.
+    pub fn has_spool(&self) -> bool {
+        self.spool.enabled && self.database_kind() == DatabaseKind::Postgres
     }
 
     /// The node's name in effect: as configured, else the host's name.

@@ -41,6 +41,8 @@ pub struct Http {
     pub body_timeout: Duration,
     /// Longest time for a whole body.
     pub request_timeout: Duration,
+    /// Longest time that a client takes nothing of its answer.
+    pub answer_timeout: Duration,
     /// How long an idle connection is kept.
     pub keep_alive: Duration,
     /// Connections open at once.
@@ -55,6 +57,7 @@ impl Http {
             header_timeout: r.duration("http.header_timeout", 100 * MS..=HOUR),
             body_timeout: r.duration("http.body_timeout", 100 * MS..=HOUR),
             request_timeout: r.duration("http.request_timeout", 100 * MS..=HOUR),
+            answer_timeout: r.duration("http.answer_timeout", 100 * MS..=HOUR),
             keep_alive: r.duration("http.keep_alive", SECOND..=HOUR),
             connections: r.whole("http.connections", 1..=1_000_000),
         }
@@ -123,11 +126,16 @@ impl fmt::Debug for Database {
 pub struct Auth {
     /// How often changes of tokens and users are looked for.
     pub refresh: Duration,
+    /// How long known tokens work while the database does not answer.
+    pub outage_grace: Duration,
 }
 
 impl Auth {
     pub(super) fn read(r: &mut Reader) -> Self {
-        Auth { refresh: r.duration("auth.refresh", 10 * MS..=60 * SECOND) }
+        Auth {
+            refresh: r.duration("auth.refresh", 10 * MS..=60 * SECOND),
+            outage_grace: r.duration("auth.outage_grace", Duration::ZERO..=30 * 24 * HOUR),
+        }
     }
 }
 

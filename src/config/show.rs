@@ -46,5 +46,8 @@ impl Config {
         for rule in &self.faults {
             text.push_str(&format!("\n# {rule:?}\n"));
         }
+        if let Some(bug) = self.planted {
+            text.push_str(&format!("\n# planted: {bug:?}\n"));
+        }
     }
 }

@@ -253,7 +253,7 @@ impl Layers {
     }
 
     fn lay(&mut self, path: &str, given: Given, origin: Origin) {
-        if self.defaults.contains_key(path) || is_faults(path, &given) {
+        if self.defaults.contains_key(path) || is_for_tests(path, &given) {
             self.values.insert(path.to_owned(), (given, origin));
             return;
         }
@@ -273,9 +273,9 @@ impl Layers {
     }
 }
 
-/// Rules for faults are known only to builds for tests, and only from a file.
-fn is_faults(path: &str, given: &Given) -> bool {
-    cfg!(feature = "fault-injection") && path == "faults" && matches!(given, Given::Typed(_))
+/// Rules for faults and planted bugs are known only to builds for tests, and only from a file.
+fn is_for_tests(path: &str, given: &Given) -> bool {
+    cfg!(feature = "fault-injection") && matches!(path, "faults" | "planted") && matches!(given, Given::Typed(_))
 }
 
 /// A key as a path segment; one with a dot or other unusual letters is quoted, so that it cannot pass for a path.

@@ -175,6 +175,8 @@ fn fault_rules_are_unknown_to_a_usual_build() {
     let lines = mistakes_of_text("[[faults]]\nstage = \"validator\"\naction = \"panic\"");
     assert!(lines[0].contains("faults is unknown, allowed: "), "{lines:?}");
     assert!(lines[0].contains("fault-injection"), "{lines:?}");
+    let lines = mistakes_of_text("planted = \"no_unique_key\"");
+    assert!(lines[0].contains("planted is unknown, allowed: "), "{lines:?}");
 }
 
 #[cfg(feature = "fault-injection")]
@@ -203,5 +205,18 @@ fn fault_rules_are_read_and_checked() {
     ] {
         let lines = mistakes_of_text(text);
         assert!(lines[0].starts_with("text: faults"), "{lines:?}");
+    }
+}
+
+#[cfg(feature = "fault-injection")]
+#[test]
+fn a_planted_bug_is_read_by_its_name() {
+    assert_eq!(Config::defaults().planted, None);
+    let config = Config::from_toml("planted = \"no_unique_key\"").expect("allowed");
+    assert_eq!(config.planted, Some(Planted::NoUniqueKey));
+    assert!(config.show().contains("NoUniqueKey"), "{}", config.show());
+    for text in ["planted = \"no_bug\"", "planted = 1"] {
+        let lines = mistakes_of_text(text);
+        assert!(lines[0].starts_with("text: planted is no known bug"), "{lines:?}");
     }
 }

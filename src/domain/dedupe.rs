@@ -22,6 +22,11 @@ impl Namespace {
             Self::IdempotencyKey => 1,
         }
     }
+
+    /// The namespace of a number.
+    pub fn of_code(code: i16) -> Option<Self> {
+        [Self::EventUid, Self::IdempotencyKey].into_iter().find(|namespace| namespace.code() == code)
+    }
 }
 
 /// A key under which an event may exist once per user.

@@ -8,6 +8,9 @@ use super::event::Event;
 use super::rejection::Rejection;
 use super::retry::RetryPolicy;
 
+/// The code of an event that lost its key to another one after it was acknowledged.
+const EVENT_UID_CONFLICT: &str = "event_uid_conflict";
+
 /// Most characters of `events.processing_error`.
 pub const PROCESSING_ERROR_CHARS_MAX: usize = 255;
 
@@ -144,6 +147,8 @@ pub struct Outcome {
     pub crashes: u32,
     /// How long until the next attempt, if there is one.
     pub retry_in: Option<Duration>,
+    /// The event that it repeats.
+    pub duplicate_of: Option<i64>,
 }
 
 impl Outcome {
@@ -174,6 +179,17 @@ impl Outcome {
         Self { retry_in: Some(Duration::ZERO), ..Self::blank(event, Status::Pending) }
     }
 
+    /// The state of an acknowledged event whose key turned out to be held by the same event under the id `first`.
+    pub fn duplicate(event: &Event, first: i64) -> Self {
+        Self { duplicate_of: Some(first), ..Self::blank(event, Status::Duplicate) }
+    }
+
+    /// The state of an acknowledged event whose key turned out to be held by the event `first` with other content.
+    pub fn key_conflict(event: &Event, first: i64) -> Self {
+        let error = format!("Processing error: the key is held by event {first} with other content");
+        Self::blank(event, Status::Failed).failed(Status::Failed, &error, EVENT_UID_CONFLICT)
+    }
+
     /// The state of an event whose last attempt was charged by the node that took it over.
     fn spent(event: &Event, policy: &RetryPolicy) -> Self {
         let code = exhausted(event.crashes, policy);
@@ -194,6 +210,7 @@ impl Outcome {
             attempts: event.attempts,
             crashes: event.crashes,
             retry_in: None,
+            duplicate_of: None,
         }
     }
 
@@ -303,6 +320,18 @@ mod tests {
         assert_eq!((outcome.attempts, outcome.error_code), (4, Some("poison")), "charged by who took it over");
         let outcome = Outcome::of(&event(4, 1), Err(&Failure::Spent), &POLICY, at(102));
         assert_eq!(outcome.error_code, Some("retries_exhausted"));
+    }
+
+    #[test]
+    fn an_acknowledged_event_that_lost_its_key_ends_as_duplicate_or_failed() {
+        let duplicate = Outcome::duplicate(&event(0, 0), 7);
+        assert_eq!(
+            (duplicate.status, duplicate.duplicate_of, duplicate.error_code),
+            (Status::Duplicate, Some(7), None)
+        );
+        let conflict = Outcome::key_conflict(&event(0, 0), 7);
+        assert_eq!((conflict.status, conflict.error_code), (Status::Failed, Some("event_uid_conflict")));
+        assert!(conflict.processing_error.is_some_and(|error| error.contains("event 7")));
     }
 
     #[test]

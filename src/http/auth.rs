@@ -1,7 +1,8 @@
 //! Who calls: tokens looked up by their hash, and remembered until any token or user changes.
 //!
 //! Guaranteed: a change of a token or user is seen within one refresh, and an expiry at once. Not guaranteed: while
-//! the database is away, changes are not seen; known tokens go on working then, unknown ones get a 503.
+//! the database is away, changes are not seen; known tokens go on working then for `auth.outage_grace`, unknown ones
+//! get a 503.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -16,9 +17,11 @@ use super::bearer::{self, TokenHash};
 use super::error::ApiError;
 use super::problems::Problem;
 use super::state::STORE_WAIT;
+use super::touch::Touch;
 use crate::clock;
 use crate::domain::scopes::{Scope, Scopes};
 use crate::store::{Store, StoreError, TokenRecord};
+use crate::telemetry::condition::Condition;
 
 /// Most tokens remembered, known and unknown each; 10,000 known ones are about 3 MB.
 const REMEMBERED_MAX: usize = 10_000;
@@ -53,13 +56,14 @@ pub struct Auth {
     store: Store,
     memory: RwLock<Memory>,
     uses: Mutex<Uses>,
+    touch: Touch,
 }
 
 /// What is known of tokens as of one version of them.
 #[derive(Default)]
 struct Memory {
     version: Option<i64>,
-    /// Counts the times that everything was forgotten; a look-up begun before such a time is not remembered.
+    /// Counts the times that everything was renewed; a look-up begun before such a time is not remembered.
     epoch: u64,
     known: HashMap<TokenHash, Arc<Known>>,
     unknown: HashSet<TokenHash>,
@@ -80,16 +84,20 @@ struct Uses {
 }
 
 impl Auth {
-    /// An empty memory in front of `store`.
-    pub fn new(store: Store) -> Self {
-        Self { store, memory: RwLock::default(), uses: Mutex::default() }
+    /// An empty memory in front of `store`; while that does not answer, it is trusted for `outage_grace`.
+    pub fn new(store: Store, outage_grace: Duration) -> Self {
+        Self { store, memory: RwLock::default(), uses: Mutex::default(), touch: Touch::new(outage_grace) }
     }
 
     /// Who sends the request with these headers; 401 if nobody can tell, 503 if only the database could.
     pub async fn authenticate(&self, headers: &HeaderMap) -> Result<Arc<Caller>, ApiError> {
         let hash = bearer::token_hash(headers)?;
         let now = clock::now();
+        if self.touch.is_lost_for_long() {
+            return Err(unchecked());
+        }
         let known = match self.recall(&hash) {
+            Some(None) if self.touch.is_lost() => return Err(unchecked()),
             Some(remembered) => remembered,
             None => self.look_up(&hash).await?,
         };
@@ -102,8 +110,9 @@ impl Auth {
 
     /// One round of the watch: forgets everything if tokens or users have changed, and writes last uses.
     pub async fn refresh(&self) -> Result<(), StoreError> {
-        let version = self.store.auth_version(STORE_WAIT).await?;
-        self.see_version(version);
+        let version = self.store.auth_version(STORE_WAIT).await;
+        self.touch.note(version.is_ok());
+        self.see_version(version?).await?;
         self.write_uses().await
     }
 
@@ -117,16 +126,21 @@ impl Auth {
 
     async fn look_up(&self, hash: &TokenHash) -> Result<Option<Arc<Known>>, ApiError> {
         let epoch = self.memory().epoch;
-        let record = self.store.find_token(*hash, STORE_WAIT).await.map_err(unavailable)?;
-        let known = record.map(|record| Arc::new(Known::new(record)));
+        let mut records = self.store.find_tokens(vec![*hash], STORE_WAIT).await.map_err(unavailable)?;
+        let known = records.pop().map(|record| Arc::new(Known::new(record)));
         self.memory_mut().remember(epoch, *hash, known.clone());
         Ok(known)
     }
 
-    fn see_version(&self, version: i64) {
-        if self.memory().version != Some(version) {
-            self.memory_mut().forget(version);
-        }
+    /// After a change everything that is remembered is looked up anew at once: an outage may begin before it is used.
+    async fn see_version(&self, version: i64) -> Result<(), StoreError> {
+        let known = match &*self.memory() {
+            memory if memory.version == Some(version) => return Ok(()),
+            memory => memory.known.keys().copied().collect(),
+        };
+        let records = self.store.find_tokens(known, STORE_WAIT).await?;
+        self.memory_mut().renew(version, records);
+        Ok(())
     }
 
     fn note_use(&self, known: &Known, now: DateTime<Utc>) {
@@ -162,13 +176,9 @@ impl Auth {
 
 /// Keeps `auth` fresh for as long as the future is polled.
 pub async fn watch(auth: Arc<Auth>, every: Duration) {
-    let mut is_away = false;
+    let condition = Condition::new("the look for changed tokens");
     loop {
-        let result = auth.refresh().await;
-        if let (Err(error), false) = (&result, is_away) {
-            tracing::warn!(%error, "changes of tokens cannot be looked for");
-        }
-        is_away = result.is_err();
+        condition.note(&auth.refresh().await);
         tokio::time::sleep(every).await;
     }
 }
@@ -194,8 +204,9 @@ impl Memory {
         }
     }
 
-    fn forget(&mut self, version: i64) {
-        *self = Self { version: Some(version), epoch: self.epoch + 1, ..Self::default() };
+    fn renew(&mut self, version: i64, records: Vec<TokenRecord>) {
+        let known = records.into_iter().map(|record| (record.hash, Arc::new(Known::new(record)))).collect();
+        *self = Self { version: Some(version), epoch: self.epoch + 1, known, unknown: HashSet::new() };
     }
 }
 
@@ -255,6 +266,10 @@ fn unavailable(error: StoreError) -> ApiError {
     if !error.is_transient() {
         return error.into();
     }
+    unchecked()
+}
+
+fn unchecked() -> ApiError {
     ApiError::new(Problem::DatabaseUnavailable, "the database does not answer, so the token cannot be checked")
 }
 
@@ -305,7 +320,7 @@ mod tests {
     fn a_look_up_begun_before_a_change_is_not_remembered() {
         let mut memory = Memory::default();
         let epoch = memory.epoch;
-        memory.forget(7);
+        memory.renew(7, Vec::new());
         memory.remember(epoch, [1; 32], Some(Arc::new(Known::new(record()))));
         memory.remember(epoch, [2; 32], None);
         assert!(memory.known.is_empty() && memory.unknown.is_empty());

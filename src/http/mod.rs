@@ -11,11 +11,16 @@ mod events;
 mod health;
 mod media;
 mod ops;
+mod ports;
 pub mod problems;
 mod request;
 mod routes;
 mod server;
 mod state;
+mod touch;
+mod waiting;
 
 pub use auth::{Auth, Caller};
+pub use ports::Ports;
 pub use server::{Door, Servers, start};
+pub use waiting::Waiting;

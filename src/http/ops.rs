@@ -15,7 +15,7 @@ use super::media::Media;
 use super::problems::Problem;
 use super::request::{Call, json};
 use crate::domain::scopes::Scope;
-use crate::pipeline::NotResized;
+use crate::pipeline::{BootView, NotResized, PipelineView};
 
 /// Most actors of a pool, as in `config.toml`.
 const POOL_SIZE_MAX: usize = 64;
@@ -39,7 +39,15 @@ pub async fn index(_: Call) -> Result<HttpResponse, ApiError> {
     Ok(json(StatusCode::OK, &Index { service: "gristmill", version: env!("CARGO_PKG_VERSION"), routes }))
 }
 
-/// Actors per pool, their restarts and what is in flight.
+#[derive(Serialize)]
+struct Cluster {
+    #[serde(flatten)]
+    line: PipelineView,
+    /// Null while the database does not answer.
+    nodes: Option<Vec<BootView>>,
+}
+
+/// Actors per pool, their restarts, what is in flight, and every node of the cluster.
 pub async fn pipeline(call: Call) -> Result<HttpResponse, ApiError> {
     if !is_local(&call.request) {
         let caller = call.state.auth.authenticate(call.headers()).await?;
@@ -48,7 +56,7 @@ pub async fn pipeline(call: Call) -> Result<HttpResponse, ApiError> {
         }
     }
     match call.state.pipeline.describe().await {
-        Some(view) => Ok(json(StatusCode::OK, &view)),
+        Some(line) => Ok(json(StatusCode::OK, &Cluster { line, nodes: call.state.pipeline.nodes().await })),
         None => Err(ApiError::new(Problem::PipelineUnavailable, "the pipeline did not describe itself")),
     }
 }

@@ -47,6 +47,8 @@ pub enum Problem {
     NotStored,
     /// The database does not answer.
     DatabaseUnavailable,
+    /// The event may wait in a node's spool.
+    EventInSpool,
     /// The pipeline does not answer.
     PipelineUnavailable,
     /// Whether the event was stored is not known.
@@ -97,7 +99,7 @@ const fn row(
 }
 
 /// Every problem, in the order of their status.
-pub static CATALOGUE: [Entry; 30] = [
+pub static CATALOGUE: [Entry; 31] = [
     row(
         Problem::InvalidJson,
         "invalid_json",
@@ -298,6 +300,14 @@ pub static CATALOGUE: [Entry; 30] = [
         StatusCode::SERVICE_UNAVAILABLE,
         "The database does not answer",
         "The request needs the database, which does not answer at present. Nothing was stored; send again.",
+    ),
+    row(
+        Problem::EventInSpool,
+        "event_in_spool",
+        StatusCode::SERVICE_UNAVAILABLE,
+        "The event may wait in a spool",
+        "The database does not have the event, but the node that gave its id keeps events on its own disk until the \
+         database takes them. Ask again.",
     ),
     row(
         Problem::PipelineUnavailable,

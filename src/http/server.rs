@@ -1,19 +1,23 @@
-//! Opens the ports and hands the servers to the app, which owns signals and decides when they end.
+//! Serves on the open ports and hands the servers to the app, which owns signals and decides when they end.
 //!
 //! What actix answers by itself, before a handler is reached, has an empty body and no request id: 400 for a request
 //! line, headers, Host or lengths that are not HTTP/1, 408 for headers that are late, 431 for a request line and
 //! headers of more than 128 KiB together or more than 96 headers. It closes the connection each time.
 
+use std::any::Any;
 use std::io;
-use std::net::SocketAddr;
+use std::net::TcpListener;
 use std::sync::Arc;
 use std::time::Duration;
 
 use actix_web::dev::{Server, ServerHandle};
+use actix_web::rt::net::TcpStream;
 use actix_web::web::{Data, ServiceConfig};
 use actix_web::{App, HttpServer};
 use futures_util::future::BoxFuture;
+use socket2::SockRef;
 
+use super::ports::Ports;
 use super::state::AppState;
 use super::{auth, routes};
 use crate::config::Config;
@@ -25,12 +29,8 @@ const OPERATIONS_WORKERS: usize = 1;
 /// Connections to the operations port at once.
 const OPERATIONS_CONNECTIONS: usize = 256;
 
-/// Both servers, open and already answering; the futures must be polled for them to end.
+/// Both servers, already answering; the futures must be polled for them to end.
 pub struct Servers {
-    /// Where the API listens; with port 0 configured, the port that was given.
-    pub api_address: SocketAddr,
-    /// Where operations listen.
-    pub operations_address: SocketAddr,
     /// How to close both.
     pub door: Door,
     /// Ends when the API's server has stopped.
@@ -66,63 +66,44 @@ impl Door {
     }
 }
 
-/// Binds both addresses, then starts both servers. Needs a runtime around it.
-pub fn start(config: &Config, store: Store, pipeline: Pipeline) -> io::Result<Servers> {
+/// Starts both servers. Needs a runtime around it.
+pub fn start(config: &Config, ports: &Ports, store: Store, pipeline: Pipeline) -> io::Result<Servers> {
     let state = Data::new(AppState::new(config, store, pipeline));
-    let api = Port {
-        address: config.http.bind,
-        key: "http.bind",
-        routes: routes::api,
-        workers: config.http.workers,
-        connections: config.http.connections,
-    };
-    let operations = Port {
-        address: config.dashboard.bind,
-        key: "dashboard.bind",
-        routes: routes::operations,
-        workers: OPERATIONS_WORKERS,
-        connections: OPERATIONS_CONNECTIONS,
-    };
-    let (run_api, api_address) = api.bind(config, &state)?;
-    let (run_operations, operations_address) = operations.bind(config, &state)?;
-    let (api, operations) = (run_api(), run_operations());
+    let api = serve(config, &ports.api, config.http.workers, config.http.connections, routes::api, &state)?;
+    let operations =
+        serve(config, &ports.operations, OPERATIONS_WORKERS, OPERATIONS_CONNECTIONS, routes::operations, &state)?;
     let door = Door { api: api.handle(), operations: operations.handle(), state: state.clone() };
     let watch = Box::pin(auth::watch(Arc::clone(&state.auth), config.auth.refresh));
-    Ok(Servers { api_address, operations_address, door, api, operations, watch })
+    Ok(Servers { door, api, operations, watch })
 }
 
-struct Port {
-    address: SocketAddr,
-    key: &'static str,
-    routes: fn(&mut ServiceConfig),
+fn serve(
+    config: &Config,
+    port: &TcpListener,
     workers: usize,
     connections: usize,
+    routes: fn(&mut ServiceConfig),
+    state: &Data<AppState>,
+) -> io::Result<Server> {
+    let (state, answer_timeout) = (state.clone(), config.http.answer_timeout);
+    let server = HttpServer::new(move || App::new().app_data(state.clone()).configure(routes))
+        .on_connect(move |connection, _| cut_off_who_never_reads(connection, answer_timeout))
+        .workers(workers)
+        .max_connections(connections.div_ceil(workers))
+        .client_request_timeout(config.http.header_timeout)
+        .keep_alive(config.http.keep_alive)
+        .shutdown_timeout(seconds_up(config.timeouts.shutdown))
+        .tcp_nodelay(true)
+        .disable_signals()
+        .listen(port.try_clone()?)?;
+    Ok(server.run())
 }
 
-impl Port {
-    /// The address that is held now, and what starts the server on it.
-    fn bind(
-        self,
-        config: &Config,
-        state: &Data<AppState>,
-    ) -> io::Result<(impl FnOnce() -> Server + use<>, SocketAddr)> {
-        let (routes, state) = (self.routes, state.clone());
-        let server = HttpServer::new(move || App::new().app_data(state.clone()).configure(routes))
-            .workers(self.workers)
-            .max_connections(self.connections.div_ceil(self.workers))
-            .client_request_timeout(config.http.header_timeout)
-            .keep_alive(config.http.keep_alive)
-            .shutdown_timeout(seconds_up(config.timeouts.shutdown))
-            .tcp_nodelay(true)
-            .disable_signals()
-            .bind(self.address)
-            .map_err(|error| self.cannot_listen(&error))?;
-        let address = server.addrs().first().copied().unwrap_or(self.address);
-        Ok((move || server.run(), address))
-    }
-
-    fn cannot_listen(&self, error: &io::Error) -> io::Error {
-        io::Error::new(error.kind(), format!("cannot listen on {} ({}): {error}", self.address, self.key))
+/// A client that takes nothing of its answer for `limit` is cut off by the kernel; actix would wait for it for ever.
+fn cut_off_who_never_reads(connection: &dyn Any, limit: Duration) {
+    if let Some(stream) = connection.downcast_ref::<TcpStream>() {
+        // Only a connection that is over already takes no options.
+        let _ = SockRef::from(stream).set_tcp_user_timeout(Some(limit));
     }
 }
 

@@ -30,7 +30,7 @@ pub struct AppState {
 impl AppState {
     /// The state of a server that is open.
     pub fn new(config: &Config, store: Store, pipeline: Pipeline) -> Self {
-        let auth = Arc::new(Auth::new(store.clone()));
+        let auth = Arc::new(Auth::new(store.clone(), config.auth.outage_grace));
         let body_limits = BodyLimits {
             bytes_max: config.limits.body_bytes,
             silence_max: config.http.body_timeout,

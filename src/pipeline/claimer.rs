@@ -1,9 +1,10 @@
 //! Claimer: brings stored events back into the line.
 //!
-//! Receives [`Due`] (an empty one when a suspect was settled and the next may run), sends [`Submitted`]. It claims what
-//! the timers name, polls for what they missed, takes over the claims of dead nodes, and gives back leases that have no
-//! work behind them. Keeps the table of claims (shared with the Persisters) and what it saw of other nodes. A crash
-//! here loses nothing: claims are guarded work from the moment they are made, and the poll finds every other event.
+//! Receives [`Due`] (an empty one when a suspect was settled and the next may run) and [`Hinted`], sends [`Submitted`]. It
+//! claims what the timers name, polls for what they missed, takes over the claims of dead nodes, and gives back leases
+//! that have no work behind them. Keeps the table of claims (shared with the Persisters) and what it saw of other nodes.
+//! A crash here loses nothing: claims are guarded work from the moment they are made, and the poll finds every other
+//! event.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -15,12 +16,14 @@ use uuid::Uuid;
 use super::claims::Claims;
 use super::custody::{Custody, Work};
 use super::messages::{Due, Item, Submitted, Unit};
+use super::node::Health;
 use super::pool::Pool;
 use super::stage::Stage;
-use super::watch::{Heartbeat, Watch};
+use super::watch::Watch;
 use crate::clock;
 use crate::domain::outcome::Failure;
-use crate::store::{ClaimOrder, Claimed, Due as Wanted, Store, StoreError};
+use crate::store::{ClaimOrder, Claimed, Due as Wanted, Listener, Store, StoreError};
+use crate::telemetry::condition::Condition;
 use crate::telemetry::facts;
 
 /// Longest wait for the database; what it does later is found by the search for orphans.
@@ -29,16 +32,45 @@ const WAIT: Duration = Duration::from_secs(5);
 /// Readings of the other nodes' heartbeats in a lease time.
 const OBSERVATIONS_PER_LEASE: u32 = 4;
 
+/// The part of all claims that the timers leave free: however many retries of this node are due, what the poll finds
+/// goes on.
+const POLLS_SHARE: usize = 4;
+
+/// How often boots that are long gone are removed.
+const PRUNE_PERIOD: Duration = Duration::from_secs(3_600);
+
+/// How long a boot that ended is kept, for people who look what happened.
+const NODES_KEPT: Duration = Duration::from_secs(7 * 24 * 3_600);
+
+/// Another node may have left work that is due.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(super) struct Hinted;
+
 /// What a Claimer is to do.
 #[derive(Clone)]
 pub(super) struct ClaimerRules {
     pub boot_id: Uuid,
-    pub node: String,
     pub lease: Duration,
     pub poll: Duration,
     pub claims_max: usize,
     pub attempts_max: u32,
     pub soft_timeout: Duration,
+    pub health: Arc<Health>,
+}
+
+/// How hints come to a Claimer, for as long as it lives.
+struct Ear(Addr<Claimer>);
+
+impl Listener for Ear {
+    fn wake(&self) {
+        // Where the mailbox is full, a turn is still to come.
+        let _ = self.0.try_send(Hinted);
+    }
+
+    fn listens(&self) -> bool {
+        self.0.connected()
+    }
 }
 
 /// Claims events of the database for this node.
@@ -51,12 +83,13 @@ pub(super) struct Claimer {
     custody: Arc<Custody>,
     due: BTreeSet<i64>,
     watch: Option<Watch>,
+    condition: Arc<Condition>,
     is_busy: bool,
-    /// Something came while the Claimer was busy, or more is waiting than it took.
+    /// It is time to poll, something came while the Claimer was busy, or more is waiting than it took.
     is_woken: bool,
-    polled: Instant,
     observed: Instant,
     searched: Instant,
+    pruned: Instant,
 }
 
 /// What is to be done in one turn; the parts run one after the other.
@@ -66,10 +99,21 @@ struct Turn {
     claims: Arc<Claims>,
     custody: Arc<Custody>,
     watch: Watch,
+    condition: Arc<Condition>,
+    went: Option<Result<(), StoreError>>,
     due: Vec<i64>,
     polls: bool,
     observes: bool,
     searches: bool,
+    prunes: bool,
+}
+
+/// What a turn leaves behind.
+struct Turned {
+    watch: Watch,
+    works: Vec<Work>,
+    /// Whether more may be waiting than there was room for.
+    is_full: bool,
 }
 
 impl Claimer {
@@ -83,7 +127,8 @@ impl Claimer {
     ) -> Self {
         let (now, watch) = (Instant::now(), Some(Watch::new(rules.boot_id, rules.lease)));
         let (due, is_busy, is_woken) = (BTreeSet::new(), false, false);
-        let (polled, observed, searched) = (now, now, now);
+        let (observed, searched, pruned) = (now, now, now);
+        let condition = Arc::new(Condition::new("claiming"));
         Self {
             stage,
             store,
@@ -93,11 +138,12 @@ impl Claimer {
             custody,
             due,
             watch,
+            condition,
             is_busy,
             is_woken,
-            polled,
             observed,
             searched,
+            pruned,
         }
     }
 
@@ -113,10 +159,13 @@ impl Claimer {
             claims: self.claims.clone(),
             custody: self.custody.clone(),
             watch,
+            condition: self.condition.clone(),
+            went: None,
             due: std::mem::take(&mut self.due).into_iter().collect(),
-            polls: is_over(&mut self.polled, self.rules.poll) | std::mem::take(&mut self.is_woken),
+            polls: std::mem::take(&mut self.is_woken),
             observes: is_over(&mut self.observed, self.rules.lease / OBSERVATIONS_PER_LEASE),
             searches: is_over(&mut self.searched, self.rules.lease),
+            prunes: is_over(&mut self.pruned, PRUNE_PERIOD),
         };
         let (stage, wait) = (self.stage.clone(), self.stage.gauges.wait());
         let done = async move {
@@ -125,21 +174,29 @@ impl Claimer {
             turn.run().await
         };
         let done = done.into_actor(self);
-        context.spawn(done.map(|(watch, works), claimer, context| claimer.end_turn(watch, works, context)));
+        context.spawn(done.map(Self::end_turn));
     }
 
-    fn end_turn(&mut self, watch: Watch, works: Vec<Work>, context: &mut Context<Self>) {
-        self.watch = Some(watch);
-        self.is_busy = false;
-        if works.len() >= self.rules.claims_max {
-            // More is waiting; it is asked for as soon as there is room.
-            self.is_woken = true;
+    /// Polls now, and again after the period, more or less: nodes that started together must not poll in step.
+    fn poll(&mut self, context: &mut Context<Self>) {
+        self.is_woken = true;
+        self.take_turn(context);
+        let [random, ..] = *Uuid::new_v4().as_bytes();
+        let period = self.rules.poll * (384 + u32::from(random)) / 512;
+        context.run_later(period, Self::poll);
+    }
+
+    fn end_turn(turned: Turned, claimer: &mut Self, context: &mut Context<Self>) {
+        claimer.watch = Some(turned.watch);
+        claimer.is_busy = false;
+        if !turned.works.is_empty() {
+            claimer.validators.send(Submitted(turned.works));
         }
-        if !works.is_empty() {
-            self.validators.send(Submitted(works));
-        }
-        if !self.due.is_empty() || (self.is_woken && self.claims.len() < self.rules.claims_max) {
-            self.take_turn(context);
+        // More is asked for when half of the room is free again, not with every event that ends.
+        let has_room = !turned.is_full || claimer.claims.await_at_most(claimer.rules.claims_max / 2);
+        claimer.is_woken |= turned.is_full;
+        if !claimer.due.is_empty() || (claimer.is_woken && has_room) {
+            claimer.take_turn(context);
         }
     }
 }
@@ -153,74 +210,107 @@ fn is_over(since: &mut Instant, period: Duration) -> bool {
 }
 
 impl Turn {
-    async fn run(mut self) -> (Watch, Vec<Work>) {
-        let mut works = Vec::new();
+    async fn run(mut self) -> Turned {
+        let (mut works, mut is_full) = (Vec::new(), false);
         if self.observes {
             self.observe().await;
         }
         if self.searches {
             self.release_orphans().await;
         }
+        if self.prunes {
+            self.prune().await;
+        }
         if !self.due.is_empty() {
             let due = std::mem::take(&mut self.due);
-            works.extend(self.claim(Wanted::These(due), self.rules.claims_max).await);
+            let room = self.room(self.rules.claims_max - self.rules.claims_max / POLLS_SHARE);
+            works.extend(self.claim(Wanted::These(due), room).await);
         }
         if self.polls {
-            self.take_over().await;
-            works.extend(self.claim(Wanted::Waiting, self.rules.claims_max).await);
+            let room = self.room(self.rules.claims_max);
+            let found = self.claim(Wanted::Waiting, room).await;
+            is_full = found.len() == room && self.is_heard();
+            works.extend(found);
         }
         // One at a time: one of them may be what killed its node.
         if !self.claims.has_suspect() {
-            works.extend(self.claim(Wanted::Suspects, 1).await);
+            let room = self.room(self.rules.claims_max).min(1);
+            works.extend(self.claim(Wanted::Suspects, room).await);
         }
-        (self.watch, works)
+        if let Some(went) = &self.went {
+            self.condition.note(went);
+        }
+        Turned { watch: self.watch, works, is_full }
+    }
+
+    /// Notes how an operation went; of a turn's failures the first is told.
+    fn noted<T>(&mut self, result: Result<T, StoreError>) -> Option<T> {
+        match result {
+            Ok(value) => {
+                self.went.get_or_insert(Ok(()));
+                Some(value)
+            }
+            Err(error) => {
+                if !matches!(self.went, Some(Err(_))) {
+                    self.went = Some(Err(error));
+                }
+                None
+            }
+        }
     }
 
     async fn observe(&mut self) {
-        match self.store.list_nodes(WAIT).await {
-            Ok(nodes) => {
-                let heartbeats: Vec<Heartbeat> = nodes.into_iter().map(heartbeat).collect();
-                self.watch.observe(&heartbeats, Instant::now()).iter().for_each(|node| facts::node_died(node));
+        let neighbours = self.store.neighbours(WAIT).await;
+        match self.noted(neighbours) {
+            Some(neighbours) => {
+                self.watch.observe(&neighbours, Instant::now()).iter().for_each(|node| facts::node_died(node));
+                self.take_over().await;
             }
-            Err(error) => {
-                self.watch.could_not_observe(Instant::now());
-                facts::claim_failed(&error);
-            }
+            None => self.watch.could_not_observe(Instant::now()),
         }
     }
 
     /// Leases of this boot without work behind them: a claim whose answer was lost, or work that was given up.
-    async fn release_orphans(&self) {
-        match self.store.release_orphans(self.rules.boot_id, self.claims.event_ids(), WAIT).await {
-            Ok(0) => {}
-            Ok(leases) => facts::orphans_released(leases),
-            Err(error) => facts::claim_failed(&error),
+    async fn release_orphans(&mut self) {
+        let released = self.store.release_orphans(self.rules.boot_id, self.claims.event_ids(), WAIT).await;
+        if let Some(leases) = self.noted(released).filter(|leases| *leases > 0) {
+            facts::orphans_released(leases);
         }
     }
 
     async fn take_over(&mut self) {
-        let dead = self.watch.dead();
-        if dead.is_empty() {
-            return;
-        }
-        match self.store.take_over(dead.clone(), self.rules.node.clone(), WAIT).await {
-            Ok(0) => self.watch.clear(&dead),
-            Ok(events) => facts::taken_over(events),
-            Err(error) => facts::claim_failed(&error),
+        for death in self.watch.deaths() {
+            let taken_over = self.store.take_over(death.clone(), WAIT).await;
+            if let Some(events) = self.noted(taken_over).filter(|events| *events > 0) {
+                facts::taken_over(&death.name, events);
+                // They are suspects now, due at once.
+                self.polls = true;
+            }
         }
     }
 
-    async fn claim(&self, wanted: Wanted, limit: usize) -> Vec<Work> {
-        let limit = limit.min(self.rules.claims_max.saturating_sub(self.claims.len()));
+    async fn prune(&mut self) {
+        let pruned = self.store.prune_nodes(self.watch.dead(), NODES_KEPT, WAIT).await;
+        self.noted(pruned);
+    }
+
+    /// How many more events may be claimed, if `claims_max` may be held in all.
+    fn room(&self, claims_max: usize) -> usize {
+        if self.is_heard() { claims_max.saturating_sub(self.claims.len()) } else { 0 }
+    }
+
+    /// While the others may hold this node for dead, it claims nothing: that would be taken over and charged.
+    fn is_heard(&self) -> bool {
+        self.rules.health.is_heard_within(self.rules.lease)
+    }
+
+    async fn claim(&mut self, wanted: Wanted, limit: usize) -> Vec<Work> {
         if limit == 0 {
             return Vec::new();
         }
         let order = ClaimOrder { boot_id: self.rules.boot_id, limit, lease: self.rules.lease };
         let claimed: Result<Vec<Claimed>, StoreError> = self.store.claim(wanted, order, WAIT).await;
-        let claimed = claimed.unwrap_or_else(|error| {
-            facts::claim_failed(&error);
-            Vec::new()
-        });
+        let claimed = self.noted(claimed).unwrap_or_default();
         if !claimed.is_empty() {
             facts::claimed(claimed.len());
         }
@@ -241,13 +331,10 @@ impl Turn {
             result: is_spent.then_some(Err(Failure::Spent)),
             has_lines: facts::may_write_lines(),
         };
-        let unit = Unit { items: vec![item], reply: None, taken_at, permit: None, maybe_stored: false };
+        let unit =
+            Unit { items: vec![item], reply: None, taken_at, permit: None, is_spooled: false, maybe_stored: false };
         self.custody.entrust(unit)
     }
-}
-
-fn heartbeat(node: crate::store::Node) -> Heartbeat {
-    Heartbeat { boot_id: node.boot_id, name: node.name, value: node.heartbeat, is_stopped: node.stopped_at.is_some() }
 }
 
 impl Actor for Claimer {
@@ -255,11 +342,10 @@ impl Actor for Claimer {
 
     fn started(&mut self, context: &mut Context<Self>) {
         // At once, for what an earlier boot left behind; then with the poll.
-        self.polled -= self.rules.poll;
         self.observed -= self.rules.lease;
         self.searched -= self.rules.lease;
-        self.take_turn(context);
-        context.run_interval(self.rules.poll, Self::take_turn);
+        self.poll(context);
+        self.store.listen(Ear(context.address()));
     }
 }
 
@@ -269,6 +355,15 @@ impl Handler<Due> for Claimer {
     fn handle(&mut self, Due(event_ids): Due, context: &mut Context<Self>) {
         self.stage.gauges.took();
         self.due.extend(event_ids);
+        self.take_turn(context);
+    }
+}
+
+impl Handler<Hinted> for Claimer {
+    type Result = ();
+
+    fn handle(&mut self, _: Hinted, context: &mut Context<Self>) {
+        self.is_woken = true;
         self.take_turn(context);
     }
 }

@@ -8,7 +8,14 @@ use uuid::Uuid;
 /// The table of claims in memory; compared with the database to find leases without work behind them.
 #[derive(Default)]
 pub(super) struct Claims {
-    held: Mutex<HashMap<i64, Claim>>,
+    table: Mutex<Table>,
+}
+
+#[derive(Default)]
+struct Table {
+    held: HashMap<i64, Claim>,
+    /// The Claimer waits until no more than these are held.
+    awaited: Option<usize>,
 }
 
 #[derive(Clone, Copy)]
@@ -23,30 +30,59 @@ impl Claims {
     }
 
     pub fn hold(&self, event_id: i64, token: Uuid, suspect: bool) {
-        self.table().insert(event_id, Claim { token, suspect });
+        self.table().held.insert(event_id, Claim { token, suspect });
     }
 
-    /// Ends the claim, unless a newer one took its place; says whether its event was a suspect.
+    /// Ends the claim, unless a newer one took its place; says whether the Claimer waits for that: the event was a suspect,
+    /// or there is the room now that it asked for.
     pub fn end(&self, event_id: i64, token: Uuid) -> bool {
         let mut table = self.table();
-        let is_this = table.get(&event_id).is_some_and(|claim| claim.token == token);
-        is_this && table.remove(&event_id).is_some_and(|claim| claim.suspect)
+        let is_this = table.held.get(&event_id).is_some_and(|claim| claim.token == token);
+        if !is_this {
+            return false;
+        }
+        let was_suspect = table.held.remove(&event_id).is_some_and(|claim| claim.suspect);
+        let left = table.held.len();
+        was_suspect | table.awaited.take_if(|awaited| left <= *awaited).is_some()
+    }
+
+    /// Whether at most `count` are held; if not, the end of the claim that makes it so will say it.
+    pub fn await_at_most(&self, count: usize) -> bool {
+        let mut table = self.table();
+        let is_so = table.held.len() <= count;
+        table.awaited = (!is_so).then_some(count);
+        is_so
     }
 
     pub fn event_ids(&self) -> Vec<i64> {
-        self.table().keys().copied().collect()
+        self.table().held.keys().copied().collect()
     }
 
     pub fn len(&self) -> usize {
-        self.table().len()
+        self.table().held.len()
     }
 
     /// Suspects run one at a time.
     pub fn has_suspect(&self) -> bool {
-        self.table().values().any(|claim| claim.suspect)
+        self.table().held.values().any(|claim| claim.suspect)
     }
 
-    fn table(&self) -> MutexGuard<'_, HashMap<i64, Claim>> {
-        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    fn table(&self) -> MutexGuard<'_, Table> {
+        self.table.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_end_of_a_suspect_or_of_the_last_claim_too_many_is_told() {
+        let (claims, token) = (Claims::new(), Uuid::from_u128(1));
+        (1..=4).for_each(|id| claims.hold(id, token, id == 4));
+        assert!(!claims.await_at_most(2));
+        assert!(!claims.end(1, Uuid::from_u128(2)), "another claim's token");
+        assert_eq!([1, 2, 3, 4].map(|id| claims.end(id, token)), [false, true, false, true]);
+        assert!(claims.await_at_most(2), "there is room already");
     }
 }

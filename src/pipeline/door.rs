@@ -69,6 +69,8 @@ pub enum Verdict {
     },
     /// Stored, to be tried again.
     Pending,
+    /// Synced on this node's disk while the database is away; the database decides about its key.
+    Spooled,
     /// Stored as failed.
     Failed {
         /// Why, as in `processing_error`.
@@ -233,6 +235,7 @@ impl Door {
             reply: Some(reply),
             taken_at,
             permit: Some(permit),
+            is_spooled: false,
             maybe_stored: false,
         }
     }

@@ -1,5 +1,5 @@
 //! What travels between the actors, in the order of the flow: [`Submitted`] → [`Validated`] → [`Normalized`], then
-//! [`Scheduled`] → [`Due`].
+//! [`Scheduled`] → [`Due`]; and [`Spooled`], while the database is away.
 //!
 //! Every message is a batch of units, and a unit a batch of events: what waking a thread costs is paid once for many.
 //! [`Work`] guards each unit: whatever way a message is lost (a panic, a closed mailbox, a dead
@@ -53,6 +53,11 @@ pub(super) struct Scheduled {
 #[rtype(result = "()")]
 pub(super) struct Due(pub Vec<i64>);
 
+/// Units were put into the spool.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(super) struct Spooled;
+
 impl Handed for Submitted {
     fn hand_to(&mut self, holder: Holder) {
         self.0.retain(|work| work.pass_to(holder));
@@ -73,6 +78,7 @@ impl Handed for Normalized {
 
 impl Handed for Scheduled {}
 impl Handed for Due {}
+impl Handed for Spooled {}
 
 /// A unit whose actor died, or whose message was refused.
 #[derive(Message)]
@@ -126,6 +132,8 @@ pub(super) struct Unit {
     pub taken_at: Instant,
     /// Its share of what may be in flight.
     pub permit: Option<Permit>,
+    /// Whether it lies in the spool, so that its ids are promised already.
+    pub is_spooled: bool,
     /// Whether a write of the unit may have been committed.
     pub maybe_stored: bool,
 }

@@ -1,13 +1,14 @@
 //! The pipeline: a line of actors from the door to the database, and the Supervisor above it.
 //!
-//! In the order of the flow: `door`, `messages`, `validator`, `normalizer`, `persister`, `retry`, `claimer`;
-//! `topology` connects them, `supervisor` keeps them alive.
+//! In the order of the flow: `door`, `messages`, `validator`, `normalizer`, `persister`, `retry`, `claimer`, and `drainer`
+//! for what had to be spooled; `topology` connects them, `supervisor` keeps them alive.
 
 mod admission;
 mod claimer;
 mod claims;
 mod custody;
 mod door;
+mod drainer;
 mod faults;
 mod gauges;
 mod messages;
@@ -37,21 +38,27 @@ use self::claims::Claims;
 use self::custody::{Custody, Roll};
 use self::door::{Door, DoorLimits};
 pub use self::door::{Entry, Receipt, Refused, Room, Verdict};
+use self::drainer::DrainerRules;
 use self::faults::Faults;
-use self::node::{Health, Node};
-use self::persister::{Consequences, FlushLimits, PersisterRules, Writer};
+use self::node::{Health, Node, Trouble};
+use self::persister::{Consequences, FlushLimits, PersisterRules, Refuge, Writer};
 use self::supervisor::{Describe, Resize, Stop, Supervisor, SupervisorRules};
 use self::topology::{Kind, Line, Parts, Pools};
 use self::users::Users;
-pub use self::view::{ActorView, InFlightView, NodeView, PipelineView, PoolView};
+pub use self::view::{ActorView, BootView, InFlightView, NodeView, PipelineView, PoolView};
 use crate::config::Config;
+use crate::domain::event::Event;
 use crate::domain::payload::PayloadLimits;
 use crate::domain::retry::RetryPolicy;
-use crate::store::{Ids, Store, StoreError};
+use crate::store::{Ids, Spool, Store, StoreError};
+use crate::telemetry::condition::Condition;
 use crate::telemetry::facts;
 
 /// Longest wait of the few statements that are not part of an event's way.
 const WAIT: Duration = Duration::from_secs(5);
+
+/// Longest wait for the list of nodes: who asks wants to see this node, above all when the database is away.
+const NODES_WAIT: Duration = Duration::from_secs(1);
 
 /// How often a drain looks whether the line is empty.
 const DRAIN_LOOK: Duration = Duration::from_millis(10);
@@ -87,17 +94,26 @@ struct Inner {
     store: Store,
     supervisor: Addr<Supervisor>,
     boot_id: Uuid,
+    lease: Duration,
     health: Arc<Health>,
+    spool: Option<Spool>,
 }
 
 impl Pipeline {
-    /// Registers the node and starts the line. Must be called inside an actix system.
-    pub async fn start(config: &Config, store: Store, identity: Identity) -> Result<Self, StoreError> {
+    /// Registers the node and starts the line, which drains the `spool` and, if the configuration has one, spools new
+    /// events while the database is away. Must be called inside an actix system.
+    pub async fn start(
+        config: &Config,
+        store: Store,
+        spool: Option<Spool>,
+        identity: Identity,
+    ) -> Result<Self, StoreError> {
+        let (health, pools) = (Arc::new(Health::new()), Pools::new(config.actors.mailbox));
         store.register_node(identity.boot_id, &identity.node, identity.folder, WAIT).await?;
-        let (health, pools) = (Arc::new(Health::default()), Pools::new(config.actors.mailbox));
         let admission = Admission::new(config.pipeline.in_flight_events, config.pipeline.in_flight_bytes);
-        let ids = Ids::new(store.clone(), identity.boot_id, config.timeouts.accept);
-        let parts = parts(config, &store, &ids, &identity, &pools);
+        let ids = ids(config, &store, identity.boot_id);
+        let parts = parts(config, &store, spool.clone(), &ids, &identity, &pools, &health);
+        let claims = parts.claims.clone();
         let rules = SupervisorRules {
             validators: config.actors.validators,
             normalizers: config.actors.normalizers,
@@ -120,15 +136,18 @@ impl Pipeline {
             boot_id: identity.boot_id,
             lease: config.lease.duration,
             health: health.clone(),
+            claims,
+            spool: spool.clone(),
         };
-        store.spawn(node.live());
+        node.start()?;
         store.spawn(node::keep_house(store.clone(), config.dedupe.window));
         let limits =
             DoorLimits { accept_timeout: config.timeouts.accept, soft_timeout: config.timeouts.processing_soft() };
         let custody = Custody::new(roll, supervisor.clone().recipient());
         let draining = AtomicBool::new(false);
         let door = Door { admission, ids, validators, outbox: Arc::default(), custody, limits, draining };
-        Ok(Self { inner: Arc::new(Inner { door, store, supervisor, boot_id: identity.boot_id, health }) })
+        let (boot_id, lease) = (identity.boot_id, config.lease.duration);
+        Ok(Self { inner: Arc::new(Inner { door, store, supervisor, boot_id, lease, health, spool }) })
     }
 
     /// Room for a request: taken while its body is read, handed in with its events.
@@ -155,6 +174,13 @@ impl Pipeline {
         self.inner.supervisor.send(Describe).await.ok()
     }
 
+    /// The nodes of the cluster, as the database has them; `None` if it does not answer soon.
+    pub async fn nodes(&self) -> Option<Vec<BootView>> {
+        let Inner { store, boot_id, lease, .. } = &*self.inner;
+        let nodes = store.list_nodes(NODES_WAIT).await.ok()?;
+        Some(nodes.into_iter().map(|node| BootView::of(node, *boot_id, *lease)).collect())
+    }
+
     /// Gives the pool of this name another size, until the process ends; says what it looks like then.
     pub async fn resize(&self, pool: &str, size: usize) -> Result<PoolView, NotResized> {
         let kind = Kind::of_pool(pool).ok_or(NotResized::NoSuchPool)?;
@@ -163,7 +189,13 @@ impl Pipeline {
 
     /// Why events cannot be durably accepted now; empty if they can.
     pub fn readiness(&self) -> Vec<String> {
-        let mut reasons: Vec<String> = self.inner.health.trouble().into_iter().collect();
+        let refuge = self.inner.spool.as_ref().map(Spool::refusal);
+        let mut reasons: Vec<String> = match (self.inner.health.trouble(), refuge) {
+            // What cannot go into the database goes into the spool.
+            (Some(Trouble::Away), Some(None)) => Vec::new(),
+            (Some(trouble), refuge) => std::iter::once(trouble.to_string()).chain(refuge.flatten()).collect(),
+            (None, _) => Vec::new(),
+        };
         if self.inner.door.draining.load(Ordering::Acquire) {
             reasons.push("the node is draining".to_owned());
         }
@@ -183,14 +215,32 @@ impl Pipeline {
         self.inner.door.draining.store(true, Ordering::Release);
     }
 
+    /// The event `id` as it waits in this node's spool; an error if the spool cannot be read.
+    pub async fn spooled_event(&self, id: i64) -> Result<Option<Event>, StoreError> {
+        match &self.inner.spool {
+            Some(spool) => spool.find(id, WAIT).await,
+            None => Ok(None),
+        }
+    }
+
+    /// Events that wait in this node's spool.
+    pub fn spooled_events(&self) -> u64 {
+        self.inner.spool.as_ref().map_or(0, |spool| spool.level().events)
+    }
+
+    /// Whether the event `id` may wait in the spool of another node.
+    pub async fn may_wait_elsewhere(&self, id: i64) -> Result<bool, StoreError> {
+        self.inner.store.may_be_spooled(id, self.inner.boot_id, WAIT).await
+    }
+
     /// Events that were admitted and are not settled.
     pub fn in_flight(&self) -> usize {
         self.inner.door.admission.in_flight().0
     }
 
     /// Waits until everything that was admitted is settled, then ends the line and gives the node's leases back; all
-    /// within `limit`.
-    pub async fn drain(&self, limit: Duration) {
+    /// within `limit`. Says how many leases those were.
+    pub async fn drain(&self, limit: Duration) -> u64 {
         self.close();
         let is_empty = async {
             while self.in_flight() > 0 {
@@ -201,29 +251,53 @@ impl Pipeline {
         let _ = tokio::time::timeout(limit / 2, is_empty).await;
         // The line must be gone before its leases are: the Claimer could claim again.
         let _ = self.inner.supervisor.send(Stop).timeout(limit / 8).await;
-        self.leave(limit / 8).await;
+        self.leave(limit / 8).await
     }
 
     /// Leases go back and the node is marked as stopped; if the database is away, others find out by its silence.
-    async fn leave(&self, wait: Duration) {
+    async fn leave(&self, wait: Duration) -> u64 {
         let (store, boot_id) = (&self.inner.store, self.inner.boot_id);
-        if let Err(error) = store.release_orphans(boot_id, Vec::new(), wait).await {
-            facts::housekeeping_failed(&error);
+        let released = store.release_orphans(boot_id, Vec::new(), wait).await;
+        let stopped = store.stop_node(boot_id, wait).await;
+        for error in [released.as_ref().err(), stopped.as_ref().err()].into_iter().flatten() {
+            facts::leave_failed(error);
         }
-        if let Err(error) = store.stop_node(boot_id, wait).await {
-            facts::housekeeping_failed(&error);
-        }
+        released.unwrap_or_default()
     }
 }
 
-fn parts(config: &Config, store: &Store, ids: &Ids, identity: &Identity, pools: &Pools) -> Parts {
+fn ids(config: &Config, store: &Store, boot_id: Uuid) -> Ids {
+    if config.has_spool() {
+        // A request must come to the spool in time.
+        return Ids::with_spare(store.clone(), boot_id, config.timeouts.flush);
+    }
+    Ids::new(store.clone(), boot_id, config.timeouts.accept)
+}
+
+fn parts(
+    config: &Config,
+    store: &Store,
+    spool: Option<Spool>,
+    ids: &Ids,
+    identity: &Identity,
+    pools: &Pools,
+    health: &Arc<Health>,
+) -> Parts {
     let policy = RetryPolicy {
         max_retries: config.retry.max_retries,
         delay: config.retry.delay,
         delay_max: config.retry.delay_max,
         jitter: config.retry.jitter,
     };
-    let claims = Claims::new();
+    let (claims, writing) = (Claims::new(), Arc::new(Condition::grave("writing events")));
+    let refuge = spool.clone().filter(|_| config.has_spool()).map(|spool| Refuge {
+        spool,
+        writing: writing.clone(),
+        spooling: Arc::new(Condition::grave("spooling events")),
+        drainer: pools.spooled.clone(),
+        wait: config.timeouts.flush,
+        is_busy: false,
+    });
     Parts {
         store: store.clone(),
         users: Users::new(store.clone(), config.auth.refresh),
@@ -240,23 +314,23 @@ fn parts(config: &Config, store: &Store, ids: &Ids, identity: &Identity, pools: 
         },
         claimer_rules: ClaimerRules {
             boot_id: identity.boot_id,
-            node: identity.node.clone(),
             lease: config.lease.duration,
             poll: config.lease.poll,
+            health: health.clone(),
             claims_max: config.lease.claim_events,
             attempts_max: policy.attempts_max(),
             soft_timeout: config.timeouts.processing_soft(),
         },
-        writer: Arc::new(Writer {
-            store: store.clone(),
-            ids: ids.clone(),
-            boot_id: identity.boot_id,
-            node: identity.node.clone(),
-            seq: AtomicI64::new(1),
-            policy,
-            flush_timeout: config.timeouts.flush,
-            dedupe_window: config.dedupe.window,
-        }),
+        writer: writer(config, store, ids, identity, policy, writing.clone()),
+        refuge,
+        spool,
+        writing,
+        drainer_rules: DrainerRules {
+            events_max: config.pipeline.flush_events,
+            bytes_max: config.pipeline.flush_bytes,
+            accept_timeout: config.timeouts.accept,
+            soft_timeout: config.timeouts.processing_soft(),
+        },
         consequences: Consequences {
             retry: pools.scheduled.clone(),
             claimer: pools.due.clone(),
@@ -267,6 +341,27 @@ fn parts(config: &Config, store: &Store, ids: &Ids, identity: &Identity, pools: 
         faults: Arc::new(faults(config)),
         retries_waiting: Arc::default(),
     }
+}
+
+fn writer(
+    config: &Config,
+    store: &Store,
+    ids: &Ids,
+    identity: &Identity,
+    policy: RetryPolicy,
+    writing: Arc<Condition>,
+) -> Arc<Writer> {
+    Arc::new(Writer {
+        store: store.clone(),
+        ids: ids.clone(),
+        boot_id: identity.boot_id,
+        node: identity.node.clone(),
+        seq: AtomicI64::new(1),
+        policy,
+        flush_timeout: config.timeouts.flush,
+        dedupe_window: config.dedupe.window,
+        writing,
+    })
 }
 
 #[cfg(feature = "fault-injection")]

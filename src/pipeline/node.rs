@@ -1,13 +1,15 @@
 //! What a node does beside its events: it shows that it lives, watches its database file, and rolls up its flushes.
 
+use std::fmt;
 use std::sync::{Arc, PoisonError, RwLock};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use uuid::Uuid;
 
+use super::claims::Claims;
 use crate::clock;
-use crate::store::{Store, StoreError};
-use crate::telemetry::facts;
+use crate::store::{Spool, Store, StoreError, Vitals};
+use crate::telemetry::condition::Condition;
 
 /// Heartbeats in a lease time.
 const HEARTBEATS_PER_LEASE: u32 = 5;
@@ -24,19 +26,51 @@ const ROLL_UP_AGE: Duration = Duration::from_secs(3_600);
 /// Longest wait for a piece of housekeeping.
 const HOUSEKEEPING_WAIT: Duration = Duration::from_secs(30);
 
-/// Why the node cannot durably accept now, if it cannot.
-#[derive(Default)]
+/// Why the node cannot write into its database.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Trouble {
+    /// It does not answer.
+    Away,
+    /// It must not be written to.
+    Barred(String),
+}
+
+impl fmt::Display for Trouble {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Away => f.write_str("the database does not answer"),
+            Self::Barred(why) => f.write_str(why),
+        }
+    }
+}
+
+/// Why the node cannot write into its database, if it cannot, and when the others heard of it last.
 pub(super) struct Health {
-    trouble: RwLock<Option<String>>,
+    trouble: RwLock<Option<Trouble>>,
+    heard_at: RwLock<Instant>,
 }
 
 impl Health {
-    pub fn trouble(&self) -> Option<String> {
+    /// Of a node whose registration begins now: it counts as a heartbeat.
+    pub fn new() -> Self {
+        Self { trouble: RwLock::default(), heard_at: RwLock::new(Instant::now()) }
+    }
+
+    pub fn trouble(&self) -> Option<Trouble> {
         self.trouble.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    fn set(&self, trouble: Option<String>) {
+    /// Whether nobody can hold this node for dead: its last heartbeat was sent less than `lease` ago.
+    pub fn is_heard_within(&self, lease: Duration) -> bool {
+        self.heard_at.read().unwrap_or_else(PoisonError::into_inner).elapsed() < lease
+    }
+
+    fn set_trouble(&self, trouble: Option<Trouble>) {
         *self.trouble.write().unwrap_or_else(PoisonError::into_inner) = trouble;
+    }
+
+    fn set_heard(&self, sent_at: Instant) {
+        *self.heard_at.write().unwrap_or_else(PoisonError::into_inner) = sent_at;
     }
 }
 
@@ -46,49 +80,65 @@ pub(super) struct Node {
     pub boot_id: Uuid,
     pub lease: Duration,
     pub health: Arc<Health>,
+    pub spool: Option<Spool>,
+    pub claims: Arc<Claims>,
 }
 
 impl Node {
-    /// Shows that the node lives, and watches its database file; runs until it is dropped.
-    pub async fn live(self) {
+    /// Lives from now on, where there are other nodes on a thread and a connection that nothing else uses: neither a busy
+    /// store nor a full pool may look like a dead node.
+    pub fn start(mut self) -> Result<(), StoreError> {
+        self.store = self.store.apart("heartbeat")?;
+        self.store.clone().spawn(self.live());
+        Ok(())
+    }
+
+    /// Shows that the node lives, and watches its database file.
+    async fn live(self) {
         let period = (self.lease / HEARTBEATS_PER_LEASE).min(SECOND);
+        let (file, heartbeat) = (Condition::grave("the database file"), Condition::new("heartbeat"));
         loop {
-            self.live_once().await;
+            let found = self.store.check_file();
+            file.note(&found);
+            let trouble = match found {
+                Err(error) => Some(Trouble::Barred(error.to_string())),
+                Ok(()) => self.beat(&heartbeat).await,
+            };
+            self.health.set_trouble(trouble);
             tokio::time::sleep(period).await;
         }
     }
 
-    async fn live_once(&self) {
-        let trouble = match self.store.check_file() {
-            Err(error) => {
-                facts::database_file_replaced(&error);
-                Some(error.to_string())
+    async fn beat(&self, condition: &Condition) -> Option<Trouble> {
+        let sent_at = Instant::now();
+        let beat = self.store.heartbeat(self.boot_id, self.vitals(), SECOND).await;
+        condition.note(&beat);
+        match beat {
+            Ok(true) => {
+                self.health.set_heard(sent_at);
+                None
             }
-            Ok(()) => self.heartbeat().await,
-        };
-        self.health.set(trouble);
+            Ok(false) => {
+                Some(Trouble::Barred("another start with the same data folder has taken this node's place".to_owned()))
+            }
+            Err(_) => Some(Trouble::Away),
+        }
     }
 
-    async fn heartbeat(&self) -> Option<String> {
-        match self.store.heartbeat(self.boot_id, SECOND).await {
-            Ok(true) => None,
-            Ok(false) => Some("another start with the same data folder has taken this node's place".to_owned()),
-            Err(error) => {
-                facts::heartbeat_failed(&error);
-                Some("the database does not answer".to_owned())
-            }
-        }
+    /// What the others are told of this node.
+    fn vitals(&self) -> Vitals {
+        let spool = self.spool.as_ref().map(Spool::level).unwrap_or_default();
+        Vitals { claims: self.claims.len() as u64, spool_events: spool.events, spool_bytes: spool.bytes }
     }
 }
 
-/// Rolls up old flushes and removes old keys, in pieces; runs until it is dropped. Apart from [`Node::live`]: however
+/// Rolls up old flushes and removes old keys, in pieces; runs until it is dropped. Apart from the heartbeat: however
 /// long it takes, the node must be seen to live.
 pub(super) async fn keep_house(store: Store, dedupe_window: Duration) {
+    let condition = Condition::new("housekeeping");
     loop {
         tokio::time::sleep(HOUSEKEEPING_PERIOD).await;
-        if let Err(error) = keep_house_once(&store, dedupe_window).await {
-            facts::housekeeping_failed(&error);
-        }
+        condition.note(&keep_house_once(&store, dedupe_window).await);
     }
 }
 

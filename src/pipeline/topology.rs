@@ -3,8 +3,9 @@
 //!
 //! ```text
 //! Submitted ─▶ Validator ─▶ Normalizer ─▶ Persister ─▶ the store
-//!     ▲                                      │ Scheduled
-//!     └───────── Claimer ◀── Due ── Retry ◀──┘
+//!     ▲  ▲                                   │ Scheduled, or Spooled
+//!     │  └────── Claimer ◀── Due ── Retry ◀──┤
+//!     └───────── Drainer ◀── the spool ◀─────┘
 //! ```
 
 use std::sync::Arc;
@@ -15,23 +16,26 @@ use actix::prelude::*;
 use super::claimer::{Claimer, ClaimerRules};
 use super::claims::Claims;
 use super::custody::{Custody, Holder};
+use super::drainer::{Drainer, DrainerRules};
 use super::faults::Faults;
 use super::gauges::Gauges;
-use super::messages::{Due, Normalized, Scheduled, Submitted, Validated};
+use super::messages::{Due, Normalized, Scheduled, Spooled, Submitted, Validated};
 use super::normalizer::Normalizer;
-use super::persister::{Consequences, Persister, PersisterRules, Writer};
+use super::persister::{Consequences, Persister, PersisterRules, Refuge, Writer};
 use super::pool::Pool;
 use super::retry::Retry;
 use super::stage::Stage;
 use super::users::Users;
 use super::validator::Validator;
 use crate::domain::payload::PayloadLimits;
-use crate::store::Store;
+use crate::store::{Spool, Store};
+use crate::telemetry::condition::Condition;
 
 /// The kinds of actors.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
     Claimer,
+    Drainer,
     Retry,
     Persister,
     Normalizer,
@@ -40,12 +44,14 @@ pub(super) enum Kind {
 
 impl Kind {
     /// Every kind, in the order of the flow.
-    pub const ALL: [Self; 5] = [Self::Validator, Self::Normalizer, Self::Persister, Self::Retry, Self::Claimer];
+    pub const ALL: [Self; 6] =
+        [Self::Validator, Self::Normalizer, Self::Persister, Self::Retry, Self::Claimer, Self::Drainer];
 
     /// What an actor of this kind is called.
     pub fn name(self) -> &'static str {
         match self {
             Self::Claimer => "claimer",
+            Self::Drainer => "drainer",
             Self::Retry => "retry",
             Self::Persister => "persister",
             Self::Normalizer => "normalizer",
@@ -57,6 +63,7 @@ impl Kind {
     pub fn pool_name(self) -> &'static str {
         match self {
             Self::Claimer => "claimer",
+            Self::Drainer => "drainer",
             Self::Retry => "retry",
             Self::Persister => "persisters",
             Self::Normalizer => "normalizers",
@@ -83,6 +90,7 @@ pub(super) struct Pools {
     pub normalized: Pool<Normalized>,
     pub scheduled: Pool<Scheduled>,
     pub due: Pool<Due>,
+    pub spooled: Pool<Spooled>,
 }
 
 impl Pools {
@@ -93,6 +101,7 @@ impl Pools {
             normalized: Pool::new(mailbox_max),
             scheduled: Pool::new(mailbox_max),
             due: Pool::new(mailbox_max),
+            spooled: Pool::new(mailbox_max),
         }
     }
 
@@ -103,6 +112,7 @@ impl Pools {
         self.normalized.remove(holder);
         self.scheduled.remove(holder);
         self.due.remove(holder);
+        self.spooled.remove(holder);
     }
 }
 
@@ -116,6 +126,13 @@ pub(super) struct Parts {
     pub writer: Arc<Writer>,
     pub claims: Arc<Claims>,
     pub consequences: Consequences,
+    /// Where new events go while the database is away.
+    pub refuge: Option<Refuge>,
+    /// What has to be drained, also by a node that spools nothing new.
+    pub spool: Option<Spool>,
+    /// Whether the database takes first writes.
+    pub writing: Arc<Condition>,
+    pub drainer_rules: DrainerRules,
     pub faults: Arc<Faults>,
     pub retries_waiting: Arc<AtomicUsize>,
 }
@@ -171,9 +188,10 @@ impl Line {
             }
             Kind::Persister => {
                 let (rules, writer) = (parts.persister_rules.clone(), parts.writer.clone());
-                let consequences = parts.consequences.clone();
-                let actor =
-                    Persister::start_in_arbiter(&thread, move |_| Persister::new(stage, rules, writer, consequences));
+                let (consequences, refuge) = (parts.consequences.clone(), parts.refuge.clone());
+                let actor = Persister::start_in_arbiter(&thread, move |_| {
+                    Persister::new(stage, rules, writer, consequences, refuge)
+                });
                 pools.normalized.add(holder, &actor, gauges.clone());
                 Running::new(holder, arbiter, actor)
             }
@@ -190,6 +208,16 @@ impl Line {
                     Claimer::new(stage, store, rules, claims, validators, custody)
                 });
                 pools.due.add(holder, &actor, gauges.clone());
+                Running::new(holder, arbiter, actor)
+            }
+            Kind::Drainer => {
+                let spool = parts.spool.clone().expect("only a line with a spool has a drainer");
+                let (rules, writing) = (parts.drainer_rules.clone(), parts.writing.clone());
+                let (validators, custody) = (pools.submitted.clone(), self.custody.clone());
+                let actor = Drainer::start_in_arbiter(&thread, move |_| {
+                    Drainer::new(stage, spool, rules, writing, validators, custody)
+                });
+                pools.spooled.add(holder, &actor, gauges.clone());
                 Running::new(holder, arbiter, actor)
             }
         }

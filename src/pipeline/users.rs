@@ -1,16 +1,18 @@
 //! The users of events, remembered for a short time: the hot path asks the database once per user and period.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use crate::store::{Store, StoreError, User};
+use crate::telemetry::condition::Condition;
 
 /// Users remembered at most; beyond it the memory starts anew.
 const USERS_MAX: usize = 100_000;
 
 /// Longest wait for a look-up.
-const LOOKUP_WAIT: Duration = Duration::from_secs(5);
+const LOOKUP_WAIT: Duration = Duration::from_secs(2);
 
 /// What is known of a user.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,16 +32,51 @@ pub(super) struct Users {
     store: Store,
     memory: RwLock<HashMap<i64, Memory>>,
     period: Duration,
+    look_up: Condition,
+    /// A look-up is under way for which nobody waits.
+    is_asking: AtomicBool,
 }
 
 impl Users {
     /// Answers are at most `period` old, except while the database does not answer.
     pub fn new(store: Store, period: Duration) -> Arc<Self> {
-        Arc::new(Self { store, memory: RwLock::new(HashMap::new()), period })
+        let look_up = Condition::new("look-up of users");
+        Arc::new(Self {
+            store,
+            memory: RwLock::new(HashMap::new()),
+            period,
+            look_up,
+            is_asking: AtomicBool::new(false),
+        })
+    }
+
+    /// Those of `user_ids` that have to be looked up before their events go on. While the database does not answer that
+    /// is only who was never seen: about the others it is asked on the side, what was last known of them counts.
+    pub fn to_look_up(self: &Arc<Self>, user_ids: impl Iterator<Item = i64>) -> BTreeSet<i64> {
+        let mut unknown: BTreeSet<i64> = user_ids.filter(|user_id| self.recall(*user_id).is_none()).collect();
+        if !unknown.is_empty() && self.look_up.is_failing() {
+            let (old, new) = unknown.into_iter().partition(|user_id| self.recall_old(*user_id).is_some());
+            self.ask_on_the_side(old);
+            unknown = new;
+        }
+        unknown
+    }
+
+    /// One such look-up at a time: it is for finding out when the database is back.
+    fn ask_on_the_side(self: &Arc<Self>, user_ids: BTreeSet<i64>) {
+        if user_ids.is_empty() || self.is_asking.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        let users = self.clone();
+        self.store.spawn(async move {
+            // Its failure is noted; whoever waits for an answer asks again.
+            let _ = users.look_up(user_ids.into_iter().collect()).await;
+            users.is_asking.store(false, Ordering::Release);
+        });
     }
 
     /// What is known of `user_id`; `None` if it has to be looked up.
-    pub fn recall(&self, user_id: i64) -> Option<Known> {
+    fn recall(&self, user_id: i64) -> Option<Known> {
         let memory = self.memory.read().unwrap_or_else(PoisonError::into_inner);
         memory.get(&user_id).filter(|memory| memory.until > Instant::now()).map(|memory| memory.known.clone())
     }
@@ -52,7 +89,9 @@ impl Users {
 
     /// Asks the database about `user_ids`.
     pub async fn look_up(&self, user_ids: Vec<i64>) -> Result<(), StoreError> {
-        let users = self.store.users_by_ids(&user_ids, LOOKUP_WAIT).await?;
+        let users = self.store.users_by_ids(&user_ids, LOOKUP_WAIT).await;
+        self.look_up.note(&users);
+        let users = users?;
         let until = Instant::now() + self.period;
         let mut memory = self.memory.write().unwrap_or_else(PoisonError::into_inner);
         if memory.len() + user_ids.len() > USERS_MAX {

@@ -44,9 +44,8 @@ impl Handler<Submitted> for Validator {
         let looked_up = async move {
             let _wait = wait;
             stage.turn().await;
-            if let Err(error) = users.look_up(unknown.iter().copied().collect()).await {
-                facts::lookup_failed(unknown.len(), &error);
-            }
+            // Who was not found stays unknown to this attempt.
+            let _ = users.look_up(unknown.into_iter().collect()).await;
         };
         context.spawn(looked_up.into_actor(self).map(move |(), validator, _| validator.validate(works)));
     }
@@ -55,7 +54,7 @@ impl Handler<Submitted> for Validator {
 impl Validator {
     fn users_to_look_up(&self, works: &[Work]) -> BTreeSet<i64> {
         let open = works.iter().flat_map(|work| &work.items).filter(|item| item.is_open());
-        open.map(|item| item.event.user_id).filter(|user_id| self.users.recall(*user_id).is_none()).collect()
+        self.users.to_look_up(open.map(|item| item.event.user_id))
     }
 
     fn validate(&mut self, mut works: Vec<Work>) {

@@ -1,6 +1,12 @@
 //! What the line looks like now, for operators.
 
+use std::time::Duration;
+
 use serde::Serialize;
+use uuid::Uuid;
+
+use crate::domain::timestamp;
+use crate::store::Node;
 
 /// The whole line of one node.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -28,6 +34,50 @@ pub struct NodeView {
     pub name: String,
     /// Its boot.
     pub boot_id: String,
+}
+
+/// One boot of a node of the cluster, as it stands in the database.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct BootView {
+    /// Its name.
+    pub name: String,
+    /// Its boot.
+    pub boot_id: Uuid,
+    /// Whether it is the node that answers.
+    pub this: bool,
+    /// `alive`, `silent` (no heartbeat for a lease time) or `stopped`.
+    pub state: &'static str,
+    /// Age of its last heartbeat, in milliseconds.
+    pub heartbeat_age_ms: u64,
+    /// Events that it had claimed then.
+    pub claims: u64,
+    /// Events in its spool then.
+    pub spool_events: u64,
+    /// Their bytes.
+    pub spool_bytes: u64,
+    /// When it started, by the database's clock.
+    pub started_at: String,
+}
+
+impl BootView {
+    pub(super) fn of(node: Node, this: Uuid, lease: Duration) -> Self {
+        let state = match node.stopped_at {
+            Some(_) => "stopped",
+            None if node.silent_for >= lease => "silent",
+            None => "alive",
+        };
+        Self {
+            this: node.boot_id == this,
+            name: node.name,
+            boot_id: node.boot_id,
+            state,
+            heartbeat_age_ms: u64::try_from(node.silent_for.as_millis()).unwrap_or(u64::MAX),
+            claims: node.vitals.claims,
+            spool_events: node.vitals.spool_events,
+            spool_bytes: node.vitals.spool_bytes,
+            started_at: timestamp::render(node.started_at),
+        }
+    }
 }
 
 /// The actors of one kind.

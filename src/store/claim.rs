@@ -9,7 +9,7 @@ use sea_orm::{ActiveValue::Set, ConnectionTrait, DbBackend, DbErr, EntityTrait, 
 use uuid::Uuid;
 
 use super::dialect::{now_plus_micros_sql, now_sql, placeholder};
-use super::{Store, StoreError};
+use super::{Store, StoreError, hints};
 use crate::clock;
 use crate::domain::event::Event;
 use crate::domain::json::JsonText;
@@ -52,6 +52,17 @@ pub struct Claimed {
     pub suspect: bool,
 }
 
+/// A node that was judged dead.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Death {
+    /// Its boot.
+    pub boot_id: Uuid,
+    /// Its name.
+    pub name: String,
+    /// The heartbeat by which it was judged: one that has another by now lives.
+    pub heartbeat: i64,
+}
+
 impl Store {
     /// Claims events for `order.boot_id`. On a lost answer the leases stand; [`Store::release_orphans`] frees them.
     pub async fn claim(&self, due: Due, order: ClaimOrder, wait: Duration) -> Result<Vec<Claimed>, StoreError> {
@@ -64,15 +75,20 @@ impl Store {
         .await
     }
 
-    /// Ends the leases of these dead boots: each event is charged the attempt and becomes a suspect. Says how many.
-    pub async fn take_over(&self, dead: Vec<Uuid>, node: String, wait: Duration) -> Result<u64, StoreError> {
-        self.transaction("take-over from dead nodes", wait, move |tx| {
+    /// Ends the leases of a dead node: each event is charged the attempt and becomes a suspect. Says how many. Nothing is
+    /// taken from a node that has come back: it claims only after its heartbeat, and the heartbeat is compared in the
+    /// statement that takes.
+    pub async fn take_over(&self, death: Death, wait: Duration) -> Result<u64, StoreError> {
+        self.transaction("take-over from a dead node", wait, move |tx| {
             Box::pin(async move {
-                let rows = tx.query_all_raw(take_over_statement(tx.get_database_backend(), &dead)).await?;
-                let lost = rows.iter().map(|row| lost_attempt(row, &node)).collect::<Result<Vec<_>, DbErr>>()?;
+                let rows = tx.query_all_raw(take_over_statement(tx.get_database_backend(), &death)).await?;
+                let lost = rows.iter().map(|row| lost_attempt(row, &death.name)).collect::<Result<Vec<_>, DbErr>>()?;
                 let count = lost.len() as u64;
                 for piece in lost.chunks(ATTEMPTS_MAX) {
                     entity::attempt::Entity::insert_many(piece.to_vec()).exec_without_returning(tx).await?;
+                }
+                if count > 0 {
+                    hints::work_is_due(tx).await?;
                 }
                 Ok(count)
             })
@@ -82,15 +98,23 @@ impl Store {
 
     /// Gives back every lease of `boot_id` except those on the events in `held`; says how many.
     pub async fn release_orphans(&self, boot_id: Uuid, held: Vec<i64>, wait: Duration) -> Result<u64, StoreError> {
-        self.run("release of orphaned leases", wait, move |conn| async move {
-            let held: Vec<String> = held.iter().map(ToString::to_string).collect();
-            let kept = if held.is_empty() { String::new() } else { format!("AND id NOT IN ({})", held.join(",")) };
-            let sql = format!(
-                "UPDATE events SET lease_boot = NULL, lease_until = NULL WHERE status = 'pending' AND lease_boot = {} {kept}",
-                placeholder(conn.backend(), 1)
-            );
-            let statement = Statement::from_sql_and_values(conn.backend(), sql, [boot_id.into()]);
-            Ok(conn.write().execute_raw(statement).await?.rows_affected())
+        self.transaction("release of orphaned leases", wait, move |tx| {
+            Box::pin(async move {
+                let backend = tx.get_database_backend();
+                let held: Vec<String> = held.iter().map(ToString::to_string).collect();
+                let kept = if held.is_empty() { String::new() } else { format!("AND id NOT IN ({})", held.join(",")) };
+                let sql = format!(
+                    "UPDATE events SET lease_boot = NULL, lease_until = NULL \
+                     WHERE status = 'pending' AND lease_boot = {} {kept}",
+                    placeholder(backend, 1)
+                );
+                let statement = Statement::from_sql_and_values(backend, sql, [boot_id.into()]);
+                let released = tx.execute_raw(statement).await?.rows_affected();
+                if released > 0 {
+                    hints::work_is_due(tx).await?;
+                }
+                Ok(released)
+            })
         })
         .await
     }
@@ -129,14 +153,15 @@ fn condition(backend: DbBackend, due: &Due) -> String {
     }
 }
 
-fn take_over_statement(backend: DbBackend, dead: &[Uuid]) -> Statement {
-    let boots: Vec<String> = (1..=dead.len()).map(|n| placeholder(backend, n)).collect();
+fn take_over_statement(backend: DbBackend, death: &Death) -> Statement {
+    let (boot, heartbeat) = (placeholder(backend, 1), placeholder(backend, 2));
     let sql = format!(
         "UPDATE events SET attempts = attempts + 1, crashes = crashes + 1, suspect = TRUE, lease_boot = NULL, \
-         lease_until = NULL WHERE status = 'pending' AND lease_boot IN ({}) RETURNING id, generation, attempts",
-        boots.join(",")
+         lease_until = NULL WHERE status = 'pending' AND lease_boot = {boot} \
+         AND EXISTS (SELECT 1 FROM nodes WHERE boot_id = {boot} AND heartbeat = {heartbeat}) \
+         RETURNING id, generation, attempts"
     );
-    Statement::from_sql_and_values(backend, sql, dead.iter().map(|boot| Value::from(*boot)))
+    Statement::from_sql_and_values(backend, sql, [Value::from(death.boot_id), death.heartbeat.into()])
 }
 
 fn lost_attempt(row: &QueryResult, node: &str) -> Result<entity::attempt::ActiveModel, DbErr> {

@@ -62,6 +62,9 @@ pub enum Cause {
     /// The database or the options do not allow a safe start.
     #[error("{0}")]
     Setup(String),
+    /// A file whose content cannot be trusted.
+    #[error("{0}")]
+    Damage(String),
     /// A file beside the database.
     #[error("{}: {error}", path.display())]
     File {
@@ -89,6 +92,10 @@ impl StoreError {
         Self::new(Kind::Bug, Outcome::NotStored, Cause::Setup(text.into()))
     }
 
+    pub(super) fn damage(text: impl Into<String>) -> Self {
+        Self::new(Kind::Bug, Outcome::NotStored, Cause::Damage(text.into()))
+    }
+
     pub(super) fn file(path: impl Into<PathBuf>, error: io::Error) -> Self {
         let cause = Cause::File { path: path.into(), error: Arc::new(error) };
         Self::new(Kind::Transient, Outcome::NotStored, cause)
@@ -99,6 +106,36 @@ impl StoreError {
             self.context = context;
         }
         self
+    }
+
+    /// Whether the server could not be spoken to, or asks to be tried later: it may be there soon. A server that
+    /// answers that there is no such database or user is there already.
+    pub fn is_unreachable(&self) -> bool {
+        let Cause::Database(
+            DbErr::Exec(RuntimeErr::SqlxError(error))
+            | DbErr::Query(RuntimeErr::SqlxError(error))
+            | DbErr::Conn(RuntimeErr::SqlxError(error)),
+        ) = &self.cause
+        else {
+            return matches!(self.cause, Cause::Database(DbErr::ConnectionAcquire(_)));
+        };
+        match postgres(error) {
+            Some(error) => matches!(error.code().get(..2), Some("08" | "53" | "57")),
+            None => matches!(**error, sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut | sqlx::Error::Protocol(_)),
+        }
+    }
+
+    /// Whether a SQLite file turned out to be damaged, or to be none.
+    pub(super) fn is_damage(&self) -> bool {
+        const CORRUPT: i32 = 11;
+        const NOT_A_DATABASE: i32 = 26;
+        match &self.cause {
+            Cause::Damage(_) => true,
+            Cause::Database(DbErr::Exec(RuntimeErr::SqlxError(error)) | DbErr::Query(RuntimeErr::SqlxError(error))) => {
+                matches!(sqlite_code(error).unwrap_or_default() & 0xff, CORRUPT | NOT_A_DATABASE)
+            }
+            _ => false,
+        }
     }
 
     /// Whether the same work may succeed later.

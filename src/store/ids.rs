@@ -11,11 +11,13 @@ use std::time::{Duration, Instant};
 
 use sea_orm::prelude::Uuid;
 
+use self::spare::Spare;
 use super::error::StoreError;
 use super::open::Store;
 
 mod partitions;
 mod reserve;
+mod spare;
 
 /// Size of a node's first block: a quiet node wastes few ids.
 const BLOCK_IDS_FIRST: i64 = 100;
@@ -41,6 +43,7 @@ struct Shared {
     /// One reservation at a time keeps blocks in ascending order.
     refill: tokio::sync::Mutex<()>,
     prefetching: AtomicBool,
+    spare: Option<Spare>,
 }
 
 /// Blocks in hand, in ascending order. Pure: the present moment is an argument.
@@ -48,6 +51,8 @@ struct Shared {
 struct Stock {
     blocks: VecDeque<Block>,
     size: i64,
+    /// Blocks older than this are dropped.
+    age_max: Duration,
 }
 
 #[derive(Debug)]
@@ -62,6 +67,10 @@ struct Block {
 impl Ids {
     /// An empty stock. `wait` bounds each reservation.
     pub fn new(store: Store, boot_id: Uuid, wait: Duration) -> Self {
+        Self::stocked(store, boot_id, wait, None)
+    }
+
+    fn stocked(store: Store, boot_id: Uuid, wait: Duration, spare: Option<Spare>) -> Self {
         let shared = Shared {
             store,
             boot_id,
@@ -69,11 +78,20 @@ impl Ids {
             stock: Mutex::new(Stock::new()),
             refill: tokio::sync::Mutex::new(()),
             prefetching: AtomicBool::new(false),
+            spare,
         };
         Self { shared: Arc::new(shared) }
     }
 
-    /// `count` ids, each larger than the one before and than all that were taken earlier.
+    /// The same, with ids laid by at once for an outage of the database.
+    pub fn with_spare(store: Store, boot_id: Uuid, wait: Duration) -> Self {
+        let ids = Self::stocked(store, boot_id, wait, Some(Spare::default()));
+        ids.prefetch();
+        ids
+    }
+
+    /// `count` ids, each larger than the one before; larger than all that were taken earlier, too, unless the database
+    /// is away and they come from the spare ones.
     pub async fn take(&self, count: usize) -> Result<Vec<i64>, StoreError> {
         loop {
             let (taken, low) = {
@@ -86,13 +104,18 @@ impl Ids {
                 }
                 return Ok(ids);
             }
+            if let Some(ids) = self.shared.spare.as_ref().and_then(|spare| spare.take_in_silence(count)) {
+                self.prefetch();
+                return Ok(ids);
+            }
             self.shared.refill(count).await?;
         }
     }
 
     /// Reserves the next block before this one is used up. A failure shows in the `take` that needs the block.
     fn prefetch(&self) {
-        if self.shared.prefetching.swap(true, Ordering::AcqRel) {
+        let rests = self.shared.spare.as_ref().is_some_and(Spare::rests);
+        if rests || self.shared.prefetching.swap(true, Ordering::AcqRel) {
             return;
         }
         let shared = self.shared.clone();
@@ -113,9 +136,15 @@ impl Shared {
     async fn refill(&self, count: usize) -> Result<(), StoreError> {
         let _one = self.refill.lock().await;
         let size = self.stock().wanted(count);
-        match size {
-            Some(size) => self.reserve(size).await,
-            None => Ok(()),
+        let Some(size) = size.filter(|_| !self.spare.as_ref().is_some_and(|spare| spare.serves(count))) else {
+            return Ok(());
+        };
+        match self.reserve(size).await {
+            // The next look finds the spare ones.
+            Err(error) if error.is_transient() && self.spare.as_ref().is_some_and(|spare| spare.serves(count)) => {
+                Ok(())
+            }
+            result => result,
         }
     }
 
@@ -125,22 +154,35 @@ impl Shared {
             let stock = self.stock();
             stock.is_low().then_some(stock.size)
         };
-        match size {
-            Some(size) => self.reserve(size).await,
-            None => Ok(()),
+        if let Some(size) = size {
+            self.reserve(size).await?;
         }
+        self.lay_by().await
+    }
+
+    /// Fills the spare ids up to what the present rate would need.
+    async fn lay_by(&self) -> Result<(), StoreError> {
+        let Some(spare) = &self.spare else { return Ok(()) };
+        let size = self.stock().size;
+        let Some(missing) = spare.missing(size) else { return Ok(()) };
+        let block = self.store.reserve_ids(self.boot_id, missing, self.wait).await?;
+        spare.add(block);
+        Ok(())
     }
 
     async fn reserve(&self, size: i64) -> Result<(), StoreError> {
-        let block = self.store.reserve_ids(self.boot_id, size, self.wait).await?;
-        self.stock().add(block, Instant::now());
+        let reserved = self.store.reserve_ids(self.boot_id, size, self.wait).await;
+        if let Some(spare) = &self.spare {
+            spare.note(reserved.is_ok());
+        }
+        self.stock().add(reserved?, Instant::now());
         Ok(())
     }
 }
 
 impl Stock {
     fn new() -> Self {
-        Self { blocks: VecDeque::new(), size: BLOCK_IDS_FIRST }
+        Self { blocks: VecDeque::new(), size: BLOCK_IDS_FIRST, age_max: BLOCK_AGE_MAX }
     }
 
     fn left(&self) -> i64 {
@@ -190,7 +232,7 @@ impl Stock {
     }
 
     fn drop_old(&mut self, now: Instant) {
-        let is_old = |block: &Block| now.duration_since(block.reserved) > BLOCK_AGE_MAX;
+        let is_old = |block: &Block| now.duration_since(block.reserved) > self.age_max;
         while self.blocks.front().is_some_and(is_old) {
             self.blocks.pop_front();
             self.size = BLOCK_IDS_FIRST;

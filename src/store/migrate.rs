@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use migration::{Migrator, MigratorTrait};
 use sea_orm::{ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbBackend, Statement};
+use tokio::runtime::Handle;
 
 use super::error::{Cause, Kind, Outcome, StoreError};
 use super::open::{StoreOptions, begin_immediate, commit};
@@ -27,6 +28,12 @@ pub async fn run(options: &StoreOptions) -> Result<usize, StoreError> {
         _ => run_sqlite(options).await,
     };
     applied.map_err(|error| error.in_context("migrate the database"))
+}
+
+/// The same as a task of `runtime`.
+pub async fn run_on(runtime: &Handle, options: StoreOptions) -> Result<usize, StoreError> {
+    let task = runtime.spawn(async move { run(&options).await });
+    task.await.unwrap_or_else(|error| Err(StoreError::setup(format!("the migration was lost: {error}"))))
 }
 
 /// Refuses a database whose schema is not the one this program was built for.

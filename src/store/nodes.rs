@@ -1,4 +1,4 @@
-//! Boots of nodes and their heartbeats.
+//! Boots of nodes, their heartbeats, and what they say of themselves with each.
 
 use std::time::Duration;
 
@@ -6,11 +6,19 @@ use chrono::{DateTime, Utc};
 use entity::node;
 use sea_orm::prelude::Uuid;
 use sea_orm::sea_query::{Expr, ExprTrait, InsertStatement, OnConflict, Query};
-use sea_orm::{ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, QueryOrder, UpdateMany};
+use sea_orm::{
+    ColumnTrait, ConnectionTrait, DbBackend, DbErr, EntityTrait, QueryFilter, QueryOrder, QuerySelect, Statement,
+    UpdateMany, Value,
+};
 
-use super::dialect::now_sql;
+use super::dialect::{micros_ago, now_plus_micros_sql, now_sql, placeholder};
 use super::error::StoreError;
 use super::open::Store;
+
+/// A living node says at least this often what is in its spool.
+const SILENCE: Duration = Duration::from_secs(3);
+/// Boots that a list shows at most: a node that dies and starts again all day leaves many.
+const NODES_MAX: u64 = 100;
 
 /// One boot of a node.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,13 +35,29 @@ pub struct Node {
     pub heartbeat: i64,
     /// By the database's clock.
     pub heartbeat_at: DateTime<Utc>,
+    /// How long ago that was, by the same clock.
+    pub silent_for: Duration,
     /// Set when it ended.
     pub stopped_at: Option<DateTime<Utc>>,
+    /// As of its last heartbeat.
+    pub vitals: Vitals,
 }
 
-impl From<node::Model> for Node {
-    fn from(row: node::Model) -> Self {
+/// What a node says of itself with each heartbeat.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Vitals {
+    /// Events that it has claimed.
+    pub claims: u64,
+    /// Events in the spool of its folder.
+    pub spool_events: u64,
+    /// Their bytes.
+    pub spool_bytes: u64,
+}
+
+impl Node {
+    fn of(row: node::Model, now: DateTime<Utc>) -> Self {
         Self {
+            silent_for: (now - row.heartbeat_at).to_std().unwrap_or_default(),
             boot_id: row.boot_id,
             name: row.name,
             folder: row.folder,
@@ -41,12 +65,18 @@ impl From<node::Model> for Node {
             heartbeat: row.heartbeat,
             heartbeat_at: row.heartbeat_at,
             stopped_at: row.stopped_at,
+            vitals: Vitals {
+                claims: row.claims.cast_unsigned(),
+                spool_events: row.spool_events.cast_unsigned(),
+                spool_bytes: row.spool_bytes.cast_unsigned(),
+            },
         }
     }
 }
 
 impl Store {
-    /// Enters a boot. Earlier boots of its folder are stopped by that: the caller holds the folder's lock.
+    /// Enters a boot. Earlier boots of its folder are stopped by that: the caller holds the folder's lock. What they said
+    /// of its spool is this boot's from now on: the spool stays with the folder.
     pub async fn register_node(
         &self,
         boot_id: Uuid,
@@ -65,21 +95,24 @@ impl Store {
                     .exec(tx)
                     .await?;
                 tx.execute(&entry(tx, boot_id, name, folder)).await?;
+                inherit_spool(tx, boot_id, folder).await?;
                 Ok(())
             })
         })
         .await
     }
 
-    /// Adds one to the boot's heartbeat, on a connection beside the pool: a full pool is not a dead node.
-    /// False when the boot is unknown or was stopped by a later one.
-    pub async fn heartbeat(&self, boot_id: Uuid, wait: Duration) -> Result<bool, StoreError> {
+    /// Adds one to the boot's heartbeat. False when the boot is unknown or was stopped by a later one.
+    pub async fn heartbeat(&self, boot_id: Uuid, vitals: Vitals, wait: Duration) -> Result<bool, StoreError> {
         self.run("write the heartbeat", wait, move |conn| async move {
             let count = Expr::col(node::Column::Heartbeat).add(1);
             let update = live(boot_id)
                 .col_expr(node::Column::Heartbeat, count)
-                .col_expr(node::Column::HeartbeatAt, now(conn.direct()));
-            Ok(update.exec(conn.direct()).await?.rows_affected > 0)
+                .col_expr(node::Column::HeartbeatAt, now(conn.write()))
+                .col_expr(node::Column::Claims, vitals.claims.cast_signed().into())
+                .col_expr(node::Column::SpoolEvents, vitals.spool_events.cast_signed().into())
+                .col_expr(node::Column::SpoolBytes, vitals.spool_bytes.cast_signed().into());
+            Ok(update.exec(conn.write()).await?.rows_affected > 0)
         })
         .await
     }
@@ -87,18 +120,43 @@ impl Store {
     /// Marks the boot as ended. False when it was already, or is unknown.
     pub async fn stop_node(&self, boot_id: Uuid, wait: Duration) -> Result<bool, StoreError> {
         self.run("mark the node as stopped", wait, move |conn| async move {
-            let update = live(boot_id).col_expr(node::Column::StoppedAt, now(conn.direct()));
-            Ok(update.exec(conn.direct()).await?.rows_affected > 0)
+            let update = live(boot_id).col_expr(node::Column::StoppedAt, now(conn.write()));
+            Ok(update.exec(conn.write()).await?.rows_affected > 0)
         })
         .await
     }
 
-    /// Every boot that is known, the latest first.
+    /// Whether the id comes from a block of a node, other than the asking one, that has events in its spool, or that
+    /// has not said for [`SILENCE`] that it has none. Always false on SQLite, which has one node and no spool.
+    pub async fn may_be_spooled(&self, id: i64, asking: Uuid, wait: Duration) -> Result<bool, StoreError> {
+        if self.backend() != DbBackend::Postgres {
+            return Ok(false);
+        }
+        self.run("look for a spool", wait, move |conn| async move {
+            let silent_since = now_plus_micros_sql(conn.backend(), "$3");
+            let sql = format!(
+                "SELECT 1 FROM id_blocks JOIN nodes AS giver USING (boot_id) JOIN nodes AS heir USING (folder) \
+                 WHERE first_id = (SELECT MAX(first_id) FROM id_blocks WHERE first_id <= $1) AND last_id >= $1 \
+                 AND heir.boot_id <> $2 \
+                 AND (heir.spool_events > 0 OR heir.stopped_at IS NULL AND heir.heartbeat_at < {silent_since}) LIMIT 1"
+            );
+            let values: [Value; 3] = [id.into(), asking.into(), micros_ago(SILENCE)];
+            let statement = Statement::from_sql_and_values(conn.backend(), sql, values);
+            Ok(conn.read().query_one_raw(statement).await?.is_some())
+        })
+        .await
+    }
+
+    /// The boots that are known, those that have not stopped first, then the latest; at most [`NODES_MAX`].
     pub async fn list_nodes(&self, wait: Duration) -> Result<Vec<Node>, StoreError> {
         self.run("list the nodes", wait, |conn| async move {
-            let rows = node::Entity::find().order_by_desc(node::Column::StartedAt);
+            let now = present(conn.read()).await?;
+            let rows = node::Entity::find()
+                .order_by_asc(Expr::col(node::Column::StoppedAt).is_not_null())
+                .order_by_desc(node::Column::StartedAt)
+                .limit(NODES_MAX);
             let rows = rows.all(conn.read()).await?;
-            Ok(rows.into_iter().map(Node::from).collect())
+            Ok(rows.into_iter().map(|row| Node::of(row, now)).collect())
         })
         .await
     }
@@ -124,6 +182,29 @@ fn entry(connection: &impl ConnectionTrait, boot_id: Uuid, name: String, folder:
         .values_panic([boot_id.into(), name.into(), folder.into(), now(connection), 0_i64.into(), now(connection)])
         .on_conflict(OnConflict::column(node::Column::BootId).do_nothing().to_owned())
         .take()
+}
+
+/// Moves what earlier boots of `folder` said of its spool to `boot_id`.
+async fn inherit_spool(connection: &impl ConnectionTrait, boot_id: Uuid, folder: Uuid) -> Result<(), DbErr> {
+    let backend = connection.get_database_backend();
+    let (boot_at, folder_at) = (placeholder(backend, 1), placeholder(backend, 2));
+    let most = |column| format!("{column} = (SELECT MAX({column}) FROM nodes WHERE folder = {folder_at})");
+    let take = format!("UPDATE nodes SET {}, {} WHERE boot_id = {boot_at}", most("spool_events"), most("spool_bytes"));
+    let give = format!(
+        "UPDATE nodes SET spool_events = 0, spool_bytes = 0 WHERE folder = {folder_at} AND boot_id <> {boot_at}"
+    );
+    for sql in [take, give] {
+        connection.execute_raw(Statement::from_sql_and_values(backend, sql, [boot_id.into(), folder.into()])).await?;
+    }
+    Ok(())
+}
+
+/// The database's present time.
+async fn present(connection: &impl ConnectionTrait) -> Result<DateTime<Utc>, StoreError> {
+    let backend = connection.get_database_backend();
+    let statement = Statement::from_string(backend, format!("SELECT {}", now_sql(backend)));
+    let row = connection.query_one_raw(statement).await?;
+    Ok(row.ok_or_else(|| StoreError::setup("the database tells no time"))?.try_get_by_index(0)?)
 }
 
 fn now(connection: &impl ConnectionTrait) -> Expr {

@@ -16,6 +16,10 @@ use super::error::{Cause, Kind, Outcome, StoreError};
 use super::identity::{self, FileId};
 use super::{migrate, postgres, sqlite};
 
+/// How much longer than its caller an operation of a handle apart may take: it has one connection, and a path that is
+/// dead must make room for a new one soon.
+const PATIENCE_APART: Duration = Duration::from_secs(1);
+
 /// Where the database is and how patient its sessions are.
 #[derive(Clone)]
 pub struct StoreOptions {
@@ -48,9 +52,9 @@ pub struct Conn {
 #[derive(Debug)]
 struct Inner {
     backend: DbBackend,
+    options: StoreOptions,
     read: DatabaseConnection,
     write: DatabaseConnection,
-    direct: DatabaseConnection,
     file: Option<FileId>,
     /// Number of the last partition of `events` that is known to exist.
     partition_made: AtomicI64,
@@ -107,9 +111,30 @@ impl Store {
         Ok(Self { inner })
     }
 
+    /// A handle for the same database whose operations share nothing with this one's: on PostgreSQL it has one connection,
+    /// past any pooler, and a thread called `name` that ends with the process. A busy store or a full pool does not hold
+    /// it up. On SQLite, where one connection writes, it is the same handle.
+    pub fn apart(&self, name: &str) -> Result<Self, StoreError> {
+        if self.backend() != DbBackend::Postgres {
+            return Ok(self.clone());
+        }
+        let options = self.inner.options.clone();
+        let runtime = start_thread(name)?;
+        let inside = runtime.enter();
+        let pool = postgres::lazy_pool(options.direct(), 1, &options)?;
+        drop(inside);
+        let inner = Inner { patience: PATIENCE_APART, ..Inner::of_postgres(options, pool, runtime) };
+        Ok(Self { inner: Arc::new(inner) })
+    }
+
     /// Which database it is.
     pub fn backend(&self) -> DbBackend {
         self.inner.backend
+    }
+
+    /// How it was opened.
+    pub(super) fn options(&self) -> &StoreOptions {
+        &self.inner.options
     }
 
     /// Carries out `work` as a task of its own. The caller waits at most `wait`; then it gets an error of unknown
@@ -160,9 +185,24 @@ impl Store {
 
     /// Ends the connections, after the operations that hold them.
     pub async fn close(&self) {
-        for pool in [&self.inner.direct, &self.inner.read, &self.inner.write] {
+        for pool in [&self.inner.read, &self.inner.write] {
             // Closing twice, or a connection that is gone already, is as good.
             let _ = pool.close_by_ref().await;
+        }
+    }
+}
+
+impl Inner {
+    fn of_postgres(options: StoreOptions, pool: DatabaseConnection, runtime: Handle) -> Self {
+        Self {
+            backend: DbBackend::Postgres,
+            read: pool.clone(),
+            write: pool,
+            file: None,
+            partition_made: AtomicI64::new(-1),
+            patience: patience(&options),
+            runtime,
+            options,
         }
     }
 }
@@ -186,11 +226,6 @@ impl Conn {
     /// Whether the SQLite file that is open still is the one at its path.
     pub(super) fn check_file(&self) -> Result<(), StoreError> {
         self.inner.file.as_ref().map_or(Ok(()), FileId::check)
-    }
-
-    /// A connection beside the pool and beside any pooler: heartbeats, session locks.
-    pub(super) fn direct(&self) -> &DatabaseConnection {
-        &self.inner.direct
     }
 
     /// Number of the last partition of `events` that is known to exist, -1 at first.
@@ -225,18 +260,8 @@ pub async fn commit(tx: DatabaseTransaction) -> Result<(), StoreError> {
 
 async fn open_postgres(options: &StoreOptions, runtime: Handle) -> Result<Inner, StoreError> {
     let pool = postgres::pool(&options.url, options.pool, options).await?;
-    let direct = postgres::pool(options.direct(), 1, options).await?;
-    postgres::check_durability(&direct).await?;
-    Ok(Inner {
-        backend: DbBackend::Postgres,
-        read: pool.clone(),
-        write: pool,
-        direct,
-        file: None,
-        partition_made: AtomicI64::new(-1),
-        patience: patience(options),
-        runtime,
-    })
+    postgres::check_durability(&pool).await?;
+    Ok(Inner::of_postgres(options.clone(), pool, runtime))
 }
 
 async fn open_sqlite(options: &StoreOptions, runtime: Handle) -> Result<Inner, StoreError> {
@@ -249,7 +274,7 @@ async fn open_sqlite(options: &StoreOptions, runtime: Handle) -> Result<Inner, S
     let read = sqlite::readers(&path, options).await?;
     Ok(Inner {
         backend: DbBackend::Sqlite,
-        direct: write.clone(),
+        options: options.clone(),
         read,
         write,
         file: Some(file),
@@ -257,6 +282,16 @@ async fn open_sqlite(options: &StoreOptions, runtime: Handle) -> Result<Inner, S
         patience: patience(options),
         runtime,
     })
+}
+
+/// A thread that carries tasks for as long as the process lives.
+fn start_thread(name: &str) -> Result<Handle, StoreError> {
+    let cannot = |error: std::io::Error| StoreError::setup(format!("cannot start a thread for the database: {error}"));
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(cannot)?;
+    let handle = runtime.handle().clone();
+    let life = move || runtime.block_on(std::future::pending::<()>());
+    std::thread::Builder::new().name(name.to_owned()).spawn(life).map_err(cannot)?;
+    Ok(handle)
 }
 
 fn refuse_missing(path: &Path) -> Result<(), StoreError> {

@@ -8,6 +8,7 @@ use sea_orm::{ConnectionTrait, DatabaseConnection, DbBackend, Statement};
 
 use super::error::StoreError;
 use super::open::StoreOptions;
+use crate::config::Planted;
 
 /// A connection that does not answer a probe within this time is given up.
 const PROBE_TIMEOUT: Duration = Duration::from_millis(800);
@@ -20,8 +21,17 @@ const STATEMENTS_KEPT: usize = 256;
 
 /// A pool with at most `size` connections; the first one is made at once.
 pub(super) async fn pool(url: &str, size: u32, options: &StoreOptions) -> Result<DatabaseConnection, StoreError> {
+    Ok(pool_options(size, options).connect_with(connect_options(url)?).await?.into())
+}
+
+/// The same, but without any connection until one is needed: the database may be away.
+pub(super) fn lazy_pool(url: &str, size: u32, options: &StoreOptions) -> Result<DatabaseConnection, StoreError> {
+    Ok(pool_options(size, options).connect_lazy_with(connect_options(url)?).into())
+}
+
+fn pool_options(size: u32, options: &StoreOptions) -> PgPoolOptions {
     let settings = session_settings(options);
-    let pool = PgPoolOptions::new()
+    PgPoolOptions::new()
         .max_connections(size)
         .acquire_timeout(options.acquire_timeout)
         .acquire_slow_threshold(options.acquire_timeout)
@@ -43,9 +53,6 @@ pub(super) async fn pool(url: &str, size: u32, options: &StoreOptions) -> Result
             })
         })
         .after_release(|connection, _| Box::pin(bounded(leave_transaction(connection))))
-        .connect_with(connect_options(url)?)
-        .await?;
-    Ok(pool.into())
 }
 
 /// One connection outside any pool hook, whose statements and locks may take as long as `lock_wait`.
@@ -77,7 +84,7 @@ pub(super) async fn check_durability(connection: &DatabaseConnection) -> Result<
     let level: String = row.try_get("", "level")?;
     let standbys: String = row.try_get("", "standbys")?;
     let too_weak = level == "off" || (level == "local" && !standbys.is_empty());
-    if too_weak {
+    if too_weak && !Planted::SynchronousNormal.is_chosen() {
         return Err(StoreError::setup(format!(
             "the server has synchronous_commit = {level}: a crash would lose acknowledged events, \
              set it to on for this role or database"
@@ -93,11 +100,12 @@ fn connect_options(url: &str) -> Result<PgConnectOptions, StoreError> {
 
 /// Sent as statements, because a pooler refuses unknown parameters at the start of a session. sqlx itself sets UTC.
 fn session_settings(options: &StoreOptions) -> String {
+    let planted = if Planted::SynchronousNormal.is_chosen() { "; SET synchronous_commit = off" } else { "" };
     format!(
         "SET statement_timeout = {statement}; SET lock_timeout = {lock}; \
          SET idle_in_transaction_session_timeout = {statement}; SET TimeZone = 'UTC'; \
          SET tcp_keepalives_idle = 10; SET tcp_keepalives_interval = 5; SET tcp_keepalives_count = 3; \
-         SET tcp_user_timeout = 15000",
+         SET tcp_user_timeout = 15000{planted}",
         statement = options.statement_timeout.as_millis(),
         lock = options.lock_timeout.as_millis(),
     )

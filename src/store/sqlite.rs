@@ -12,6 +12,7 @@ use sea_orm::sqlx::{ConnectOptions, Connection};
 
 use super::error::StoreError;
 use super::open::StoreOptions;
+use crate::config::Planted;
 
 /// How long a statement waits for another process.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
@@ -49,7 +50,9 @@ pub(super) fn create_folder(folder: &Path) -> Result<(), StoreError> {
 
 /// The one connection that writes.
 pub(super) async fn writer(path: &Path, options: &StoreOptions) -> Result<DatabaseConnection, StoreError> {
-    let connect = file(path).journal_mode(SqliteJournalMode::Wal).synchronous(SqliteSynchronous::Full);
+    let synchronous =
+        if Planted::SynchronousNormal.is_chosen() { SqliteSynchronous::Normal } else { SqliteSynchronous::Full };
+    let connect = file(path).journal_mode(SqliteJournalMode::Wal).synchronous(synchronous);
     connect_pool(connect, 1, options).await
 }
 

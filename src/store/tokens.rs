@@ -1,5 +1,6 @@
 //! API tokens: made, looked up by hash, rotated, revoked. A secret leaves once, when it is made.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
@@ -13,6 +14,9 @@ use super::open::Store;
 use super::secret::{Secret, hash_token};
 use super::users::{User, bump_auth_version};
 use crate::domain::scopes::Scopes;
+
+/// Hashes that one statement looks for.
+const HASHES_MAX: usize = 500;
 
 /// What a new token is made from.
 #[derive(Clone, Debug)]
@@ -166,14 +170,25 @@ impl Store {
         Ok(token.map(|token| (token, secret)))
     }
 
-    /// The token of this hash with its owner, whatever its state: the caller judges it.
-    pub async fn find_token(&self, hash: [u8; 32], wait: Duration) -> Result<Option<TokenRecord>, StoreError> {
-        self.run("look up a token", wait, move |conn| async move {
-            let token =
-                api_token::Entity::find().filter(api_token::Column::Hash.eq(hash.to_vec())).one(conn.read()).await?;
-            let Some(token) = token else { return Ok(None) };
-            let owner = user::Entity::find_by_id(token.user_id).one(conn.read()).await?;
-            owner.map(|owner| record(token, owner)).transpose()
+    /// The tokens of these hashes with their owners, whatever their state: the caller judges it.
+    pub async fn find_tokens(&self, hashes: Vec<[u8; 32]>, wait: Duration) -> Result<Vec<TokenRecord>, StoreError> {
+        self.run("look up tokens", wait, move |conn| async move {
+            let mut records = Vec::with_capacity(hashes.len());
+            for hashes in hashes.chunks(HASHES_MAX) {
+                let wanted = hashes.iter().map(|hash| hash.to_vec());
+                let tokens =
+                    api_token::Entity::find().filter(api_token::Column::Hash.is_in(wanted)).all(conn.read()).await?;
+                let owners =
+                    user::Entity::find().filter(user::Column::Id.is_in(tokens.iter().map(|token| token.user_id)));
+                let owners: HashMap<i64, user::Model> =
+                    owners.all(conn.read()).await?.into_iter().map(|owner| (owner.id, owner)).collect();
+                for token in tokens {
+                    if let Some(owner) = owners.get(&token.user_id) {
+                        records.push(record(token, owner)?);
+                    }
+                }
+            }
+            Ok(records)
         })
         .await
     }
@@ -274,14 +289,14 @@ impl TryFrom<api_token::Model> for Token {
     }
 }
 
-fn record(token: api_token::Model, owner: user::Model) -> Result<TokenRecord, StoreError> {
+fn record(token: api_token::Model, owner: &user::Model) -> Result<TokenRecord, StoreError> {
     let hash = token.hash.as_slice().try_into();
     Ok(TokenRecord {
         scopes: scopes(&token)?,
         hash: hash.map_err(|_| StoreError::setup(format!("token {} has no hash", token.id)))?,
         token_id: token.id,
         user_id: owner.id,
-        email: owner.email,
+        email: owner.email.clone(),
         user_disabled: owner.disabled,
         expires_at: token.expires_at,
         revoked_at: token.revoked_at,

@@ -6,6 +6,7 @@
 use std::fmt::Display;
 use std::net::SocketAddr;
 use std::panic::PanicHookInfo;
+use std::path::Path;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{OnceLock, PoisonError, RwLock};
 use std::time::{Duration, Instant};
@@ -161,9 +162,48 @@ pub fn flushed(units: usize, events: usize, took: Duration) {
     debug!(units, events, took_us = took.as_micros(), "flushed");
 }
 
-/// A flush failed in a way that may pass; it is tried again.
-pub fn flush_failed(units: usize, error: &dyn Display) {
-    warn!(units, %error, "flush failed, will be tried again");
+/// A flush waits for a key that another transaction holds.
+pub fn key_awaited(error: &dyn Display) {
+    debug!(%error, "a key is held by another transaction, the flush will be tried again");
+}
+
+/// An event is synced in the spool.
+pub fn spooled(event: &Event) {
+    info!(event_id = event.id, task_id = %event.task_id, stage = "persister", "[Event {}] Spooled", event.id);
+}
+
+/// A part of the spool is in the database now.
+pub fn drained_from_spool(events: usize, left: u64) {
+    if left == 0 {
+        info!(events, "the spool is empty");
+    } else {
+        debug!(events, left, "drained from the spool");
+    }
+}
+
+/// A unit of the spool will never be stored: it is set apart.
+pub fn spooled_unit_parked(unit: i64) {
+    error!(unit, "a unit of the spool is parked: `gristmill spool status` shows it");
+}
+
+/// The spool cannot be read or changed now; it is tried again.
+pub fn spool_unreadable(error: &dyn Display) {
+    error!(%error, "the spool cannot be read");
+}
+
+/// Events wait in the spool since an earlier start.
+pub fn spool_found(events: u64, parked: u64) {
+    warn!(events, parked, "the spool holds events of an earlier start");
+}
+
+/// The database cannot be reached at the start; the node is not ready and goes on trying.
+pub fn waiting_for_database(error: &dyn Display) {
+    warn!(%error, "the database cannot be reached, waiting for it");
+}
+
+/// A damaged spool was put aside; what it held has to be looked at by a person.
+pub fn spool_set_aside(path: &Path) {
+    error!(path = %path.display(), "the spool was damaged and is set aside");
 }
 
 /// Outcomes came too late: their leases were no longer held, nothing was changed.
@@ -216,14 +256,9 @@ pub fn claimed(events: usize) {
     debug!(events, "claimed");
 }
 
-/// Events of dead nodes were taken over.
-pub fn taken_over(events: u64) {
-    warn!(events, "events of a dead node taken over");
-}
-
-/// A claim failed; the events are found again by the next poll.
-pub fn claim_failed(error: &dyn Display) {
-    warn!(%error, "claim failed");
+/// Events of a dead node were taken over.
+pub fn taken_over(node: &str, events: u64) {
+    warn!(node, events, "events of a dead node taken over");
 }
 
 /// Leases without work behind them were given back.
@@ -236,24 +271,28 @@ pub fn node_died(node: &str) {
     warn!(node, "node is silent, its events are taken over");
 }
 
-/// The heartbeat of this node failed.
-pub fn heartbeat_failed(error: &dyn Display) {
-    warn!(%error, "heartbeat failed");
+/// Something that worked fails; it is tried again and again, without further lines.
+pub fn began_to_fail(what: &str, error: &dyn Display, is_grave: bool) {
+    if is_grave {
+        error!(what, %error, "{what} fails");
+    } else {
+        warn!(what, %error, "{what} fails, will be tried again");
+    }
 }
 
-/// The database file is not the one that was opened.
-pub fn database_file_replaced(error: &dyn Display) {
-    error!(%error, "the database file was replaced or removed");
+/// It failed once more.
+pub fn still_fails(what: &str, error: &dyn Display) {
+    debug!(what, %error, "{what} still fails");
 }
 
-/// A user's look-up failed; the events are tried again.
-pub fn lookup_failed(users: usize, error: &dyn Display) {
-    warn!(users, %error, "look-up of users failed");
+/// Something that failed works again.
+pub fn works_again(what: &str, failures: u64, failed_for: Duration) {
+    info!(what, failures, failed_for_ms = failed_for.as_millis(), "{what} works again");
 }
 
-/// The roll-up of flushes or the removal of old keys failed; it is done with the next one.
-pub fn housekeeping_failed(error: &dyn Display) {
-    warn!(%error, "housekeeping failed");
+/// The node could not take leave of the database; the others notice by its silence.
+pub fn leave_failed(error: &dyn Display) {
+    warn!(%error, "leases could not be given back, or the node not marked as stopped");
 }
 
 /// The service answers.
@@ -266,9 +305,24 @@ pub fn draining(why: &str) {
     info!(why, "draining");
 }
 
-/// The service has stopped; events still in flight were never acknowledged.
-pub fn stopped(events_in_flight: usize) {
-    info!(events_in_flight, "stopped");
+/// What became of everything that was in flight when the service was told to stop.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Stopped {
+    /// Events that were in flight and are settled.
+    pub settled: usize,
+    /// Events that wait in the spool, for the next start.
+    pub spooled: u64,
+    /// Claims that were given back, for another node or the next start.
+    pub released: u64,
+    /// Events still in flight: never acknowledged.
+    pub unanswered: usize,
+    /// How long it took.
+    pub took: Duration,
+}
+
+/// The service has stopped.
+pub fn stopped(Stopped { settled, spooled, released, unanswered, took }: Stopped) {
+    info!(settled, spooled, released, unanswered, took_ms = took.as_millis(), "stopped");
 }
 
 /// Something panicked; whether it was caught, later lines say.

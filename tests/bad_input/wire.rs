@@ -1,5 +1,7 @@
 //! Bytes that no client would send, and bodies that never end.
 
+use std::io::ErrorKind;
+
 use super::Pair;
 use crate::support::events::{EVENTS, event};
 use crate::support::server::{Server, Setup};
@@ -141,6 +143,19 @@ fn slow_heads_and_stalled_bodies_are_cut() {
     assert_eq!(answer.json()["retryable"], true);
     let answer = exchange(&server, b"GET /health/live HTTP/1.1\r\nHost: te");
     assert!(answer.as_ref().is_none_or(|answer| answer.status == 408), "{answer:?}");
+    assert_eq!(server.client().get("/health/live").status, 200);
+}
+
+#[test]
+fn who_takes_nothing_of_its_answers_is_cut_off() {
+    let text = "http = { answer_timeout = \"1s\", keep_alive = \"1h\" }";
+    let mut server = Server::start(Setup::new(&crate::support::database::Database::sqlite()).with_config(text));
+    let mut connection = Connection::open(server.address()).expect("the server takes connections");
+    let requests = "GET /health/live HTTP/1.1\r\nHost: test\r\n\r\n".repeat(500);
+    // The answers fill all buffers on the way, then the requests do; a server that waits lets the last one time out.
+    let error = std::iter::repeat_with(|| connection.send(requests.as_bytes())).find_map(Result::err);
+    let error = error.expect("it is cut off some day");
+    assert!(matches!(error.kind(), ErrorKind::ConnectionReset | ErrorKind::BrokenPipe), "{error}");
     assert_eq!(server.client().get("/health/live").status, 200);
 }
 

@@ -72,6 +72,8 @@ both_databases! {
         let (_, id) = post_stuck(&mut server, &database);
         server.terminate();
         server.wait_exit(SOON);
+        let told = || server.log().contains("released=1").then_some(());
+        wait_for("the line that counts the release", SOON, told, || server.log());
         let healthy = server.setup().clone().with_config("faults = []");
         drop(server);
         let mut server = Server::start(healthy);

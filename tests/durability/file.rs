@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use gristmill::store::begin_write;
 use sea_orm::{ConnectionTrait, Statement};
 
-use super::session::Session;
+use super::Session;
 use super::{WAIT, number, post, posted, with_store};
 use crate::support::database::Database;
 use crate::support::http::Client;

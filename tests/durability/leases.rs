@@ -1,14 +1,17 @@
 //! Rule 8 in the store: a claim writes only the lease, and outcomes are written only under it.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
-use gristmill::store::{Due, Store, Written};
+use gristmill::store::{Death, Due, Listener, Store, Vitals, Written};
 use sea_orm::prelude::Uuid;
 
 use super::records::{claim, deferred, flush, plain, processed, transient, under};
-use super::{WAIT, execute, number, with_store};
+use super::{WAIT, aside, execute, number, with_store};
 use crate::support::database::Database;
 use crate::support::server::{Server, Setup};
+use crate::support::wait::{SOON, wait_for};
 
 /// Stores events that wait for their first attempt.
 async fn store_waiting(store: &Store, ids: std::ops::RangeInclusive<i64>) {
@@ -113,20 +116,37 @@ both_databases! {
         with_store(&database, async |store| {
             store_waiting(&store, 1..=3).await;
             let (dead, alive) = (Uuid::new_v4(), Uuid::new_v4());
+            store.register_node(dead, "mill", Uuid::new_v4(), WAIT).await.expect("registered");
             claim(&store, dead, Due::These(vec![1, 2])).await;
             claim(&store, alive, Due::Waiting).await;
-            assert_eq!(store.take_over(vec![dead], "mill".to_owned(), WAIT).await.expect("taken over"), 2);
-            assert_eq!(store.take_over(vec![dead], "mill".to_owned(), WAIT).await.expect("nothing left"), 0);
+            let death = Death { boot_id: dead, name: "mill".to_owned(), heartbeat: 0 };
+            assert_eq!(store.take_over(death.clone(), WAIT).await.expect("taken over"), 2);
+            assert_eq!(store.take_over(death, WAIT).await.expect("nothing left"), 0);
             let charged = "SELECT COUNT(*) FROM events WHERE suspect AND attempts = 1 AND crashes = 1 AND id < 3";
             assert_eq!(number(&database, charged), 2);
             assert_eq!(uncharged(&database), 1, "the living node's event was touched");
-            let lost = "SELECT COUNT(*) FROM attempts WHERE error_code = 'worker_lost' AND attempt = 1";
+            let lost = "SELECT COUNT(*) FROM attempts WHERE error_code = 'worker_lost' AND attempt = 1 AND node = 'mill'";
             assert_eq!(number(&database, lost), 2);
             assert_eq!(claim(&store, alive, Due::Waiting).await, [], "a suspect runs with others");
             assert_eq!(claim(&store, alive, Due::These(vec![1, 2])).await, [], "a suspect runs with others");
             let suspects = claim(&store, alive, Due::Suspects).await;
             assert_eq!(ids_of(&suspects), [1, 2]);
             assert!(suspects.iter().all(|claimed| claimed.suspect && claimed.event.attempts == 1), "{suspects:?}");
+        });
+    }
+
+    // Guards the heartbeat in `take_over_statement`: a node that came back while it was judged keeps what it holds.
+    fn nothing_is_taken_from_a_node_that_has_come_back(database) {
+        with_store(&database, async |store| {
+            let node = Uuid::new_v4();
+            store.register_node(node, "mill", Uuid::new_v4(), WAIT).await.expect("registered");
+            store_waiting(&store, 1..=1).await;
+            assert!(store.heartbeat(node, Vitals::default(), WAIT).await.expect("an answer"));
+            assert_eq!(claim(&store, node, Due::Waiting).await.len(), 1);
+            let judged = |heartbeat| Death { boot_id: node, name: "mill".to_owned(), heartbeat };
+            assert_eq!(store.take_over(judged(0), WAIT).await.expect("nothing taken"), 0);
+            assert_eq!(uncharged(&database), 1);
+            assert_eq!(store.take_over(judged(1), WAIT).await.expect("taken over"), 1);
         });
     }
 
@@ -158,6 +178,71 @@ both_databases! {
         assert_eq!(number(&database, "SELECT crashes FROM events WHERE id = 9000"), 1);
         assert!(server.log().contains("silent"), "{}", server.log());
     }
+}
+
+both_databases! {
+    // Guards `holds_leases` in `Store::neighbours` and `Watch::deaths`: a claim that is committed after its node's end was
+    // never looked for again, once everything had been taken over.
+    fn a_lease_that_is_committed_after_its_nodes_end_is_taken_over(database) {
+        let ended = Uuid::new_v4();
+        with_store(&database, async |store| {
+            store.register_node(ended, "ended", Uuid::new_v4(), WAIT).await.expect("registered");
+            assert!(store.stop_node(ended, WAIT).await.expect("an answer"));
+        });
+        let lease = "lease = { duration = \"1s\", poll = \"200ms\" }";
+        let mut server = Server::start(Setup::new(&database).with_config(lease));
+        let client = server.client();
+        let posted = super::posted(&client, "page_view");
+        let own = "SELECT COUNT(*) FROM nodes WHERE stopped_at IS NULL AND heartbeat > 5";
+        wait_for("the Claimer to have looked around", SOON, || (number(&database, own) == 1).then_some(()), String::new);
+        let late = format!(
+            "UPDATE events SET status = 'pending', attempts = 0, processed_at = NULL, finished_at = NULL, \
+             next_attempt_at = received_at, lease_token = NULL, lease_boot = (SELECT boot_id FROM nodes WHERE name = 'ended') \
+             WHERE id = {posted}"
+        );
+        assert_eq!(execute(&database, &late), 1);
+        let done = super::finished(&client, posted);
+        assert_eq!((&done["status"], &done["attempts"]), (&"processed".into(), &2.into()), "{done}");
+    }
+}
+
+/// Counts the hints that it hears.
+struct Ear(Arc<AtomicUsize>);
+
+impl Listener for Ear {
+    fn wake(&self) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn listens(&self) -> bool {
+        true
+    }
+}
+
+// Guards `work_is_due` in `write_all`. NOTIFY costs a lock at COMMIT: only a flush that leaves due work may pay for it.
+#[test]
+fn only_a_flush_that_leaves_due_work_tells_the_other_nodes_and_once() {
+    let database = Database::postgres();
+    with_store(&database, async |store| {
+        let heard = Arc::new(AtomicUsize::new(0));
+        store.listen(Ear(heard.clone()));
+        let count = |wanted| {
+            let reached = || (heard.load(Ordering::Relaxed) >= wanted).then_some(());
+            wait_for("hints", SOON, reached, || format!("{} of {wanted}", heard.load(Ordering::Relaxed)));
+            heard.load(Ordering::Relaxed)
+        };
+        assert_eq!(aside(|| count(1)), 1, "whoever begins to listen may have missed some");
+        flush(&store, vec![processed(plain(1, "done", ""))]).await;
+        flush(&store, vec![transient(plain(2, "later", ""))]).await;
+        store_waiting(&store, 3..=5).await;
+        // Hints come in the order of commits.
+        assert_eq!(aside(|| count(2)), 2);
+        let boot = Uuid::new_v4();
+        claim(&store, boot, Due::Waiting).await;
+        assert_eq!(store.release_orphans(boot, vec![3, 4, 5], WAIT).await.expect("nothing to release"), 0);
+        assert_eq!(store.release_orphans(boot, Vec::new(), WAIT).await.expect("released"), 3);
+        assert_eq!(aside(|| count(3)), 3);
+    });
 }
 
 /// Claims one event after the other until none is left.

@@ -7,11 +7,12 @@ use crate::support::proxy::{Loss, Proxy};
 use crate::support::server::{Server, Setup};
 use crate::support::wait::{SOON, wait_for};
 
-/// A server whose database is behind a proxy, warm: ids, users and the token are in memory.
+/// A server without a spool whose database is behind a proxy, warm: ids, users and the token are in memory.
 fn behind_proxy(config: &str) -> (Database, Proxy, Server, Client) {
     let database = Database::postgres();
     let (proxy, through) = Proxy::in_front_of(database.url());
-    let mut server = Server::start(Setup::new(&Database::at(through)).with_config(config));
+    let setup = Setup::new(&Database::at(through)).with_config("spool.enabled = false").with_config(config);
+    let mut server = Server::start(setup);
     let client = server.client();
     warm_up(&client, &database);
     (database, proxy, server, client)

@@ -2,7 +2,6 @@
 //! product without which it fails.
 
 mod records;
-mod session;
 
 mod file;
 mod flush_counts;
@@ -24,11 +23,11 @@ use std::time::Duration;
 
 use gristmill::store::{Store, migrate};
 
-use self::session::Session;
 use super::store::options;
 use super::support::database::{Database, Kind};
 use super::support::http::{Answer, Client};
 use super::support::server::Server;
+use super::support::session::Session;
 use super::support::wait::{SOON, wait_for};
 
 /// Longest wait of one operation of the store.

@@ -46,7 +46,7 @@ fn an_outage_of_the_database_costs_no_attempt_and_no_acknowledged_event() {
 fn an_event_posted_while_the_database_is_down_is_not_stored_and_says_so() {
     let cluster = Cluster::start();
     let database = Database::at(cluster.fresh_database());
-    let config = "timeouts = { accept = \"2s\", flush = \"1s\" }";
+    let config = "timeouts = { accept = \"2s\", flush = \"1s\" }\nspool.enabled = false";
     let mut server = Server::start(Setup::new(&database).with_config(config));
     let client = server.client();
     warm_up(&client, &database);

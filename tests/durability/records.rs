@@ -61,7 +61,7 @@ pub fn under(lease_token: Uuid, record: Record) -> Record {
 fn with(event: Event, outcome: Outcome, failed_attempt: Option<FailedAttempt>) -> Record {
     // As the Persister has them of a first attempt.
     let (started_at, finished_at) = (event.received_at, outcome.processed_at.unwrap_or_else(clock::now));
-    Record { event, outcome, failed_attempt, lease: None, started_at, finished_at }
+    Record { event, outcome, failed_attempt, lease: None, is_acknowledged: false, started_at, finished_at }
 }
 
 /// The header of a flush by this boot.

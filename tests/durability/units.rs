@@ -7,8 +7,8 @@ use gristmill::domain::submission::Submission;
 use gristmill::pipeline::{Entry, Identity, Pipeline, Receipt, Verdict};
 use sea_orm::prelude::Uuid;
 
+use super::Session;
 use super::records::{plain, processed, try_flush};
-use super::session::Session;
 use super::{EVENTS, WAIT, aside, body, event, execute, finished, id_of, number, post, posted, refuse, with_store};
 use crate::support::database::Database;
 use crate::support::http::{Answer, Client};
@@ -47,7 +47,7 @@ fn receipts_of_a_line(database: &Database, names: &[&str]) -> Vec<Receipt> {
         let identity = Identity { boot_id: Uuid::new_v4(), node: "mill".to_owned(), folder: Uuid::new_v4() };
         aside(|| {
             actix::System::new().block_on(async {
-                let line = Pipeline::start(&config, store, identity).await.expect("the line starts");
+                let line = Pipeline::start(&config, store, None, identity).await.expect("the line starts");
                 let receipts = line.process_events_batch(entries, line.room()).await.expect("the unit is settled");
                 line.drain(WAIT).await;
                 assert_eq!(line.in_flight(), 0);

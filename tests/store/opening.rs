@@ -19,7 +19,8 @@ pub async fn contract_eight_migrations_at_once_all_succeed(options: StoreOptions
         applied.push(run.await.expect("no panic").expect("each run succeeds"));
     }
     applied.sort_unstable();
-    assert_eq!(applied, [0, 0, 0, 0, 0, 0, 0, 1]);
+    assert_eq!(applied[..7], [0; 7], "one of them applies everything");
+    assert!(applied[7] > 0, "{applied:?}");
     let store = migrated(&options).await;
     assert_eq!(number(&store, "SELECT COUNT(*) FROM meta").await, 1);
 }

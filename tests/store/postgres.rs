@@ -33,6 +33,9 @@ on_postgres! {
     a_new_boot_never_resumes_a_block: ids::contract_a_new_boot_never_resumes_a_block;
     a_boot_stops_the_earlier_ones_of_its_folder: nodes::contract_a_boot_stops_the_earlier_ones_of_its_folder;
     a_heartbeat_grows_until_the_node_stops: nodes::contract_a_heartbeat_grows_until_the_node_stops;
+    a_heartbeat_needs_neither_the_pool_nor_the_stores_thread: nodes::contract_a_heartbeat_needs_neither_the_pool_nor_the_stores_thread;
+    boots_that_are_long_gone_are_removed: nodes::contract_boots_that_are_long_gone_are_removed;
+    a_boot_inherits_what_was_said_of_its_folders_spool: nodes::contract_a_boot_inherits_what_was_said_of_its_folders_spool;
     a_dropped_begin_loses_no_later_write: contract_a_dropped_begin_loses_no_later_write;
     partitions_exist_before_their_ids_leave: contract_partitions_exist_before_their_ids_leave;
     asynchronous_commits_are_refused: contract_asynchronous_commits_are_refused;
@@ -99,7 +102,7 @@ async fn contract_partitions_exist_before_their_ids_leave(options: StoreOptions)
     let partitions = "SELECT COUNT(*) FROM pg_inherits WHERE inhparent = 'events'::regclass";
     assert_eq!(number(&store, partitions).await, 5);
     let indexes = "SELECT COUNT(*) FROM pg_indexes WHERE tablename = 'events_p4'";
-    assert_eq!(number(&store, indexes).await, 5);
+    assert_eq!(number(&store, indexes).await, 6);
 }
 
 /// A server that loses acknowledged commits is refused.

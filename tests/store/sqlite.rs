@@ -31,6 +31,8 @@ on_sqlite! {
     a_new_boot_never_resumes_a_block: ids::contract_a_new_boot_never_resumes_a_block;
     a_boot_stops_the_earlier_ones_of_its_folder: nodes::contract_a_boot_stops_the_earlier_ones_of_its_folder;
     a_heartbeat_grows_until_the_node_stops: nodes::contract_a_heartbeat_grows_until_the_node_stops;
+    boots_that_are_long_gone_are_removed: nodes::contract_boots_that_are_long_gone_are_removed;
+    a_boot_inherits_what_was_said_of_its_folders_spool: nodes::contract_a_boot_inherits_what_was_said_of_its_folders_spool;
 }
 
 async fn refusal(options: &StoreOptions) -> String {

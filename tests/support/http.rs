@@ -40,6 +40,11 @@ impl Client {
         &self.base
     }
 
+    /// The bearer token.
+    pub fn token(&self) -> Option<&str> {
+        self.token.as_deref()
+    }
+
     /// GET.
     pub fn get(&self, path: &str) -> Answer {
         self.call("GET", path, &[], None)

@@ -27,10 +27,28 @@ pub enum State {
 /// One event of the load.
 #[derive(Clone, Debug)]
 pub struct Entry {
-    /// Its `event_uid`.
+    /// Its `event_uid`; the page of its payload is `/` and this key, also where it is posted without one.
     pub key: String,
+    /// Whether it is posted with its key.
+    pub is_keyed: bool,
     /// What became of it.
     pub state: State,
+    /// The status of its answer, if one came.
+    pub status: Option<u16>,
+    /// Whether the answer says that it is in the node's spool, not in the database.
+    pub is_spooled: bool,
+    /// When it was sent, counted from the beginning of the load.
+    pub sent_after: Duration,
+    /// How long its answer, or the loss of it, took.
+    pub took: Duration,
+}
+
+impl Entry {
+    /// An event on its way.
+    pub fn sent(key: String, is_keyed: bool) -> Self {
+        let (sent_after, took) = (Duration::ZERO, Duration::ZERO);
+        Self { key, is_keyed, state: State::Sent, status: None, is_spooled: false, sent_after, took }
+    }
 }
 
 /// All events of a load.
@@ -87,7 +105,7 @@ impl Ledger {
         for key in &stored {
             *counts.entry(key).or_default() += 1;
         }
-        for Entry { key, state } in &self.entries {
+        for Entry { key, state, .. } in &self.entries {
             let rows = counts.get(key.as_str()).copied().unwrap_or_default();
             let right = usize::from(expected.contains(key.as_str()));
             assert_eq!(rows, right, "processed rows of {key}, whose last answer was {state:?}");

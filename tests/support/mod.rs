@@ -28,6 +28,7 @@ macro_rules! both_databases {
 
 pub mod accounts;
 pub mod database;
+pub mod dice;
 pub mod events;
 pub mod http;
 pub mod ledger;
@@ -36,6 +37,7 @@ pub mod postgres;
 pub mod proxy;
 pub mod run;
 pub mod server;
+pub mod session;
 pub mod wait;
 pub mod wire;
 

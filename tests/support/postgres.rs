@@ -4,7 +4,7 @@
 //! (fsync and synchronous_commit on), because crash tests rely on that.
 
 use std::fs::{self, File};
-use std::net::TcpListener;
+use std::net::{SocketAddr, TcpListener};
 use std::os::unix::fs::chown;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -45,6 +45,14 @@ pub struct Cluster {
 /// A fresh database in the run's shared cluster: its URL.
 pub fn fresh_database() -> String {
     Cluster::shared().fresh_database()
+}
+
+/// Checks every table and index of this database; the programs of the server bring the check along.
+pub fn amcheck(url: &str) -> Result<(), String> {
+    let mut check = Command::new(program("pg_amcheck"));
+    let output = check.args(["--install-missing", "--heapallindexed", url]).output().expect("the program runs");
+    let said = [output.stdout, output.stderr].concat();
+    if output.status.success() { Ok(()) } else { Err(String::from_utf8_lossy(&said).into_owned()) }
 }
 
 impl Cluster {
@@ -93,6 +101,29 @@ impl Cluster {
         self.end("KILL");
     }
 
+    /// Stops the postmaster and its children where they are (SIGSTOP).
+    pub fn freeze(&self) {
+        for pid in self.pids() {
+            // A child may have ended since it was listed.
+            run::try_signal(pid, "STOP");
+        }
+    }
+
+    /// Lets them go on.
+    pub fn thaw(&self) {
+        for pid in self.pids() {
+            run::try_signal(pid, "CONT");
+        }
+    }
+
+    /// The postmaster, then its children.
+    fn pids(&self) -> Vec<u32> {
+        let pid = self.pid();
+        let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
+        let children = children.split_whitespace().filter_map(|child| child.parse().ok());
+        std::iter::once(pid).chain(children).collect()
+    }
+
     /// The server's process id.
     pub fn pid(&self) -> u32 {
         let server = lock(&self.server);
@@ -113,9 +144,21 @@ impl Cluster {
 
     /// Runs SQL through psql and gives its output, unaligned and without headings.
     pub fn sql(&self, database: &str, sql: &str) -> String {
+        self.try_sql(database, sql).unwrap_or_else(|error| panic!("{sql}: {error}"))
+    }
+
+    /// The same, where the server may refuse.
+    pub fn try_sql(&self, database: &str, sql: &str) -> Result<String, String> {
         let mut psql = Command::new(program("psql"));
         psql.args(["-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-c", sql]).arg(self.url(database));
-        psql.succeed()
+        let output = psql.output().unwrap_or_else(|error| panic!("{psql:?}: {error}"));
+        let said = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        if output.status.success() { Ok(said(&output.stdout)) } else { Err(said(&output.stderr)) }
+    }
+
+    /// Where the server listens.
+    pub fn address(&self) -> SocketAddr {
+        ([127, 0, 0, 1], self.port).into()
     }
 
     /// What the server wrote to its log.
@@ -142,6 +185,7 @@ impl Cluster {
     }
 
     fn end(&self, signal: &str) {
+        self.thaw();
         let (mut child, _guard) = lock(&self.server).take().expect("the cluster is running");
         run::signal(child.id(), signal);
         child.wait().expect("a child can be waited for");

@@ -13,7 +13,7 @@ use std::time::Duration;
 use super::database::{Database, Kind};
 use super::http::{Client, raw};
 use super::ledger::{Entry, Ledger, State};
-use super::load::Load;
+use super::load::{Load, Plan};
 use super::postgres::Cluster;
 use super::run::{self, lock};
 use super::server::{Ports, Server, Setup};
@@ -207,6 +207,20 @@ fn the_ledger_holds_a_forgetful_service_to_its_word() {
     verdict(&ledger).expect_err("a key has two rows");
     database.execute(&format!("DELETE FROM events WHERE event_uid = '{}'", entry.key));
     verdict(&ledger).expect_err("an acknowledged row is lost");
+}
+
+#[test]
+fn a_load_keeps_its_rate_and_turns_to_the_server_that_is_there() {
+    let address = forgetful_service(&Database::sqlite());
+    let (away, there) = (Ports::default(), Ports::default());
+    there.set(Some((address, address)));
+    let plan = Plan::new(away, "gm_any", 4).and_to(there).at_rate(40).with_deadline(SOON);
+    let load = Load::of(plan);
+    wait_for("30 acknowledged events", SOON, || (load.acknowledged() >= 30).then_some(()), || format!("{load:?}"));
+    let ledger = load.stop();
+    let last = ledger.entries().iter().map(|entry| entry.sent_after).max().expect("there are thirty");
+    assert!(last >= Duration::from_millis(500), "a rate of 40 was not kept: {last:?}");
+    assert!(ledger.entries().iter().all(|entry| entry.took < SOON && entry.is_keyed), "{ledger:?}");
 }
 
 /// Answers every connection with these bytes, then closes it.

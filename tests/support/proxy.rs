@@ -1,10 +1,14 @@
-//! A TCP proxy in front of PostgreSQL that loses what a test tells it to lose.
+//! A TCP proxy in front of PostgreSQL that loses, delays, swallows and resets what a test tells it to.
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use socket2::SockRef;
 
 use super::run::lock;
+use super::wait::rest;
 
 /// What the client sends last in a transaction; a NUL ends it, and no text that it stores holds one.
 const COMMIT: &[u8] = b"COMMIT\0";
@@ -20,6 +24,21 @@ pub enum Loss {
     CutForGood,
 }
 
+/// What the proxy does with what it is given.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Way {
+    /// It passes.
+    #[default]
+    Pass,
+    /// It passes later, each way.
+    Delay(Duration),
+    /// It is taken and forwarded to nobody: a half-open connection. What was swallowed is lost, so a connection that
+    /// swallowed something stays silent for good.
+    Swallow,
+    /// New connections are closed at once.
+    Refuse,
+}
+
 /// A running proxy. Connections pass until a test says otherwise.
 #[derive(Clone, Debug)]
 pub struct Proxy {
@@ -29,11 +48,11 @@ pub struct Proxy {
 
 #[derive(Debug, Default)]
 struct State {
-    refuses: bool,
+    way: Way,
     /// The answer that is to be lost.
     awaited: Option<Awaited>,
     lost: usize,
-    streams: Vec<TcpStream>,
+    passing: Vec<Passing>,
 }
 
 /// A transaction, known by a text in it, and what is to become of the answer that tells its end.
@@ -50,6 +69,17 @@ struct Awaited {
 struct Lane {
     sent: Vec<u8>,
     loss: Option<Loss>,
+    /// Whether some of it was swallowed.
+    is_mute: bool,
+    /// Whether it is to end in a reset: then nobody may say goodbye.
+    is_reset: bool,
+}
+
+/// A connection that passes.
+#[derive(Debug)]
+struct Passing {
+    streams: [TcpStream; 2],
+    lane: Arc<Mutex<Lane>>,
 }
 
 impl Proxy {
@@ -93,29 +123,52 @@ impl Proxy {
 
     /// Cuts every connection and refuses new ones.
     pub fn refuse(&self) {
-        let mut state = lock(&self.state);
-        state.refuses = true;
-        state.cut();
+        self.set(Way::Refuse);
+        self.cut();
     }
 
     /// Lets connections pass again.
     pub fn restore(&self) {
-        lock(&self.state).refuses = false;
+        self.set(Way::Pass);
+    }
+
+    /// Does this with everything from now on.
+    pub fn set(&self, way: Way) {
+        lock(&self.state).way = way;
+    }
+
+    /// Closes every connection.
+    pub fn cut(&self) {
+        for Passing { streams: [client, server], .. } in lock(&self.state).passing.drain(..) {
+            close(&client, &server);
+        }
+    }
+
+    /// Resets every connection, both ways.
+    pub fn reset(&self) {
+        for Passing { streams, lane } in lock(&self.state).passing.drain(..) {
+            lock(&lane).is_reset = true;
+            for stream in streams {
+                // Without a linger the last close is a reset; whoever reads is woken for it. It may be closed already.
+                let _ = SockRef::from(&stream).set_linger(Some(Duration::ZERO));
+                let _ = stream.shutdown(Shutdown::Read);
+            }
+        }
     }
 
     fn connect(&self, client: TcpStream, server: &str) {
         let mut state = lock(&self.state);
-        if state.refuses {
+        if state.way == Way::Refuse {
             return;
         }
         let Ok(server) = TcpStream::connect(server) else {
             return;
         };
-        state.streams.extend(both_of(&client, &server));
-        drop(state);
-        // The driver sends small messages one by one and waits for each.
-        client.set_nodelay(true).and_then(|()| server.set_nodelay(true)).expect("sockets take the option");
         let lane = Arc::new(Mutex::new(Lane::default()));
+        state.passing.push(Passing { streams: both_of(&client, &server), lane: Arc::clone(&lane) });
+        drop(state);
+        // The driver sends small messages one by one and waits for each. A client may be gone already.
+        let _ = client.set_nodelay(true).and_then(|()| server.set_nodelay(true));
         let (requests, answers) = (self.clone(), self.clone());
         let [client_too, server_too] = both_of(&client, &server);
         let lane_too = Arc::clone(&lane);
@@ -127,16 +180,19 @@ impl Proxy {
         let mut buffer = vec![0; 64 << 10];
         while let Some(read) = client.read(&mut buffer).ok().filter(|read| *read > 0) {
             self.watch(&buffer[..read], &mut lock(lane));
-            if server.write_all(&buffer[..read]).is_err() {
+            if self.lets_pass(lane) && server.write_all(&buffer[..read]).is_err() {
                 break;
             }
         }
-        close(&client, &server);
+        end(&client, &server, lane);
     }
 
     fn forward_answers(&self, mut server: TcpStream, mut client: TcpStream, lane: &Mutex<Lane>) {
         let mut buffer = vec![0; 64 << 10];
         while let Some(read) = server.read(&mut buffer).ok().filter(|read| *read > 0) {
+            if !self.lets_pass(lane) {
+                continue;
+            }
             let loss = lock(lane).loss;
             match loss {
                 None if client.write_all(&buffer[..read]).is_ok() => {}
@@ -152,11 +208,25 @@ impl Proxy {
                 None => break,
             }
         }
-        close(&client, &server);
+        end(&client, &server, lane);
+    }
+
+    /// Whether what was read now is forwarded; it may have to wait first.
+    fn lets_pass(&self, lane: &Mutex<Lane>) -> bool {
+        let way = lock(&self.state).way;
+        if let Way::Delay(time) = way {
+            rest(time);
+        }
+        let mut lane = lock(lane);
+        lane.is_mute |= way == Way::Swallow;
+        !lane.is_mute
     }
 
     /// Notes whether the answer to what was sent now is to be lost.
     fn watch(&self, bytes: &[u8], lane: &mut Lane) {
+        if lock(&self.state).awaited.is_none() {
+            return lane.sent.clear();
+        }
         lane.sent.extend_from_slice(bytes);
         let is_commit = contains(&lane.sent, COMMIT);
         let is_meant = |awaited: &mut Awaited| {
@@ -175,21 +245,19 @@ impl Proxy {
     }
 }
 
-impl State {
-    fn cut(&mut self) {
-        for stream in self.streams.drain(..) {
-            // It may be closed already.
-            let _ = stream.shutdown(Shutdown::Both);
-        }
-    }
-}
-
 fn both_of(client: &TcpStream, server: &TcpStream) -> [TcpStream; 2] {
     [client, server].map(|stream| stream.try_clone().expect("a socket can be shared"))
 }
 
 fn contains(bytes: &[u8], wanted: &[u8]) -> bool {
     bytes.windows(wanted.len()).any(|window| window == wanted)
+}
+
+/// Ends a connection of which one side is gone.
+fn end(client: &TcpStream, server: &TcpStream, lane: &Mutex<Lane>) {
+    if !lock(lane).is_reset {
+        close(client, server);
+    }
 }
 
 fn close(client: &TcpStream, server: &TcpStream) {

@@ -5,7 +5,7 @@
 
 use std::fs;
 use std::io::Write;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
@@ -92,18 +92,23 @@ pub fn number() -> u32 {
 
 /// Sends a signal (`KILL`, `TERM`, `STOP`, …) to a process of this run.
 pub fn signal(pid: u32, name: &str) {
-    let status = Command::new("kill")
-        .args(["-s", name, &pid.to_string()])
-        .stderr(Stdio::null())
-        .status()
-        .expect("the kill command runs");
-    assert!(status.success(), "process {pid} took no signal {name}");
+    assert!(try_signal(pid, name), "process {pid} took no signal {name}");
+}
+
+/// Sends a signal to a process of this run that may have ended; whether it was there.
+pub fn try_signal(pid: u32, name: &str) -> bool {
+    let status = Command::new("kill").args(["-s", name, &pid.to_string()]).stderr(Stdio::null()).status();
+    status.expect("the kill command runs").success()
 }
 
 /// Whether a process with this id exists.
 pub fn is_alive(pid: u32) -> bool {
-    let signal = Command::new("kill").args(["-s", "0", &pid.to_string()]).stderr(Stdio::null()).status();
-    signal.expect("the kill command runs").success()
+    try_signal(pid, "0")
+}
+
+/// Whether this process may mount, make network namespaces and signal anybody.
+pub fn is_root() -> bool {
+    fs::metadata("/proc/self").is_ok_and(|me| me.uid() == 0)
 }
 
 /// Locks, also after another test panicked while it held the lock.

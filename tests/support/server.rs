@@ -156,6 +156,11 @@ impl Server {
     /// Starts again on the same data, and returns when it is ready; stops a running one first.
     pub fn restart(&mut self) {
         self.spawn();
+        self.await_ready();
+    }
+
+    /// Waits until a spawned server is ready.
+    pub fn await_ready(&mut self) {
         let ports = within(SOON, || self.written_ports());
         let ports = ports.unwrap_or_else(|| panic!("the server is not ready after {SOON:?}\n{}", self.state()));
         self.ports.set(Some(ports));
@@ -227,6 +232,11 @@ impl Server {
         self.token.insert(token).clone()
     }
 
+    /// Takes the token of another server on the same database.
+    pub fn share_token(&mut self, token: &str) {
+        self.token = Some(token.to_owned());
+    }
+
     /// A client of the API with the first token, good until the next restart (the port changes).
     pub fn client(&mut self) -> Client {
         let token = self.token();
@@ -284,6 +294,24 @@ impl Server {
         lock(&self.log).clone()
     }
 
+    /// The end of the log.
+    pub fn log_tail(&self) -> String {
+        let log = self.log();
+        let mut from = log.len().saturating_sub(LOG_TAIL);
+        while !log.is_char_boundary(from) {
+            from += 1;
+        }
+        log[from..].to_owned()
+    }
+
+    /// Writes the log to a file that outlives the run, and gives its name.
+    pub fn keep_log(&self) -> String {
+        let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("target/chaos");
+        let file = folder.join(format!("{}-{}.log", std::process::id(), run::number()));
+        fs::create_dir_all(&folder).and_then(|()| fs::write(&file, self.log())).expect("the target folder is ours");
+        file.display().to_string()
+    }
+
     /// What the server wrote to its standard output, over all starts.
     pub fn printed(&self) -> String {
         lock(&self.printed).clone()
@@ -303,12 +331,7 @@ impl Server {
     }
 
     fn state(&self) -> String {
-        let log = self.log();
-        let mut from = log.len().saturating_sub(LOG_TAIL);
-        while !log.is_char_boundary(from) {
-            from += 1;
-        }
-        format!("data: {}\nlog:\n{}", self.setup.data.display(), &log[from..])
+        format!("data: {}\nlog:\n{}", self.setup.data.display(), self.log_tail())
     }
 }
 

@@ -1,9 +1,13 @@
 //! Waiting for a fact. The only place in the tests that pauses.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 /// Pause between two looks at a fact: short beside every wait, long beside the look itself.
 const LOOK_EVERY: Duration = Duration::from_millis(10);
+
+/// How soon a resting thread sees that it is to stop.
+const STOP_SEEN_WITHIN: Duration = Duration::from_millis(100);
 
 /// How long tests wait for something that should take well under a second.
 pub const SOON: Duration = Duration::from_secs(30);
@@ -34,4 +38,19 @@ pub fn within<T>(limit: Duration, mut fact: impl FnMut() -> Option<T>) -> Option
         // A process, a file or a database outside of this one cannot wake us: we have to look again.
         std::thread::sleep(LOOK_EVERY);
     }
+}
+
+/// Rests until `due`, but not much longer than until `stop` is set.
+pub fn rest_until(due: Instant, stop: &AtomicBool) {
+    while let Some(left) = due.checked_duration_since(Instant::now()).filter(|left| !left.is_zero()) {
+        if stop.load(Ordering::Relaxed) {
+            return;
+        }
+        std::thread::sleep(left.min(STOP_SEEN_WITHIN));
+    }
+}
+
+/// Rests for this long: how long a fault lasts is no fact that could be waited for.
+pub fn rest(length: Duration) {
+    std::thread::sleep(length);
 }

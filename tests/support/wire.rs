@@ -40,9 +40,14 @@ pub struct Connection {
 impl Connection {
     /// Connects.
     pub fn open(address: SocketAddr) -> io::Result<Self> {
-        let stream = TcpStream::connect_timeout(&address, SILENCE)?;
-        stream.set_read_timeout(Some(SILENCE))?;
-        stream.set_write_timeout(Some(SILENCE))?;
+        Self::open_within(address, SILENCE)
+    }
+
+    /// Connects; after this much silence, now and later, it gives up.
+    pub fn open_within(address: SocketAddr, silence: Duration) -> io::Result<Self> {
+        let stream = TcpStream::connect_timeout(&address, silence)?;
+        stream.set_read_timeout(Some(silence))?;
+        stream.set_write_timeout(Some(silence))?;
         stream.set_nodelay(true)?;
         Ok(Self { stream: BufReader::new(stream) })
     }

@@ -16,6 +16,9 @@ use crate::http::error::ApiError;
 use crate::http::request::{header_value, json};
 use crate::store::StoredEvent;
 
+/// `durability` of what is committed.
+const DATABASE: &str = "database";
+
 #[derive(Serialize)]
 struct Enqueued<'a> {
     event_id: i64,
@@ -25,25 +28,44 @@ struct Enqueued<'a> {
     duplicate: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     event_status: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    dedup: Option<&'static str>,
 }
 
 /// 202: the event is stored and will be, or already is, processed.
 pub fn accepted(event_id: i64, task_id: Uuid) -> HttpResponse {
-    let mut response = enqueued(StatusCode::ACCEPTED, event_id, task_id, None);
+    accepted_as(event_id, task_id, DATABASE, None)
+}
+
+/// 202: the event is synced on this node's disk; whether its key was used before is found out when the database is
+/// back.
+pub fn spooled(event_id: i64, task_id: Uuid, is_keyed: bool) -> HttpResponse {
+    accepted_as(event_id, task_id, "spool", is_keyed.then_some("deferred"))
+}
+
+fn accepted_as(event_id: i64, task_id: Uuid, durability: &'static str, dedup: Option<&'static str>) -> HttpResponse {
+    let mut response = enqueued(StatusCode::ACCEPTED, event_id, task_id, durability, None, dedup);
     response.headers_mut().insert(LOCATION, header_value(format!("/api/v1/events/{event_id}")));
     response
 }
 
 /// 200: the same event was stored before, as `event_id`, and stands at `status`.
 pub fn duplicate(event_id: i64, task_id: Uuid, status: Status) -> HttpResponse {
-    enqueued(StatusCode::OK, event_id, task_id, Some(status.as_str()))
+    enqueued(StatusCode::OK, event_id, task_id, DATABASE, Some(status.as_str()), None)
 }
 
-fn enqueued(code: StatusCode, event_id: i64, task_id: Uuid, event_status: Option<&'static str>) -> HttpResponse {
+fn enqueued(
+    code: StatusCode,
+    event_id: i64,
+    task_id: Uuid,
+    durability: &'static str,
+    event_status: Option<&'static str>,
+    dedup: Option<&'static str>,
+) -> HttpResponse {
     let mut text = Uuid::encode_buffer();
     let task_id = &*task_id.hyphenated().encode_lower(&mut text);
     let duplicate = event_status.is_some();
-    json(code, &Enqueued { event_id, task_id, status: "enqueued", durability: "database", duplicate, event_status })
+    json(code, &Enqueued { event_id, task_id, status: "enqueued", durability, duplicate, event_status, dedup })
 }
 
 #[derive(Serialize)]

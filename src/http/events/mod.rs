@@ -1,12 +1,15 @@
-//! `/api/v1/events`: post one, get one, list.
+//! `/api/v1/events`: post one, get one with its timeline, list.
 
 mod answers;
 mod cursor;
 mod prefer;
 mod read;
+mod spooled;
 mod submit;
+mod timeline;
 mod view;
 mod wait;
 
 pub use read::{list, show};
 pub use submit::submit;
+pub use timeline::timeline;

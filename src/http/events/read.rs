@@ -7,7 +7,7 @@ use actix_web::web::Query;
 use serde::Serialize;
 
 use super::view::{EventView, bytes_of};
-use super::{answers, cursor, prefer, wait};
+use super::{answers, cursor, prefer, spooled, wait};
 use crate::domain::scopes::Scope;
 use crate::http::auth::Caller;
 use crate::http::error::ApiError;
@@ -31,8 +31,8 @@ pub async fn show(call: Call) -> Result<HttpResponse, ApiError> {
     let text = call.request.match_info().query("id");
     let wait = prefer::wait(call.headers())?;
     let id = event_id(text)?;
-    let event = wait::finished(&call.state, id, viewer(&caller), wait.unwrap_or_default()).await?;
-    let event = event.ok_or_else(|| ApiError::new(Problem::NotFound, format!("there is no event {id}")))?;
+    let seen = wait::finished(&call.state, id, viewer(&caller), wait.unwrap_or_default()).await;
+    let event = spooled::or_spooled(&call.state, id, viewer(&caller), seen).await?;
     let response = json(StatusCode::OK, &EventView::of(&event)?);
     Ok(match wait {
         Some(wait) => answers::with_wait(response, wait),
@@ -41,7 +41,7 @@ pub async fn show(call: Call) -> Result<HttpResponse, ApiError> {
 }
 
 /// Ids are written one way only: what is written otherwise names no event.
-fn event_id(text: &str) -> Result<i64, ApiError> {
+pub(super) fn event_id(text: &str) -> Result<i64, ApiError> {
     let is_canonical = text.bytes().all(|byte| byte.is_ascii_digit()) && !text.starts_with('0');
     text.parse().ok().filter(|_| is_canonical).ok_or_else(|| {
         let shown: String = text.chars().take(40).collect();
@@ -51,7 +51,7 @@ fn event_id(text: &str) -> Result<i64, ApiError> {
 }
 
 /// Whose events the caller sees: its own user's, or with `None` everyone's.
-fn viewer(caller: &Caller) -> Option<i64> {
+pub(super) fn viewer(caller: &Caller) -> Option<i64> {
     if caller.scopes.has(Scope::ReadAll) { None } else { Some(caller.user_id) }
 }
 

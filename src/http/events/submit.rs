@@ -35,8 +35,9 @@ pub async fn submit(call: Call) -> Result<HttpResponse, ApiError> {
     let key = DedupeKey::of(&submission, user_id, header_key);
     match wait {
         None => {
+            let is_keyed = key.is_some();
             let receipt = hand_in(&call.state, Entry { user_id, submission, key }, room).await?;
-            enqueued(receipt)
+            Ok(enqueued(receipt, is_keyed))
         }
         Some(wait) => {
             let submitted = Submitted {
@@ -44,8 +45,9 @@ pub async fn submit(call: Call) -> Result<HttpResponse, ApiError> {
                 event_type: submission.event_type.clone().unwrap_or_default(),
                 user_id,
             };
+            let is_keyed = key.is_some();
             let receipt = hand_in(&call.state, Entry { user_id, submission, key }, room).await?;
-            let answer = waited(&call.state, receipt, &submitted, wait).await?;
+            let answer = waited(&call.state, receipt, &submitted, wait, is_keyed).await?;
             Ok(answers::with_wait(answer, wait))
         }
     }
@@ -82,11 +84,12 @@ fn conflict(key: Option<(Namespace, String)>, first: i64) -> ApiError {
     ApiError::conflict(first, format!("{key} was used before, for event {first} with other content"))
 }
 
-fn enqueued(receipt: Receipt) -> Result<HttpResponse, ApiError> {
-    Ok(match receipt.verdict {
+fn enqueued(receipt: Receipt, is_keyed: bool) -> HttpResponse {
+    match receipt.verdict {
         Verdict::Duplicate { of, of_task_id, status, .. } => answers::duplicate(of, of_task_id, status),
+        Verdict::Spooled => answers::spooled(receipt.event_id, receipt.task_id, is_keyed),
         _ => answers::accepted(receipt.event_id, receipt.task_id),
-    })
+    }
 }
 
 async fn waited(
@@ -94,6 +97,7 @@ async fn waited(
     receipt: Receipt,
     submitted: &Submitted,
     wait: Duration,
+    is_keyed: bool,
 ) -> Result<HttpResponse, ApiError> {
     let id = match &receipt.verdict {
         Verdict::Processed { processed_at } => {
@@ -104,12 +108,14 @@ async fn waited(
             return Ok(answers::success(*of, submitted, *processed_at));
         }
         Verdict::Duplicate { of, .. } => *of,
+        // Its end waits for the database, which may be away for long.
+        Verdict::Spooled => return Ok(enqueued(receipt, is_keyed)),
         _ => receipt.event_id,
     };
     // The event is durable: that its end cannot be seen now is no error.
     match wait::finished(state, id, None, wait).await {
         Ok(Some(event)) if event.status.is_final() => answers::outcome(&event),
-        _ => enqueued(receipt),
+        _ => Ok(enqueued(receipt, is_keyed)),
     }
 }
 

@@ -1,12 +1,14 @@
 //! Persister: the only writer of outcomes, in group commits.
 //!
-//! Receives [`Normalized`], sends [`Scheduled`](super::messages::Scheduled) and the receipts. It flushes at once when
-//! idle and gathers while a write is in flight. Keeps the units that wait for a flush. A crash here loses nothing:
-//! they go back to the Supervisor and are worked on anew; a flush that was under way may have been committed, and is
-//! recognised by the identity of its rows.
+//! Receives [`Normalized`], sends [`Scheduled`](super::messages::Scheduled), [`Spooled`](super::messages::Spooled) and
+//! the receipts. It flushes at once when idle and gathers while a write is in flight. While the database is away new
+//! units go to the spool, beside the flushes that find out whether it is back. Keeps the units that wait for either. A
+//! crash here loses nothing: they go back to the Supervisor and are worked on anew; a flush that was under way may have
+//! been committed, and is recognised by the identity of its rows.
 
 mod queue;
 mod settle;
+mod spooling;
 mod write;
 
 use std::sync::Arc;
@@ -17,6 +19,7 @@ use actix::prelude::*;
 pub(super) use self::queue::FlushLimits;
 use self::queue::{Gathered, Queue};
 pub(super) use self::settle::Consequences;
+pub(super) use self::spooling::Refuge;
 pub(super) use self::write::Writer;
 use self::write::{Ended, Finished};
 use super::custody::Work;
@@ -48,14 +51,22 @@ pub(super) struct Persister {
     writer: Arc<Writer>,
     consequences: Consequences,
     queue: Queue,
+    refuge: Option<Refuge>,
     is_busy: bool,
     backoff: Duration,
 }
 
 impl Persister {
-    pub fn new(stage: Stage, rules: PersisterRules, writer: Arc<Writer>, consequences: Consequences) -> Self {
+    /// With a `refuge`, new units survive an outage of the database.
+    pub fn new(
+        stage: Stage,
+        rules: PersisterRules,
+        writer: Arc<Writer>,
+        consequences: Consequences,
+        refuge: Option<Refuge>,
+    ) -> Self {
         let (queue, is_busy, backoff) = (Queue::default(), false, BACKOFF_MIN);
-        Self { stage, rules, writer, consequences, queue, is_busy, backoff }
+        Self { stage, rules, writer, consequences, queue, refuge, is_busy, backoff }
     }
 
     fn gather(&self, mut work: Work) -> Gathered {
@@ -63,10 +74,12 @@ impl Persister {
             // Nobody waits for a claimed unit: what counts is how long it waits for the database, not its attempt.
             work.taken_at = Instant::now();
         }
+        let is_spooled = work.is_spooled;
         let (mut records, mut places) = (Vec::with_capacity(work.items.len()), Vec::with_capacity(work.items.len()));
         for (place, item) in work.items.iter_mut().enumerate() {
-            let record = record(item, &self.rules.policy);
-            if self.rules.keep_rejected || record.lease.is_some() || record.outcome.status != Status::ValidationError {
+            let record = record(item, is_spooled, &self.rules.policy);
+            let has_to_be_kept = self.rules.keep_rejected || record.lease.is_some() || record.is_acknowledged;
+            if has_to_be_kept || record.outcome.status != Status::ValidationError {
                 records.push(record);
                 places.push(place);
             }
@@ -76,13 +89,21 @@ impl Persister {
 
     fn flush(&mut self, context: &mut Context<Self>) {
         // What was taken back is written by another one.
-        if self.is_busy || self.stage.gauges.is_retired() {
+        if self.stage.gauges.is_retired() {
             return;
         }
-        for unit in self.queue.take_expired(self.rules.accept_timeout) {
+        self.take_refuge(context);
+        if self.is_busy {
+            return;
+        }
+        let (now, accept_timeout) = (Instant::now(), self.rules.accept_timeout);
+        let has_refuge = self.refuge.is_some();
+        let is_lost = |unit: &Gathered| unit.is_late(now, accept_timeout) && !(has_refuge && unit.is_new());
+        for unit in self.queue.take_all(is_lost) {
             self.consequences.give_up(unit);
         }
-        let units = self.queue.take(self.rules.flush);
+        let is_outage = has_refuge && self.writer.writing.is_failing();
+        let units = self.queue.take(self.rules.flush, |unit| !(is_outage && unit.is_new()));
         if units.is_empty() {
             return;
         }
@@ -111,6 +132,7 @@ impl Persister {
             return self.flush(context);
         }
         self.queue.put_back(again);
+        self.take_refuge(context);
         self.pause(context);
     }
 
@@ -139,6 +161,8 @@ impl Handler<Normalized> for Persister {
             let gathered = self.gather(work);
             if gathered.records.is_empty() {
                 self.consequences.settle(gathered, Vec::new());
+            } else if gathered.is_to_be_drained_later() {
+                self.consequences.give_up(gathered);
             } else {
                 self.queue.push(gathered);
             }
@@ -148,7 +172,7 @@ impl Handler<Normalized> for Persister {
 }
 
 /// The state that the item's row is to take.
-fn record(item: &mut Item, policy: &RetryPolicy) -> Record {
+fn record(item: &mut Item, is_acknowledged: bool, policy: &RetryPolicy) -> Record {
     let now = clock::now();
     let outcome = match item.result.take() {
         Some(Ok(normal)) => Outcome::of(&item.event, Ok(normal), policy, now),
@@ -164,6 +188,7 @@ fn record(item: &mut Item, policy: &RetryPolicy) -> Record {
         failed_attempt: failed_attempt(item, &outcome),
         outcome,
         lease: item.lease,
+        is_acknowledged,
         started_at: item.started_at,
         finished_at: now.max(item.started_at),
     }

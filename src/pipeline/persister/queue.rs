@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::super::custody::Work;
 use crate::domain::dedupe::Namespace;
+use crate::domain::outcome::TransientCode;
 use crate::store::Record;
 
 /// A unit with the records that it is to become.
@@ -13,6 +14,24 @@ pub(super) struct Gathered {
     pub records: Vec<Record>,
     /// Which item of the unit each record comes from; an item that is not kept has none.
     pub places: Vec<usize>,
+}
+
+impl Gathered {
+    /// Whether the unit has no row and does not lie in the spool.
+    pub fn is_new(&self) -> bool {
+        !self.work.is_spooled && self.work.items.iter().all(|item| item.lease.is_none())
+    }
+
+    /// Whether it has waited longer than `accept_timeout`.
+    pub fn is_late(&self, now: Instant, accept_timeout: Duration) -> bool {
+        now.duration_since(self.work.taken_at) > accept_timeout
+    }
+
+    /// Whether it lies in the spool and met the outage already on its way: that is charged to no event.
+    pub fn is_to_be_drained_later(&self) -> bool {
+        let is_unknown = |record: &Record| record.outcome.error_code == Some(TransientCode::LookupFailed.as_str());
+        self.work.is_spooled && self.records.iter().any(is_unknown)
+    }
 }
 
 /// Most events and bytes of one flush.
@@ -42,11 +61,16 @@ impl Queue {
 
     /// Takes the units of the next flush, at least one if any waits.
     ///
-    /// A unit whose key is in the flush already is held back: it must meet that key in the database.
-    pub fn take(&mut self, limits: FlushLimits) -> Vec<Gathered> {
+    /// A unit whose key is in the flush already is held back: it must meet that key in the database. So is one that
+    /// is not meant.
+    pub fn take(&mut self, limits: FlushLimits, is_meant: impl Fn(&Gathered) -> bool) -> Vec<Gathered> {
         let (mut taken, mut held_back) = (Vec::new(), Vec::new());
         let (mut events, mut bytes, mut keys) = (0, 0, HashSet::new());
         while let Some(unit) = self.waiting.pop_front() {
+            if !is_meant(&unit) {
+                held_back.push(unit);
+                continue;
+            }
             let (unit_events, unit_bytes) = (unit.records.len(), unit.records.iter().map(bytes_of).sum::<usize>());
             let is_full = events + unit_events > limits.events_max || bytes + unit_bytes > limits.bytes_max;
             if is_full && !taken.is_empty() {
@@ -66,16 +90,19 @@ impl Queue {
         taken
     }
 
-    /// Takes the units that have waited longer than `accept_timeout`.
-    pub fn take_expired(&mut self, accept_timeout: Duration) -> Vec<Gathered> {
-        let now = Instant::now();
-        let is_expired = |unit: &Gathered| now.duration_since(unit.work.taken_at) > accept_timeout;
-        if !self.waiting.iter().any(is_expired) {
+    /// Takes the units that `is_meant`.
+    pub fn take_all(&mut self, is_meant: impl Fn(&Gathered) -> bool) -> Vec<Gathered> {
+        if !self.waiting.iter().any(&is_meant) {
             return Vec::new();
         }
-        let (expired, waiting) = self.waiting.drain(..).partition(is_expired);
+        let (taken, waiting): (VecDeque<_>, _) = self.waiting.drain(..).partition(is_meant);
         self.waiting = waiting;
-        expired.into()
+        taken.into()
+    }
+
+    /// The unit that waits for the longest time.
+    pub fn first(&self) -> Option<&Gathered> {
+        self.waiting.front()
     }
 }
 

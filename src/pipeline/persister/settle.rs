@@ -10,7 +10,7 @@ use super::super::messages::{Due, Item, Scheduled};
 use super::super::pool::Pool;
 use super::queue::Gathered;
 use crate::domain::outcome::{Failure, Outcome, Status};
-use crate::store::{Record, StoreError, Written};
+use crate::store::{Record, Written};
 use crate::telemetry::facts;
 
 /// Where the consequences of outcomes go.
@@ -43,6 +43,25 @@ impl Consequences {
         }
     }
 
+    /// Settles a unit that lies synced in the spool: its events are promised now.
+    pub(super) fn settle_spooled(&self, gathered: Gathered) {
+        let Some(mut unit) = gathered.work.settle() else { return };
+        let receipts = unit.items.iter().map(|item| {
+            let verdict = match &item.result {
+                Some(Err(Failure::Reject(_))) => not_kept(item),
+                _ => Verdict::Spooled,
+            };
+            if verdict == Verdict::Spooled && item.has_lines {
+                facts::spooled(&item.event);
+            }
+            Receipt { event_id: item.event.id, task_id: item.event.task_id, verdict }
+        });
+        if let Some(reply) = unit.reply.take() {
+            // A client that went away has no use for its receipt.
+            let _ = reply.send(Ok(receipts.collect()));
+        }
+    }
+
     /// Gives a unit up that could not be written in time; leases are given back by the Claimer.
     pub(super) fn give_up(&self, gathered: Gathered) {
         let unsettled = if gathered.work.maybe_stored { Unsettled::Unknown } else { Unsettled::NotStored };
@@ -50,8 +69,8 @@ impl Consequences {
     }
 
     /// Gives a unit up that the database would not take in any form.
-    pub(super) fn impossible(&self, gathered: Gathered, error: &StoreError) {
-        gathered.work.items.iter().for_each(|item| facts::not_stored(&item.event, error));
+    pub(super) fn impossible(&self, gathered: Gathered, error: &str) {
+        gathered.work.items.iter().for_each(|item| facts::not_stored(&item.event, &error));
         self.abandon(gathered, Unsettled::Impossible);
     }
 
@@ -73,6 +92,7 @@ impl Consequences {
                 facts::persisted(&record.event, &record.outcome, item.has_lines);
                 self.schedule(record);
             }
+            Written::StoredAs(outcome) => facts::persisted(&record.event, outcome, item.has_lines),
             Written::Fenced => {
                 self.stale_writes.fetch_add(1, Ordering::Relaxed);
                 facts::stale_writes_rejected(1);
@@ -101,6 +121,7 @@ impl Consequences {
 fn verdict(record: &Record, item: &Item, written: Written) -> Verdict {
     match written {
         Written::Stored | Written::Repeated => stored(&record.outcome, item),
+        Written::StoredAs(outcome) => stored(&outcome, item),
         Written::Duplicate(first) => Verdict::Duplicate {
             of: first.id,
             of_task_id: first.task_id,
@@ -131,5 +152,24 @@ fn not_kept(item: &Item) -> Verdict {
     match &item.result {
         Some(Err(Failure::Reject(rejection))) => Verdict::Rejected { rejection: rejection.clone(), kept: false },
         _ => Verdict::Pending,
+    }
+}
+
+/// The planted bug: receipts of what is not committed yet.
+#[cfg(feature = "fault-injection")]
+pub(super) fn acknowledge_too_early(units: &mut [Gathered]) {
+    if !crate::config::Planted::AckBeforeCommit.is_chosen() {
+        return;
+    }
+    for Gathered { work, records, places } in units {
+        let Some(reply) = work.reply.take() else { continue };
+        let items = places.iter().map(|place| &work.items[*place]);
+        let receipts = records.iter().zip(items).map(|(record, item)| Receipt {
+            event_id: item.event.id,
+            task_id: item.event.task_id,
+            verdict: verdict(record, item, Written::Stored),
+        });
+        // A client that went away has no use for its receipt.
+        let _ = reply.send(Ok(receipts.collect()));
     }
 }

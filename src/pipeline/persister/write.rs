@@ -8,10 +8,13 @@ use futures_util::future::{BoxFuture, FutureExt};
 use uuid::Uuid;
 
 use super::queue::Gathered;
+#[cfg(feature = "fault-injection")]
+use super::settle;
 use crate::clock;
 use crate::domain::outcome::{Failure, Outcome};
 use crate::domain::retry::RetryPolicy;
 use crate::store::{FlushError, FlushHeader, Ids, Kind, Record, Store, StoreError, StoreOutcome, Written};
+use crate::telemetry::condition::Condition;
 use crate::telemetry::facts;
 
 /// How often a unit is tried at once when another transaction is in its way; each try may wait for a lock, and the
@@ -24,6 +27,9 @@ const COLLISION_TRIES: u32 = 5;
 /// What the event's row and its client are told; the database's own words may hold data and go to the log only.
 const REFUSED: &str = "the database refuses the event's data";
 
+/// What is said of an event whose id was promised before it turned out to be another one's.
+const TAKEN: &str = "the event's id belongs to another event";
+
 /// How the write of one unit ended.
 pub(super) enum Ended {
     /// Committed.
@@ -31,7 +37,7 @@ pub(super) enum Ended {
     /// It may succeed later.
     Again,
     /// It cannot be stored, whatever is left out.
-    Impossible(StoreError),
+    Impossible(String),
 }
 
 /// A unit after its write: its records are whole again.
@@ -50,6 +56,8 @@ pub(in crate::pipeline) struct Writer {
     pub policy: RetryPolicy,
     pub flush_timeout: Duration,
     pub dedupe_window: Duration,
+    /// Whether the database takes first writes; while it does not, new units go to the spool.
+    pub writing: Arc<Condition>,
 }
 
 impl Writer {
@@ -59,6 +67,7 @@ impl Writer {
             let began = Instant::now();
             match self.flush(&mut units).await {
                 Ok(written) => {
+                    self.writing.succeeded();
                     facts::flushed(units.len(), written.len(), began.elapsed());
                     distribute(units, written)
                 }
@@ -70,6 +79,8 @@ impl Writer {
     }
 
     async fn flush(&self, units: &mut [Gathered]) -> Result<Vec<Written>, FlushError> {
+        #[cfg(feature = "fault-injection")]
+        settle::acknowledge_too_early(units);
         let header = self.header(units);
         let before: Vec<bool> = units.iter().map(|unit| unit.work.maybe_stored).collect();
         // Until the answer is here: this actor may die while it waits.
@@ -103,7 +114,12 @@ impl Writer {
             Kind::Refused => self.without_refused(units, error).await,
             // A bug is ours: nothing is taken from the event for it.
             Kind::Transient | Kind::Conflict | Kind::Bug => {
-                facts::flush_failed(units.len(), &error);
+                if error.kind == Kind::Conflict && units.iter().any(is_keyed) {
+                    // A key may be held for a while; whatever else is in the way is in the way of every event.
+                    facts::key_awaited(&error);
+                } else {
+                    self.writing.failed(&error);
+                }
                 units.into_iter().map(|unit| Finished { unit, ended: Ended::Again }).collect()
             }
         }
@@ -111,7 +127,6 @@ impl Writer {
 
     /// Keyed units each alone, the others together: only keys can make flushes wait for each other.
     async fn apart(self: Arc<Self>, units: Vec<Gathered>, tries: u32) -> Vec<Finished> {
-        let is_keyed = |unit: &Gathered| unit.records.iter().any(|record| record.event.key.is_some());
         let (keyed, others): (Vec<_>, Vec<_>) = units.into_iter().partition(is_keyed);
         let mut finished = Vec::new();
         if !others.is_empty() {
@@ -141,7 +156,7 @@ impl Writer {
         match self.flush(&mut units).await {
             Ok(written) => distribute(units, written),
             Err(FlushError::Store(error)) if error.kind == Kind::Refused => {
-                units.into_iter().map(|unit| Finished { unit, ended: Ended::Impossible(error.clone()) }).collect()
+                units.into_iter().map(|unit| Finished { unit, ended: Ended::Impossible(error.to_string()) }).collect()
             }
             Err(_) => units.into_iter().map(|unit| Finished { unit, ended: Ended::Again }).collect(),
         }
@@ -180,6 +195,18 @@ impl Writer {
     /// Gives new ids to events whose ids belong to others; nothing was acknowledged under the old ones.
     async fn with_new_ids(self: Arc<Self>, mut units: Vec<Gathered>, taken: &[i64], tries: u32) -> Vec<Finished> {
         facts::ids_collided(taken);
+        // What was promised under its id cannot get another one.
+        let (promised, units_left): (Vec<_>, Vec<_>) =
+            units.into_iter().partition(|unit| unit.work.is_spooled && has_any(unit, taken));
+        if !promised.is_empty() {
+            let impossible = |unit| Finished { unit, ended: Ended::Impossible(TAKEN.to_owned()) };
+            let mut finished: Vec<Finished> = promised.into_iter().map(impossible).collect();
+            if !units_left.is_empty() {
+                finished.extend(self.write(units_left, tries).await);
+            }
+            return finished;
+        }
+        units = units_left;
         let Ok(mut fresh) = self.ids.take(taken.len()).await.map(IntoIterator::into_iter) else {
             return units.into_iter().map(|unit| Finished { unit, ended: Ended::Again }).collect();
         };
@@ -198,12 +225,20 @@ impl Writer {
     }
 }
 
+fn is_keyed(unit: &Gathered) -> bool {
+    unit.records.iter().any(|record| record.event.key.is_some())
+}
+
 /// Whether nothing of the flush is in the database, now or later.
 fn is_certain(error: &FlushError) -> bool {
     match error {
         FlushError::Store(error) => error.outcome == StoreOutcome::NotStored,
         FlushError::Collision(_) => true,
     }
+}
+
+fn has_any(unit: &Gathered, ids: &[i64]) -> bool {
+    unit.records.iter().any(|record| ids.contains(&record.event.id))
 }
 
 /// Hands the records back to their units; without copies, unless the flush still runs.

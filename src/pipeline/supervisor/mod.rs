@@ -79,6 +79,7 @@ impl Supervisor {
             (Kind::Validator, self.rules.validators),
             (Kind::Claimer, 1),
             (Kind::Retry, 1),
+            (Kind::Drainer, usize::from(self.line.parts.spool.is_some())),
         ];
         for (kind, size) in sizes {
             self.children.extend((0..size).map(|place| Child::new(kind, place)));
@@ -159,7 +160,7 @@ impl Supervisor {
         PipelineView {
             node: self.node.clone(),
             generation: self.generation,
-            pools: Kind::ALL.into_iter().map(|kind| self.pool(kind)).collect(),
+            pools: Kind::ALL.into_iter().map(|kind| self.pool(kind)).filter(|pool| !pool.actors.is_empty()).collect(),
             in_flight: InFlightView { events, bytes },
             retries_waiting: self.line.parts.retries_waiting.load(Ordering::Relaxed),
             claims_held: self.line.parts.claims.len(),

@@ -56,7 +56,7 @@ fn micros(value: u128) -> i64 {
 fn counted<'a>(record: &'a Record, written: &Written) -> Option<(i64, Status, &'a str)> {
     let event_type = record.event.submission.event_type.as_deref().unwrap_or_default();
     match written {
-        Written::Stored => Some((record.event.id, record.outcome.status, event_type)),
+        Written::Stored | Written::StoredAs(_) => Some((record.event.id, record.outcome.status, event_type)),
         Written::Duplicate(first) => Some((first.id, Status::Duplicate, event_type)),
         Written::Repeated | Written::Conflict { .. } | Written::Fenced => None,
     }

@@ -1,13 +1,15 @@
 //! Dedupe keys in a flush: taken sorted and before the events, so that two flushes cannot deadlock over them.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 
 use sea_orm::{ConnectionTrait, DatabaseBackend, DatabaseTransaction, DbErr, QueryResult};
 use uuid::Uuid;
 
 use super::{First, FlushHeader, Record, Stop, Written, ids_returned, postgres, sqlite};
+use crate::config::Planted;
 use crate::domain::dedupe::DedupeKey;
-use crate::domain::outcome::Status;
+use crate::domain::outcome::{Outcome, Status};
 
 /// A new event's key, which its record is to take.
 pub(super) struct Claim<'a> {
@@ -25,7 +27,7 @@ pub(super) async fn take(
     written: &mut [Written],
 ) -> Result<(), Stop> {
     let mut claims: Vec<Claim<'_>> = records.iter().filter_map(claim_of).collect();
-    if claims.is_empty() {
+    if claims.is_empty() || Planted::NoUniqueKey.is_chosen() {
         return Ok(());
     }
     claims.sort_by(|a, b| a.key.identity().cmp(&b.key.identity()));
@@ -55,6 +57,25 @@ pub(super) async fn take(
         }
     }
     Ok(())
+}
+
+/// The records as they are to be written: one whose id was promised gets a row also when another event holds its key.
+pub(super) fn bow_to_holders<'a>(records: &'a [Record], written: &mut [Written]) -> Cow<'a, [Record]> {
+    let mut records = Cow::Borrowed(records);
+    for (place, written) in written.iter_mut().enumerate() {
+        let record = &records[place];
+        let outcome = match written {
+            _ if !record.is_acknowledged => continue,
+            Written::Duplicate(first) => Outcome::duplicate(&record.event, first.id),
+            Written::Conflict { of } => Outcome::key_conflict(&record.event, *of),
+            _ => continue,
+        };
+        *written = Written::StoredAs(Box::new(outcome.clone()));
+        let record = &mut records.to_mut()[place];
+        record.outcome = outcome;
+        record.failed_attempt = None;
+    }
+    records
 }
 
 /// The key that `record` takes: a new event's, unless the event was refused.

@@ -22,7 +22,7 @@ use uuid::Uuid;
 use self::counts::Counted;
 use self::turnstile::Turnstile;
 use super::open::{Conn, begin_write, commit};
-use super::{Store, StoreError};
+use super::{Store, StoreError, hints};
 use crate::domain::event::Event;
 use crate::domain::outcome::{Outcome, Status};
 
@@ -37,6 +37,8 @@ pub struct Record {
     pub failed_attempt: Option<FailedAttempt>,
     /// The token of the lease under which a stored row was claimed; `None` for an event without a row.
     pub lease: Option<Uuid>,
+    /// Whether the event's id was promised to a client before its first write.
+    pub is_acknowledged: bool,
     /// When work on this attempt began.
     pub started_at: DateTime<Utc>,
     /// When it ended.
@@ -85,6 +87,8 @@ pub enum Written {
     Stored,
     /// The row had the outcome already: the answer to an earlier write was lost.
     Repeated,
+    /// The row has this outcome instead: another event holds the key of this one, whose id was promised already.
+    StoredAs(Box<Outcome>),
     /// Another event holds the key with the same content; nothing was written.
     Duplicate(First),
     /// Another event holds the key with other content; nothing was written.
@@ -94,6 +98,13 @@ pub enum Written {
     },
     /// The lease is no longer held; nothing was written.
     Fenced,
+}
+
+impl Written {
+    /// Whether this flush wrote a row.
+    fn is_stored(&self) -> bool {
+        matches!(self, Self::Stored | Self::StoredAs(_))
+    }
 }
 
 /// The event that holds a key.
@@ -211,11 +222,15 @@ async fn write_all(tx: &DatabaseTransaction, records: &[Record], header: &FlushH
     let began = Instant::now();
     let mut written = vec![Written::Stored; records.len()];
     keys::take(tx, records, header, &mut written).await?;
+    let records = &*keys::bow_to_holders(records, &mut written);
     insert_new(tx, records, header, &mut written).await?;
     update_claimed(tx, records, header, &mut written).await?;
-    let stored: Vec<&Record> = of_kind(records, &written, |written| *written == Written::Stored);
+    let stored: Vec<&Record> = of_kind(records, &written, Written::is_stored);
     insert_attempts(tx, &stored, header).await?;
     counts::insert(tx, &Counted::of(records, &written), header, began).await?;
+    if stored.iter().any(|record| record.outcome.retry_in == Some(Duration::ZERO)) {
+        hints::work_is_due(tx).await?;
+    }
     Ok(written)
 }
 
@@ -230,7 +245,7 @@ async fn insert_new(
     header: &FlushHeader,
     written: &mut [Written],
 ) -> Result<(), Stop> {
-    let mut new = of_kind(records, written, |written| *written == Written::Stored);
+    let mut new = of_kind(records, written, Written::is_stored);
     new.retain(|record| record.lease.is_none());
     if new.is_empty() {
         return Ok(());

@@ -2,7 +2,8 @@
 
 use sea_orm::{ConnectOptions, ConnectionTrait, Database as Connector, DatabaseConnection, DbErr};
 
-use crate::support::database::{Database, Kind};
+use super::database::{Database, Kind};
+use super::wait::{SOON, wait_for};
 
 /// An open transaction with its locks, until it is ended or dropped.
 pub struct Session {
@@ -33,6 +34,16 @@ impl Session {
             Ok::<_, DbErr>(connection)
         })?;
         Ok(Self { runtime, connection })
+    }
+
+    /// Begins a transaction in which nobody else writes an event; under load SQLite lets it in after some tries.
+    pub fn lock_events(database: &Database) -> Self {
+        let lock = match database.kind() {
+            Kind::Sqlite => "SELECT 1",
+            Kind::Postgres => "LOCK TABLE events IN ACCESS EXCLUSIVE MODE",
+        };
+        let locked = || Self::try_begin(database, lock).ok();
+        wait_for("the lock", SOON, locked, || format!("{:?}", Self::try_begin(database, lock).err()))
     }
 
     /// Ends the transaction.

@@ -1,0 +1,84 @@
+//! Opens the database and the spool at the start; waits for a database that cannot be reached.
+
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::Context;
+use tokio::runtime::Handle;
+use tokio::signal::unix::Signal;
+
+use super::{ports, store_options};
+use crate::config::Config;
+use crate::http::{Ports, Waiting};
+use crate::store::{Opened, Spool, SpoolLimits, Store, StoreError, StoreOptions, migrate};
+use crate::telemetry::facts;
+
+/// Rest between two tries to reach the database.
+const REST: Duration = Duration::from_millis(500);
+
+/// Longest wait for one look into the database.
+const WAIT: Duration = Duration::from_secs(30);
+
+/// Brings the schema up to date and opens the store; `None` if a signal came first.
+///
+/// While the database cannot be reached the node answers that it is not ready, and goes on trying. What no waiting
+/// mends (an unknown database, a wrong password, a schema that is too new) is an error at once.
+pub(super) async fn open(
+    config: &Config,
+    ports: &Ports,
+    runtime: &Handle,
+    [terminate, interrupt]: &mut [Signal; 2],
+) -> anyhow::Result<Option<Store>> {
+    let context = || format!("database {}", config.database_url_masked());
+    let options = store_options(config);
+    let error = match open_once(&options, runtime).await {
+        Err(error) if error.is_unreachable() => error,
+        opened => return opened.map(Some).with_context(context),
+    };
+    facts::waiting_for_database(&error);
+    let waiting = Waiting::start(ports)?;
+    let (api, operations) = ports.addresses()?;
+    ports::write(&config.data_dir, api, operations)?;
+    let opened = tokio::select! {
+        opened = open_at_last(&options, runtime) => opened.map(Some).with_context(context),
+        _ = terminate.recv() => Ok(None),
+        _ = interrupt.recv() => Ok(None),
+    };
+    waiting.end().await;
+    opened
+}
+
+async fn open_at_last(options: &StoreOptions, runtime: &Handle) -> Result<Store, StoreError> {
+    loop {
+        tokio::time::sleep(REST).await;
+        match open_once(options, runtime).await {
+            Err(error) if error.is_unreachable() => {}
+            opened => return opened,
+        }
+    }
+}
+
+/// On the store's own runtime, to which its connections then belong.
+async fn open_once(options: &StoreOptions, runtime: &Handle) -> Result<Store, StoreError> {
+    migrate::run_on(runtime, options.clone()).await?;
+    Store::open(options, runtime.clone()).await
+}
+
+/// Opens the spool if the configuration has one, or if one was left behind.
+pub(crate) async fn open_spool(config: &Config, store: &Store, runtime: Handle) -> anyhow::Result<Option<Spool>> {
+    let folder: &Path = &config.data_dir;
+    if !config.has_spool() && !Spool::exists(folder) {
+        return Ok(None);
+    }
+    let limits = SpoolLimits { bytes_max: config.spool.bytes as u64, age_max: config.spool.age };
+    let identity = store.identity(WAIT).await?;
+    let Opened { spool, set_aside } = Spool::open(folder, &identity, limits, runtime).await?;
+    if let Some(path) = set_aside {
+        facts::spool_set_aside(&path);
+    }
+    let level = spool.level();
+    if level.events + level.parked > 0 {
+        facts::spool_found(level.events, level.parked);
+    }
+    Ok(Some(spool))
+}

@@ -1,0 +1,43 @@
+//! Empties the spool without serving: the line alone, until nothing waits any more.
+
+use std::time::{Duration, Instant};
+
+use anyhow::Context;
+use uuid::Uuid;
+
+use super::{CLOSE_MAX, DRAIN_MAX, database, store_options, within};
+use crate::config::Config;
+use crate::pipeline::{Identity, Pipeline};
+use crate::store::{Level, Store, identity};
+
+/// How often the level of the spool is looked at.
+const LOOK: Duration = Duration::from_millis(50);
+
+/// The spool is given up when nothing has left it for this long.
+const STANDSTILL: Duration = Duration::from_secs(60);
+
+/// Drains the spool of the data folder into the database; says what is left.
+pub fn drain_spool(config: &Config) -> anyhow::Result<Level> {
+    within(config, async |runtime| {
+        let folder = identity::lock_folder(&config.data_dir)?;
+        let store = Store::open(&store_options(config), runtime.clone()).await;
+        let store = store.with_context(|| format!("database {}", config.database_url_masked()))?;
+        let spool = database::open_spool(config, &store, runtime).await?.context("there is no spool")?;
+        let identity = Identity { boot_id: Uuid::new_v4(), node: config.node_name(), folder: folder.id };
+        let pipeline = Pipeline::start(config, store.clone(), Some(spool.clone()), identity).await?;
+        pipeline.close();
+        let (mut level, mut moved) = (spool.level(), Instant::now());
+        while level.events > 0 && moved.elapsed() < STANDSTILL {
+            tokio::time::sleep(LOOK).await;
+            let now = spool.level();
+            if now != level {
+                (level, moved) = (now, Instant::now());
+            }
+        }
+        pipeline.drain(DRAIN_MAX).await;
+        // A database that does not answer is left to notice by itself.
+        let _ = tokio::time::timeout(CLOSE_MAX, store.close()).await;
+        spool.close().await;
+        Ok(level)
+    })
+}

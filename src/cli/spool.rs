@@ -1,0 +1,98 @@
+//! `gristmill spool`: what waits on this node's disk for the database.
+
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use serde_json::json;
+
+use super::args::SpoolCommand;
+use super::database::runtime;
+use crate::app;
+use crate::config::Config;
+use crate::domain::timestamp;
+use crate::store::{Level, Spool};
+
+/// Longest wait for a look into the spool.
+const WAIT: Duration = Duration::from_secs(600);
+
+pub(super) fn run(config: &Config, command: SpoolCommand) -> anyhow::Result<()> {
+    match command {
+        SpoolCommand::Drain if !Spool::exists(&config.data_dir) => nothing(config),
+        SpoolCommand::Drain => drain(config),
+        SpoolCommand::Status { json } => with_spool(config, async |spool| status(spool.as_ref(), json).await),
+        SpoolCommand::Verify => with_spool(config, async |spool| verify(spool.as_ref()).await),
+    }
+}
+
+fn nothing(config: &Config) -> anyhow::Result<()> {
+    println!("there is no spool in {}", config.data_dir.display());
+    Ok(())
+}
+
+/// Carries out `work` on the spool, if there is one, without changing it.
+fn with_spool(config: &Config, work: impl AsyncFnOnce(Option<Spool>) -> anyhow::Result<()>) -> anyhow::Result<()> {
+    let runtime = runtime()?;
+    runtime.block_on(async {
+        if !Spool::exists(&config.data_dir) {
+            return work(None).await;
+        }
+        let spool = Spool::open_to_read(&config.data_dir, runtime.handle().clone()).await;
+        let spool = spool.with_context(|| format!("the spool in {}", config.data_dir.display()))?;
+        let result = work(Some(spool.clone())).await;
+        spool.close().await;
+        result
+    })
+}
+
+async fn status(spool: Option<&Spool>, as_json: bool) -> anyhow::Result<()> {
+    let level = spool.map(Spool::level).unwrap_or_default();
+    let parked = match spool {
+        Some(spool) => spool.parked(WAIT).await?,
+        None => Vec::new(),
+    };
+    let oldest = level.oldest.map(timestamp::render);
+    if as_json {
+        let parked: Vec<_> = parked
+            .iter()
+            .map(|(unit, events, reason)| json!({ "unit": unit, "events": events, "reason": reason }))
+            .collect();
+        let Level { events, bytes, .. } = level;
+        println!("{}", json!({ "events": events, "bytes": bytes, "oldest": oldest, "parked": parked }));
+        return Ok(());
+    }
+    println!("events waiting: {}", level.events);
+    println!("bytes:          {}", level.bytes);
+    println!("oldest:         {}", oldest.as_deref().unwrap_or("-"));
+    println!("events parked:  {}", level.parked);
+    for (unit, events, reason) in parked {
+        println!("  unit {unit}, {events} events: {reason}");
+    }
+    Ok(())
+}
+
+async fn verify(spool: Option<&Spool>) -> anyhow::Result<()> {
+    let Some(spool) = spool else {
+        println!("there is no spool");
+        return Ok(());
+    };
+    let unreadable = spool.verify(WAIT).await?;
+    if unreadable.is_empty() {
+        println!(
+            "every event of the spool can be read: {} waiting, {} parked",
+            spool.level().events,
+            spool.level().parked
+        );
+        return Ok(());
+    }
+    let ids: Vec<String> = unreadable.iter().take(20).map(ToString::to_string).collect();
+    bail!("{} events of the spool cannot be read, among them {}", unreadable.len(), ids.join(", "))
+}
+
+fn drain(config: &Config) -> anyhow::Result<()> {
+    let left = app::drain_spool(config)?;
+    if left.events == 0 {
+        println!("the spool is empty{}", if left.parked > 0 { ", but for what is parked" } else { "" });
+        return Ok(());
+    }
+    bail!("{} events are still in the spool", left.events)
+}

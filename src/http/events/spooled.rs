@@ -1,0 +1,60 @@
+//! Reads an event that is not in the database, because it waits in a spool for the database to take it.
+
+use crate::domain::event::Event;
+use crate::domain::outcome::Status;
+use crate::http::error::ApiError;
+use crate::http::problems::Problem;
+use crate::http::state::{AppState, STORE_WAIT};
+use crate::store::{StoreError, StoredEvent};
+
+/// The event `id` as it was `seen` in the database, else as it waits in this node's spool.
+///
+/// 404 only if it waits in no other node's spool either.
+pub async fn or_spooled(
+    state: &AppState,
+    id: i64,
+    visible_to: Option<i64>,
+    seen: Result<Option<StoredEvent>, StoreError>,
+) -> Result<StoredEvent, ApiError> {
+    if let Ok(Some(event)) = seen {
+        return Ok(event);
+    }
+    let is_visible = |event: &Event| visible_to.is_none_or(|user_id| user_id == event.user_id);
+    if let Some(event) = state.pipeline.spooled_event(id).await?.filter(is_visible) {
+        return Ok(waiting(event));
+    }
+    seen?;
+    // It may have gone from the spool to the database between the two looks.
+    if let Some(event) = state.store.event(id, visible_to, STORE_WAIT).await? {
+        return Ok(event);
+    }
+    if state.pipeline.may_wait_elsewhere(id).await? {
+        let detail = format!("event {id} is not in the database; the node that gave out this id has a spool to drain");
+        return Err(ApiError::new(Problem::EventInSpool, detail));
+    }
+    Err(ApiError::new(Problem::NotFound, format!("there is no event {id}")))
+}
+
+/// The row that the event is to become.
+fn waiting(event: Event) -> StoredEvent {
+    StoredEvent {
+        id: event.id,
+        task_id: event.task_id,
+        user_id: event.user_id,
+        payload: event.payload().map(|payload| payload.as_str().to_owned()),
+        event_name: event.submission.event_name,
+        event_type: event.submission.event_type,
+        event_uid: event.submission.event_uid,
+        status: Status::Pending,
+        properties: None,
+        processing_error: None,
+        error_code: None,
+        attempts: 0,
+        generation: 0,
+        duplicate_of: None,
+        next_attempt_at: None,
+        timestamp: event.submission.timestamp,
+        received_at: event.received_at,
+        processed_at: None,
+    }
+}

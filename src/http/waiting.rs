@@ -1,0 +1,65 @@
+//! What is answered while the node waits for its database at the start: it lives, it is not ready, it takes nothing.
+
+use std::io;
+
+use actix_web::dev::{Server, ServerHandle};
+use actix_web::http::header::RETRY_AFTER;
+use actix_web::http::{KeepAlive, StatusCode};
+use actix_web::web::{self, ServiceConfig};
+use actix_web::{App, HttpRequest, HttpResponse, HttpServer};
+
+use super::error::{ApiError, RETRY_AFTER as DELAY, whole_seconds};
+use super::health::Health;
+use super::ports::Ports;
+use super::problems::Problem;
+use super::request::{RequestId, json};
+
+const REASON: &str = "the database cannot be reached since the start of the node";
+
+/// Answers on both ports until it is ended.
+pub struct Waiting {
+    handle: ServerHandle,
+}
+
+impl Waiting {
+    /// Starts to answer. Needs a runtime around it.
+    pub fn start(ports: &Ports) -> io::Result<Self> {
+        let server: Server = HttpServer::new(|| App::new().configure(routes))
+            .workers(1)
+            .disable_signals()
+            // A connection that is kept open would be cut when the real servers take over.
+            .keep_alive(KeepAlive::Disabled)
+            .listen(ports.api.try_clone()?)?
+            .listen(ports.operations.try_clone()?)?
+            .run();
+        let handle = server.handle();
+        actix_web::rt::spawn(server);
+        Ok(Self { handle })
+    }
+
+    /// Answers what has come so far and stops; the ports stay open.
+    pub async fn end(self) {
+        self.handle.stop(true).await;
+    }
+}
+
+fn routes(routes: &mut ServiceConfig) {
+    routes
+        .route("/health/live", web::get().to(async || json(StatusCode::OK, &Health::live())))
+        .route("/health/ready", web::get().to(async || not_ready()))
+        .default_service(web::to(refuse));
+}
+
+fn not_ready() -> HttpResponse {
+    let mut response = json(StatusCode::SERVICE_UNAVAILABLE, &Health::not_ready(vec![REASON.to_owned()]));
+    response.headers_mut().insert(RETRY_AFTER, whole_seconds(DELAY).into());
+    response
+}
+
+async fn refuse(request: HttpRequest) -> HttpResponse {
+    let id = RequestId::of(request.headers());
+    let mut response = ApiError::new(Problem::DatabaseUnavailable, REASON).respond(&id, false);
+    // The body is not read: what comes of it would be taken for the next request.
+    response.head_mut().set_connection_type(actix_web::http::ConnectionType::Close);
+    response
+}

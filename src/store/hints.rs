@@ -1,0 +1,93 @@
+//! Hints between nodes on PostgreSQL: somebody left work that is due now. A hint may be lost or repeated: polling is the
+//! truth, and hints only make it quicker. On SQLite there is one node and nobody to tell.
+//!
+//! NOTIFY takes a lock at COMMIT, so a transaction sends at most one, and only when it left work.
+
+use std::time::Duration;
+
+use sea_orm::sqlx::Executor;
+use sea_orm::sqlx::postgres::PgListener;
+use sea_orm::{ConnectionTrait, DbBackend, DbErr};
+
+use super::error::StoreError;
+use super::open::{Store, StoreOptions};
+use super::postgres;
+use crate::telemetry::condition::Condition;
+
+/// The channel; there is nothing in a hint but that it came.
+const CHANNEL: &str = "gristmill_due";
+
+/// Silence after which the session is asked whether it still lives: a dead path does not say so.
+const SILENCE_MAX: Duration = Duration::from_secs(30);
+
+/// Longest wait for that answer.
+const PROBE_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Pause before the session is made anew.
+const RECONNECT_PAUSE: Duration = Duration::from_secs(1);
+
+/// Who wants to know of work that is due.
+pub trait Listener: Send + Sync + 'static {
+    /// Work may have been left.
+    fn wake(&self);
+
+    /// Whether it still wants to know.
+    fn listens(&self) -> bool;
+}
+
+/// Tells every node that work was left, when the transaction commits.
+pub(super) async fn work_is_due(connection: &impl ConnectionTrait) -> Result<(), DbErr> {
+    if connection.get_database_backend() == DbBackend::Postgres {
+        connection.execute_unprepared(&format!("NOTIFY {CHANNEL}")).await?;
+    }
+    Ok(())
+}
+
+impl Store {
+    /// Wakes `listener` when work may have been left, in a session of its own past any pooler, for as long as it listens.
+    pub fn listen(&self, listener: impl Listener) {
+        if self.backend() == DbBackend::Postgres {
+            self.spawn(listen(self.options().clone(), listener));
+        }
+    }
+}
+
+async fn listen(options: StoreOptions, listener: impl Listener) {
+    let condition = Condition::new("listening for hints");
+    while listener.listens() {
+        if let Err(error) = listen_once(&options, &listener, &condition).await {
+            condition.failed(&error);
+            tokio::time::sleep(RECONNECT_PAUSE).await;
+        }
+    }
+}
+
+/// One session, to its end. What was sent before it began, or while it was renewed, was missed.
+async fn listen_once(
+    options: &StoreOptions,
+    listener: &impl Listener,
+    condition: &Condition,
+) -> Result<(), StoreError> {
+    let pool = postgres::pool(options.direct(), 1, options).await?;
+    let mut session = PgListener::connect_with(pool.get_postgres_connection_pool()).await?;
+    session.listen(CHANNEL).await?;
+    condition.succeeded();
+    listener.wake();
+    while listener.listens() {
+        match tokio::time::timeout(SILENCE_MAX, session.try_recv()).await {
+            Ok(received) => {
+                received?;
+                listener.wake();
+            }
+            Err(_) => probe(&mut session).await?,
+        }
+    }
+    Ok(())
+}
+
+async fn probe(session: &mut PgListener) -> Result<(), StoreError> {
+    match tokio::time::timeout(PROBE_TIMEOUT, session.execute("SELECT 1")).await {
+        Ok(answer) => Ok(answer.map(drop)?),
+        Err(_) => Err(sea_orm::sqlx::Error::Io(std::io::ErrorKind::TimedOut.into()).into()),
+    }
+}

@@ -1,0 +1,263 @@
+//! Spool: where new events wait on this node's own disk while the database does not take them.
+//!
+//! A SQLite file in the data folder, whose lock keeps every other server away from it. Guarantees: what `append`
+//! has taken is synced; a unit is taken whole or not at all, and comes back whole and in its order; it stays until it
+//! is removed; the file belongs to one database and is never drained into another. Not guaranteed: that an event is
+//! not in the database already. One is spooled, too, when the fate of its first write is unknown; its identity makes
+//! the repetition harmless.
+
+mod file;
+mod format;
+mod rows;
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use sea_orm::{DatabaseConnection, TransactionTrait};
+use tokio::runtime::Handle;
+
+use super::error::{Cause, Kind, Outcome, StoreError};
+use crate::clock;
+use crate::domain::event::Event;
+
+/// Room that an event takes beside its payload, in bytes: its fields and its places in two trees.
+const EVENT_BYTES: u64 = 512;
+
+/// How much the spool may hold, and for how long.
+#[derive(Clone, Copy, Debug)]
+pub struct SpoolLimits {
+    /// Most bytes of events.
+    pub bytes_max: u64,
+    /// Once the oldest event is older, nothing more is taken.
+    pub age_max: Duration,
+}
+
+/// What the spool holds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Level {
+    /// Events that wait for the database.
+    pub events: u64,
+    /// Bytes of all events.
+    pub bytes: u64,
+    /// Events that were set apart, because the database will not have them under their id.
+    pub parked: u64,
+    /// When the oldest waiting event came.
+    pub oldest: Option<DateTime<Utc>>,
+}
+
+/// One request's events, as they came.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SpooledUnit {
+    /// Its place in the order of the spool.
+    pub number: i64,
+    /// Its events.
+    pub events: Vec<Event>,
+}
+
+/// A handle on the open spool; clones share it.
+#[derive(Clone, Debug)]
+pub struct Spool {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    file: DatabaseConnection,
+    limits: SpoolLimits,
+    level: Mutex<Level>,
+    runtime: Handle,
+}
+
+/// A spool that was opened, and where a damaged one was put that stood in its place.
+#[derive(Debug)]
+pub struct Opened {
+    /// The spool.
+    pub spool: Spool,
+    /// The damaged file, for a person to look at.
+    pub set_aside: Option<PathBuf>,
+}
+
+impl Spool {
+    /// Opens the spool of a data folder, or makes it, for the database of the given identity. A damaged file is set
+    /// aside. An error if the file holds events of another database.
+    pub async fn open(
+        data_dir: &Path,
+        database: &str,
+        limits: SpoolLimits,
+        runtime: Handle,
+    ) -> Result<Opened, StoreError> {
+        let (path, database) = (file::path(data_dir), database.to_owned());
+        let opened = runtime.spawn(async move {
+            let (file, set_aside) = file::open(&path).await?;
+            let level = rows::level(&file).await?;
+            file::belong_to(&file, &path, &database, level.events + level.parked == 0).await?;
+            Ok((file, level, set_aside))
+        });
+        let opened = opened.await.unwrap_or_else(|error| Err(lost(&error)));
+        let (file, level, set_aside) = opened.map_err(|error| error.in_context("open the spool"))?;
+        let inner = Inner { file, limits, level: Mutex::new(level), runtime };
+        Ok(Opened { spool: Self { inner: Arc::new(inner) }, set_aside })
+    }
+
+    /// Opens the spool of a data folder beside a server that may be using it, only to look.
+    pub async fn open_to_read(data_dir: &Path, runtime: Handle) -> Result<Self, StoreError> {
+        let path = file::path(data_dir);
+        let opened = runtime.spawn(async move {
+            let file = file::open_to_read(&path).await?;
+            let level = rows::level(&file).await?;
+            Ok((file, level))
+        });
+        let (file, level) = opened.await.unwrap_or_else(|error| Err(lost(&error)))?;
+        let limits = SpoolLimits { bytes_max: 0, age_max: Duration::ZERO };
+        Ok(Self { inner: Arc::new(Inner { file, limits, level: Mutex::new(level), runtime }) })
+    }
+
+    /// Whether a data folder has a spool.
+    pub fn exists(data_dir: &Path) -> bool {
+        file::path(data_dir).exists()
+    }
+
+    /// What it holds now.
+    pub fn level(&self) -> Level {
+        *self.inner.level()
+    }
+
+    /// Why it takes nothing more, if it does not.
+    pub fn refusal(&self) -> Option<String> {
+        let (level, limits) = (self.level(), self.inner.limits);
+        if level.bytes >= limits.bytes_max {
+            return Some(format!("the spool holds {} bytes, limit {}", level.bytes, limits.bytes_max));
+        }
+        let age = level.oldest.and_then(|oldest| (clock::now() - oldest).to_std().ok()).unwrap_or_default();
+        let is_old = age > limits.age_max;
+        is_old.then(|| format!("the oldest event of the spool waits for {age:.0?}, limit {:?}", limits.age_max))
+    }
+
+    /// Takes units, all or none; they are synced when it returns.
+    pub async fn append(&self, units: Vec<Vec<Event>>, wait: Duration) -> Result<(), StoreError> {
+        if let Some(refusal) = self.refusal() {
+            return Err(StoreError::new(Kind::Transient, Outcome::NotStored, Cause::Setup(refusal)));
+        }
+        let inner = self.inner.clone();
+        self.run("append to the spool", wait, async move {
+            let now = clock::now();
+            let tx = inner.file.begin().await.map_err(|error| StoreError::from(error).before_commit())?;
+            let taken = rows::append(&tx, &units, now).await.map_err(StoreError::before_commit)?;
+            // While the connection is ours: a reader of the level cannot count it twice.
+            inner.level().add(taken, now);
+            match tx.commit().await {
+                Ok(()) => Ok(()),
+                Err(error) => {
+                    // If this fails too, the level is read with the next removal.
+                    let _ = inner.read_level().await;
+                    Err(StoreError::of_commit(error))
+                }
+            }
+        })
+        .await
+    }
+
+    /// The oldest waiting units, at least one if any waits, of at most `events_max` events and `bytes_max` bytes.
+    pub async fn head(
+        &self,
+        events_max: usize,
+        bytes_max: usize,
+        wait: Duration,
+    ) -> Result<Vec<SpooledUnit>, StoreError> {
+        let inner = self.inner.clone();
+        self.run("read the spool", wait, async move { rows::head(&inner.file, events_max, bytes_max).await }).await
+    }
+
+    /// Forgets units whose events are in the database.
+    pub async fn remove(&self, units: Vec<i64>, wait: Duration) -> Result<(), StoreError> {
+        let inner = self.inner.clone();
+        self.run("remove from the spool", wait, async move {
+            rows::remove(&inner.file, &units).await?;
+            inner.read_level().await
+        })
+        .await
+    }
+
+    /// Sets a unit apart for a person to look at: it stays, is counted, and holds up nothing.
+    pub async fn park(&self, unit: i64, why: String, wait: Duration) -> Result<(), StoreError> {
+        let inner = self.inner.clone();
+        self.run("park a unit of the spool", wait, async move {
+            rows::park(&inner.file, unit, &why).await?;
+            inner.read_level().await
+        })
+        .await
+    }
+
+    /// The event `id`, if it is here.
+    pub async fn find(&self, id: i64, wait: Duration) -> Result<Option<Event>, StoreError> {
+        if self.level() == Level::default() {
+            return Ok(None);
+        }
+        let inner = self.inner.clone();
+        self.run("look into the spool", wait, async move { rows::find(&inner.file, id).await }).await
+    }
+
+    /// Reads every event; gives the ids of those that cannot be read.
+    pub async fn verify(&self, wait: Duration) -> Result<Vec<i64>, StoreError> {
+        let inner = self.inner.clone();
+        self.run("verify the spool", wait, async move { rows::unreadable(&inner.file).await }).await
+    }
+
+    /// Parked units: number, events, and why.
+    pub async fn parked(&self, wait: Duration) -> Result<Vec<(i64, i64, String)>, StoreError> {
+        let inner = self.inner.clone();
+        self.run("list parked units", wait, async move { rows::parked(&inner.file).await }).await
+    }
+
+    /// Closes the file, after the operations that hold it.
+    pub async fn close(&self) {
+        // Closing twice is as good.
+        let _ = self.inner.file.close_by_ref().await;
+    }
+
+    /// Work that goes on when its caller stops waiting, as in `Store::run`; on a local file it ends by itself.
+    async fn run<T: Send + 'static>(
+        &self,
+        context: &'static str,
+        wait: Duration,
+        work: impl Future<Output = Result<T, StoreError>> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let task = self.inner.runtime.spawn(work);
+        let result = match tokio::time::timeout(wait, task).await {
+            Ok(Ok(result)) => result,
+            Ok(Err(error)) => Err(lost(&error)),
+            Err(_) => Err(StoreError::new(Kind::Transient, Outcome::Unknown, Cause::WaitOver(wait))),
+        };
+        result.map_err(|error| error.in_context(context))
+    }
+}
+
+impl Inner {
+    fn level(&self) -> MutexGuard<'_, Level> {
+        self.level.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Reads the level anew and, when nothing is left, gives the file's room back.
+    async fn read_level(&self) -> Result<(), StoreError> {
+        // An append in between would be lost from the count: it and this have the file's one connection in turns.
+        let tx = self.file.begin().await?;
+        let level = rows::level(&tx).await?;
+        *self.level() = level;
+        tx.commit().await?;
+        if level == Level::default() { file::shrink(&self.file).await } else { Ok(()) }
+    }
+}
+
+impl Level {
+    fn add(&mut self, taken: Self, now: DateTime<Utc>) {
+        self.events += taken.events;
+        self.bytes += taken.bytes;
+        self.oldest.get_or_insert(now);
+    }
+}
+
+fn lost(error: &tokio::task::JoinError) -> StoreError {
+    StoreError::new(Kind::Transient, Outcome::Unknown, Cause::Lost(error.to_string()))
+}

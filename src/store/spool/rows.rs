@@ -1,0 +1,159 @@
+//! The spool's rows: a row per unit, which says what it weighs, and a row per event.
+
+use chrono::{DateTime, Utc};
+use sea_orm::{ConnectionTrait, DatabaseConnection, DbBackend, DbErr, Statement, TransactionTrait, Value};
+
+use super::super::error::StoreError;
+use super::{EVENT_BYTES, Level, SpooledUnit, format};
+use crate::domain::event::Event;
+
+/// Rows of one INSERT.
+const ROWS_MAX: usize = 100;
+
+/// Units whose weight is read at once.
+const UNITS_MAX: usize = 1_000;
+
+/// Events that are read at once to be verified.
+const VERIFIED_MAX: usize = 500;
+
+/// Inserts units under the next numbers; says what was taken.
+pub(super) async fn append(
+    tx: &impl ConnectionTrait,
+    units: &[Vec<Event>],
+    now: DateTime<Utc>,
+) -> Result<Level, StoreError> {
+    let mut taken = Level::default();
+    let (mut unit_rows, mut event_rows) = (Vec::with_capacity(units.len()), Vec::new());
+    let first = next_number(tx).await?;
+    for (number, events) in (first..).zip(units) {
+        let bytes: u64 = events.iter().map(bytes_of).sum();
+        taken.events += events.len() as u64;
+        taken.bytes += bytes;
+        unit_rows.push([number.into(), signed(events.len() as u64), signed(bytes), now.timestamp_micros().into()]);
+        for (place, event) in events.iter().enumerate() {
+            event_rows.push([event.id.into(), number.into(), signed(place as u64), format::write(event)?.into()]);
+        }
+    }
+    insert(tx, "INSERT INTO units (number, events, bytes, spooled_us) VALUES", "", &unit_rows).await?;
+    // An event that is here already was taken by an append whose answer was lost.
+    let again = "ON CONFLICT (event_id) DO NOTHING";
+    insert(tx, "INSERT INTO events (event_id, unit, place, body) VALUES", again, &event_rows).await?;
+    Ok(taken)
+}
+
+fn bytes_of(event: &Event) -> u64 {
+    EVENT_BYTES + event.payload().map_or(0, |payload| payload.len() as u64)
+}
+
+fn signed(number: u64) -> Value {
+    i64::try_from(number).unwrap_or(i64::MAX).into()
+}
+
+async fn insert(tx: &impl ConnectionTrait, head: &str, tail: &str, rows: &[[Value; 4]]) -> Result<(), DbErr> {
+    for rows in rows.chunks(ROWS_MAX) {
+        let sql = format!("{head} {} {tail}", vec!["(?,?,?,?)"; rows.len()].join(","));
+        tx.execute_raw(statement(&sql, rows.iter().flatten().cloned())).await?;
+    }
+    Ok(())
+}
+
+/// Numbers are never used again: a removal that is repeated must not meet a younger unit.
+async fn next_number(tx: &impl ConnectionTrait) -> Result<i64, DbErr> {
+    let row = tx.query_one_raw(statement("SELECT seq FROM sqlite_sequence WHERE name = 'units'", [])).await?;
+    Ok(row.map_or(Ok(0), |row| row.try_get_by_index::<i64>(0))? + 1)
+}
+
+/// The oldest waiting units within the bounds, the first one in any case.
+pub(super) async fn head(
+    file: &DatabaseConnection,
+    events_max: usize,
+    bytes_max: usize,
+) -> Result<Vec<SpooledUnit>, StoreError> {
+    let mut units: Vec<SpooledUnit> = Vec::new();
+    let (mut events, mut bytes) = (0, 0);
+    let sql = "SELECT number, events, bytes FROM units WHERE parked IS NULL ORDER BY number LIMIT ?";
+    for row in file.query_all_raw(statement(sql, [signed(UNITS_MAX as u64)])).await? {
+        events += row.try_get_by_index::<i64>(1)?.unsigned_abs();
+        bytes += row.try_get_by_index::<i64>(2)?.unsigned_abs();
+        let is_over = events > events_max as u64 || bytes > bytes_max as u64;
+        if is_over && !units.is_empty() {
+            break;
+        }
+        units.push(SpooledUnit { number: row.try_get_by_index(0)?, events: Vec::new() });
+    }
+    let (Some(first), Some(last)) = (units.first(), units.last()) else { return Ok(units) };
+    let sql = "SELECT unit, body FROM events WHERE unit BETWEEN ? AND ? ORDER BY unit, place";
+    for row in file.query_all_raw(statement(sql, [first.number.into(), last.number.into()])).await? {
+        let number: i64 = row.try_get_by_index(0)?;
+        // What lies between and is parked stays where it is.
+        if let Some(unit) = units.iter_mut().find(|unit| unit.number == number) {
+            unit.events.push(format::read(&row.try_get_by_index::<String>(1)?)?);
+        }
+    }
+    Ok(units)
+}
+
+/// Deletes units and their events.
+pub(super) async fn remove(file: &DatabaseConnection, units: &[i64]) -> Result<(), StoreError> {
+    let numbers = units.iter().map(ToString::to_string).collect::<Vec<_>>().join(",");
+    let tx = file.begin().await?;
+    tx.execute_unprepared(&format!("DELETE FROM events WHERE unit IN ({numbers})")).await?;
+    tx.execute_unprepared(&format!("DELETE FROM units WHERE number IN ({numbers})")).await?;
+    Ok(tx.commit().await?)
+}
+
+/// Marks a unit as one that is not to be drained.
+pub(super) async fn park(file: &DatabaseConnection, unit: i64, why: &str) -> Result<(), StoreError> {
+    let sql = "UPDATE units SET parked = ? WHERE number = ?";
+    Ok(file.execute_raw(statement(sql, [why.into(), unit.into()])).await.map(drop)?)
+}
+
+/// Number, events and reason of each parked unit.
+pub(super) async fn parked(file: &DatabaseConnection) -> Result<Vec<(i64, i64, String)>, StoreError> {
+    let sql = "SELECT number, events, parked FROM units WHERE parked IS NOT NULL ORDER BY number";
+    let rows = file.query_all_raw(statement(sql, [])).await?;
+    let read =
+        rows.iter().map(|row| Ok((row.try_get_by_index(0)?, row.try_get_by_index(1)?, row.try_get_by_index(2)?)));
+    Ok(read.collect::<Result<_, DbErr>>()?)
+}
+
+/// The event `id`.
+pub(super) async fn find(file: &DatabaseConnection, id: i64) -> Result<Option<Event>, StoreError> {
+    let row = file.query_one_raw(statement("SELECT body FROM events WHERE event_id = ?", [id.into()])).await?;
+    let body: Option<String> = row.map(|row| row.try_get_by_index(0)).transpose()?;
+    body.map(|body| format::read(&body)).transpose()
+}
+
+/// The ids of events that cannot be read.
+pub(super) async fn unreadable(file: &DatabaseConnection) -> Result<Vec<i64>, StoreError> {
+    let (mut unreadable, mut after) = (Vec::new(), 0_i64);
+    loop {
+        let sql = "SELECT event_id, body FROM events WHERE event_id > ? ORDER BY event_id LIMIT ?";
+        let rows = file.query_all_raw(statement(sql, [after.into(), signed(VERIFIED_MAX as u64)])).await?;
+        if rows.is_empty() {
+            return Ok(unreadable);
+        }
+        for row in rows {
+            after = row.try_get_by_index(0)?;
+            if format::read(&row.try_get_by_index::<String>(1)?).is_err() {
+                unreadable.push(after);
+            }
+        }
+    }
+}
+
+/// What is here.
+pub(super) async fn level(file: &impl ConnectionTrait) -> Result<Level, StoreError> {
+    let sql = "SELECT COALESCE(SUM(events) FILTER (WHERE parked IS NULL), 0), COALESCE(SUM(bytes), 0), \
+               COALESCE(SUM(events) FILTER (WHERE parked IS NOT NULL), 0), \
+               MIN(spooled_us) FILTER (WHERE parked IS NULL) FROM units";
+    let Some(row) = file.query_one_raw(statement(sql, [])).await? else { return Ok(Level::default()) };
+    let count = |place| row.try_get_by_index::<i64>(place).map(i64::unsigned_abs);
+    let oldest: Option<i64> = row.try_get_by_index(3)?;
+    let oldest = oldest.and_then(DateTime::from_timestamp_micros);
+    Ok(Level { events: count(0)?, bytes: count(1)?, parked: count(2)?, oldest })
+}
+
+fn statement(sql: &str, values: impl IntoIterator<Item = Value>) -> Statement {
+    Statement::from_sql_and_values(DbBackend::Sqlite, sql, values)
+}

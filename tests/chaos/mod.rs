@@ -1,0 +1,126 @@
+//! Faults of processes, databases and networks, from outside and under load; the verdict is the oracle's.
+//!
+//! Each line of the table below is a fault: a test of a few seconds on each of its databases (the short form), and a
+//! row that `./test --chaos` repeats until its time is over (the long form, `long_form.rs`). One repetition is a
+//! function of a [`Trial`], which gives dice, database and servers, and takes the verdict.
+
+mod figures;
+mod long_form;
+mod oracle;
+mod replay;
+mod trial;
+
+mod disturbance;
+mod pulse;
+mod scene;
+
+mod exhaustion;
+mod interference;
+mod kills;
+mod network;
+mod outages;
+mod pairs;
+#[cfg(feature = "fault-injection")]
+mod planted;
+mod signals;
+
+use self::replay::Form;
+use self::trial::Trial;
+use super::support::database::Kind;
+
+/// A line of the table.
+pub struct Fault {
+    /// Its number in the list of faults to survive, with a letter where one number has several.
+    pub number: &'static str,
+    /// Its name: what is expected, in words joined by `_`.
+    pub name: &'static str,
+    /// Where it is tried.
+    pub databases: &'static [Kind],
+    /// What it cannot be tried without.
+    pub needs: Needs,
+    /// Whether it has a short form.
+    pub forms: Forms,
+    /// One repetition.
+    pub run: fn(&mut Trial),
+}
+
+/// What a fault cannot be tried without.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Needs {
+    /// Any user can try it.
+    Nothing,
+    /// Mounts, network namespaces, foreign processes: without root the short form is skipped.
+    Root,
+}
+
+/// The forms in which a fault is tried.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Forms {
+    /// In `./test` and in `./test --chaos`.
+    Both,
+    /// Only in `./test --chaos`.
+    Long,
+}
+
+const BOTH: &[Kind] = &[Kind::Sqlite, Kind::Postgres];
+const POSTGRES: &[Kind] = &[Kind::Postgres];
+
+/// Makes the table, and of each line a test: number, name, databases, needs, forms, one repetition.
+macro_rules! faults {
+    ($($number:literal $name:ident on $databases:ident needs $needs:ident in $forms:ident: $run:path;)+) => {
+        /// All faults, in the order of their numbers.
+        pub const FAULTS: &[Fault] = &[$(Fault {
+            number: $number,
+            name: stringify!($name),
+            databases: $databases,
+            needs: Needs::$needs,
+            forms: Forms::$forms,
+            run: $run,
+        }),+];
+
+        $(#[test]
+        fn $name() {
+            replay::short_form($number);
+        })+
+    };
+}
+
+faults! {
+    "1" every_acknowledged_event_survives_kills_at_random_instants on BOTH needs Nothing in Both: kills::at_random_instants;
+    "1b" what_waits_for_a_lock_when_a_kill_comes_was_not_acknowledged on BOTH needs Nothing in Both: kills::behind_a_lock;
+    "2" a_stop_releases_claims_and_loses_nothing on BOTH needs Nothing in Both: signals::stops;
+    "4" an_immediate_stop_of_the_database_costs_no_attempt on POSTGRES needs Nothing in Both: outages::stopped_at_once;
+    "5" a_killed_database_comes_back_with_every_event on POSTGRES needs Nothing in Both: outages::killed;
+    "5b" a_killed_session_of_the_database_costs_no_attempt on POSTGRES needs Nothing in Both: outages::session_killed;
+    "6" connections_that_are_reset_again_and_again_lose_nothing on POSTGRES needs Nothing in Both: network::resets;
+    "7" a_black_hole_in_a_query_holds_no_request_beyond_its_limit on POSTGRES needs Nothing in Both: network::black_hole;
+    "7b" a_black_hole_met_by_idle_connections_holds_no_request on POSTGRES needs Nothing in Both: network::black_hole_when_idle;
+    "7c" a_frozen_database_holds_no_request_beyond_its_limit on POSTGRES needs Nothing in Both: network::frozen;
+    "8" a_slow_database_makes_nobody_wait_without_bound on POSTGRES needs Nothing in Both: network::slow;
+    "8b" a_locked_table_makes_nobody_wait_without_bound on POSTGRES needs Nothing in Both: network::locked;
+    "9" few_connections_and_many_clients_end_in_answers on POSTGRES needs Nothing in Both: exhaustion::small_pool;
+    "9b" a_server_without_a_free_connection_is_told_and_recovered_from on POSTGRES needs Nothing in Both: exhaustion::no_connection_left;
+    "25" a_database_away_for_long_is_told_and_caught_up_with on POSTGRES needs Nothing in Both: outages::away;
+    "25b" an_outage_that_the_spool_covers_fails_no_request on POSTGRES needs Nothing in Long: outages::covered_by_the_spool;
+    "26" cancelled_statements_and_deadlocks_are_tried_again on POSTGRES needs Nothing in Both: interference::statements;
+    "29" two_faults_at_once_lose_nothing on POSTGRES needs Nothing in Both: pairs::at_random;
+}
+
+/// Whatever `GRISTMILL_CHAOS_…` ask for; a skip without them.
+#[test]
+fn the_long_form() {
+    match long_form::Wanted::from_environment() {
+        Some(wanted) => wanted.run(),
+        None => replay::skip("the long form", "./test --chaos runs it"),
+    }
+}
+
+#[test]
+fn the_table_of_faults_names_each_number_once() {
+    let mut numbers: Vec<&str> = FAULTS.iter().map(|fault| fault.number).collect();
+    numbers.sort_unstable();
+    numbers.dedup();
+    assert_eq!(numbers.len(), FAULTS.len());
+    assert!(FAULTS.iter().all(|fault| !fault.databases.is_empty()));
+    assert_eq!(Form::Short, Form::default());
+}

@@ -1,0 +1,70 @@
+//! One repetition of a fault, and how to have it again.
+
+use std::io::Write;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use super::figures::Figures;
+use super::trial::Trial;
+use super::{FAULTS, Fault, Forms, Needs};
+use crate::support::database::Kind;
+use crate::support::dice::{self, SEED};
+use crate::support::run;
+
+/// How large and how long a repetition is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Form {
+    /// A few seconds.
+    #[default]
+    Short,
+    /// As large as the fault deserves.
+    Long,
+}
+
+/// Runs the short form of a fault on each of its databases; panics if anything contradicts the promise.
+pub fn short_form(number: &str) {
+    let fault = FAULTS.iter().find(|fault| fault.number == number).expect("tests are made from the table");
+    let name = format!("fault {number} ({})", fault.name);
+    if fault.forms == Forms::Long {
+        return skip(&name, "it is in the long form only, ./test --chaos runs it");
+    }
+    if fault.needs == Needs::Root && !run::is_root() {
+        return skip(&name, "it needs root");
+    }
+    for kind in fault.databases {
+        let seed = dice::seed();
+        let figures = repeat(fault, Trial::new(*kind, seed, Form::Short));
+        let again = format!("again: {SEED}={seed} ./test {}", fault.name);
+        println!("{name} on {kind:?}: {figures:?}; {again}");
+        assert!(figures.violations.is_empty(), "{name} on {kind:?}: {again}\n{}", figures.violations.join("\n"));
+    }
+}
+
+/// Runs a fault once; a panic in it is a violation like those that the oracle finds.
+pub fn repeat(fault: &Fault, mut trial: Trial) -> Figures {
+    let run = catch_unwind(AssertUnwindSafe(|| (fault.run)(&mut trial)));
+    let mut figures = trial.into_figures();
+    if let Err(panic) = run {
+        let text = panic.downcast_ref::<String>().map(String::as_str).or(panic.downcast_ref::<&str>().copied());
+        figures.violations.push(format!("panic: {}", text.unwrap_or("without a text")));
+    }
+    figures
+}
+
+/// The command that runs a repetition of the long form once more.
+pub fn command(fault: &Fault, kind: Kind, seed: u64) -> String {
+    let number = fault.number;
+    format!(
+        "{SEED}={seed} GRISTMILL_CHAOS_ONLY={number} GRISTMILL_CHAOS_ON={kind:?} GRISTMILL_CHAOS_ROUNDS=1 ./test --chaos"
+    )
+}
+
+/// Says that something was left out, past the test runner, which keeps the output of tests that pass to itself.
+pub fn skip(what: &str, why: &str) {
+    say(&format!("SKIPPED {what}: {why}"));
+}
+
+/// Writes a line at once, past the test runner.
+pub fn say(line: &str) {
+    // Nobody to tell is no reason to fail.
+    let _ = writeln!(std::io::stderr(), "{line}");
+}

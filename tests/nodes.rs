@@ -1,0 +1,23 @@
+//! Several nodes on one database, and what a node tells of its life: one module per fault or promise.
+//!
+//! A fault's `run` takes its sizes, so that a longer form can call it with larger ones.
+
+mod cluster;
+
+mod heartbeat;
+pub mod keys;
+mod lines;
+mod listing;
+pub mod migration;
+pub mod race;
+pub mod rolling;
+mod timeline;
+
+#[cfg(feature = "fault-injection")]
+mod fairness;
+#[cfg(feature = "fault-injection")]
+pub mod freeze;
+#[cfg(feature = "fault-injection")]
+mod hints;
+#[cfg(feature = "fault-injection")]
+pub mod midbatch;

@@ -1,0 +1,100 @@
+//! The spool by itself: units come back whole and in order, and are here until they are removed.
+
+use std::time::Duration;
+
+use gristmill::domain::event::Event;
+use gristmill::domain::submission::Submission;
+use gristmill::store::{Opened, Spool, SpoolLimits};
+
+use crate::support::run;
+
+const WAIT: Duration = Duration::from_secs(20);
+
+const LIMITS: SpoolLimits = SpoolLimits { bytes_max: 1 << 20, age_max: Duration::from_secs(3_600) };
+
+fn event(id: i64) -> Event {
+    let body = format!(r#"{{"event_name":"a","event_type":"b","payload":{{"id" : {id}.50}}}}"#);
+    let submission = Submission::read(&body.into()).expect("a readable event");
+    Event::new(id, 7, submission, None, gristmill::clock::now())
+}
+
+async fn open(folder: &std::path::Path) -> Spool {
+    let opened = Spool::open(folder, "database-a", LIMITS, tokio::runtime::Handle::current()).await;
+    let Opened { spool, set_aside } = opened.expect("it opens");
+    assert_eq!(set_aside, None);
+    spool
+}
+
+fn within(work: impl AsyncFnOnce(std::path::PathBuf)) {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
+    runtime.expect("a runtime starts").block_on(work(run::folder("spool")));
+}
+
+#[test]
+fn units_come_back_whole_in_order_and_within_bounds() {
+    within(async |folder| {
+        let spool = open(&folder).await;
+        spool
+            .append(vec![vec![event(1)], vec![event(9), event(8), event(7)], vec![event(2)]], WAIT)
+            .await
+            .expect("room");
+        let head = async |events, bytes| {
+            let units = spool.head(events, bytes, WAIT).await.expect("it can be read");
+            units.into_iter().map(|unit| unit.events.iter().map(|event| event.id).collect()).collect::<Vec<Vec<i64>>>()
+        };
+        assert_eq!(head(100, 1 << 20).await, [vec![1], vec![9, 8, 7], vec![2]]);
+        assert_eq!(head(3, 1 << 20).await, [vec![1]], "a unit is not split");
+        assert_eq!(head(1, 1).await, [vec![1]], "one comes in any case");
+        let units = spool.head(100, 1 << 20, WAIT).await.expect("it can be read");
+        assert_eq!(units[1].events[0].payload().expect("a payload").as_str(), r#"{"id" : 9.50}"#);
+        spool.park(units[0].number, "no reason".to_owned(), WAIT).await.expect("it can be changed");
+        assert_eq!(head(100, 1 << 20).await, [vec![9, 8, 7], vec![2]], "what is parked holds up nothing");
+        spool.remove(vec![units[1].number], WAIT).await.expect("it can be changed");
+        let level = spool.level();
+        assert_eq!((level.events, level.parked), (1, 1));
+        assert_eq!(spool.find(8, WAIT).await.expect("it can be read"), None);
+        assert_eq!(spool.find(2, WAIT).await.expect("it can be read").map(|event| event.id), Some(2));
+    });
+}
+
+// Guards the numbers that are never used again (`next_number`).
+#[test]
+fn a_removal_that_is_repeated_removes_nothing_younger() {
+    within(async |folder| {
+        let spool = open(&folder).await;
+        spool.append(vec![vec![event(1)]], WAIT).await.expect("room");
+        let number = spool.head(1, 1, WAIT).await.expect("it can be read")[0].number;
+        spool.remove(vec![number], WAIT).await.expect("it can be changed");
+        spool.append(vec![vec![event(2)]], WAIT).await.expect("room");
+        spool.remove(vec![number], WAIT).await.expect("it can be changed");
+        assert_eq!(spool.level().events, 1);
+    });
+}
+
+#[test]
+fn what_was_appended_is_there_after_the_file_is_opened_again_and_only_for_its_database() {
+    within(async |folder| {
+        let spool = open(&folder).await;
+        spool.append(vec![vec![event(1), event(2)]], WAIT).await.expect("room");
+        let before = spool.level();
+        spool.close().await;
+        let spool = open(&folder).await;
+        assert_eq!((spool.level().events, spool.level().bytes), (before.events, before.bytes));
+        assert_eq!(spool.verify(WAIT).await.expect("it can be read"), Vec::<i64>::new());
+        let runtime = tokio::runtime::Handle::current();
+        let other = Spool::open(&folder, "database-b", LIMITS, runtime).await.expect_err("another database's");
+        assert!(other.to_string().contains("holds events of another database"), "{other}");
+    });
+}
+
+#[test]
+fn a_spool_over_its_bounds_refuses() {
+    within(async |folder| {
+        let spool = open(&folder).await;
+        let units = (1..=3_000).map(|id| vec![event(id)]).collect();
+        spool.append(units, WAIT).await.expect("the last unit may pass the bound");
+        let refused = spool.append(vec![vec![event(9_999)]], WAIT).await.expect_err("over its bound");
+        assert!(refused.to_string().contains("limit 1048576"), "{refused}");
+        assert_eq!(spool.level().events, 3_000);
+    });
+}

@@ -1,0 +1,124 @@
+//! Starts with something in the spool, or with the database away.
+
+use std::net::SocketAddr;
+
+use super::{QUICK, at_work, await_drained, id_in, number, spooled};
+use crate::support::database::Database;
+use crate::support::events::{accepted, event, finished};
+use crate::support::http::Client;
+use crate::support::postgres::Cluster;
+use crate::support::server::{Server, Setup};
+use crate::support::wait::{SOON, wait_for};
+
+/// A client of whichever port `ports.json` names.
+fn client_of(address: SocketAddr) -> Client {
+    Client::new(address, None)
+}
+
+// Guards `database::open`: the node waits, says so, and its spool is safe.
+#[test]
+fn a_node_that_is_killed_in_an_outage_and_starts_in_it_keeps_its_spool_and_waits() {
+    let (cluster, mut server) = at_work("");
+    let client = server.client();
+    cluster.stop_immediate();
+    let ids: Vec<i64> = (0..10).map(|_| id_in(&spooled(&client, &event("meanwhile")))).collect();
+    server.kill9();
+    server.restart();
+    let waiting = client_of(server.address());
+    assert_eq!(waiting.get("/health/live").status, 200);
+    let ready = waiting.get("/health/ready");
+    assert_eq!(ready.status, 503, "{ready:?}");
+    assert!(ready.body.contains("cannot be reached"), "{ready:?}");
+    let refused = server.client().post_json("/api/v1/events", &event("too_early"));
+    assert_eq!((refused.status, refused.json()["code"].as_str()), (503, Some("database_unavailable")), "{refused:?}");
+    assert!(refused.header("retry-after").is_some(), "{refused:?}");
+    cluster.start_again();
+    let is_ready = || (waiting.get("/health/ready").status == 200).then_some(());
+    wait_for("the node to be ready", SOON, is_ready, || server.log());
+    let client = server.client();
+    for id in ids {
+        let event = finished(&client, id);
+        assert_eq!((&event["status"], &event["attempts"]), (&"processed".into(), &1.into()), "{event}");
+    }
+    await_drained(&server);
+    assert_eq!(number(server.database(), "SELECT COUNT(*) FROM events WHERE event_name = 'meanwhile'"), 10);
+}
+
+#[test]
+fn a_node_that_waits_for_its_database_stops_when_it_is_told_to() {
+    let cluster = Cluster::start();
+    let database = Database::at(cluster.fresh_database());
+    cluster.stop_immediate();
+    let mut server = Server::start(Setup::new(&database));
+    assert_eq!(client_of(server.address()).get("/health/live").status, 200);
+    server.terminate();
+    assert!(server.wait_exit(SOON).success());
+}
+
+#[test]
+fn a_spool_of_another_database_is_not_drained_into_this_one() {
+    let (cluster, mut server) = at_work("");
+    let client = server.client();
+    cluster.stop_immediate();
+    spooled(&client, &event("meanwhile"));
+    server.kill9();
+    cluster.start_again();
+    let other = cluster.fresh_database();
+    let setup = server.setup().clone().with_config(&format!("database.url = {other:?}"));
+    let mut elsewhere = Server::not_started(setup);
+    elsewhere.spawn();
+    assert!(!elsewhere.wait_exit(SOON).success());
+    assert!(elsewhere.log().contains("holds events of another database"), "{}", elsewhere.log());
+    drop(elsewhere);
+    server.restart();
+    await_drained(&server);
+}
+
+#[test]
+fn a_damaged_spool_is_set_aside_and_reported() {
+    let cluster = Cluster::start();
+    let database = Database::at(cluster.fresh_database());
+    let mut server = Server::start(Setup::new(&database).with_config(QUICK));
+    server.kill9();
+    for companion in ["spool.db-wal", "spool.db-shm"] {
+        let _ = std::fs::remove_file(server.data().join(companion));
+    }
+    std::fs::write(
+        server.data().join("spool.db"),
+        "this is no database, and it is long enough to be taken for one".repeat(50),
+    )
+    .expect("the data folder is ours");
+    server.restart();
+    assert!(server.log().contains("the spool was damaged and is set aside"), "{}", server.log());
+    let names = std::fs::read_dir(server.data()).expect("the data folder is ours").flatten();
+    let aside = names.filter(|file| file.file_name().to_string_lossy().starts_with("spool.db.damaged-")).count();
+    assert!(aside >= 1);
+    let client = server.client();
+    accepted(&client, &event("before"));
+    cluster.stop_immediate();
+    spooled(&client, &event("meanwhile"));
+    cluster.start_again();
+    await_drained(&server);
+}
+
+#[test]
+fn commands_show_verify_and_drain_what_a_stopped_node_left() {
+    let (cluster, mut server) = at_work("");
+    let client = server.client();
+    cluster.stop_immediate();
+    let ids: Vec<i64> = (0..5).map(|_| id_in(&spooled(&client, &event("meanwhile")))).collect();
+    let setup = server.setup().clone();
+    assert!(setup.run(&["spool", "status"]).contains("events waiting: 5"), "beside the running server");
+    server.terminate();
+    assert!(server.wait_exit(SOON).success(), "{}", server.log());
+    assert!(setup.run(&["spool", "verify"]).contains("5 waiting"));
+    let away = setup.command(&["spool", "drain"]);
+    assert!(!away.status.success(), "the database is away");
+    cluster.start_again();
+    assert!(setup.run(&["spool", "drain"]).contains("the spool is empty"));
+    assert!(setup.run(&["spool", "status", "--json"]).contains("\"events\":0"));
+    for id in &ids {
+        let row = format!("SELECT COUNT(*) FROM events WHERE id = {id} AND status = 'processed' AND attempts = 1");
+        assert_eq!(number(server.database(), &row), 1);
+    }
+}
