@@ -29,7 +29,7 @@ pub(super) async fn open(
     runtime: &Handle,
     [terminate, interrupt]: &mut [Signal; 2],
 ) -> anyhow::Result<Option<Store>> {
-    let context = || format!("database {}", config.database_url_masked());
+    let context = || format!("database.url {}", config.database_url_masked());
     let options = store_options(config);
     let error = match open_once(&options, runtime).await {
         Err(error) if error.is_unreachable() => error,

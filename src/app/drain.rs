@@ -19,9 +19,9 @@ const STANDSTILL: Duration = Duration::from_secs(60);
 /// Drains the spool of the data folder into the database; says what is left.
 pub fn drain_spool(config: &Config) -> anyhow::Result<Level> {
     within(config, async |runtime| {
-        let folder = identity::lock_folder(&config.data_dir)?;
+        let folder = identity::lock_folder(&config.data_dir).context("data_dir")?;
         let store = Store::open(&store_options(config), runtime.clone()).await;
-        let store = store.with_context(|| format!("database {}", config.database_url_masked()))?;
+        let store = store.with_context(|| format!("database.url {}", config.database_url_masked()))?;
         let spool = database::open_spool(config, &store, runtime).await?.context("there is no spool")?;
         let identity = Identity { boot_id: Uuid::new_v4(), node: config.node_name(), folder: folder.id };
         let pipeline = Pipeline::start(config, store.clone(), Some(spool.clone()), identity).await?;

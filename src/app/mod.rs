@@ -74,8 +74,8 @@ pub fn store_options(config: &Config) -> StoreOptions {
 
 async fn run(config: &Config, runtime: Handle) -> anyhow::Result<()> {
     let began = Instant::now();
-    let folder = identity::lock_folder(&config.data_dir)?;
-    let _database = identity::lock_database(&store_options(config))?;
+    let folder = identity::lock_folder(&config.data_dir).context("data_dir")?;
+    let _database = identity::lock_database(&store_options(config)).context("database.url")?;
     // Before anybody can know that the service is there: a signal that comes sooner than its stream is lost.
     let mut signals = [signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?];
     let ports = Ports::open(config)?;
@@ -84,7 +84,7 @@ async fn run(config: &Config, runtime: Handle) -> anyhow::Result<()> {
     let token = first_run::prepare(&store, &config.data_dir).await?;
     let identity = Identity { boot_id: Uuid::new_v4(), node: config.node_name(), folder: folder.id };
     let pipeline = Pipeline::start(config, store.clone(), spool.clone(), identity).await?;
-    let servers = http::start(config, &ports, store.clone(), pipeline.clone())?;
+    let servers = http::start(config, &ports, store.clone(), pipeline.clone()).await?;
     let (api, operations) = ports.addresses()?;
     self::ports::write(&config.data_dir, api, operations)?;
     facts::ready(api, operations, &config.database_url_masked(), began.elapsed());

@@ -36,7 +36,7 @@ pub(super) fn with_store<T>(config: &Config, work: impl AsyncFnOnce(Store) -> an
 
 /// Which database an error is about.
 fn database(config: &Config) -> String {
-    format!("database {}", config.database_url_masked())
+    format!("database.url {}", config.database_url_masked())
 }
 
 /// A runtime for one command.

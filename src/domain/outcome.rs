@@ -181,13 +181,15 @@ impl Outcome {
 
     /// The state of an acknowledged event whose key turned out to be held by the same event under the id `first`.
     pub fn duplicate(event: &Event, first: i64) -> Self {
-        Self { duplicate_of: Some(first), ..Self::blank(event, Status::Duplicate) }
+        let attempts = event.attempts + 1;
+        Self { attempts, duplicate_of: Some(first), ..Self::blank(event, Status::Duplicate) }
     }
 
     /// The state of an acknowledged event whose key turned out to be held by the event `first` with other content.
     pub fn key_conflict(event: &Event, first: i64) -> Self {
         let error = format!("Processing error: the key is held by event {first} with other content");
-        Self::blank(event, Status::Failed).failed(Status::Failed, &error, EVENT_UID_CONFLICT)
+        let base = Self { attempts: event.attempts + 1, ..Self::blank(event, Status::Failed) };
+        base.failed(Status::Failed, &error, EVENT_UID_CONFLICT)
     }
 
     /// The state of an event whose last attempt was charged by the node that took it over.

@@ -67,8 +67,10 @@ impl Door {
 }
 
 /// Starts both servers. Needs a runtime around it.
-pub fn start(config: &Config, ports: &Ports, store: Store, pipeline: Pipeline) -> io::Result<Servers> {
+pub async fn start(config: &Config, ports: &Ports, store: Store, pipeline: Pipeline) -> io::Result<Servers> {
     let state = Data::new(AppState::new(config, store, pipeline));
+    // What is remembered counts from the first request on; if this fails, the watch goes on trying.
+    let _ = state.auth.refresh().await;
     let api = serve(config, &ports.api, config.http.workers, config.http.connections, routes::api, &state)?;
     let operations =
         serve(config, &ports.operations, OPERATIONS_WORKERS, OPERATIONS_CONNECTIONS, routes::operations, &state)?;

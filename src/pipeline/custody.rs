@@ -95,6 +95,12 @@ impl Work {
         }
     }
 
+    /// Where the outcome is waited for, taken before there is one: for the bug that is planted to be found.
+    #[cfg(feature = "fault-injection")]
+    pub fn take_reply(&self) -> Option<super::messages::Reply> {
+        self.keep.spare().as_mut().and_then(|spare| spare.unit.reply.take())
+    }
+
     /// Ends the promise: the unit is settled by the caller. `None` if it was taken back before; then another copy of
     /// it is under way, and nobody may be told of this one.
     pub fn settle(mut self) -> Option<Box<Unit>> {

@@ -15,7 +15,7 @@ use tokio::sync::oneshot;
 
 use super::custody::Custody;
 use super::door::{Receipt, Unsettled};
-use super::messages::{Item, Spooled, Submitted, Unit};
+use super::messages::{Item, Reply, Spooled, Submitted, Unit};
 use super::pool::Pool;
 use super::stage::Stage;
 use crate::clock;
@@ -155,7 +155,7 @@ impl Drainer {
         join_all(waiting).await.into_iter().map(|outcome| outcome.ok().and_then(Result::ok)).collect()
     }
 
-    fn unit(&self, events: Vec<Event>, reply: oneshot::Sender<Outcome>) -> Unit {
+    fn unit(&self, events: Vec<Event>, reply: Reply) -> Unit {
         let (now, taken_at) = (clock::now(), Instant::now());
         let item = |event| Item {
             event: Arc::new(event),

@@ -123,11 +123,14 @@ impl Item {
     }
 }
 
+/// Where a unit's outcome goes.
+pub(super) type Reply = oneshot::Sender<Result<Vec<Receipt>, Unsettled>>;
+
 /// One request's events, or some that were claimed: never split over transactions.
 pub(super) struct Unit {
     pub items: Vec<Item>,
     /// Where the outcome is waited for.
-    pub reply: Option<oneshot::Sender<Result<Vec<Receipt>, Unsettled>>>,
+    pub reply: Option<Reply>,
     /// When the unit was taken in.
     pub taken_at: Instant,
     /// Its share of what may be in flight.

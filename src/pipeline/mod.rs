@@ -14,6 +14,7 @@ mod gauges;
 mod messages;
 mod node;
 mod normalizer;
+mod parts;
 mod persister;
 mod pool;
 mod retry;
@@ -26,32 +27,24 @@ mod view;
 mod watch;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use actix::prelude::*;
 use uuid::Uuid;
 
 use self::admission::Admission;
-use self::claimer::ClaimerRules;
-use self::claims::Claims;
 use self::custody::{Custody, Roll};
 use self::door::{Door, DoorLimits};
 pub use self::door::{Entry, Receipt, Refused, Room, Verdict};
-use self::drainer::DrainerRules;
-use self::faults::Faults;
 use self::node::{Health, Node, Trouble};
-use self::persister::{Consequences, FlushLimits, PersisterRules, Refuge, Writer};
+use self::parts::Material;
 use self::supervisor::{Describe, Resize, Stop, Supervisor, SupervisorRules};
-use self::topology::{Kind, Line, Parts, Pools};
-use self::users::Users;
+use self::topology::{Kind, Line, Pools};
 pub use self::view::{ActorView, BootView, InFlightView, NodeView, PipelineView, PoolView};
 use crate::config::Config;
 use crate::domain::event::Event;
-use crate::domain::payload::PayloadLimits;
-use crate::domain::retry::RetryPolicy;
 use crate::store::{Ids, Spool, Store, StoreError};
-use crate::telemetry::condition::Condition;
 use crate::telemetry::facts;
 
 /// Longest wait of the few statements that are not part of an event's way.
@@ -112,7 +105,16 @@ impl Pipeline {
         store.register_node(identity.boot_id, &identity.node, identity.folder, WAIT).await?;
         let admission = Admission::new(config.pipeline.in_flight_events, config.pipeline.in_flight_bytes);
         let ids = ids(config, &store, identity.boot_id);
-        let parts = parts(config, &store, spool.clone(), &ids, &identity, &pools, &health);
+        let material = Material {
+            config,
+            store: &store,
+            spool: &spool,
+            ids: &ids,
+            identity: &identity,
+            pools: &pools,
+            health: &health,
+        };
+        let parts = material.parts();
         let claims = parts.claims.clone();
         let rules = SupervisorRules {
             validators: config.actors.validators,
@@ -272,104 +274,4 @@ fn ids(config: &Config, store: &Store, boot_id: Uuid) -> Ids {
         return Ids::with_spare(store.clone(), boot_id, config.timeouts.flush);
     }
     Ids::new(store.clone(), boot_id, config.timeouts.accept)
-}
-
-fn parts(
-    config: &Config,
-    store: &Store,
-    spool: Option<Spool>,
-    ids: &Ids,
-    identity: &Identity,
-    pools: &Pools,
-    health: &Arc<Health>,
-) -> Parts {
-    let policy = RetryPolicy {
-        max_retries: config.retry.max_retries,
-        delay: config.retry.delay,
-        delay_max: config.retry.delay_max,
-        jitter: config.retry.jitter,
-    };
-    let (claims, writing) = (Claims::new(), Arc::new(Condition::grave("writing events")));
-    let refuge = spool.clone().filter(|_| config.has_spool()).map(|spool| Refuge {
-        spool,
-        writing: writing.clone(),
-        spooling: Arc::new(Condition::grave("spooling events")),
-        drainer: pools.spooled.clone(),
-        wait: config.timeouts.flush,
-        is_busy: false,
-    });
-    Parts {
-        store: store.clone(),
-        users: Users::new(store.clone(), config.auth.refresh),
-        limits: PayloadLimits {
-            bytes_max: config.limits.payload_bytes,
-            depth_max: config.limits.payload_depth,
-            number_chars_max: config.limits.number_chars,
-        },
-        persister_rules: PersisterRules {
-            flush: FlushLimits { events_max: config.pipeline.flush_events, bytes_max: config.pipeline.flush_bytes },
-            accept_timeout: config.timeouts.accept,
-            keep_rejected: config.pipeline.keep_rejected,
-            policy,
-        },
-        claimer_rules: ClaimerRules {
-            boot_id: identity.boot_id,
-            lease: config.lease.duration,
-            poll: config.lease.poll,
-            health: health.clone(),
-            claims_max: config.lease.claim_events,
-            attempts_max: policy.attempts_max(),
-            soft_timeout: config.timeouts.processing_soft(),
-        },
-        writer: writer(config, store, ids, identity, policy, writing.clone()),
-        refuge,
-        spool,
-        writing,
-        drainer_rules: DrainerRules {
-            events_max: config.pipeline.flush_events,
-            bytes_max: config.pipeline.flush_bytes,
-            accept_timeout: config.timeouts.accept,
-            soft_timeout: config.timeouts.processing_soft(),
-        },
-        consequences: Consequences {
-            retry: pools.scheduled.clone(),
-            claimer: pools.due.clone(),
-            claims: claims.clone(),
-            stale_writes: Arc::default(),
-        },
-        claims,
-        faults: Arc::new(faults(config)),
-        retries_waiting: Arc::default(),
-    }
-}
-
-fn writer(
-    config: &Config,
-    store: &Store,
-    ids: &Ids,
-    identity: &Identity,
-    policy: RetryPolicy,
-    writing: Arc<Condition>,
-) -> Arc<Writer> {
-    Arc::new(Writer {
-        store: store.clone(),
-        ids: ids.clone(),
-        boot_id: identity.boot_id,
-        node: identity.node.clone(),
-        seq: AtomicI64::new(1),
-        policy,
-        flush_timeout: config.timeouts.flush,
-        dedupe_window: config.dedupe.window,
-        writing,
-    })
-}
-
-#[cfg(feature = "fault-injection")]
-fn faults(config: &Config) -> Faults {
-    Faults::new(&config.faults)
-}
-
-#[cfg(not(feature = "fault-injection"))]
-fn faults(_: &Config) -> Faults {
-    Faults
 }

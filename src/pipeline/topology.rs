@@ -9,27 +9,21 @@
 //! ```
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicUsize;
 
 use actix::prelude::*;
 
-use super::claimer::{Claimer, ClaimerRules};
-use super::claims::Claims;
+use super::claimer::Claimer;
 use super::custody::{Custody, Holder};
-use super::drainer::{Drainer, DrainerRules};
-use super::faults::Faults;
+use super::drainer::Drainer;
 use super::gauges::Gauges;
 use super::messages::{Due, Normalized, Scheduled, Spooled, Submitted, Validated};
 use super::normalizer::Normalizer;
-use super::persister::{Consequences, Persister, PersisterRules, Refuge, Writer};
+use super::parts::Parts;
+use super::persister::Persister;
 use super::pool::Pool;
 use super::retry::Retry;
 use super::stage::Stage;
-use super::users::Users;
 use super::validator::Validator;
-use crate::domain::payload::PayloadLimits;
-use crate::store::{Spool, Store};
-use crate::telemetry::condition::Condition;
 
 /// The kinds of actors.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -114,27 +108,6 @@ impl Pools {
         self.due.remove(holder);
         self.spooled.remove(holder);
     }
-}
-
-/// What the actors are made of.
-pub(super) struct Parts {
-    pub store: Store,
-    pub users: Arc<Users>,
-    pub limits: PayloadLimits,
-    pub persister_rules: PersisterRules,
-    pub claimer_rules: ClaimerRules,
-    pub writer: Arc<Writer>,
-    pub claims: Arc<Claims>,
-    pub consequences: Consequences,
-    /// Where new events go while the database is away.
-    pub refuge: Option<Refuge>,
-    /// What has to be drained, also by a node that spools nothing new.
-    pub spool: Option<Spool>,
-    /// Whether the database takes first writes.
-    pub writing: Arc<Condition>,
-    pub drainer_rules: DrainerRules,
-    pub faults: Arc<Faults>,
-    pub retries_waiting: Arc<AtomicUsize>,
 }
 
 /// A running actor, seen from the Supervisor.

@@ -4,11 +4,11 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::time::Duration;
 
-use super::disturbance::SESSIONS;
+use super::disturbance::Disturbance;
 use super::scene::Scene;
 use super::trial::Trial;
 use crate::support::postgres::Cluster;
-use crate::support::wait::{rest, within};
+use crate::support::wait::{SOON, rest, wait_for};
 
 /// Row 9: the smallest pool, and more clients than it could ever serve at once.
 pub fn small_pool(trial: &mut Trial) {
@@ -23,18 +23,31 @@ pub fn small_pool(trial: &mut Trial) {
 /// Row 9b: somebody else takes every connection that PostgreSQL has, those of the service too.
 pub fn no_connection_left(trial: &mut Trial) {
     let mut scene = Scene::start(trial);
-    let mut hogs = take_all(&scene.cluster);
-    let terminate = format!("SELECT COUNT(pg_terminate_backend(pid)) FROM ({SESSIONS}) AS sessions");
-    // A way in for this, which is then taken as well.
-    drop(hogs.pop());
-    let terminated = within(Duration::from_secs(2), || scene.cluster.try_sql("postgres", &terminate).ok());
-    trial.expect(terminated.is_some(), || "no session of the service could be ended".to_owned());
-    hogs.extend(take_all(&scene.cluster));
+    let mut hogs = push_out(&mut scene);
+    let before = scene.load().acknowledged();
     rest(Duration::from_secs(trial.pick(3, 20)));
-    hogs.extend(take_all(&scene.cluster));
-    drop(hogs);
+    let meanwhile = scene.load().acknowledged() - before;
+    trial.expect(meanwhile == 0, || format!("{meanwhile} events were stored without a connection"));
+    hogs.clear();
     scene.recover(trial);
     scene.judge(trial);
+}
+
+/// Takes the places of the service's sessions, and every other one, while it is cut off.
+fn push_out(scene: &mut Scene) -> Vec<TcpStream> {
+    Disturbance::Cut.begin(scene);
+    let mut hogs = Vec::new();
+    let mut in_vain = 0;
+    // Sessions that were cut end in their own time.
+    let all_taken = || {
+        let found = take_all(&scene.cluster);
+        in_vain = if found.is_empty() { in_vain + 1 } else { 0 };
+        hogs.extend(found);
+        (in_vain >= 20).then_some(())
+    };
+    wait_for("PostgreSQL to have no connection left", SOON, all_taken, || scene.cluster.log());
+    Disturbance::Cut.end(scene);
+    hogs
 }
 
 /// Takes connections until PostgreSQL refuses one.

@@ -5,11 +5,15 @@ use std::time::Duration;
 use super::disturbance::Disturbance;
 use super::scene::Scene;
 use super::trial::Trial;
+use crate::support::events::event;
 use crate::support::ledger::{Entry, State};
 use crate::support::wait::rest;
 
 /// Time for requests that met the beginning of an outage on a connection that was good a moment ago.
 const TAKEN_UNAWARES: Duration = Duration::from_secs(4);
+
+/// Alarms of one outage: that it came and that it went, for each part of the service that needs the database.
+const ALARMS_MAX: usize = 16;
 
 /// A backlog of an outage is to be gone within this.
 const DRAINED: Duration = Duration::from_secs(30);
@@ -82,11 +86,39 @@ pub fn covered_by_the_spool(trial: &mut Trial) {
     assert_uncharged(&scene, trial);
 }
 
+/// I8: who calls itself ready takes what comes, into the database or the spool.
+fn readiness_is_true(scene: &mut Scene, trial: &mut Trial) {
+    let client = scene.server.client();
+    let ready = client.get("/health/ready");
+    let answer = client.post_text("/api/v1/events", &event("while_away").to_string());
+    let is_true = matches!((ready.status, answer.status), (200, 202) | (503, 202 | 503 | 504));
+    trial.expect(is_true, || format!("I8: the server says {ready:?}, and an event gets {answer:?}"));
+}
+
+/// Row 25c: I8, a line for each change of state, and none for each failure in between.
+pub fn logged(trial: &mut Trial) {
+    let mut scene = Scene::start(trial);
+    let before = alarms(&scene).len();
+    outage(&mut scene, trial, Duration::from_secs(trial.pick(5, 20)));
+    let lines = alarms(&scene).split_off(before);
+    trial.expect(lines.len() <= ALARMS_MAX, || {
+        format!("I8: {} alarms in one outage, limit {ALARMS_MAX}:\n{}", lines.len(), lines.join("\n"))
+    });
+    scene.judge(trial);
+}
+
+/// Warnings and errors in the server's log.
+fn alarms(scene: &Scene) -> Vec<String> {
+    let log = scene.server.log();
+    log.lines().filter(|line| line.contains(" WARN ") || line.contains("ERROR ")).map(str::to_owned).collect()
+}
+
 /// When the database was away, by the load's clock.
 fn outage(scene: &mut Scene, trial: &mut Trial, length: Duration) -> (Duration, Duration) {
     let began = scene.load().elapsed();
     Disturbance::DatabaseStopped.begin(scene);
     rest(length);
+    readiness_is_true(scene, trial);
     let ended = scene.load().elapsed();
     Disturbance::DatabaseStopped.end(scene);
     scene.recover(trial);

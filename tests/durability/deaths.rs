@@ -35,7 +35,7 @@ both_databases! {
     // Guards `started` of the Claimer, which looks for due events of earlier boots: timers die with the process.
     fn pending_events_finish_after_a_kill(database) {
         let fault = "[[faults]]\nstage = \"validator\"\naction = \"error\"\ntimes = 40";
-        let setup = Setup::new(&database).with_config(&format!("retry.delay = \"1s\"\n{fault}"));
+        let setup = Setup::new(&database).with_config(&format!("retry = {{ delay = \"1s\", delay_max = \"2s\", max_retries = 10 }}\n{fault}"));
         let mut server = Server::start(setup);
         let client = server.client();
         let ids: Vec<i64> = (0..20).map(|_| posted(&client, "page_view")).collect();

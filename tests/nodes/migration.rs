@@ -17,7 +17,7 @@ pub fn run(nodes: usize, rounds: u32) {
         within(Duration::from_millis(60) * round, || None::<()>);
         servers.iter_mut().for_each(Server::kill9);
         servers.iter_mut().for_each(Server::spawn);
-        servers.iter_mut().for_each(Server::await_ready);
+        servers.iter_mut().for_each(Server::await_ports);
         assert_eq!(number(&database, "SELECT COUNT(*) FROM auth_changes"), 1, "round {round}");
         assert_eq!(number(&database, "SELECT COUNT(*) FROM users"), 1, "round {round}: one of them makes the user");
         let names = "SELECT COUNT(DISTINCT name) FROM nodes WHERE stopped_at IS NULL";

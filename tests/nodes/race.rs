@@ -17,7 +17,7 @@ pub fn run(processes: usize, events: usize) {
     let start = |index| Server::not_started(setup(&database, index).with_config(CLAIMS));
     first.servers.extend((1..=processes).map(start));
     first.servers[1..].iter_mut().for_each(Server::spawn);
-    first.servers[1..].iter_mut().for_each(Server::await_ready);
+    first.servers[1..].iter_mut().for_each(Server::await_ports);
     first.await_quiet();
     assert_processed_once(&database, events, 1);
     assert_eq!(number(&database, "SELECT COUNT(*) FROM attempts"), 0, "somebody was charged");

@@ -1,5 +1,7 @@
 //! Fresh databases for tests, and a look into them past the service.
 
+use std::path::Path;
+
 use sea_orm::{ConnectionTrait, DbBackend, Statement};
 
 use super::{postgres, run};
@@ -23,7 +25,12 @@ pub struct Database {
 impl Database {
     /// A SQLite file that does not exist yet, in an existing folder.
     pub fn sqlite() -> Self {
-        let file = run::folder("sqlite").join("gristmill.db");
+        Self::sqlite_in(&run::folder("sqlite"))
+    }
+
+    /// A SQLite file that does not exist yet, in this folder.
+    pub fn sqlite_in(folder: &Path) -> Self {
+        let file = folder.join("gristmill.db");
         Self { kind: Kind::Sqlite, url: format!("sqlite://{}", file.display()) }
     }
 

@@ -225,7 +225,8 @@ impl Poster {
     }
 }
 
-fn exchange(connection: &mut Connection, body: &str, token: &str) -> io::Result<Answer> {
+/// Posts this body and reads the answer.
+pub fn exchange(connection: &mut Connection, body: &str, token: &str) -> io::Result<Answer> {
     let length = body.len();
     let request = format!(
         "POST /api/v1/events HTTP/1.1\r\nHost: test\r\nAuthorization: Bearer {token}\r\n\
@@ -236,7 +237,7 @@ fn exchange(connection: &mut Connection, body: &str, token: &str) -> io::Result<
 }
 
 /// What an answer promises: 2xx stored, 503 and other refusals not stored, the rest nothing.
-fn judge(answer: &Answer) -> State {
+pub fn judge(answer: &Answer) -> State {
     match answer.status {
         200 | 202 => {
             let id = answer.json()["event_id"].as_i64();

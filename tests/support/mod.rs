@@ -33,6 +33,7 @@ pub mod events;
 pub mod http;
 pub mod ledger;
 pub mod load;
+pub mod machine;
 pub mod postgres;
 pub mod proxy;
 pub mod run;

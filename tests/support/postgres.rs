@@ -4,7 +4,8 @@
 //! (fsync and synchronous_commit on), because crash tests rely on that.
 
 use std::fs::{self, File};
-use std::net::{SocketAddr, TcpListener};
+use std::io::Write;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
 use std::os::unix::fs::chown;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -20,8 +21,7 @@ const MISSING: &str = "PostgreSQL's server programs (initdb, postgres, psql) are
 /// Owner of the databases, a superuser of the cluster.
 const USER: &str = "gristmill";
 
-const SETTINGS: [&str; 8] = [
-    "listen_addresses=127.0.0.1",
+const SETTINGS: [&str; 7] = [
     "unix_socket_directories=",
     "fsync=on",
     "synchronous_commit=on",
@@ -39,6 +39,8 @@ const PORTS: std::ops::Range<u32> = 20_000..32_000;
 pub struct Cluster {
     folder: PathBuf,
     port: u16,
+    /// Where the server listens, the first address for this process.
+    addresses: Vec<IpAddr>,
     server: Mutex<Option<(Child, Guard)>>,
 }
 
@@ -64,17 +66,40 @@ impl Cluster {
 
     /// Starts a cluster for one test, which may stop or kill it.
     pub fn start() -> Self {
-        let folder = folder_of_server("postgres");
-        as_server("cp").arg("-R").arg(template()).arg(folder.join("data")).succeed();
-        let cluster = Self { folder, port: free_port(), server: Mutex::new(None) };
+        Self::start_at(run::folder("postgres"), None)
+    }
+
+    /// Starts a cluster whose data lie in a folder of that name in `disk`, synced, as initdb would leave them.
+    pub fn start_on_disk(disk: &Path) -> Self {
+        let folder = disk.join("postgres");
+        fs::create_dir(&folder).expect("the disk takes a new folder");
+        let cluster = Self::start_at(folder, None);
+        Command::new("sync").arg("-f").arg(disk).succeed();
+        cluster
+    }
+
+    /// Starts a cluster that listens on this address, too, and trusts who comes from its network.
+    pub fn start_listening_on(address: IpAddr) -> Self {
+        Self::start_at(run::folder("postgres"), Some(address))
+    }
+
+    fn start_at(folder: PathBuf, also: Option<IpAddr>) -> Self {
+        give_to_server(&folder);
+        let data = folder.join("data");
+        as_server("cp").arg("-R").arg(template()).arg(&data).succeed();
+        if also.is_some() {
+            let mut rules = File::options().append(true).open(data.join("pg_hba.conf")).expect("initdb made it");
+            writeln!(rules, "host all all samenet trust").expect("the folder is ours");
+        }
+        let addresses = [Some(Ipv4Addr::LOCALHOST.into()), also].into_iter().flatten().collect();
+        let cluster = Self { folder, port: free_port(), addresses, server: Mutex::new(None) };
         cluster.start_again();
         cluster
     }
 
-    /// Starts the server on its old port and data, and returns when it takes connections.
+    /// Starts the server on its old port and data unless it runs, and returns when it takes connections.
     pub fn start_again(&self) {
         let mut server = lock(&self.server);
-        assert!(server.is_none(), "the cluster is running");
         // After a kill the dead server's children hold its memory for a moment: start until it stays.
         wait_for(
             "PostgreSQL to take connections",
@@ -85,7 +110,7 @@ impl Cluster {
                     *server = None;
                     return None;
                 }
-                self.is_ready().then_some(())
+                self.is_ready(child.id()).then_some(())
             },
             || self.log(),
         );
@@ -137,9 +162,24 @@ impl Cluster {
         self.url(&name)
     }
 
+    /// Makes an empty database whose tables and indexes lie in this folder, and gives its URL.
+    pub fn fresh_database_on(&self, folder: &Path) -> String {
+        let (name, place) = (format!("test_{}", run::number()), folder.join("tablespace"));
+        fs::create_dir(&place).expect("the disk takes a new folder");
+        give_to_server(&place);
+        self.sql("postgres", &format!("CREATE TABLESPACE {name} LOCATION '{}'", place.display()));
+        self.sql("postgres", &format!("CREATE DATABASE {name} TABLESPACE {name}"));
+        self.url(&name)
+    }
+
     /// The URL of a database of this cluster.
     pub fn url(&self, database: &str) -> String {
-        format!("postgres://{USER}@127.0.0.1:{}/{database}", self.port)
+        self.url_at(self.addresses[0], database)
+    }
+
+    /// The URL of a database of this cluster at another of its addresses.
+    pub fn url_at(&self, address: IpAddr, database: &str) -> String {
+        format!("postgres://{USER}@{address}:{}/{database}", self.port)
     }
 
     /// Runs SQL through psql and gives its output, unaligned and without headings.
@@ -170,7 +210,9 @@ impl Cluster {
         let log = File::options().create(true).append(true).open(self.folder.join("log")).expect("the folder is ours");
         let mut postgres = as_server(program("postgres"));
         postgres.arg("-D").arg(self.folder.join("data")).args(["-p", &self.port.to_string()]);
-        for setting in SETTINGS {
+        let addresses: Vec<String> = self.addresses.iter().map(ToString::to_string).collect();
+        let listen = format!("listen_addresses={}", addresses.join(","));
+        for setting in SETTINGS.into_iter().chain([listen.as_str()]) {
             postgres.args(["-c", setting]);
         }
         let child = postgres.stdout(Stdio::null()).stderr(log).process_group(0).spawn().expect("postgres starts");
@@ -178,10 +220,12 @@ impl Cluster {
         (child, guard)
     }
 
-    /// The postmaster writes its state on the eighth line of its pid file, and its id on the first.
-    fn is_ready(&self) -> bool {
+    /// The postmaster writes its state on the eighth line of its pid file, and its id on the first. A killed one leaves
+    /// its file behind.
+    fn is_ready(&self, pid: u32) -> bool {
         let text = fs::read_to_string(self.folder.join("data/postmaster.pid")).unwrap_or_default();
-        text.lines().nth(7).is_some_and(|state| state.trim() == "ready")
+        let is_own = text.lines().next().is_some_and(|line| line.trim() == pid.to_string());
+        is_own && text.lines().nth(7).is_some_and(|state| state.trim() == "ready")
     }
 
     fn end(&self, signal: &str) {
@@ -204,7 +248,9 @@ impl Drop for Cluster {
 fn template() -> &'static Path {
     static TEMPLATE: OnceLock<PathBuf> = OnceLock::new();
     TEMPLATE.get_or_init(|| {
-        let data = folder_of_server("postgres-template").join("data");
+        let folder = run::folder("postgres-template");
+        give_to_server(&folder);
+        let data = folder.join("data");
         let mut initdb = as_server(program("initdb"));
         initdb.args(["--auth=trust", "--encoding=UTF8", "--locale=C", "--no-sync", "-U", USER, "-D"]);
         initdb.arg(&data).succeed();
@@ -212,12 +258,10 @@ fn template() -> &'static Path {
     })
 }
 
-fn folder_of_server(name: &str) -> PathBuf {
-    let folder = run::folder(name);
+fn give_to_server(folder: &Path) {
     if let Some((user, group)) = server_user() {
-        chown(&folder, Some(user), Some(group)).expect("root may give its folder away");
+        chown(folder, Some(user), Some(group)).expect("root may give its folder away");
     }
-    folder
 }
 
 /// A command that runs as the server's user, from a folder where that user may be.
@@ -275,7 +319,7 @@ fn free_port() -> u16 {
 }
 
 /// Commands that have to succeed.
-trait Succeed {
+pub trait Succeed {
     /// Runs to the end and gives the output; panics with the error text of a failed command.
     fn succeed(&mut self) -> String;
 }

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::fs;
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::unix::fs::PermissionsExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -15,6 +15,7 @@ use super::http::{Client, raw};
 use super::ledger::{Entry, Ledger, State};
 use super::load::{Load, Plan};
 use super::postgres::Cluster;
+use super::proxy::{Proxy, Way};
 use super::run::{self, lock};
 use super::server::{Ports, Server, Setup};
 use super::wait::{SOON, wait_for, within};
@@ -261,4 +262,36 @@ fn answers_are_read_by_length_by_chunks_and_to_the_end() {
     assert_eq!((answer.status, answer.body.as_str()), (422, "abc"));
     assert_eq!(client.call("DELETE", "/", &[("X-Any", "1")], None).status, 422);
     assert!(within(Duration::ZERO, || Some(())).is_some());
+}
+
+#[test]
+fn the_proxy_passes_delays_swallows_refuses_and_resets() {
+    let cluster = Cluster::shared();
+    let (proxy, _) = Proxy::in_front_of(&cluster.url("postgres"));
+    // A packet that asks for TLS; the answer is one letter.
+    let asked = || {
+        let mut stream = TcpStream::connect(proxy.address()).ok()?;
+        stream.set_read_timeout(Some(Duration::from_millis(300))).ok()?;
+        stream.write_all(&[0, 0, 0, 8, 4, 210, 22, 47]).ok()?;
+        Some((stream.read_exact(&mut [0]).map_err(|error| error.kind()), stream))
+    };
+    let answer = || asked().map(|(answer, _)| answer);
+    assert_eq!(answer(), Some(Ok(())));
+    proxy.set(Way::Delay(Duration::from_millis(20)));
+    assert_eq!(answer(), Some(Ok(())));
+    proxy.set(Way::Swallow);
+    assert_eq!(answer(), Some(Err(ErrorKind::WouldBlock)));
+    proxy.refuse();
+    assert!(answer().is_none_or(|answer| answer.is_err_and(|kind| kind != ErrorKind::WouldBlock)));
+    proxy.restore();
+    let (answered, mut open) = asked().expect("it passes again");
+    assert_eq!(answered, Ok(()));
+    proxy.reset();
+    let end = wait_for(
+        "the reset",
+        SOON,
+        || open.read(&mut [0]).err().filter(|error| error.kind() != ErrorKind::WouldBlock),
+        String::new,
+    );
+    assert_eq!(end.kind(), ErrorKind::ConnectionReset);
 }

@@ -106,6 +106,11 @@ impl Proxy {
         (proxy, through)
     }
 
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
     /// Loses the answer to the next COMMIT of a transaction whose statements carry `text`.
     pub fn lose_answer_to_commit_of(&self, text: &str, loss: Loss) {
         lock(&self.state).awaited = Some(Awaited { text: text.to_owned(), is_statement: false, loss });
@@ -139,14 +144,14 @@ impl Proxy {
 
     /// Closes every connection.
     pub fn cut(&self) {
-        for Passing { streams: [client, server], .. } in lock(&self.state).passing.drain(..) {
+        for Passing { streams: [client, server], .. } in self.take_passing() {
             close(&client, &server);
         }
     }
 
     /// Resets every connection, both ways.
     pub fn reset(&self) {
-        for Passing { streams, lane } in lock(&self.state).passing.drain(..) {
+        for Passing { streams, lane } in self.take_passing() {
             lock(&lane).is_reset = true;
             for stream in streams {
                 // Without a linger the last close is a reset; whoever reads is woken for it. It may be closed already.
@@ -156,15 +161,24 @@ impl Proxy {
         }
     }
 
+    /// The connections, without the lock of the state: a lane's lock is taken before it, never after.
+    fn take_passing(&self) -> Vec<Passing> {
+        std::mem::take(&mut lock(&self.state).passing)
+    }
+
     fn connect(&self, client: TcpStream, server: &str) {
-        let mut state = lock(&self.state);
-        if state.way == Way::Refuse {
+        if lock(&self.state).way == Way::Refuse {
             return;
         }
         let Ok(server) = TcpStream::connect(server) else {
             return;
         };
         let lane = Arc::new(Mutex::new(Lane::default()));
+        let mut state = lock(&self.state);
+        // A server that is not at work lets the caller wait, and the way may have changed meanwhile.
+        if state.way == Way::Refuse {
+            return;
+        }
         state.passing.push(Passing { streams: both_of(&client, &server), lane: Arc::clone(&lane) });
         drop(state);
         // The driver sends small messages one by one and waits for each. A client may be gone already.

@@ -12,14 +12,20 @@ use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
-/// `+ PID` guards a process, `- PID` ends that; postmasters (Q) get SIGQUIT so that their children go too.
+/// `+ PID` guards a process; postmasters (Q) get SIGQUIT so that their children go too. `u NAME COMMAND` remembers what
+/// undoes a change to the machine, newest first. `- PID` and `- NAME` end that.
 const WATCH: &str = r#"
 trap '' HUP INT QUIT TERM
 held=
-while read -r verb pid; do
+undo=
+while read -r verb name command; do
   case $verb in
-    +) held="$held $pid" ;;
-    -) rest=; for one in $held; do [ "$one" = "$pid" ] || rest="$rest $one"; done; held=$rest ;;
+    +) held="$held $name" ;;
+    u) undo="$name $command
+$undo" ;;
+    -)
+      rest=; for one in $held; do [ "$one" = "$name" ] || rest="$rest $one"; done; held=$rest
+      undo=$(printf '%s\n' "$undo" | grep -v "^$name ") ;;
   esac
 done
 for one in $held; do
@@ -35,7 +41,8 @@ for one in $held; do
   while lives "${one#Q}" && [ $tries -lt 100 ]; do tries=$((tries + 1)); sleep 0.05; done
   kill -KILL "${one#Q}"
 done
-rm -rf "$1"
+printf '%s\n' "$undo" | while read -r name command; do sh -c "$command" </dev/null; done
+rm -rf --one-file-system "$1"
 "#;
 
 struct Run {
@@ -73,6 +80,36 @@ impl Guard {
 
 impl Drop for Guard {
     fn drop(&mut self) {
+        tell('-', &self.name);
+    }
+}
+
+/// A change to the machine (a mount, a namespace, a cgroup) that is undone when this is dropped, or by the watch when the
+/// run ends before.
+#[derive(Debug)]
+pub struct Undo {
+    name: String,
+    command: String,
+}
+
+impl Undo {
+    /// Remembers the shell command, one line, that undoes a change; ask before the change is made.
+    pub fn new(command: String) -> Self {
+        let name = format!("u{}", number());
+        tell('u', &format!("{name} {command}"));
+        Self { name, command }
+    }
+}
+
+impl Drop for Undo {
+    fn drop(&mut self) {
+        let output = Command::new("sh").args(["-c", &self.command]).stdin(Stdio::null()).output();
+        let complaint = output.map(|output| String::from_utf8_lossy(&output.stderr).into_owned());
+        // Another panic may be under way: a second one would hide it.
+        match complaint {
+            Ok(text) if text.is_empty() => {}
+            trouble => eprintln!("{}: {trouble:?}", self.command),
+        }
         tell('-', &self.name);
     }
 }

@@ -1,5 +1,6 @@
 //! The real binary with its own data folder, on ports that the kernel picks.
 
+use std::ffi::OsStr;
 use std::fs;
 use std::io::{BufRead, BufReader, Read};
 use std::net::SocketAddr;
@@ -23,6 +24,7 @@ const FOREIGN: [&str; 3] = ["GRISTMILL", "EVENT_", "DATABASE_URL"];
 #[derive(Clone, Debug)]
 pub struct Setup {
     program: PathBuf,
+    wrapper: Vec<String>,
     data: PathBuf,
     database: Database,
     config: toml::Table,
@@ -66,6 +68,7 @@ impl Setup {
     pub fn new(database: &Database) -> Self {
         let setup = Self {
             program: PathBuf::from(env!("CARGO_BIN_EXE_gristmill")),
+            wrapper: Vec::new(),
             data: run::folder("data"),
             database: database.clone(),
             config: toml::Table::new(),
@@ -105,6 +108,12 @@ impl Setup {
         self
     }
 
+    /// Runs the binary through another program, with these arguments, that becomes the binary (`prlimit`, `ip netns exec`).
+    pub fn with_wrapper(mut self, words: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        self.wrapper.extend(words.into_iter().map(Into::into));
+        self
+    }
+
     /// A command of the binary with this configuration, run to its end.
     pub fn command(&self, arguments: &[&str]) -> std::process::Output {
         let mut command = self.gristmill(arguments);
@@ -114,7 +123,9 @@ impl Setup {
     fn gristmill(&self, arguments: &[&str]) -> Command {
         let file = self.data.join("config.toml");
         fs::write(&file, self.config.to_string()).expect("the data folder is ours");
-        let mut command = Command::new(&self.program);
+        let mut words = self.wrapper.iter().map(OsStr::new).chain([self.program.as_os_str()]);
+        let mut command = Command::new(words.next().expect("the program is a word"));
+        command.args(words);
         for (name, _) in std::env::vars_os() {
             if FOREIGN.iter().any(|foreign| name.to_string_lossy().starts_with(foreign)) {
                 command.env_remove(name);
@@ -156,11 +167,11 @@ impl Server {
     /// Starts again on the same data, and returns when it is ready; stops a running one first.
     pub fn restart(&mut self) {
         self.spawn();
-        self.await_ready();
+        self.await_ports();
     }
 
-    /// Waits until a spawned server is ready.
-    pub fn await_ready(&mut self) {
+    /// Waits until a server that was spawned listens.
+    pub fn await_ports(&mut self) {
         let ports = within(SOON, || self.written_ports());
         let ports = ports.unwrap_or_else(|| panic!("the server is not ready after {SOON:?}\n{}", self.state()));
         self.ports.set(Some(ports));
@@ -204,6 +215,12 @@ impl Server {
     /// The process id.
     pub fn pid(&self) -> u32 {
         self.process.as_ref().map(|(child, _)| child.id()).expect("the server runs")
+    }
+
+    /// Whether the process has not ended.
+    pub fn is_running(&mut self) -> bool {
+        let child = self.process.as_mut().map(|(child, _)| child);
+        child.is_some_and(|child| child.try_wait().expect("a child can be waited for").is_none())
     }
 
     /// Memory that is resident now.
@@ -272,6 +289,13 @@ impl Server {
     /// Where the server listens, for threads that outlive a restart.
     pub fn ports(&self) -> Ports {
         self.ports.clone()
+    }
+
+    /// Events that wait in the spool of the data folder.
+    pub fn spooled(&self) -> u64 {
+        let status = self.setup.run(&["spool", "status", "--json"]);
+        let status: serde_json::Value = serde_json::from_str(&status).expect("a command prints JSON");
+        status["events"].as_u64().unwrap_or_else(|| panic!("no number of events: {status}"))
     }
 
     /// What the server was started with.

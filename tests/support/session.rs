@@ -19,12 +19,22 @@ impl Session {
 
     /// Begins a transaction that writes; fails at once where another one of SQLite's is open.
     pub fn try_begin(database: &Database, sql: &str) -> Result<Self, DbErr> {
+        let begin = match database.kind() {
+            Kind::Sqlite => "PRAGMA busy_timeout = 0; BEGIN IMMEDIATE",
+            Kind::Postgres => "BEGIN",
+        };
+        Self::begin_with(database, begin, sql)
+    }
+
+    /// Begins a transaction that only reads, and runs `sql` in it.
+    pub fn read(database: &Database, sql: &str) -> Self {
+        Self::begin_with(database, "BEGIN", sql).unwrap_or_else(|error| panic!("{sql}: {error}"))
+    }
+
+    fn begin_with(database: &Database, begin: &str, sql: &str) -> Result<Self, DbErr> {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
         let runtime = runtime.expect("a runtime starts");
-        let (mode, begin) = match database.kind() {
-            Kind::Sqlite => ("?mode=rw", "PRAGMA busy_timeout = 0; BEGIN IMMEDIATE"),
-            Kind::Postgres => ("", "BEGIN"),
-        };
+        let mode = if database.kind() == Kind::Sqlite { "?mode=rw" } else { "" };
         let mut options = ConnectOptions::new(format!("{}{mode}", database.url()));
         options.max_connections(1).sqlx_logging(false);
         let connection = runtime.block_on(async {

@@ -70,11 +70,11 @@ impl Persister {
     }
 
     fn gather(&self, mut work: Work) -> Gathered {
+        let is_spooled = work.is_spooled;
         if work.items.iter().all(|item| item.lease.is_some()) {
             // Nobody waits for a claimed unit: what counts is how long it waits for the database, not its attempt.
             work.taken_at = Instant::now();
         }
-        let is_spooled = work.is_spooled;
         let (mut records, mut places) = (Vec::with_capacity(work.items.len()), Vec::with_capacity(work.items.len()));
         for (place, item) in work.items.iter_mut().enumerate() {
             let record = record(item, is_spooled, &self.rules.policy);

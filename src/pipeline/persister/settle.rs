@@ -162,7 +162,7 @@ pub(super) fn acknowledge_too_early(units: &mut [Gathered]) {
         return;
     }
     for Gathered { work, records, places } in units {
-        let Some(reply) = work.reply.take() else { continue };
+        let Some(reply) = work.take_reply() else { continue };
         let items = places.iter().map(|place| &work.items[*place]);
         let receipts = records.iter().zip(items).map(|(record, item)| Receipt {
             event_id: item.event.id,

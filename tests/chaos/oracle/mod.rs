@@ -63,10 +63,10 @@ pub fn judge(case: Case<'_, '_>) -> Figures {
     let Case { database, servers, ledger, settled, earlier } = case;
     let clients: Vec<Client> = servers.iter_mut().map(|server| server.client()).collect();
     let mut verdict = Verdict::default();
-    verdict.extend(await_rest(database, settled));
+    verdict.extend(await_rest(database, servers, settled));
     let before = read(database);
     let resent = resend::unknown_keys(&clients[0], ledger, &mut verdict);
-    verdict.extend(await_rest(database, settled));
+    verdict.extend(await_rest(database, servers, settled));
     let after = read(database);
     verdict.compare(ledger, &resent, &after);
     verdict.final_states_stay(&earlier, &after);
@@ -83,8 +83,13 @@ pub fn judge(case: Case<'_, '_>) -> Figures {
     verdict.into_figures(ledger)
 }
 
-/// I5: waits until nothing is pending and nothing is claimed.
-fn await_rest(database: &Database, settled: Duration) -> Option<String> {
+/// I5: waits until no spool holds anything, nothing is pending and nothing is claimed.
+fn await_rest(database: &Database, servers: &[&mut Server], settled: Duration) -> Option<String> {
+    let spooled = || -> u64 { servers.iter().map(|server| server.spooled()).sum() };
+    let drained = within(settled, || (spooled() == 0).then_some(()));
+    if drained.is_none() {
+        return Some(format!("I5: after {settled:?} {} events are in the spool", spooled()));
+    }
     let open = || {
         database.texts(
             "SELECT CAST(id AS TEXT) || ' ' || status || ' after ' || CAST(attempts AS TEXT) FROM events \

@@ -81,6 +81,7 @@ fn rows_that_should_not_be_are_found() {
     let entries = [entry("load-a", State::Rejected(503))];
     finds((0, 0, 1), &entries, &[row(1, "load-a", "processed")]);
     finds((0, 0, 1), &entries, &[row(1, "load-stranger", "processed")]);
+    finds((0, 0, 1), &[entry("load-a", State::Rejected(401))], &[]);
     let entries = [entry("load-a", State::Acknowledged(1))];
     let good = row(1, "load-a", "processed");
     for bad in [

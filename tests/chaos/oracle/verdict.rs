@@ -88,6 +88,8 @@ impl Verdict {
         }
         let id = match entry.state {
             State::Acknowledged(id) => id,
+            // A load's events, and its token, are good: whatever else is wrong, it is the service that cannot.
+            State::Rejected(status) if status != 503 => return self.wrong.push(format!("I8: refused: {entry:?}")),
             State::Rejected(_) if rows.is_empty() => return,
             State::Rejected(_) => return self.wrong.push(format!("I3: {entry:?} was refused and has {rows:?}")),
             State::Sent | State::Unknown => match resent {

@@ -1,0 +1,168 @@
+//! What the actors are made of, under a configuration.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, AtomicUsize};
+
+use super::Identity;
+use super::claimer::ClaimerRules;
+use super::claims::Claims;
+use super::drainer::DrainerRules;
+use super::faults::Faults;
+use super::node::Health;
+use super::persister::{Consequences, FlushLimits, PersisterRules, Refuge, Writer};
+use super::topology::Pools;
+use super::users::Users;
+use crate::config::Config;
+use crate::domain::payload::PayloadLimits;
+use crate::domain::retry::RetryPolicy;
+use crate::store::{Ids, Spool, Store};
+use crate::telemetry::condition::Condition;
+
+/// What the actors are made of.
+pub(super) struct Parts {
+    pub store: Store,
+    pub users: Arc<Users>,
+    pub limits: PayloadLimits,
+    pub persister_rules: PersisterRules,
+    pub claimer_rules: ClaimerRules,
+    pub drainer_rules: DrainerRules,
+    pub writer: Arc<Writer>,
+    pub claims: Arc<Claims>,
+    pub consequences: Consequences,
+    /// Where new events go while the database is away.
+    pub refuge: Option<Refuge>,
+    /// What has to be drained, also by a node that spools nothing new.
+    pub spool: Option<Spool>,
+    /// Whether the database takes first writes.
+    pub writing: Arc<Condition>,
+    pub faults: Arc<Faults>,
+    pub retries_waiting: Arc<AtomicUsize>,
+}
+
+/// What they are made from: the node's own things.
+pub(super) struct Material<'a> {
+    pub config: &'a Config,
+    pub store: &'a Store,
+    pub spool: &'a Option<Spool>,
+    pub ids: &'a Ids,
+    pub identity: &'a Identity,
+    pub pools: &'a Pools,
+    pub health: &'a Arc<Health>,
+}
+
+impl Material<'_> {
+    /// Makes all parts.
+    pub fn parts(&self) -> Parts {
+        let (config, claims) = (self.config, Claims::new());
+        let writing = Arc::new(Condition::grave("writing events"));
+        Parts {
+            store: self.store.clone(),
+            users: Users::new(self.store.clone(), config.auth.refresh),
+            limits: self.limits(),
+            persister_rules: self.persister_rules(),
+            claimer_rules: self.claimer_rules(),
+            drainer_rules: self.drainer_rules(),
+            writer: self.writer(writing.clone()),
+            consequences: Consequences {
+                retry: self.pools.scheduled.clone(),
+                claimer: self.pools.due.clone(),
+                claims: claims.clone(),
+                stale_writes: Arc::default(),
+            },
+            claims,
+            refuge: self.refuge(writing.clone()),
+            spool: self.spool.clone(),
+            writing,
+            faults: Arc::new(faults(config)),
+            retries_waiting: Arc::default(),
+        }
+    }
+
+    fn policy(&self) -> RetryPolicy {
+        let retry = &self.config.retry;
+        RetryPolicy {
+            max_retries: retry.max_retries,
+            delay: retry.delay,
+            delay_max: retry.delay_max,
+            jitter: retry.jitter,
+        }
+    }
+
+    fn limits(&self) -> PayloadLimits {
+        let limits = &self.config.limits;
+        PayloadLimits {
+            bytes_max: limits.payload_bytes,
+            depth_max: limits.payload_depth,
+            number_chars_max: limits.number_chars,
+        }
+    }
+
+    fn persister_rules(&self) -> PersisterRules {
+        let config = self.config;
+        PersisterRules {
+            flush: FlushLimits { events_max: config.pipeline.flush_events, bytes_max: config.pipeline.flush_bytes },
+            accept_timeout: config.timeouts.accept,
+            keep_rejected: config.pipeline.keep_rejected,
+            policy: self.policy(),
+        }
+    }
+
+    fn claimer_rules(&self) -> ClaimerRules {
+        let config = self.config;
+        ClaimerRules {
+            boot_id: self.identity.boot_id,
+            lease: config.lease.duration,
+            poll: config.lease.poll,
+            health: self.health.clone(),
+            claims_max: config.lease.claim_events,
+            attempts_max: self.policy().attempts_max(),
+            soft_timeout: config.timeouts.processing_soft(),
+        }
+    }
+
+    fn drainer_rules(&self) -> DrainerRules {
+        let config = self.config;
+        DrainerRules {
+            events_max: config.pipeline.flush_events,
+            bytes_max: config.pipeline.flush_bytes,
+            accept_timeout: config.timeouts.accept,
+            soft_timeout: config.timeouts.processing_soft(),
+        }
+    }
+
+    fn writer(&self, writing: Arc<Condition>) -> Arc<Writer> {
+        Arc::new(Writer {
+            store: self.store.clone(),
+            ids: self.ids.clone(),
+            boot_id: self.identity.boot_id,
+            node: self.identity.node.clone(),
+            seq: AtomicI64::new(1),
+            policy: self.policy(),
+            flush_timeout: self.config.timeouts.flush,
+            dedupe_window: self.config.dedupe.window,
+            writing,
+        })
+    }
+
+    fn refuge(&self, writing: Arc<Condition>) -> Option<Refuge> {
+        let spool = self.spool.clone().filter(|_| self.config.has_spool())?;
+        Some(Refuge {
+            spool,
+            writing,
+            spooling: Arc::new(Condition::grave("spooling events")),
+            drainer: self.pools.spooled.clone(),
+            wait: self.config.timeouts.flush,
+            is_busy: false,
+        })
+    }
+}
+
+#[cfg(feature = "fault-injection")]
+fn faults(config: &Config) -> Faults {
+    Faults::new(&config.faults)
+}
+
+#[cfg(not(feature = "fault-injection"))]
+fn faults(_: &Config) -> Faults {
+    Faults
+}

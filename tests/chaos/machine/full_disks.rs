@@ -1,0 +1,84 @@
+//! Row 10: disks run full under load, and are freed again.
+
+use std::time::Instant;
+
+use super::super::kills::await_more;
+use super::super::trial::Trial;
+use super::probe::Probe;
+use crate::support::database::{Database, Kind};
+use crate::support::http::Client;
+use crate::support::load::{Load, Plan};
+use crate::support::machine::disk::SmallDisk;
+use crate::support::postgres::Cluster;
+use crate::support::server::Server;
+
+/// Gives up on a write soon, so that the answers of a full disk are seen soon.
+const IMPATIENT: &str = "timeouts = { accept = \"2s\", flush = \"1s\" }";
+
+/// The disk of the data: SQLite's file with its log, or a tablespace of PostgreSQL.
+pub fn of_data(trial: &mut Trial) {
+    let disk = SmallDisk::new("96M");
+    let cluster = (trial.kind == Kind::Postgres).then(Cluster::start);
+    let database = match &cluster {
+        Some(cluster) => Database::at(cluster.fresh_database_on(disk.path())),
+        None => Database::sqlite_in(disk.path()),
+    };
+    let mut server = Server::start(trial.setup(&database).with_config(IMPATIENT));
+    fill_and_free(trial, &mut server, &disk, || ());
+}
+
+/// The disk of PostgreSQL's cluster, write-ahead log and all: PostgreSQL may stop, and is started again when there is
+/// room.
+pub fn of_the_write_ahead_log(trial: &mut Trial) {
+    let disk = SmallDisk::new("192M");
+    let cluster = Cluster::start_on_disk(disk.path());
+    let database = trial.fresh_database_in(&cluster);
+    let mut server = Server::start(trial.setup(&database).with_config(IMPATIENT));
+    fill_and_free(trial, &mut server, &disk, || cluster.start_again());
+}
+
+/// The disk of the service's own log: nothing else may notice.
+pub fn of_the_log(trial: &mut Trial) {
+    let disk = SmallDisk::new("4M");
+    let log = disk.path().join("log");
+    let database = trial.fresh_database();
+    let redirect = format!("exec \"$@\" 2>>'{}' >&2", log.display());
+    let setup = trial.setup(&database).with_wrapper(["sh", "-c", redirect.as_str(), "sh"]);
+    let mut server = Server::start(setup);
+    let token = server.token();
+    let load = Load::of(Plan::new(server.ports(), &token, 4).keyless(2));
+    await_more(&load, 50, &server);
+    disk.fill();
+    let length = || std::fs::metadata(&log).expect("the log is there").len();
+    let full = length();
+    await_more(&load, 200, &server);
+    trial.expect(length() < full + 4096, || "the log grew on a full disk".to_owned());
+    disk.free();
+    await_more(&load, 50, &server);
+    let ledger = load.stop();
+    let refused = ledger.counts().1;
+    trial.expect(refused == 0, || format!("{refused} events were refused because the log could not be written"));
+    trial.judge(&database, &mut [&mut server], &ledger);
+}
+
+/// Fills the disk under load until the service refuses, frees it, and expects that the service goes on by itself.
+fn fill_and_free(trial: &mut Trial, server: &mut Server, disk: &SmallDisk, freed: impl FnOnce()) {
+    let token = server.token();
+    let load = Load::of(Plan::new(server.ports(), &token, 4).keyless(2));
+    await_more(&load, 50, server);
+    let pid = server.pid();
+    disk.fill();
+    let mut probe = Probe::new(server.client());
+    let refusal = probe.await_status(503, server);
+    trial.expect(refusal.json()["retryable"] == true, || format!("a full disk gets {refusal:?}"));
+    let live = Client::new(server.address(), None).get("/health/live").status;
+    trial.expect(live == 200, || format!("on a full disk /health/live is {live}"));
+    disk.free();
+    freed();
+    let began = Instant::now();
+    await_more(&load, 50, server);
+    trial.recovered_in(began.elapsed());
+    trial.expect(server.pid() == pid, || "the service was restarted".to_owned());
+    let database = server.database().clone();
+    trial.judge(&database, &mut [server], &probe.added_to(&load.stop()));
+}

@@ -1,0 +1,53 @@
+//! A wall clock that a test sets for one process, while it runs.
+
+use std::fs;
+use std::path::PathBuf;
+
+use super::super::run;
+use super::super::server::Setup;
+
+/// Where Debian's package `faketime` puts the library for programs with threads, below `/usr/lib/<architecture>`.
+const LIBRARY: &str = "faketime/libfaketimeMT.so.1";
+
+/// The wall clock of the processes that were set up with it. Time spans stay true, as when somebody sets a real clock.
+#[derive(Debug)]
+pub struct Clock {
+    library: PathBuf,
+    file: PathBuf,
+}
+
+impl Clock {
+    /// A clock that is right.
+    pub fn new() -> Self {
+        let library = library().expect("a test asks first what it lacks");
+        let clock = Self { library, file: run::folder("clock").join("shift") };
+        clock.shift("+0");
+        clock
+    }
+
+    /// Why there can be no such clock here; `None` if there can.
+    pub fn lacks() -> Option<String> {
+        library().is_none().then(|| format!("it needs {LIBRARY}: run ./test as root, which installs it"))
+    }
+
+    /// A server that lives by this clock.
+    pub fn around(&self, setup: Setup) -> Setup {
+        setup
+            .with_env("LD_PRELOAD", &self.library.display().to_string())
+            .with_env("FAKETIME_TIMESTAMP_FILE", &self.file.display().to_string())
+            .with_env("FAKETIME_NO_CACHE", "1")
+            .with_env("FAKETIME_DONT_FAKE_MONOTONIC", "1")
+    }
+
+    /// Sets the clock this much off the true time: `+1h`, `-10d`.
+    pub fn shift(&self, by: &str) {
+        let new = self.file.with_extension("new");
+        fs::write(&new, format!("{by}\n")).expect("the folder is ours");
+        fs::rename(&new, &self.file).expect("the folder is ours");
+    }
+}
+
+fn library() -> Option<PathBuf> {
+    let architectures = fs::read_dir("/usr/lib").ok()?.flatten();
+    architectures.map(|folder| folder.path().join(LIBRARY)).find(|library| library.exists())
+}
