@@ -11,7 +11,7 @@ use crate::support::wait::{wait_for, within};
 use crate::support::wire::{Answer, Connection};
 
 /// Connections that post at once, and the requests that each has under way.
-const CONNECTIONS: usize = 256;
+const CONNECTIONS: usize = 64;
 const PIPELINED: usize = 16;
 
 /// Rest of a client that was refused for lack of room.
