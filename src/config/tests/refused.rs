@@ -43,7 +43,7 @@ fn all_mistakes_of_all_sources_are_reported_at_once() {
         format!("{file}: pipeline.flush_bytes is a table, allowed: a size from 1KiB to 256MiB, "),
         "EVENT_RETRY_DELAY: retry.delay is \"soon\", allowed: a duration from 1ms to 30d, ".into(),
         "GRISTMILL__HTTP__BIND: http.bind is \"localhost\", allowed: an IP address and a port".into(),
-        "GRISTMILL__HTTP__PROT: http.prot is unknown, allowed: http.bind, ".into(),
+        "GRISTMILL__HTTP__PROT: http.prot is unknown, allowed: http.answer_timeout, ".into(),
         "GRISTMILL__http__bind: the name is not in upper case, allowed: GRISTMILL__HTTP__BIND".into(),
         "--set: retry.jitter is \"0.6\", allowed: a number from 0 to 0.5".into(),
         "--set: actors.validators is \"0\", allowed: a whole number from 1 to 64".into(),
