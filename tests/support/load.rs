@@ -210,9 +210,7 @@ impl Poster {
         entry.took = began.elapsed();
         match answer {
             Ok(answer) => {
-                entry.status = Some(answer.status);
-                entry.is_spooled = answer.body.contains(r#""durability":"spool""#);
-                entry.state = judge(&answer);
+                note(entry, &answer);
                 let closes = answer.header("connection").is_some_and(|value| value.eq_ignore_ascii_case("close"));
                 (!closes).then_some(connection)
             }
@@ -237,7 +235,7 @@ pub fn exchange(connection: &mut Connection, body: &str, token: &str) -> io::Res
 }
 
 /// What an answer promises: 2xx stored, 503 and other refusals not stored, the rest nothing.
-pub fn judge(answer: &Answer) -> State {
+fn judge(answer: &Answer) -> State {
     match answer.status {
         200 | 202 => {
             let id = answer.json()["event_id"].as_i64();
@@ -246,4 +244,16 @@ pub fn judge(answer: &Answer) -> State {
         408 | 409 | 500 | 504 => State::Unknown,
         status => State::Rejected(status),
     }
+}
+
+/// Writes down what an answer says of an event.
+pub fn note(entry: &mut Entry, answer: &Answer) {
+    entry.status = Some(answer.status);
+    entry.is_spooled = is_spooled(answer);
+    entry.state = judge(answer);
+}
+
+/// Whether the event is in the node's spool, not in the database yet.
+pub fn is_spooled(answer: &Answer) -> bool {
+    answer.body.contains(r#""durability":"spool""#)
 }

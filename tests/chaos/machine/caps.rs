@@ -11,7 +11,7 @@ use super::super::trial::Trial;
 use super::is_beyond_us;
 use super::probe::Probe;
 use crate::support::ledger::{Entry, Ledger, State};
-use crate::support::load::{Load, Plan, exchange, judge};
+use crate::support::load::{Load, Plan, exchange, note};
 use crate::support::machine::limits::{Cage, file_handles};
 use crate::support::run;
 use crate::support::server::Server;
@@ -66,9 +66,10 @@ fn large_events(server: &mut Server, connections: usize, length: Duration) -> Ve
             while !is_over.load(Ordering::Relaxed) {
                 let mut entry = Entry::sent(format!("load-large-{}", run::number()), false);
                 let Ok(mut connection) = Connection::open(address) else { break };
-                let answer = exchange(&mut connection, &large_body(&entry.key), &token).ok();
-                entry.status = answer.as_ref().map(|answer| answer.status);
-                entry.state = answer.as_ref().map_or(State::Unknown, judge);
+                match exchange(&mut connection, &large_body(&entry.key), &token) {
+                    Ok(answer) => note(&mut entry, &answer),
+                    Err(_) => entry.state = State::Unknown,
+                }
                 entries.push(entry);
             }
             entries

