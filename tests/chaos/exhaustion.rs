@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::disturbance::Disturbance;
 use super::scene::Scene;
 use super::trial::Trial;
+use crate::support::ledger::{Entry, State};
 use crate::support::postgres::Cluster;
 use crate::support::wait::{SOON, rest, wait_for};
 
@@ -24,13 +25,16 @@ pub fn small_pool(trial: &mut Trial) {
 pub fn no_connection_left(trial: &mut Trial) {
     let mut scene = Scene::start(trial);
     let mut hogs = push_out(&mut scene);
-    let before = scene.load().acknowledged();
+    let began = scene.load().elapsed();
     rest(Duration::from_secs(trial.pick(3, 20)));
-    let meanwhile = scene.load().acknowledged() - before;
-    trial.expect(meanwhile == 0, || format!("{meanwhile} events were stored without a connection"));
+    let ended = scene.load().elapsed();
     hogs.clear();
     scene.recover(trial);
-    scene.judge(trial);
+    let ledger = scene.judge_with(trial, Duration::ZERO);
+    let meanwhile = |entry: &&Entry| entry.sent_after > began && entry.sent_after + entry.took < ended;
+    let is_stored = |entry: &&Entry| matches!(entry.state, State::Acknowledged(_)) && !entry.is_spooled;
+    let stored = ledger.entries().iter().filter(meanwhile).filter(is_stored).count();
+    trial.expect(stored == 0, || format!("{stored} events were stored without a connection"));
 }
 
 /// Takes the places of the service's sessions, and every other one, while it is cut off.

@@ -34,6 +34,11 @@ impl Database {
         Self { kind: Kind::Sqlite, url: format!("sqlite://{}", file.display()) }
     }
 
+    /// An existing SQLite file.
+    pub fn sqlite_at(file: &std::path::Path) -> Self {
+        Self { kind: Kind::Sqlite, url: format!("sqlite://{}", file.display()) }
+    }
+
     /// An empty database in the run's shared cluster.
     pub fn postgres() -> Self {
         Self::at(postgres::fresh_database())

@@ -293,9 +293,13 @@ impl Server {
 
     /// Events that wait in the spool of the data folder.
     pub fn spooled(&self) -> u64 {
-        let status = self.setup.run(&["spool", "status", "--json"]);
-        let status: serde_json::Value = serde_json::from_str(&status).expect("a command prints JSON");
-        status["events"].as_u64().unwrap_or_else(|| panic!("no number of events: {status}"))
+        let file = self.setup.data.join("spool.db");
+        if !file.exists() {
+            return 0;
+        }
+        let sql = "SELECT CAST(COALESCE(SUM(events), 0) AS TEXT) FROM units WHERE parked IS NULL";
+        let events = Database::sqlite_at(&file).texts(sql);
+        events[0].parse().unwrap_or_else(|error| panic!("{events:?}: {error}"))
     }
 
     /// What the server was started with.

@@ -9,6 +9,7 @@ use crate::support::database::Database;
 use crate::support::load::{Load, Plan};
 use crate::support::machine::network::Island;
 use crate::support::postgres::Cluster;
+use crate::support::run;
 use crate::support::server::{Server, Setup};
 use crate::support::wait::{SOON, rest, wait_for, within};
 use crate::support::wire::Connection;
@@ -31,10 +32,13 @@ pub fn cut_off_with_claims(trial: &mut Trial) {
     let token = stayed.token();
     let mut lost = Server::start(on_island(trial, &island, &cluster, &database));
     lost.share_token(&token);
+    // Both would race for the second attempts.
+    run::signal(stayed.pid(), "STOP");
     let mut probe = Probe::new(lost.client());
     let held: Vec<i64> = (0..HELD).map(|_| probe.post().json()["event_id"].as_i64().expect("accepted")).collect();
     let held = held.iter().map(ToString::to_string).collect::<Vec<_>>().join(",");
     await_claims(&database, &held, &lost);
+    run::signal(stayed.pid(), "CONT");
     let plan = Plan::new(stayed.ports(), &token, 4).and_to(lost.ports()).keyless(2);
     let load = Load::of(plan.with_deadline(Duration::from_secs(5)));
     await_more(&load, 50, &stayed);
