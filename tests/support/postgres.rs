@@ -85,7 +85,7 @@ impl Cluster {
                     *server = None;
                     return None;
                 }
-                self.is_ready().then_some(())
+                self.is_ready(child.id()).then_some(())
             },
             || self.log(),
         );
@@ -178,10 +178,12 @@ impl Cluster {
         (child, guard)
     }
 
-    /// The postmaster writes its state on the eighth line of its pid file, and its id on the first.
-    fn is_ready(&self) -> bool {
+    /// The postmaster writes its state on the eighth line of its pid file, and its id on the first. A killed one leaves
+    /// its file behind.
+    fn is_ready(&self, pid: u32) -> bool {
         let text = fs::read_to_string(self.folder.join("data/postmaster.pid")).unwrap_or_default();
-        text.lines().nth(7).is_some_and(|state| state.trim() == "ready")
+        let is_own = text.lines().next().is_some_and(|line| line.trim() == pid.to_string());
+        is_own && text.lines().nth(7).is_some_and(|state| state.trim() == "ready")
     }
 
     fn end(&self, signal: &str) {
