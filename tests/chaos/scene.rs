@@ -12,7 +12,7 @@ use crate::support::ledger::{Entry, Ledger};
 use crate::support::load::{Load, Plan};
 use crate::support::postgres::Cluster;
 use crate::support::proxy::Proxy;
-use crate::support::server::Server;
+use crate::support::server::{Server, Setup};
 use crate::support::session::Session;
 
 /// `timeouts.accept` of the default configuration, and as much again for a busy machine.
@@ -50,7 +50,27 @@ impl Scene {
         let cluster = Cluster::start();
         let database = trial.fresh_database_in(&cluster);
         let (proxy, through) = Proxy::in_front_of(database.url());
-        let mut server = Server::start(trial.setup(&Database::at(through)).with_config(config));
+        let setup = trial.setup(&Database::at(through)).with_config(config);
+        Self::play(cluster, database, proxy, setup, planned)
+    }
+
+    /// With no proxy in use: a database that is not there refuses connections, where a proxy takes and closes them.
+    pub fn start_direct(trial: &Trial, planned: impl FnOnce(Plan) -> Plan) -> Self {
+        let cluster = Cluster::start();
+        let database = trial.fresh_database_in(&cluster);
+        let (proxy, _) = Proxy::in_front_of(database.url());
+        let setup = trial.setup(&database);
+        Self::play(cluster, database, proxy, setup, planned)
+    }
+
+    fn play(
+        cluster: Cluster,
+        database: Database,
+        proxy: Proxy,
+        setup: Setup,
+        planned: impl FnOnce(Plan) -> Plan,
+    ) -> Self {
+        let mut server = Server::start(setup);
         let token = server.token();
         let load = Some(Load::of(planned(Plan::new(server.ports(), &token, 8).keyless(2))));
         let (pulse, rss_before) = (Pulse::feel(server.ports()), server.rss_bytes());
