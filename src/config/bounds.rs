@@ -199,6 +199,8 @@ pub struct Lease {
     pub poll: Duration,
     /// Most events claimed at once.
     pub claim_events: usize,
+    /// Most payload bytes claimed at once.
+    pub claim_bytes: usize,
 }
 
 impl Lease {
@@ -207,6 +209,7 @@ impl Lease {
             duration: r.duration("lease.duration", 500 * MS..=HOUR),
             poll: r.duration("lease.poll", 10 * MS..=60 * SECOND),
             claim_events: r.whole("lease.claim_events", 1..=10_000),
+            claim_bytes: r.size("lease.claim_bytes", KIB..=64 * GIB),
         }
     }
 }

@@ -54,6 +54,7 @@ pub(super) struct ClaimerRules {
     pub lease: Duration,
     pub poll: Duration,
     pub claims_max: usize,
+    pub bytes_max: usize,
     pub attempts_max: u32,
     pub soft_timeout: Duration,
     pub health: Arc<Health>,
@@ -229,7 +230,7 @@ impl Turn {
         if self.polls {
             let room = self.room(self.rules.claims_max);
             let found = self.claim(Wanted::Waiting, room).await;
-            is_full = found.len() == room && self.is_heard();
+            is_full = (found.len() == room || self.bytes_left() == 0) && self.is_heard();
             works.extend(found);
         }
         // One at a time: one of them may be what killed its node.
@@ -299,6 +300,10 @@ impl Turn {
         if self.is_heard() { claims_max.saturating_sub(self.claims.len()) } else { 0 }
     }
 
+    fn bytes_left(&self) -> usize {
+        self.rules.bytes_max.saturating_sub(self.claims.bytes())
+    }
+
     /// While the others may hold this node for dead, it claims nothing: that would be taken over and charged.
     fn is_heard(&self) -> bool {
         self.rules.health.is_heard_within(self.rules.lease)
@@ -308,7 +313,8 @@ impl Turn {
         if limit == 0 {
             return Vec::new();
         }
-        let order = ClaimOrder { boot_id: self.rules.boot_id, limit, lease: self.rules.lease };
+        let order =
+            ClaimOrder { boot_id: self.rules.boot_id, limit, bytes: self.bytes_left(), lease: self.rules.lease };
         let claimed: Result<Vec<Claimed>, StoreError> = self.store.claim(wanted, order, WAIT).await;
         let claimed = self.noted(claimed).unwrap_or_default();
         if !claimed.is_empty() {
@@ -320,7 +326,8 @@ impl Turn {
     /// Enters the claim and makes its work, which is guarded from then on. Every claimed event is a unit of its own:
     /// each is settled by itself.
     fn hold(&self, claimed: Claimed) -> Work {
-        self.claims.hold(claimed.event.id, claimed.lease_token, claimed.suspect);
+        let bytes = claimed.event.payload().map_or(0, |payload| payload.len());
+        self.claims.hold(claimed.event.id, claimed.lease_token, claimed.suspect, bytes);
         let taken_at = Instant::now();
         let is_spent = claimed.event.attempts >= self.rules.attempts_max;
         let item = Item {

@@ -22,6 +22,7 @@ struct Table {
 struct Claim {
     token: Uuid,
     suspect: bool,
+    bytes: usize,
 }
 
 impl Claims {
@@ -29,8 +30,8 @@ impl Claims {
         Arc::default()
     }
 
-    pub fn hold(&self, event_id: i64, token: Uuid, suspect: bool) {
-        self.table().held.insert(event_id, Claim { token, suspect });
+    pub fn hold(&self, event_id: i64, token: Uuid, suspect: bool, bytes: usize) {
+        self.table().held.insert(event_id, Claim { token, suspect, bytes });
     }
 
     /// Ends the claim, unless a newer one took its place; says whether the Claimer waits for that: the event was a suspect,
@@ -62,6 +63,11 @@ impl Claims {
         self.table().held.len()
     }
 
+    /// Bytes of the payloads of all claimed events.
+    pub fn bytes(&self) -> usize {
+        self.table().held.values().map(|claim| claim.bytes).sum()
+    }
+
     /// Suspects run one at a time.
     pub fn has_suspect(&self) -> bool {
         self.table().held.values().any(|claim| claim.suspect)
@@ -79,7 +85,7 @@ mod tests {
     #[test]
     fn the_end_of_a_suspect_or_of_the_last_claim_too_many_is_told() {
         let (claims, token) = (Claims::new(), Uuid::from_u128(1));
-        (1..=4).for_each(|id| claims.hold(id, token, id == 4));
+        (1..=4).for_each(|id| claims.hold(id, token, id == 4, 0));
         assert!(!claims.await_at_most(2));
         assert!(!claims.end(1, Uuid::from_u128(2)), "another claim's token");
         assert_eq!([1, 2, 3, 4].map(|id| claims.end(id, token)), [false, true, false, true]);

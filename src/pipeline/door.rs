@@ -22,6 +22,7 @@ use crate::domain::outcome::Status;
 use crate::domain::rejection::Rejection;
 use crate::domain::submission::Submission;
 use crate::store::Ids;
+use crate::telemetry::condition::Condition;
 use crate::telemetry::facts;
 
 /// Room that one event takes in flight beside its body, in bytes: its fields and its place in the queues.
@@ -166,6 +167,8 @@ pub(super) struct Door {
     pub custody: Arc<Custody>,
     pub limits: DoorLimits,
     pub draining: AtomicBool,
+    /// Whether ids are to be had.
+    pub reserving: Condition,
 }
 
 impl Door {
@@ -197,7 +200,7 @@ impl Door {
         let refused = || Refused::NotStored { retry_after: self.admission.retry_after() };
         let taken = tokio::time::timeout(self.limits.accept_timeout, self.ids.take(count)).await;
         taken.map_err(|_| refused())?.map_err(|error| {
-            facts::ids_unavailable(&error);
+            self.reserving.failed(&error);
             refused()
         })
     }

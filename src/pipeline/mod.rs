@@ -45,6 +45,7 @@ pub use self::view::{ActorView, BootView, InFlightView, NodeView, PipelineView, 
 use crate::config::Config;
 use crate::domain::event::Event;
 use crate::store::{Ids, Spool, Store, StoreError};
+use crate::telemetry::condition::Condition;
 use crate::telemetry::facts;
 
 /// Longest wait of the few statements that are not part of an event's way.
@@ -146,8 +147,8 @@ impl Pipeline {
         let limits =
             DoorLimits { accept_timeout: config.timeouts.accept, soft_timeout: config.timeouts.processing_soft() };
         let custody = Custody::new(roll, supervisor.clone().recipient());
-        let draining = AtomicBool::new(false);
-        let door = Door { admission, ids, validators, outbox: Arc::default(), custody, limits, draining };
+        let (draining, reserving) = (AtomicBool::new(false), Condition::new("reserving ids"));
+        let door = Door { admission, ids, validators, outbox: Arc::default(), custody, limits, draining, reserving };
         let (boot_id, lease) = (identity.boot_id, config.lease.duration);
         Ok(Self { inner: Arc::new(Inner { door, store, supervisor, boot_id, lease, health, spool }) })
     }

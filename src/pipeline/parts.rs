@@ -115,6 +115,7 @@ impl Material<'_> {
             poll: config.lease.poll,
             health: self.health.clone(),
             claims_max: config.lease.claim_events,
+            bytes_max: config.lease.claim_bytes,
             attempts_max: self.policy().attempts_max(),
             soft_timeout: config.timeouts.processing_soft(),
         }

@@ -140,11 +140,17 @@ pub(super) struct Line {
 }
 
 impl Line {
-    /// Starts an actor of `kind` on a thread of its own: a stuck actor holds up no other.
-    pub fn start(&self, kind: Kind, gauges: &Arc<Gauges>) -> Running {
+    /// Starts an actor of `kind` on a thread of its own: a stuck actor holds up no other. `None` if there is no thread to
+    /// be had.
+    pub fn start(&self, kind: Kind, gauges: &Arc<Gauges>) -> Option<Running> {
+        // Actix panics where the system refuses a thread.
+        let arbiter = std::panic::catch_unwind(Arbiter::new).ok()?;
+        Some(self.start_on(arbiter, kind, gauges))
+    }
+
+    fn start_on(&self, arbiter: Arbiter, kind: Kind, gauges: &Arc<Gauges>) -> Running {
         let (parts, pools, holder) = (&self.parts, &self.pools, Holder::new(kind));
         let stage = Stage { name: kind.name(), gauges: gauges.clone(), faults: parts.faults.clone() };
-        let arbiter = Arbiter::new();
         let thread = arbiter.handle();
         match kind {
             Kind::Validator => {

@@ -37,6 +37,8 @@ pub struct ClaimOrder {
     pub boot_id: Uuid,
     /// Most events to claim.
     pub limit: usize,
+    /// Most bytes of their payloads; the event that passes it is still claimed.
+    pub bytes: usize,
     /// How long the lease is meant to last.
     pub lease: Duration,
 }
@@ -121,13 +123,17 @@ impl Store {
 }
 
 fn claim_statement(backend: DbBackend, due: &Due, order: &ClaimOrder, token: Uuid) -> Statement {
-    let values: Vec<Value> = vec![order.boot_id.into(), token.into(), micros(order.lease).into()];
+    let bytes = i64::try_from(order.bytes).unwrap_or(i64::MAX);
+    let values: Vec<Value> = vec![order.boot_id.into(), token.into(), micros(order.lease).into(), bytes.into()];
     let condition = condition(backend, due);
     let lock = if backend == DbBackend::Postgres { "FOR UPDATE SKIP LOCKED" } else { "" };
     let json = if backend == DbBackend::Postgres { "::text" } else { "" };
     let sql = format!(
-        "WITH due AS MATERIALIZED (SELECT id FROM events WHERE status = 'pending' AND {condition} \
-         ORDER BY next_attempt_at, id LIMIT {limit} {lock}) \
+        "WITH found AS MATERIALIZED (SELECT id, next_attempt_at, COALESCE(length(payload{json}), 0) AS bytes \
+         FROM events WHERE status = 'pending' AND {condition} ORDER BY next_attempt_at, id LIMIT {limit} {lock}), \
+         due AS MATERIALIZED (SELECT id FROM \
+         (SELECT id, SUM(bytes) OVER (ORDER BY next_attempt_at, id) - bytes AS before FROM found) AS weighed \
+         WHERE before < {bytes}) \
          UPDATE events SET lease_boot = {boot}, lease_token = {token}, lease_until = {until} \
          WHERE id IN (SELECT id FROM due) AND status = 'pending' \
          RETURNING id, task_id, user_id, event_name, event_type, event_uid, payload{json}, timestamp, received_at, \
@@ -136,6 +142,7 @@ fn claim_statement(backend: DbBackend, due: &Due, order: &ClaimOrder, token: Uui
         boot = placeholder(backend, 1),
         token = placeholder(backend, 2),
         until = now_plus_micros_sql(backend, &placeholder(backend, 3)),
+        bytes = placeholder(backend, 4),
     );
     Statement::from_sql_and_values(backend, sql, values)
 }
@@ -148,6 +155,8 @@ fn condition(backend: DbBackend, due: &Due) -> String {
         Due::Suspects => format!("{free} AND suspect"),
         Due::These(ids) => {
             let ids: Vec<String> = ids.iter().map(ToString::to_string).collect();
+            // Timers run by no wall clock; with SQLite there are no others than this node's.
+            let free = if backend == DbBackend::Sqlite { "lease_boot IS NULL" } else { &free };
             format!("{free} AND NOT suspect AND id IN ({})", ids.join(","))
         }
     }

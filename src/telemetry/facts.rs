@@ -216,11 +216,6 @@ pub fn ids_collided(ids: &[i64]) {
     error!(?ids, "reserved event ids are taken by other events, new ones are used");
 }
 
-/// No ids could be reserved.
-pub fn ids_unavailable(error: &dyn Display) {
-    warn!(%error, "no event ids, the request is refused");
-}
-
 /// An actor died or got stuck; what it had in hand goes to another one, or its client gets an error.
 pub fn actor_ended(actor: &str, why: &str) {
     error!(actor, why, "actor ended");

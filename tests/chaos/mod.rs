@@ -15,10 +15,12 @@ mod pulse;
 mod scene;
 
 mod backlog;
+mod elsewhere;
 mod exhaustion;
 mod interference;
 mod kills;
 mod machine;
+mod members;
 mod network;
 mod outages;
 mod pairs;
@@ -117,16 +119,25 @@ faults! {
     "17h" few_file_handles_end_nothing_and_nothing_spins on BOTH needs Nothing in Both: machine::caps::of_file_handles;
     "17t" few_threads_lose_nothing on BOTH needs Root in Both: machine::caps::of_threads;
     "18" slow_clients_are_cut_off_and_others_are_served on SQLITE needs Root in Both: machine::slow_clients::of_all_manners;
+    "13" one_attempt_in_ten_panics_and_every_event_ends_once on BOTH needs Nothing in Long: elsewhere::storm;
+    "19" one_key_on_two_nodes_is_one_event on POSTGRES needs Nothing in Long: elsewhere::keys;
+    "20" processes_that_race_apply_each_event_once on POSTGRES needs Nothing in Long: elsewhere::race;
+    "21" a_frozen_node_is_replaced_and_its_late_writes_change_nothing on POSTGRES needs Nothing in Long: elsewhere::freeze;
     "21c" a_node_that_is_cut_off_is_replaced_and_its_late_writes_change_nothing on POSTGRES needs Root in Both: machine::islands::cut_off_with_claims;
+    "21k" of_three_nodes_one_may_die_under_load on POSTGRES needs Nothing in Both: members::killed;
+    "21f" of_three_nodes_one_may_freeze_under_load on POSTGRES needs Nothing in Both: members::frozen;
+    "22" a_node_lost_in_mid_batch_leaves_all_or_nothing on POSTGRES needs Nothing in Long: elsewhere::midbatch;
+    "23" nodes_that_migrate_together_all_become_ready on POSTGRES needs Nothing in Long: elsewhere::migration;
+    "23r" a_rolling_restart_under_load_loses_nothing on POSTGRES needs Nothing in Long: elsewhere::rolling;
     "25" a_database_away_for_long_is_told_and_caught_up_with on POSTGRES needs Nothing in Both: outages::away;
-    "25b" an_outage_that_the_spool_covers_fails_no_request on POSTGRES needs Nothing in Long: outages::covered_by_the_spool;
-    "25c" an_outage_is_logged_when_it_comes_and_when_it_goes on POSTGRES needs Nothing in Long: outages::logged;
+    "25b" an_outage_that_the_spool_covers_fails_no_request on POSTGRES needs Nothing in Both: outages::covered_by_the_spool;
+    "25c" an_outage_is_logged_when_it_comes_and_when_it_goes on POSTGRES needs Nothing in Both: outages::logged;
     "26" cancelled_statements_and_deadlocks_are_tried_again on POSTGRES needs Nothing in Both: interference::statements;
     "27" a_wrong_clock_of_one_node_changes_no_lease_and_no_timer on POSTGRES needs Nothing in Both: machine::clocks::of_one_node;
     "27s" a_wrong_clock_of_the_only_node_stops_nothing_and_frees_no_key on SQLITE needs Nothing in Both: machine::clocks::of_the_only_node;
     "28" a_wrong_configuration_ends_the_start_and_names_its_keys on BOTH needs Nothing in Both: machine::refusals::of_mistakes;
     "28a" what_is_not_there_ends_the_start_and_is_named on BOTH needs Nothing in Both: machine::refusals::of_what_is_not_there;
-    "28u" a_start_without_its_database_keeps_trying on POSTGRES needs Nothing in Long: machine::refusals::of_an_unreachable_database;
+    "28u" a_start_without_its_database_keeps_trying on POSTGRES needs Nothing in Both: machine::refusals::of_an_unreachable_database;
     "29" two_faults_at_once_lose_nothing on POSTGRES needs Nothing in Both: pairs::at_random;
 }
 

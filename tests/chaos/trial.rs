@@ -96,6 +96,12 @@ impl Trial {
         self.figures.violations.extend(found);
     }
 
+    /// Notes events that were acknowledged, and judged elsewhere.
+    #[cfg(feature = "fault-injection")]
+    pub fn acknowledged(&mut self, events: usize) {
+        self.figures.acknowledged += events;
+    }
+
     /// Notes how long a recovery took.
     pub fn recovered_in(&mut self, took: Duration) {
         self.figures.recovery = self.figures.recovery.max(took);

@@ -4,7 +4,9 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use gristmill::store::{Death, Due, Listener, Store, Vitals, Written};
+use std::time::Duration;
+
+use gristmill::store::{ClaimOrder, Death, Due, Listener, Store, Vitals, Written};
 use sea_orm::prelude::Uuid;
 
 use super::records::{claim, deferred, flush, plain, processed, transient, under};
@@ -45,6 +47,20 @@ both_databases! {
             assert_eq!(number(&database, leased), 3);
             assert_eq!(claim(&store, Uuid::new_v4(), Due::Waiting).await, [], "claimed twice");
             assert_eq!(claim(&store, Uuid::new_v4(), Due::These(vec![1, 2, 3])).await, [], "claimed twice");
+        });
+    }
+
+    // Guards `before < …` in `claim_statement`: payloads of claimed events are in memory all at once.
+    fn a_claim_takes_the_event_that_passes_its_bytes_and_none_beyond(database) {
+        with_store(&database, async |store| {
+            store_waiting(&store, 1..=5).await;
+            let payload = number(&database, "SELECT length(CAST(payload AS TEXT)) FROM events WHERE id = 1");
+            let bytes = usize::try_from(2 * payload - 1).expect("a length");
+            let order = ClaimOrder { boot_id: Uuid::new_v4(), limit: 10, bytes, lease: Duration::from_secs(10) };
+            let claimed = store.claim(Due::Waiting, order, WAIT).await.expect("an answer");
+            assert_eq!(claimed.len(), 2);
+            let none = ClaimOrder { bytes: 0, ..order };
+            assert_eq!(store.claim(Due::Waiting, none, WAIT).await.expect("an answer"), []);
         });
     }
 

@@ -14,6 +14,9 @@ use crate::telemetry::facts;
 /// Longest wait before an actor is replaced.
 const RESTART_BACKOFF_MAX: Duration = Duration::from_secs(10);
 
+/// Pause before a thread is asked for again where there was none.
+const THREAD_PAUSE: Duration = Duration::from_secs(1);
+
 /// How much longer than the hard limit an actor may wait: what it waits for ends within 5 s by itself, so only what
 /// never ends takes so long.
 const WAIT_MARGIN: Duration = Duration::from_millis(4_500);
@@ -66,10 +69,12 @@ impl Child {
         }
     }
 
-    /// Puts a fresh actor into the empty place.
-    pub fn start(&mut self, line: &Line) {
-        self.running = Some(line.start(self.kind, &self.gauges));
-        self.restart_at = None;
+    /// Puts a fresh actor into the empty place; where there is no thread for it, says `false` and has it tried again.
+    pub fn start(&mut self, line: &Line) -> bool {
+        self.running = line.start(self.kind, &self.gauges);
+        let is_running = self.running.is_some();
+        self.restart_at = (!is_running).then(|| Instant::now() + THREAD_PAUSE);
+        is_running
     }
 
     /// Hands the actor nothing more: it finishes what it holds.
@@ -98,9 +103,10 @@ impl Child {
     /// Starts the replacement whose time has come.
     pub fn restart_if_due(&mut self, now: Instant, line: &Line) {
         if !self.is_leaving && self.restart_at.is_some_and(|at| at <= now) {
-            self.start(line);
-            self.restarts += 1;
-            facts::actor_restarted(&self.name, self.restarts);
+            if self.start(line) {
+                self.restarts += 1;
+                facts::actor_restarted(&self.name, self.restarts);
+            }
         }
     }
 

@@ -84,7 +84,9 @@ impl Supervisor {
         for (kind, size) in sizes {
             self.children.extend((0..size).map(|place| Child::new(kind, place)));
         }
-        self.children.iter_mut().for_each(|child| child.start(&self.line));
+        for child in &mut self.children {
+            child.start(&self.line);
+        }
     }
 
     fn look_after(&mut self, context: &mut Context<Self>) {
