@@ -1,7 +1,8 @@
 //! The long form: every fault again and again, by turns, until the time is over; then the table.
 //!
 //! Asked for by variables: `GRISTMILL_CHAOS_MINUTES` (how long), or `GRISTMILL_CHAOS_ROUNDS` (how often each);
-//! `GRISTMILL_CHAOS_ONLY` (numbers of faults, by commas), `GRISTMILL_CHAOS_ON` (`sqlite` or `postgres`).
+//! `GRISTMILL_CHAOS_ONLY` (numbers of faults, by commas), `GRISTMILL_CHAOS_ON` (`sqlite` or `postgres`),
+//! `GRISTMILL_CHAOS_SHORT` (if set, the short form of each, for many repetitions of what is long).
 
 use std::fs;
 use std::path::Path;
@@ -21,6 +22,7 @@ pub struct Wanted {
     until: Until,
     only: Vec<String>,
     on: Option<String>,
+    form: Form,
 }
 
 /// When it is enough.
@@ -46,7 +48,8 @@ impl Wanted {
         let until = number("GRISTMILL_CHAOS_ROUNDS").map(Until::Rounds).or(minutes)?;
         let only = given("GRISTMILL_CHAOS_ONLY").unwrap_or_default();
         let only = only.split(',').map(str::trim).filter(|number| !number.is_empty()).map(str::to_owned).collect();
-        Some(Self { until, only, on: given("GRISTMILL_CHAOS_ON") })
+        let form = if given("GRISTMILL_CHAOS_SHORT").is_some() { Form::Short } else { Form::Long };
+        Some(Self { until, only, on: given("GRISTMILL_CHAOS_ON"), form })
     }
 
     /// Runs what is wanted; panics unless nothing contradicts the promise.
@@ -60,7 +63,7 @@ impl Wanted {
         while self.goes_on(round, began.elapsed()) {
             for row in &mut rows {
                 if self.goes_on(round, began.elapsed()) {
-                    row.repeat(seed + round);
+                    row.repeat(seed + round, self.form);
                 }
             }
             round += 1;
@@ -98,10 +101,10 @@ impl Row {
     }
 
     /// One more repetition, with a live line.
-    fn repeat(&mut self, seed: u64) {
+    fn repeat(&mut self, seed: u64, form: Form) {
         let Self { fault, line } = self;
         let began = Instant::now();
-        let figures = repeat(fault, Trial::new(line.kind, seed, Form::Long));
+        let figures = repeat(fault, Trial::new(line.kind, seed, form));
         line.repetitions += 1;
         say(&format!(
             "chaos: {} on {:?} #{}: {:.1} s, {} acknowledged, {} refused, {} unknown, {} lost, {} doubled, {} violations",

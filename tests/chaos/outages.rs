@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::disturbance::Disturbance;
+use super::replay::say;
 use super::scene::Scene;
 use super::trial::Trial;
 use crate::support::events::event;
@@ -75,9 +76,13 @@ pub fn covered_by_the_spool(trial: &mut Trial) {
     let rate = trial.pick(200, 2_000);
     let mut scene = Scene::start_direct(trial, |plan| plan.at_rate(rate).with_connections(64));
     rest(Duration::from_secs(2));
-    outage(&mut scene, trial, Duration::from_secs(seconds));
+    let (began, ended) = outage(&mut scene, trial, Duration::from_secs(seconds));
     rest(Duration::from_secs(2));
     let ledger = scene.judge_with(trial, DRAINED);
+    let meanwhile =
+        ledger.entries().iter().filter(|entry| entry.sent_after > began && entry.sent_after < ended).count();
+    // The clients wait for their answers: a slow service would be offered less.
+    say(&format!("chaos: {:.0} events a second while it was away", meanwhile as f64 / (ended - began).as_secs_f64()));
     let failed: Vec<&Entry> = ledger.entries().iter().filter(|entry| !matches!(entry.status, Some(200..300))).collect();
     trial.expect(failed.is_empty(), || {
         let first = &failed[..failed.len().min(3)];

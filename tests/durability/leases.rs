@@ -11,7 +11,7 @@ use sea_orm::prelude::Uuid;
 
 use super::records::{claim, deferred, flush, plain, processed, transient, under};
 use super::{WAIT, aside, execute, number, with_store};
-use crate::support::database::Database;
+use crate::support::database::{Database, Kind};
 use crate::support::server::{Server, Setup};
 use crate::support::wait::{SOON, wait_for};
 
@@ -166,13 +166,15 @@ both_databases! {
         });
     }
 
-    // Guards `next_attempt_at <= now` in `condition`.
+    // Guards `next_attempt_at <= now` in `condition`. On SQLite a timer that named the event would be this node's own.
     fn an_event_is_not_claimed_before_its_time(database) {
         with_store(&database, async |store| {
             flush(&store, vec![transient(plain(1, "later", ""))]).await;
             let boot = Uuid::new_v4();
             assert_eq!(claim(&store, boot, Due::Waiting).await, []);
-            assert_eq!(claim(&store, boot, Due::These(vec![1])).await, []);
+            if database.kind() == Kind::Postgres {
+                assert_eq!(claim(&store, boot, Due::These(vec![1])).await, []);
+            }
             assert_eq!(number(&database, "SELECT COUNT(*) FROM events WHERE status = 'pending'"), 1);
         });
     }
