@@ -95,7 +95,8 @@ async fn run(config: &Config, runtime: Handle) -> anyhow::Result<()> {
     // A database that does not answer is left to notice by itself.
     let _ = tokio::time::timeout(CLOSE_MAX, store.close()).await;
     if let Some(spool) = spool {
-        spool.close().await;
+        // Nor does a disk that is stuck hold the process.
+        let _ = tokio::time::timeout(CLOSE_MAX, spool.close()).await;
     }
     Ok(())
 }

@@ -28,7 +28,7 @@ pub struct BodyLimits {
 
 /// Reads `payload` to its end; 413 before a byte is read if its announced length is over the limit.
 ///
-/// `make_room` is asked before bytes are kept: once for the announced length, else for every chunk.
+/// `make_room` is asked for every chunk before it is kept: bytes that are only announced take no room from others.
 pub async fn read<S>(
     headers: &HeaderMap,
     mut payload: S,
@@ -42,20 +42,16 @@ where
     if let Some(length) = announced.filter(|length| *length > limits.bytes_max as u64) {
         return Err(ApiError::body_too_large(format!("the body is {length} bytes, limit {}", limits.bytes_max)));
     }
-    if let Some(length) = announced {
-        make_room(usize::try_from(length).unwrap_or(usize::MAX))?;
-    }
     let mut clock = Deadlines::start(limits);
     let Some(first) = clock.next(&mut payload, 0).await? else { return Ok(Bytes::new()) };
     if announced == Some(first.len() as u64) && first.len() <= limits.bytes_max {
+        make_room(first.len())?;
         return Ok(if first.len() <= COPIED_BYTES_MAX { Bytes::copy_from_slice(&first) } else { first });
     }
     let mut body = BytesMut::new();
     let mut next = Some(first);
     while let Some(chunk) = next {
-        if announced.is_none() {
-            make_room(chunk.len())?;
-        }
+        make_room(chunk.len())?;
         append(&mut body, &chunk, limits)?;
         next = clock.next(&mut payload, body.len()).await?;
     }
@@ -174,9 +170,11 @@ mod tests {
             let read = System::new().block_on(read(&headers, chunks(parts), &LIMITS, make_room));
             (asked, read.is_ok())
         };
-        assert_eq!(asked(Some("4"), &["ab", "cd"]), (vec![4], true), "at once");
-        assert_eq!(asked(Some("6"), &["abc", "def"]), (vec![6], false));
-        assert_eq!(asked(None, &["ab", "cd", "efghij"]), (vec![2, 2, 6], false), "as it comes");
+        for length in [Some("10"), None] {
+            assert_eq!(asked(length, &["ab", "cd"]), (vec![2, 2], true), "as it comes");
+            assert_eq!(asked(length, &["ab", "cd", "efghij"]), (vec![2, 2, 6], false));
+        }
+        assert_eq!(asked(Some("6"), &["abcdef"]), (vec![6], false), "all of it is kept at once");
     }
 
     #[test]

@@ -194,7 +194,8 @@ impl Claimer {
             claimer.validators.send(Submitted(turned.works));
         }
         // More is asked for when half of the room is free again, not with every event that ends.
-        let has_room = !turned.is_full || claimer.claims.await_at_most(claimer.rules.claims_max / 2);
+        let has_room =
+            !turned.is_full || claimer.claims.await_at_most(claimer.rules.claims_max / 2, claimer.rules.bytes_max / 2);
         claimer.is_woken |= turned.is_full;
         if !claimer.due.is_empty() || (claimer.is_woken && has_room) {
             claimer.take_turn(context);
@@ -227,16 +228,16 @@ impl Turn {
             let room = self.room(self.rules.claims_max - self.rules.claims_max / POLLS_SHARE);
             works.extend(self.claim(Wanted::These(due), room).await);
         }
+        // One at a time: one of them may be what killed its node.
+        if !self.claims.has_suspect() {
+            let room = self.room(self.rules.claims_max).min(1);
+            works.extend(self.claim(Wanted::Suspects, room).await);
+        }
         if self.polls {
             let room = self.room(self.rules.claims_max);
             let found = self.claim(Wanted::Waiting, room).await;
             is_full = (found.len() == room || self.bytes_left() == 0) && self.is_heard();
             works.extend(found);
-        }
-        // One at a time: one of them may be what killed its node.
-        if !self.claims.has_suspect() {
-            let room = self.room(self.rules.claims_max).min(1);
-            works.extend(self.claim(Wanted::Suspects, room).await);
         }
         if let Some(went) = &self.went {
             self.condition.note(went);
@@ -261,6 +262,10 @@ impl Turn {
     }
 
     async fn observe(&mut self) {
+        // A database that takes no heartbeat of this node may take none of the others.
+        if !self.is_heard() {
+            return self.watch.could_not_observe(Instant::now());
+        }
         let neighbours = self.store.neighbours(WAIT).await;
         match self.noted(neighbours) {
             Some(neighbours) => {
@@ -310,7 +315,7 @@ impl Turn {
     }
 
     async fn claim(&mut self, wanted: Wanted, limit: usize) -> Vec<Work> {
-        if limit == 0 {
+        if limit == 0 || self.bytes_left() == 0 {
             return Vec::new();
         }
         let order =

@@ -14,8 +14,9 @@ pub(super) struct Claims {
 #[derive(Default)]
 struct Table {
     held: HashMap<i64, Claim>,
-    /// The Claimer waits until no more than these are held.
-    awaited: Option<usize>,
+    bytes: usize,
+    /// The Claimer waits until no more than these are held, with no more than these bytes.
+    awaited: Option<(usize, usize)>,
 }
 
 #[derive(Clone, Copy)]
@@ -25,13 +26,23 @@ struct Claim {
     bytes: usize,
 }
 
+impl Table {
+    fn holds_at_most(&self, (count, bytes): (usize, usize)) -> bool {
+        self.held.len() <= count && self.bytes <= bytes
+    }
+}
+
 impl Claims {
     pub fn new() -> Arc<Self> {
         Arc::default()
     }
 
     pub fn hold(&self, event_id: i64, token: Uuid, suspect: bool, bytes: usize) {
-        self.table().held.insert(event_id, Claim { token, suspect, bytes });
+        let mut table = self.table();
+        table.bytes += bytes;
+        if let Some(older) = table.held.insert(event_id, Claim { token, suspect, bytes }) {
+            table.bytes -= older.bytes;
+        }
     }
 
     /// Ends the claim, unless a newer one took its place; says whether the Claimer waits for that: the event was a suspect,
@@ -42,16 +53,18 @@ impl Claims {
         if !is_this {
             return false;
         }
-        let was_suspect = table.held.remove(&event_id).is_some_and(|claim| claim.suspect);
-        let left = table.held.len();
-        was_suspect | table.awaited.take_if(|awaited| left <= *awaited).is_some()
+        let ended = table.held.remove(&event_id);
+        table.bytes -= ended.map_or(0, |claim| claim.bytes);
+        let was_suspect = ended.is_some_and(|claim| claim.suspect);
+        let is_less = table.awaited.is_some_and(|awaited| table.holds_at_most(awaited));
+        was_suspect | table.awaited.take_if(|_| is_less).is_some()
     }
 
-    /// Whether at most `count` are held; if not, the end of the claim that makes it so will say it.
-    pub fn await_at_most(&self, count: usize) -> bool {
+    /// Whether at most `count` are held, with at most `bytes`; if not, the end of the claim that makes it so will say it.
+    pub fn await_at_most(&self, count: usize, bytes: usize) -> bool {
         let mut table = self.table();
-        let is_so = table.held.len() <= count;
-        table.awaited = (!is_so).then_some(count);
+        let is_so = table.holds_at_most((count, bytes));
+        table.awaited = (!is_so).then_some((count, bytes));
         is_so
     }
 
@@ -65,7 +78,7 @@ impl Claims {
 
     /// Bytes of the payloads of all claimed events.
     pub fn bytes(&self) -> usize {
-        self.table().held.values().map(|claim| claim.bytes).sum()
+        self.table().bytes
     }
 
     /// Suspects run one at a time.
@@ -85,10 +98,11 @@ mod tests {
     #[test]
     fn the_end_of_a_suspect_or_of_the_last_claim_too_many_is_told() {
         let (claims, token) = (Claims::new(), Uuid::from_u128(1));
-        (1..=4).for_each(|id| claims.hold(id, token, id == 4, 0));
-        assert!(!claims.await_at_most(2));
+        (1..=4).for_each(|id| claims.hold(id, token, id == 4, 10));
+        assert!(!claims.await_at_most(4, 20), "too many bytes");
+        assert!(!claims.await_at_most(2, 40), "too many");
         assert!(!claims.end(1, Uuid::from_u128(2)), "another claim's token");
         assert_eq!([1, 2, 3, 4].map(|id| claims.end(id, token)), [false, true, false, true]);
-        assert!(claims.await_at_most(2), "there is room already");
+        assert!(claims.await_at_most(2, 10), "there is room already");
     }
 }

@@ -2,10 +2,11 @@
 //!
 //! Receives [`Spooled`], sends [`Submitted`]. A spooled unit goes down the line once more, in the order in which it
 //! came, and is removed from the spool when the Persister says that it is stored. During an outage one unit at a time
-//! is tried, which finds the outage's end. Keeps nothing but the batch that it waits for. A crash here loses nothing:
+//! is tried, another one each time, which finds the outage's end. A unit that is never stored while others are is parked.
+//! Keeps the batch that it waits for, and counts of tries. A crash here loses nothing:
 //! what is not removed is drained again, and recognised by its identity where it is stored already.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -34,8 +35,13 @@ const REST_MAX: Duration = Duration::from_secs(1);
 /// How much longer than the line's own limit an outcome is waited for.
 const OUTCOME_MARGIN: Duration = Duration::from_secs(2);
 
+/// How often a unit may be tried in vain while others are stored.
+const TRIES_MAX: u32 = 10;
+
 /// What a unit is parked for; the log has the database's own words.
 const NOT_TAKEN: &str = "the database takes the unit in no form, or its ids belong to other events";
+const NEVER_TAKEN: &str = "the database did not take the unit while it took others";
+const UNREADABLE: &str = "the unit cannot be read";
 
 /// What a Drainer is to do.
 #[derive(Clone)]
@@ -57,6 +63,7 @@ pub(super) struct Drainer {
     custody: Arc<Custody>,
     /// At work, or at rest after a try that failed.
     is_busy: bool,
+    tries: Tries,
     /// Something came in the meantime.
     is_woken: bool,
     rest: Duration,
@@ -82,7 +89,18 @@ impl Drainer {
         validators: Pool<Submitted>,
         custody: Arc<Custody>,
     ) -> Self {
-        Self { stage, spool, rules, writing, validators, custody, is_busy: false, is_woken: false, rest: REST_MIN }
+        Self {
+            stage,
+            spool,
+            rules,
+            writing,
+            validators,
+            custody,
+            is_busy: false,
+            tries: Tries::default(),
+            is_woken: false,
+            rest: REST_MIN,
+        }
     }
 
     fn take_turn(&mut self, context: &mut Context<Self>) {
@@ -92,7 +110,10 @@ impl Drainer {
         }
         self.is_woken = false;
         let turn = self.clone().drain_once().into_actor(self);
-        context.spawn(turn.map(|turn, drainer, context| drainer.end_turn(turn, context)));
+        context.spawn(turn.map(|(turn, tries), drainer, context| {
+            drainer.tries = tries;
+            drainer.end_turn(turn, context);
+        }));
     }
 
     fn end_turn(&mut self, turn: Result<Turn, StoreError>, context: &mut Context<Self>) {
@@ -123,22 +144,50 @@ impl Drainer {
         self.rest = (self.rest * 2).min(REST_MAX);
     }
 
-    async fn drain_once(self) -> Result<Turn, StoreError> {
-        let events_max = if self.writing.is_failing() { 1 } else { self.rules.events_max };
-        let units = self.spool.head(events_max, self.rules.bytes_max, WAIT).await?;
+    async fn drain_once(mut self) -> (Result<Turn, StoreError>, Tries) {
+        let turn = self.try_batch().await;
+        (turn, self.tries)
+    }
+
+    async fn try_batch(&mut self) -> Result<Turn, StoreError> {
+        let units = self.next_batch().await?;
         if units.is_empty() {
             return Ok(Turn::Empty);
         }
-        let (numbers, events) = (numbers(&units), units.iter().map(|unit| unit.events.len()).sum());
+        let (unreadable, units): (Vec<_>, Vec<_>) = units.into_iter().partition(|unit| !unit.is_readable);
+        for unit in unreadable {
+            self.park(unit.number, UNREADABLE).await?;
+        }
+        let numbers: Vec<i64> = units.iter().map(|unit| unit.number).collect();
+        let events = units.iter().map(|unit| unit.events.len()).sum();
         let outcomes = self.send(units).await;
-        let parked = self.park(&numbers, &outcomes).await?;
-        let stored = numbers.iter().zip(&outcomes).filter(|(_, outcome)| matches!(outcome, Some(Ok(_))));
-        let stored: Vec<i64> = stored.map(|(number, _)| *number).collect();
-        let is_all = stored.len() + parked.len() == numbers.len();
+        let (mut stored, mut is_all) = (Vec::new(), true);
+        for (number, outcome) in numbers.into_iter().zip(outcomes) {
+            match outcome {
+                Some(Ok(_)) => stored.push(number),
+                Some(Err(Unsettled::Impossible)) => self.park(number, NOT_TAKEN).await?,
+                _ if self.tries.failed(number) >= TRIES_MAX => self.park(number, NEVER_TAKEN).await?,
+                _ => is_all = false,
+            }
+        }
         if !stored.is_empty() {
+            self.tries.stored(&stored);
             self.spool.remove(stored, WAIT).await?;
         }
         Ok(if is_all { Turn::Drained(events) } else { Turn::Refused })
+    }
+
+    /// In an outage one unit, another one each time: what is wrong may be the unit.
+    async fn next_batch(&mut self) -> Result<Vec<SpooledUnit>, StoreError> {
+        if !self.writing.is_failing() {
+            return self.spool.head(0, self.rules.events_max, self.rules.bytes_max, WAIT).await;
+        }
+        let mut units = self.spool.head(self.tries.last, 1, 0, WAIT).await?;
+        if units.is_empty() {
+            units = self.spool.head(0, 1, 0, WAIT).await?;
+        }
+        self.tries.last = units.first().map_or(0, |unit| unit.number);
+        Ok(units)
     }
 
     /// Sends the units down the line; their outcomes in the same order, `None` for one that did not come in time.
@@ -176,26 +225,42 @@ impl Drainer {
         }
     }
 
-    /// Sets units apart that will never be stored, so that they hold up nothing.
-    async fn park(&self, numbers: &[i64], outcomes: &[Option<Outcome>]) -> Result<HashSet<i64>, StoreError> {
-        let mut parked = HashSet::new();
-        for (number, outcome) in numbers.iter().zip(outcomes) {
-            if matches!(outcome, Some(Err(Unsettled::Impossible))) {
-                facts::spooled_unit_parked(*number);
-                self.spool.park(*number, NOT_TAKEN.to_owned(), WAIT).await?;
-                parked.insert(*number);
-            }
+    /// Sets a unit apart that will never be stored, so that it holds up nothing.
+    async fn park(&self, number: i64, why: &str) -> Result<(), StoreError> {
+        facts::spooled_unit_parked(number, why);
+        self.spool.park(number, why.to_owned(), WAIT).await
+    }
+}
+
+/// Which units were tried in vain while others were stored.
+#[derive(Clone, Debug, Default)]
+struct Tries {
+    /// The unit that was tried last in an outage.
+    last: i64,
+    /// Batches of which something was stored.
+    successes: u64,
+    /// Tries in vain of each unit, and the successes at the last of them.
+    failures: HashMap<i64, (u32, u64)>,
+}
+
+impl Tries {
+    /// Notes that the unit was not stored; says how often that was so although others were stored in between.
+    fn failed(&mut self, number: i64) -> u32 {
+        let (tries, seen) = self.failures.entry(number).or_insert((0, self.successes));
+        if *seen < self.successes {
+            (*tries, *seen) = (*tries + 1, self.successes);
         }
-        Ok(parked)
+        *tries
+    }
+
+    fn stored(&mut self, numbers: &[i64]) {
+        self.successes += 1;
+        self.failures.retain(|number, _| !numbers.contains(number));
     }
 }
 
 /// What the line says of a unit.
 type Outcome = Result<Vec<Receipt>, Unsettled>;
-
-fn numbers(units: &[SpooledUnit]) -> Vec<i64> {
-    units.iter().map(|unit| unit.number).collect()
-}
 
 impl Actor for Drainer {
     type Context = Context<Self>;
@@ -212,5 +277,22 @@ impl Handler<Spooled> for Drainer {
     fn handle(&mut self, _: Spooled, context: &mut Context<Self>) {
         self.stage.gauges.took();
         self.take_turn(context);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_tries_in_vain_between_which_others_were_stored_count() {
+        let mut tries = Tries::default();
+        assert_eq!([tries.failed(7), tries.failed(7)], [0, 0], "an outage fails everything");
+        for success in 1..=3 {
+            tries.stored(&[success]);
+            assert_eq!([tries.failed(7), tries.failed(7)], [u32::try_from(success).expect("small"); 2]);
+        }
+        tries.stored(&[7]);
+        assert_eq!(tries.failed(7), 0, "it was stored after all");
     }
 }

@@ -245,6 +245,7 @@ impl Pipeline {
     /// within `limit`. Says how many leases those were.
     pub async fn drain(&self, limit: Duration) -> u64 {
         self.close();
+        self.inner.health.take_leave();
         let is_empty = async {
             while self.in_flight() > 0 {
                 tokio::time::sleep(DRAIN_LOOK).await;
@@ -260,12 +261,16 @@ impl Pipeline {
     /// Leases go back and the node is marked as stopped; if the database is away, others find out by its silence.
     async fn leave(&self, wait: Duration) -> u64 {
         let (store, boot_id) = (&self.inner.store, self.inner.boot_id);
-        let released = store.release_orphans(boot_id, Vec::new(), wait).await;
-        let stopped = store.stop_node(boot_id, wait).await;
-        for error in [released.as_ref().err(), stopped.as_ref().err()].into_iter().flatten() {
-            facts::leave_failed(error);
-        }
-        released.unwrap_or_default()
+        let left = async {
+            let released = store.release_orphans(boot_id, Vec::new(), wait).await?;
+            // Only once nothing is held: the claims of a node that has stopped are taken over, and charged.
+            store.stop_node(boot_id, wait).await?;
+            Ok::<u64, StoreError>(released)
+        };
+        left.await.unwrap_or_else(|error| {
+            facts::leave_failed(&error);
+            0
+        })
     }
 }
 

@@ -1,6 +1,7 @@
 //! What a node does beside its events: it shows that it lives, watches its database file, and rolls up its flushes.
 
 use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
@@ -48,21 +49,31 @@ impl fmt::Display for Trouble {
 pub(super) struct Health {
     trouble: RwLock<Option<Trouble>>,
     heard_at: RwLock<Instant>,
+    leaves: AtomicBool,
 }
 
 impl Health {
     /// Of a node whose registration begins now: it counts as a heartbeat.
     pub fn new() -> Self {
-        Self { trouble: RwLock::default(), heard_at: RwLock::new(Instant::now()) }
+        Self { trouble: RwLock::default(), heard_at: RwLock::new(Instant::now()), leaves: AtomicBool::new(false) }
     }
 
     pub fn trouble(&self) -> Option<Trouble> {
         self.trouble.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Whether nobody can hold this node for dead: its last heartbeat was sent less than `lease` ago.
+    /// Whether nobody can hold this node for dead: its last heartbeat was sent less than `lease` ago, and it is not about
+    /// to leave.
     pub fn is_heard_within(&self, lease: Duration) -> bool {
+        if self.leaves.load(Ordering::Acquire) {
+            return false;
+        }
         self.heard_at.read().unwrap_or_else(PoisonError::into_inner).elapsed() < lease
+    }
+
+    /// The node will say that it has stopped: what it claimed after that would be taken over and charged.
+    pub fn take_leave(&self) {
+        self.leaves.store(true, Ordering::Release);
     }
 
     fn set_trouble(&self, trouble: Option<Trouble>) {

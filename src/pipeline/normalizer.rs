@@ -29,7 +29,10 @@ impl Handler<Validated> for Normalizer {
         self.stage.gauges.took();
         self.stage.faults.turn(self.stage.name);
         self.stage.each(&mut works, Item::is_open, normalize);
-        self.next.send(Normalized(works));
+        // Part of it may be undone, and all of it is somebody else's now.
+        if !self.stage.gauges.is_retired() {
+            self.next.send(Normalized(works));
+        }
     }
 }
 

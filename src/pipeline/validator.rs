@@ -60,7 +60,10 @@ impl Validator {
     fn validate(&mut self, mut works: Vec<Work>) {
         let (users, limits) = (&self.users, &self.limits);
         self.stage.each(&mut works, Item::is_open, |item| validate_item(item, users, limits));
-        self.next.send(Validated(works));
+        // Part of it may be undone, and all of it is somebody else's now.
+        if !self.stage.gauges.is_retired() {
+            self.next.send(Validated(works));
+        }
     }
 }
 

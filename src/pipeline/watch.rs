@@ -26,15 +26,22 @@ pub(super) struct Watch {
     own: Uuid,
     lease: Duration,
     seen: HashMap<Uuid, Seen>,
+    /// The last reading.
+    read_at: Option<Instant>,
 }
 
 impl Watch {
     pub fn new(own: Uuid, lease: Duration) -> Self {
-        Self { own, lease, seen: HashMap::new() }
+        Self { own, lease, seen: HashMap::new(), read_at: None }
     }
 
     /// Takes a reading of all nodes; returns the names of those that died just now, or left something behind.
     pub fn observe(&mut self, neighbours: &[Neighbour], now: Instant) -> Vec<String> {
+        // Who has not looked for long has seen no silence: this node may have been frozen itself.
+        if self.read_at.is_some_and(|at| now.duration_since(at) > self.lease) {
+            self.could_not_observe(now);
+        }
+        self.read_at = Some(now);
         self.seen.retain(|boot_id, _| neighbours.iter().any(|neighbour| neighbour.boot_id == *boot_id));
         let mut died = Vec::new();
         for neighbour in neighbours.iter().filter(|neighbour| neighbour.boot_id != self.own) {

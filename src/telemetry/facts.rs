@@ -182,8 +182,8 @@ pub fn drained_from_spool(events: usize, left: u64) {
 }
 
 /// A unit of the spool will never be stored: it is set apart.
-pub fn spooled_unit_parked(unit: i64) {
-    error!(unit, "a unit of the spool is parked: `gristmill spool status` shows it");
+pub fn spooled_unit_parked(unit: i64, why: &str) {
+    error!(unit, why, "a unit of the spool is parked: `gristmill spool status` shows it");
 }
 
 /// The spool cannot be read or changed now; it is tried again.

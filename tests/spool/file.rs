@@ -39,13 +39,13 @@ fn units_come_back_whole_in_order_and_within_bounds() {
             .await
             .expect("room");
         let head = async |events, bytes| {
-            let units = spool.head(events, bytes, WAIT).await.expect("it can be read");
+            let units = spool.head(0, events, bytes, WAIT).await.expect("it can be read");
             units.into_iter().map(|unit| unit.events.iter().map(|event| event.id).collect()).collect::<Vec<Vec<i64>>>()
         };
         assert_eq!(head(100, 1 << 20).await, [vec![1], vec![9, 8, 7], vec![2]]);
         assert_eq!(head(3, 1 << 20).await, [vec![1]], "a unit is not split");
         assert_eq!(head(1, 1).await, [vec![1]], "one comes in any case");
-        let units = spool.head(100, 1 << 20, WAIT).await.expect("it can be read");
+        let units = spool.head(0, 100, 1 << 20, WAIT).await.expect("it can be read");
         assert_eq!(units[1].events[0].payload().expect("a payload").as_str(), r#"{"id" : 9.50}"#);
         spool.park(units[0].number, "no reason".to_owned(), WAIT).await.expect("it can be changed");
         assert_eq!(head(100, 1 << 20).await, [vec![9, 8, 7], vec![2]], "what is parked holds up nothing");
@@ -63,7 +63,7 @@ fn a_removal_that_is_repeated_removes_nothing_younger() {
     within(async |folder| {
         let spool = open(&folder).await;
         spool.append(vec![vec![event(1)]], WAIT).await.expect("room");
-        let number = spool.head(1, 1, WAIT).await.expect("it can be read")[0].number;
+        let number = spool.head(0, 1, 1, WAIT).await.expect("it can be read")[0].number;
         spool.remove(vec![number], WAIT).await.expect("it can be changed");
         spool.append(vec![vec![event(2)]], WAIT).await.expect("room");
         spool.remove(vec![number], WAIT).await.expect("it can be changed");

@@ -101,6 +101,29 @@ fn a_damaged_spool_is_set_aside_and_reported() {
     await_drained(&server);
 }
 
+// Guards `is_readable` in `rows::head` and the parking in `Drainer::try_batch`.
+#[test]
+fn an_event_that_cannot_be_read_is_parked_and_holds_up_no_other() {
+    let (cluster, mut server) = at_work("");
+    let client = server.client();
+    cluster.stop_immediate();
+    let ids: Vec<i64> = (0..5).map(|_| id_in(&spooled(&client, &event("meanwhile")))).collect();
+    server.kill9();
+    let file = Database::sqlite_at(&server.data().join("spool.db"));
+    assert_eq!(file.execute(&format!("UPDATE events SET body = 'x' WHERE event_id = {}", ids[0])), 1);
+    let verified = server.setup().command(&["spool", "verify"]);
+    assert!(!verified.status.success(), "{verified:?}");
+    cluster.start_again();
+    server.restart();
+    await_drained(&server);
+    for id in &ids[1..] {
+        assert_eq!(finished(&server.client(), *id)["status"], "processed");
+    }
+    let status = server.setup().run(&["spool", "status"]);
+    assert!(status.contains("events parked:  1") && status.contains("cannot be read"), "{status}");
+    assert!(server.log().contains("a unit of the spool is parked"), "{}", server.log());
+}
+
 #[test]
 fn commands_show_verify_and_drain_what_a_stopped_node_left() {
     let (cluster, mut server) = at_work("");

@@ -102,7 +102,7 @@ impl Persister {
         for unit in self.queue.take_all(is_lost) {
             self.consequences.give_up(unit);
         }
-        let is_outage = has_refuge && self.writer.writing.is_failing();
+        let is_outage = self.refuge.as_ref().is_some_and(Refuge::is_open);
         let units = self.queue.take(self.rules.flush, |unit| !(is_outage && unit.is_new()));
         if units.is_empty() {
             return;

@@ -99,11 +99,6 @@ impl Queue {
         self.waiting = waiting;
         taken.into()
     }
-
-    /// The unit that waits for the longest time.
-    pub fn first(&self) -> Option<&Gathered> {
-        self.waiting.front()
-    }
 }
 
 fn bytes_of(record: &Record) -> usize {

@@ -29,24 +29,42 @@ pub(in crate::pipeline) struct Refuge {
     pub is_busy: bool,
 }
 
+impl Refuge {
+    /// Whether new units go to the spool: the database does not take them, and the spool does. Where neither does, the
+    /// database is tried, or its return would be seen by nobody.
+    pub fn is_open(&self) -> bool {
+        self.writing.is_failing() && !self.spooling.is_failing()
+    }
+}
+
 impl Persister {
     /// Appends to the spool what has to go there: every new unit during an outage, else those that wait for too long.
     pub(super) fn take_refuge(&mut self, context: &mut Context<Self>) {
         let accept_timeout = self.rules.accept_timeout;
         let Some(refuge) = self.refuge.as_mut().filter(|refuge| !refuge.is_busy) else { return };
-        let (now, is_outage) = (Instant::now(), refuge.writing.is_failing());
+        let (now, is_outage) = (Instant::now(), refuge.is_open());
         let is_late = |unit: &Gathered| unit.is_late(now, accept_timeout);
-        if !is_outage && !self.queue.first().is_some_and(is_late) {
+        // Outside of an outage only what waits for long is looked for, and not with every message.
+        if !is_outage && self.is_busy {
             return;
         }
-        let units = self.queue.take_all(|unit| unit.is_new() && (is_outage || is_late(unit)));
+        let mut units = self.queue.take_all(|unit| unit.is_new() && (is_outage || is_late(unit)));
         if units.is_empty() {
             return;
         }
         refuge.is_busy = true;
         let (spool, wait) = (refuge.spool.clone(), refuge.wait);
         let events: Vec<Vec<Event>> = units.iter().map(events).filter(|events| !events.is_empty()).collect();
-        let appended = async move { (spool.append(events, wait).await, units) };
+        // Until the answer is here: this actor may die while it waits.
+        let before: Vec<bool> = units.iter().map(|unit| unit.work.maybe_stored).collect();
+        units.iter_mut().for_each(|unit| unit.work.maybe_stored = true);
+        let appended = async move {
+            let appended = spool.append(events, wait).await;
+            if appended.as_ref().is_err_and(|error| error.outcome == StoreOutcome::NotStored) {
+                units.iter_mut().zip(before).for_each(|(unit, before)| unit.work.maybe_stored = before);
+            }
+            (appended, units)
+        };
         context.spawn(appended.into_actor(self).map(|(appended, units), persister, context| {
             persister.settle_refuge(appended, units);
             persister.flush(context);
@@ -57,16 +75,14 @@ impl Persister {
         let Some(refuge) = &mut self.refuge else { return };
         refuge.is_busy = false;
         refuge.spooling.note(&appended);
-        if appended.is_ok() {
+        // One whose answer was late is there, or will be.
+        if appended.as_ref().err().is_none_or(|error| error.outcome == StoreOutcome::Unknown) {
             refuge.drainer.send(Spooled);
         }
-        for mut unit in units {
+        for unit in units {
             match &appended {
                 Ok(()) => self.consequences.settle_spooled(unit),
-                Err(error) => {
-                    unit.work.maybe_stored |= error.outcome == StoreOutcome::Unknown;
-                    self.consequences.give_up(unit);
-                }
+                Err(_) => self.consequences.give_up(unit),
             }
         }
     }

@@ -132,8 +132,14 @@ impl Writer {
         if !others.is_empty() {
             finished.extend(self.clone().write(others, tries).await);
         }
+        let began = Instant::now();
         for unit in keyed {
-            finished.extend(self.clone().write(vec![unit], tries).await);
+            // Each may wait for its lock; what is behind it must not wait for all of them.
+            if began.elapsed() > self.flush_timeout {
+                finished.push(Finished { unit, ended: Ended::Again });
+            } else {
+                finished.extend(self.clone().write(vec![unit], tries).await);
+            }
         }
         finished
     }
@@ -148,13 +154,18 @@ impl Writer {
     /// Marks the events of the one unit that the database refuses as failed, without their data, and writes it again.
     async fn without_refused(self: Arc<Self>, mut units: Vec<Gathered>, error: StoreError) -> Vec<Finished> {
         for unit in &mut units {
-            let refused = self.clone().find_refused(unit.records.clone(), 0).await;
+            let Ok(refused) = self.clone().find_refused(unit.records.clone(), 0).await else {
+                return units.into_iter().map(|unit| Finished { unit, ended: Ended::Again }).collect();
+            };
             for place in refused {
                 self.refuse(unit, place, &error);
             }
         }
         match self.flush(&mut units).await {
-            Ok(written) => distribute(units, written),
+            Ok(written) => {
+                self.writing.succeeded();
+                distribute(units, written)
+            }
             Err(FlushError::Store(error)) if error.kind == Kind::Refused => {
                 units.into_iter().map(|unit| Finished { unit, ended: Ended::Impossible(error.to_string()) }).collect()
             }
@@ -172,8 +183,13 @@ impl Writer {
         unit.work.items[unit.places[place]].result = Some(Err(failure));
     }
 
-    /// The places, counted from `first`, of the records that the database refuses; found by halving.
-    fn find_refused(self: Arc<Self>, mut records: Vec<Record>, first: usize) -> BoxFuture<'static, Vec<usize>> {
+    /// The places, counted from `first`, of the records that the database refuses; found by halving. An error says that
+    /// it cannot be found out now.
+    fn find_refused(
+        self: Arc<Self>,
+        mut records: Vec<Record>,
+        first: usize,
+    ) -> BoxFuture<'static, Result<Vec<usize>, StoreError>> {
         async move {
             let header = self.header(&[]);
             let rehearsed = self.store.rehearse(Arc::new(records.clone()), header, self.flush_timeout).await;
@@ -181,12 +197,13 @@ impl Writer {
                 Err(error) if error.kind == Kind::Refused && records.len() > 1 => {
                     let half = records.len() / 2;
                     let second = records.split_off(half);
-                    let mut refused = self.clone().find_refused(records, first).await;
-                    refused.extend(self.find_refused(second, first + half).await);
-                    refused
+                    let mut refused = self.clone().find_refused(records, first).await?;
+                    refused.extend(self.find_refused(second, first + half).await?);
+                    Ok(refused)
                 }
-                Err(error) if error.kind == Kind::Refused => vec![first],
-                _ => Vec::new(),
+                Err(error) if error.kind == Kind::Refused => Ok(vec![first]),
+                Err(error) => Err(error),
+                Ok(()) => Ok(Vec::new()),
             }
         }
         .boxed()

@@ -102,11 +102,10 @@ impl Child {
 
     /// Starts the replacement whose time has come.
     pub fn restart_if_due(&mut self, now: Instant, line: &Line) {
-        if !self.is_leaving && self.restart_at.is_some_and(|at| at <= now) {
-            if self.start(line) {
-                self.restarts += 1;
-                facts::actor_restarted(&self.name, self.restarts);
-            }
+        let is_due = !self.is_leaving && self.restart_at.is_some_and(|at| at <= now);
+        if is_due && self.start(line) {
+            self.restarts += 1;
+            facts::actor_restarted(&self.name, self.restarts);
         }
     }
 
@@ -115,8 +114,9 @@ impl Child {
     pub fn empty(&mut self, line: &Line, cause: Option<TransientCode>) -> Vec<Unit> {
         let Some(running) = self.running.take() else { return Vec::new() };
         line.pools.remove(running.holder);
-        self.gauges.retire();
+        // Before it is retired: one that wakes up in between passes on only what is whole.
         let units = line.custody.take_back(running.holder, cause);
+        self.gauges.retire();
         running.stop();
         self.gone = self.gauges.read().after(self.gone);
         self.gauges = Arc::default();

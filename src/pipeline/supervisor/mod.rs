@@ -24,6 +24,9 @@ use crate::telemetry::facts;
 /// How often the Supervisor looks after its actors.
 const LOOK: Duration = Duration::from_millis(50);
 
+/// A Supervisor that has not looked for this long was frozen with its process.
+const AWAY: Duration = Duration::from_secs(1);
+
 /// Work that was lost goes back into the line after this time, never in the same turn.
 const REDELIVERY_DELAY: Duration = Duration::from_millis(100);
 
@@ -54,6 +57,7 @@ pub(super) struct Supervisor {
     generation: u64,
     rebuilt_at: Option<Instant>,
     abandoned: usize,
+    looked_at: Instant,
 }
 
 /// Asks for a [`PipelineView`].
@@ -69,7 +73,7 @@ pub(super) struct Stop;
 impl Supervisor {
     pub fn new(rules: SupervisorRules, line: Line, admission: Arc<Admission>, node: NodeView) -> Self {
         let (children, generation, rebuilt_at, abandoned) = (Vec::new(), 1, None, 0);
-        Self { rules, line, admission, node, children, generation, rebuilt_at, abandoned }
+        Self { rules, line, admission, node, children, generation, rebuilt_at, abandoned, looked_at: Instant::now() }
     }
 
     fn build(&mut self) {
@@ -92,9 +96,11 @@ impl Supervisor {
     fn look_after(&mut self, context: &mut Context<Self>) {
         self.line.parts.faults.turn("supervisor");
         let (now, rules) = (Instant::now(), self.rules);
+        // Frozen as a whole, nobody in it was slow.
+        let was_away = now.duration_since(std::mem::replace(&mut self.looked_at, now)) > AWAY;
         let mut units = Vec::new();
         for child in &mut self.children {
-            if let Some(end) = child.end(rules.hard_timeout) {
+            if let Some(end) = child.end(rules.hard_timeout).filter(|end| !was_away || *end == End::Died) {
                 units.extend(child.let_go(end, now, &rules, &self.line));
                 self.abandoned += usize::from(end == End::Stuck);
             }

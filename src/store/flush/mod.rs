@@ -294,6 +294,20 @@ async fn ids_returned(tx: &DatabaseTransaction, statements: Vec<Statement>) -> R
     Ok(ids)
 }
 
+/// Ids and tokens of the rows that were updated: a stale record of an event may be in the flush beside a fresh one.
+async fn leases_returned(
+    tx: &DatabaseTransaction,
+    statements: Vec<Statement>,
+) -> Result<HashSet<(i64, Option<Uuid>)>, DbErr> {
+    let mut leases = HashSet::new();
+    for statement in statements {
+        for row in tx.query_all_raw(statement).await? {
+            leases.insert((row.try_get_by_index(0)?, row.try_get_by_index(1)?));
+        }
+    }
+    Ok(leases)
+}
+
 /// `id, task_id, status, lease_token, lease_boot is null, attempts` of the rows with these ids.
 fn existing(backend: DatabaseBackend, ids: impl Iterator<Item = i64>) -> Statement {
     let ids: Vec<String> = ids.map(|id| id.to_string()).collect();
@@ -320,8 +334,9 @@ async fn update_claimed(
         DatabaseBackend::Postgres => vec![postgres::update_events(&claimed, &header.node)],
         _ => sqlite::update_events(&claimed, &header.node),
     };
-    let updated = ids_returned(tx, statements).await?;
-    claimed.retain(|record| !updated.contains(&record.event.id));
+    let updated = leases_returned(tx, statements).await?;
+    let is_updated = |record: &Record| updated.contains(&(record.event.id, record.lease));
+    claimed.retain(|record| !is_updated(record));
     if claimed.is_empty() {
         return Ok(());
     }
@@ -333,7 +348,7 @@ async fn update_claimed(
             ours.insert(record.event.id);
         }
     }
-    let is_unchanged = |record: &Record| record.lease.is_some() && !updated.contains(&record.event.id);
+    let is_unchanged = |record: &Record| record.lease.is_some() && !is_updated(record);
     mark(records, written, |record| is_unchanged(record) && ours.contains(&record.event.id), Written::Repeated);
     mark(records, written, |record| is_unchanged(record) && !ours.contains(&record.event.id), Written::Fenced);
     Ok(())

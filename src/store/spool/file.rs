@@ -55,8 +55,15 @@ async fn open_sound(path: &Path) -> Result<DatabaseConnection, StoreError> {
         .journal_mode(SqliteJournalMode::Wal)
         .synchronous(SqliteSynchronous::Full);
     let file = connect(path, options).await?;
-    check(&file).await?;
-    file.execute_unprepared(SCHEMA).await?;
+    let made = match check(&file).await {
+        Ok(()) => file.execute_unprepared(SCHEMA).await.map(drop).map_err(StoreError::from),
+        Err(error) => Err(error),
+    };
+    if let Err(error) = made {
+        // Else it would be closed later, and take the companions of the file that comes in its place along.
+        let _ = file.close_by_ref().await;
+        return Err(error);
+    }
     Ok(file)
 }
 

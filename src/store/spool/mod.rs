@@ -39,7 +39,7 @@ pub struct SpoolLimits {
 pub struct Level {
     /// Events that wait for the database.
     pub events: u64,
-    /// Bytes of all events.
+    /// Their bytes.
     pub bytes: u64,
     /// Events that were set apart, because the database will not have them under their id.
     pub parked: u64,
@@ -52,8 +52,10 @@ pub struct Level {
 pub struct SpooledUnit {
     /// Its place in the order of the spool.
     pub number: i64,
-    /// Its events.
+    /// Its events; none if they cannot be read.
     pub events: Vec<Event>,
+    /// Whether all of them could be read.
+    pub is_readable: bool,
 }
 
 /// A handle on the open spool; clones share it.
@@ -137,6 +139,9 @@ impl Spool {
 
     /// Takes units, all or none; they are synced when it returns.
     pub async fn append(&self, units: Vec<Vec<Event>>, wait: Duration) -> Result<(), StoreError> {
+        if units.is_empty() {
+            return Ok(());
+        }
         if let Some(refusal) = self.refusal() {
             return Err(StoreError::new(Kind::Transient, Outcome::NotStored, Cause::Setup(refusal)));
         }
@@ -159,15 +164,18 @@ impl Spool {
         .await
     }
 
-    /// The oldest waiting units, at least one if any waits, of at most `events_max` events and `bytes_max` bytes.
+    /// The oldest waiting units behind the number `after`, at least one if any waits, of at most `events_max` events and
+    /// `bytes_max` bytes.
     pub async fn head(
         &self,
+        after: i64,
         events_max: usize,
         bytes_max: usize,
         wait: Duration,
     ) -> Result<Vec<SpooledUnit>, StoreError> {
         let inner = self.inner.clone();
-        self.run("read the spool", wait, async move { rows::head(&inner.file, events_max, bytes_max).await }).await
+        self.run("read the spool", wait, async move { rows::head(&inner.file, after, events_max, bytes_max).await })
+            .await
     }
 
     /// Forgets units whose events are in the database.

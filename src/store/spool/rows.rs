@@ -63,23 +63,24 @@ async fn next_number(tx: &impl ConnectionTrait) -> Result<i64, DbErr> {
     Ok(row.map_or(Ok(0), |row| row.try_get_by_index::<i64>(0))? + 1)
 }
 
-/// The oldest waiting units within the bounds, the first one in any case.
+/// The oldest waiting units behind `after` within the bounds, the first one in any case.
 pub(super) async fn head(
     file: &DatabaseConnection,
+    after: i64,
     events_max: usize,
     bytes_max: usize,
 ) -> Result<Vec<SpooledUnit>, StoreError> {
     let mut units: Vec<SpooledUnit> = Vec::new();
     let (mut events, mut bytes) = (0, 0);
-    let sql = "SELECT number, events, bytes FROM units WHERE parked IS NULL ORDER BY number LIMIT ?";
-    for row in file.query_all_raw(statement(sql, [signed(UNITS_MAX as u64)])).await? {
+    let sql = "SELECT number, events, bytes FROM units WHERE parked IS NULL AND number > ? ORDER BY number LIMIT ?";
+    for row in file.query_all_raw(statement(sql, [after.into(), signed(UNITS_MAX as u64)])).await? {
         events += row.try_get_by_index::<i64>(1)?.unsigned_abs();
         bytes += row.try_get_by_index::<i64>(2)?.unsigned_abs();
         let is_over = events > events_max as u64 || bytes > bytes_max as u64;
         if is_over && !units.is_empty() {
             break;
         }
-        units.push(SpooledUnit { number: row.try_get_by_index(0)?, events: Vec::new() });
+        units.push(SpooledUnit { number: row.try_get_by_index(0)?, events: Vec::new(), is_readable: true });
     }
     let (Some(first), Some(last)) = (units.first(), units.last()) else { return Ok(units) };
     let sql = "SELECT unit, body FROM events WHERE unit BETWEEN ? AND ? ORDER BY unit, place";
@@ -87,7 +88,10 @@ pub(super) async fn head(
         let number: i64 = row.try_get_by_index(0)?;
         // What lies between and is parked stays where it is.
         if let Some(unit) = units.iter_mut().find(|unit| unit.number == number) {
-            unit.events.push(format::read(&row.try_get_by_index::<String>(1)?)?);
+            match format::read(&row.try_get_by_index::<String>(1)?) {
+                Ok(event) => unit.events.push(event),
+                Err(_) => unit.is_readable = false,
+            }
         }
     }
     Ok(units)
@@ -144,7 +148,7 @@ pub(super) async fn unreadable(file: &DatabaseConnection) -> Result<Vec<i64>, St
 
 /// What is here.
 pub(super) async fn level(file: &impl ConnectionTrait) -> Result<Level, StoreError> {
-    let sql = "SELECT COALESCE(SUM(events) FILTER (WHERE parked IS NULL), 0), COALESCE(SUM(bytes), 0), \
+    let sql = "SELECT COALESCE(SUM(events) FILTER (WHERE parked IS NULL), 0), COALESCE(SUM(bytes) FILTER (WHERE parked IS NULL), 0), \
                COALESCE(SUM(events) FILTER (WHERE parked IS NOT NULL), 0), \
                MIN(spooled_us) FILTER (WHERE parked IS NULL) FROM units";
     let Some(row) = file.query_one_raw(statement(sql, [])).await? else { return Ok(Level::default()) };
