@@ -57,12 +57,13 @@ fn post(server: &Server, request: &[u8]) -> io::Result<Answer> {
 }
 
 #[test]
-fn room_is_taken_for_a_body_before_it_has_come() {
+fn room_is_taken_for_a_body_as_it_comes() {
     let sizes = "limits.payload_bytes = \"64KiB\"\nlimits.body_bytes = \"64KiB\"\n[pipeline]\nin_flight_bytes = \"128KiB\"\n\
                  flush_bytes = \"64KiB\"";
     let mut server = Server::start(Setup::new(&Database::sqlite()).with_config(sizes));
     let (token, client) = (server.token(), server.client());
-    for (framing, sent) in [("Content-Length: 65536", 10), ("Transfer-Encoding: chunked", 65_530)] {
+    let sent = 65_530;
+    for framing in ["Content-Length: 65536", "Transfer-Encoding: chunked"] {
         let piece = "x".repeat(sent);
         let chunk = if framing.starts_with('T') { format!("{sent:x}\r\n{piece}\r\n") } else { piece };
         let mut bodies: Vec<Connection> = (0..2).map(|_| Connection::open(server.address()).expect("room")).collect();

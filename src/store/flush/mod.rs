@@ -294,7 +294,7 @@ async fn ids_returned(tx: &DatabaseTransaction, statements: Vec<Statement>) -> R
     Ok(ids)
 }
 
-/// Ids and tokens of the rows that were updated: a stale record of an event may be in the flush beside a fresh one.
+/// Ids and tokens (as text: a returned expression has no type on SQLite) of the rows that were updated: a stale record of an event may be in the flush beside a fresh one.
 async fn leases_returned(
     tx: &DatabaseTransaction,
     statements: Vec<Statement>,
@@ -302,7 +302,9 @@ async fn leases_returned(
     let mut leases = HashSet::new();
     for statement in statements {
         for row in tx.query_all_raw(statement).await? {
-            leases.insert((row.try_get_by_index(0)?, row.try_get_by_index(1)?));
+            let token: String = row.try_get_by_index(1)?;
+            let token = Uuid::parse_str(&token).map_err(|error| DbErr::Type(format!("lease {token:?}: {error}")))?;
+            leases.insert((row.try_get_by_index(0)?, Some(token)));
         }
     }
     Ok(leases)

@@ -187,7 +187,7 @@ pub(super) fn update_events(records: &[&Record], node: &str) -> Statement {
     let sql = format!(
         "UPDATE events AS e SET {sets}, node = $1::text, lease_boot = NULL, lease_until = NULL \
          FROM unnest($2::bigint[], $3::uuid[], {parameters}) AS t(event_id, token, {names}) \
-         WHERE e.id = t.event_id {guard} RETURNING e.id, e.lease_token",
+         WHERE e.id = t.event_id {guard} RETURNING e.id, e.lease_token::text",
         guard = if Planted::NoLeaseCheck.is_chosen() { "" } else { guard },
         sets = sets.join(", "),
     );

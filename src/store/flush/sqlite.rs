@@ -163,7 +163,7 @@ fn update_sql(rows: usize) -> String {
     let guard = "AND events.lease_token = v.column2 AND events.status = 'pending' AND events.lease_boot IS NOT NULL";
     format!(
         "UPDATE events SET {sets}, node = v.column3, lease_boot = NULL, lease_until = NULL FROM (VALUES {rows}) AS v \
-         WHERE events.id = v.column1 {guard} RETURNING id",
+         WHERE events.id = v.column1 {guard} RETURNING id, hex(lease_token)",
         guard = if Planted::NoLeaseCheck.is_chosen() { "" } else { guard },
         sets = sets.join(", "),
         rows = placeholders(rows, UPDATED.len() + 3),
