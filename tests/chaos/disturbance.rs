@@ -8,7 +8,7 @@ use crate::support::dice::Dice;
 use crate::support::proxy::Way;
 use crate::support::run;
 use crate::support::session::Session;
-use crate::support::wait::rest;
+use crate::support::wait::{rest, within};
 
 /// Something that goes wrong for a while.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,8 +70,10 @@ impl Disturbance {
             Self::DatabaseStopped => scene.cluster.stop_immediate(),
             Self::DatabaseKilled => scene.cluster.kill_postmaster(),
             Self::SessionKilled => {
-                // A server that was killed has no session left.
-                if let Ok(pid) = scene.cluster.sql("postgres", &format!("{SESSIONS} LIMIT 1")).trim().parse() {
+                // PostgreSQL may still recover from the last time; a server that was killed has no session left.
+                let session =
+                    || scene.cluster.try_sql("postgres", &format!("{SESSIONS} LIMIT 1")).ok()?.trim().parse().ok();
+                if let Some(pid) = within(Duration::from_secs(3), session) {
                     run::try_signal(pid, "KILL");
                 }
             }
