@@ -11,7 +11,7 @@ use crate::support::server::Server;
 use crate::support::wait::rest;
 
 /// First attempts fail now and then, so that there are claims to be lost.
-const RETRIES: &str = "[[faults]]\nstage = \"validator\"\naction = \"error\"\nshare = 0.2";
+const RETRIES: &str = "[[faults]]\nstage = \"validator\"\naction = \"error\"\nshare = 0.05";
 
 /// One of them is killed, and comes back.
 pub fn killed(trial: &mut Trial) {
