@@ -20,6 +20,9 @@ use super::{migrate, postgres, sqlite};
 /// dead must make room for a new one soon.
 const PATIENCE_APART: Duration = Duration::from_secs(1);
 
+/// Silence of a connection, beyond what its caller waits for, after which it is closed.
+const SILENCE_MAX: Duration = Duration::from_secs(3);
+
 /// Where the database is and how patient its sessions are.
 #[derive(Clone)]
 pub struct StoreOptions {
@@ -303,9 +306,10 @@ fn refuse_missing(path: &Path) -> Result<(), StoreError> {
     Err(StoreError::setup(format!("the database {path} does not exist, `gristmill migrate` makes it")))
 }
 
-/// Long enough that the server's own limits end a statement first.
+/// Long enough for an answer that is merely late; a connection that has gone silent is given up and closed soon after its
+/// caller has, or a black hole would keep the whole pool until the server's own limits.
 fn patience(options: &StoreOptions) -> Duration {
-    options.acquire_timeout + options.statement_timeout
+    options.acquire_timeout + SILENCE_MAX
 }
 
 fn late(cause: Cause) -> StoreError {

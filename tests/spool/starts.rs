@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use super::{QUICK, at_work, await_drained, id_in, number, spooled};
 use crate::support::database::Database;
 use crate::support::events::{accepted, event, finished};
-use crate::support::http::Client;
+use crate::support::http::{Client, try_get};
 use crate::support::postgres::Cluster;
 use crate::support::server::{Server, Setup};
 use crate::support::wait::{SOON, wait_for};
@@ -33,7 +33,8 @@ fn a_node_that_is_killed_in_an_outage_and_starts_in_it_keeps_its_spool_and_waits
     assert_eq!((refused.status, refused.json()["code"].as_str()), (503, Some("database_unavailable")), "{refused:?}");
     assert!(refused.header("retry-after").is_some(), "{refused:?}");
     cluster.start_again();
-    let is_ready = || (waiting.get("/health/ready").status == 200).then_some(());
+    let address = server.address();
+    let is_ready = || try_get(address, "/health/ready").filter(|answer| answer.status == 200).map(drop);
     wait_for("the node to be ready", SOON, is_ready, || server.log());
     let client = server.client();
     for id in ids {

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::super::trial::Trial;
 use crate::support::database::Kind;
+use crate::support::http::try_get;
 use crate::support::postgres::Cluster;
 use crate::support::server::{Server, Setup};
 use crate::support::wait::{SOON, rest, wait_for, within};
@@ -86,13 +87,14 @@ pub fn of_an_unreachable_database(trial: &mut Trial) {
     cluster.stop_immediate();
     server.spawn();
     server.await_ports();
-    let client = server.dashboard();
-    let not_ready = || (client.get("/health/ready").status == 503).then_some(());
+    let address = server.ports().dashboard().expect("it listens");
+    let readiness = || try_get(address, "/health/ready").map(|answer| answer.status);
+    let not_ready = || (readiness() == Some(503)).then_some(());
     wait_for("the server to be not ready", SOON, not_ready, || server.log_tail());
     rest(trial.pick(Duration::from_secs(2), Duration::from_secs(20)));
     trial.expect(server.is_running(), || format!("the server gave up: {}", server.log_tail()));
     cluster.start_again();
-    let ready = || (client.get("/health/ready").status == 200).then_some(());
+    let ready = || (readiness() == Some(200)).then_some(());
     wait_for("the server to be ready", SOON, ready, || server.log_tail());
 }
 
