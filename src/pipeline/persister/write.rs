@@ -21,6 +21,9 @@ use crate::telemetry::facts;
 /// units beside it wait as well.
 const CONFLICT_TRIES: u32 = 2;
 
+/// Units in a row that may meet a lock before the others are put off.
+const BLOCKED_MAX: usize = 2;
+
 /// How often events get new ids at once when theirs are taken.
 const COLLISION_TRIES: u32 = 5;
 
@@ -132,15 +135,21 @@ impl Writer {
         if !others.is_empty() {
             finished.extend(self.clone().write(others, tries).await);
         }
-        let began = Instant::now();
+        let (mut blocked, mut in_a_row) = (Vec::new(), 0);
         for unit in keyed {
-            // Each may wait for its lock; what is behind it must not wait for all of them.
-            if began.elapsed() > self.flush_timeout {
+            // Where not one key is held but many or all of them, the rest does not wait for each.
+            if in_a_row >= BLOCKED_MAX {
                 finished.push(Finished { unit, ended: Ended::Again });
-            } else {
-                finished.extend(self.clone().write(vec![unit], tries).await);
+                continue;
             }
+            let (again, ended): (Vec<_>, Vec<_>) =
+                self.clone().write(vec![unit], tries).await.into_iter().partition(is_again);
+            in_a_row = if again.is_empty() { 0 } else { in_a_row + 1 };
+            finished.extend(ended);
+            blocked.extend(again);
         }
+        // Last, so that the next flush comes to the others first.
+        finished.extend(blocked);
         finished
     }
 
@@ -240,6 +249,10 @@ impl Writer {
         }
         units.into_iter().map(|unit| Finished { unit, ended: Ended::Again }).collect()
     }
+}
+
+fn is_again(finished: &Finished) -> bool {
+    matches!(finished.ended, Ended::Again)
 }
 
 fn is_keyed(unit: &Gathered) -> bool {
