@@ -2,9 +2,9 @@
 //!
 //! Receives [`Spooled`], sends [`Submitted`]. A spooled unit goes down the line once more, in the order in which it
 //! came, and is removed from the spool when the Persister says that it is stored. During an outage one unit at a time
-//! is tried, another one each time, which finds the outage's end. A unit that is never stored while others are is parked.
-//! Keeps the batch that it waits for, and counts of tries. A crash here loses nothing:
-//! what is not removed is drained again, and recognised by its identity where it is stored already.
+//! is tried, another one each time, which finds the outage's end. A unit that is never stored while others are, or of
+//! which several processes died, is parked. Keeps the batch that it waits for, and counts of tries. A crash here loses
+//! nothing: what is not removed is drained again, and recognised by its identity where it is stored already.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -38,9 +38,13 @@ const OUTCOME_MARGIN: Duration = Duration::from_secs(2);
 /// How often a unit may be tried in vain while others are stored.
 const TRIES_MAX: u32 = 10;
 
+/// How many processes may end while a unit is at work before it is taken for the cause.
+const DEATHS_MAX: u32 = 4;
+
 /// What a unit is parked for; the log has the database's own words.
 const NOT_TAKEN: &str = "the database takes the unit in no form, or its ids belong to other events";
 const NEVER_TAKEN: &str = "the database did not take the unit while it took others";
+const DEADLY: &str = "several processes died at work on the unit";
 const UNREADABLE: &str = "the unit cannot be read";
 
 /// What a Drainer is to do.
@@ -158,23 +162,38 @@ impl Drainer {
         for unit in unreadable {
             self.park(unit.number, UNREADABLE).await?;
         }
+        let (deadly, units): (Vec<_>, Vec<_>) = units.into_iter().partition(|unit| unit.deaths >= DEATHS_MAX);
+        for unit in deadly {
+            self.park(unit.number, DEADLY).await?;
+        }
         let numbers: Vec<i64> = units.iter().map(|unit| unit.number).collect();
         let events = units.iter().map(|unit| unit.events.len()).sum();
+        if units.is_empty() {
+            return Ok(Turn::Drained(0));
+        }
+        // In an outage work on a unit lasts long, and an end in the middle says nothing about the unit.
+        if !self.writing.is_failing() {
+            self.spool.begin(numbers.clone(), WAIT).await?;
+        }
         let outcomes = self.send(units).await;
-        let (mut stored, mut is_all) = (Vec::new(), true);
+        let (mut stored, mut left) = (Vec::new(), Vec::new());
         for (number, outcome) in numbers.into_iter().zip(outcomes) {
             match outcome {
                 Some(Ok(_)) => stored.push(number),
                 Some(Err(Unsettled::Impossible)) => self.park(number, NOT_TAKEN).await?,
                 _ if self.tries.failed(number) >= TRIES_MAX => self.park(number, NEVER_TAKEN).await?,
-                _ => is_all = false,
+                _ => left.push(number),
             }
         }
         if !stored.is_empty() {
             self.tries.stored(&stored);
             self.spool.remove(stored, WAIT).await?;
         }
-        Ok(if is_all { Turn::Drained(events) } else { Turn::Refused })
+        if left.is_empty() {
+            return Ok(Turn::Drained(events));
+        }
+        self.spool.end(left, WAIT).await?;
+        Ok(Turn::Refused)
     }
 
     /// In an outage one unit, another one each time: what is wrong may be the unit.

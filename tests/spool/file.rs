@@ -57,6 +57,36 @@ fn units_come_back_whole_in_order_and_within_bounds() {
     });
 }
 
+// Guards `deaths::count`, `least` and `end_all`.
+#[test]
+fn units_of_which_a_process_died_come_last_and_alone() {
+    within(async |folder| {
+        let spool = open(&folder).await;
+        spool.append(vec![vec![event(1)], vec![event(2)], vec![event(3)]], WAIT).await.expect("room");
+        let numbers: Vec<i64> = heads(&spool).await.iter().map(|unit| unit.number).collect();
+        spool.begin(numbers[..2].to_vec(), WAIT).await.expect("it can be changed");
+        spool.end(vec![numbers[0]], WAIT).await.expect("it can be changed");
+        // What is at work when the file is closed in order is none of it.
+        let copy = folder.join("died");
+        std::fs::create_dir(&copy).expect("a folder");
+        for file in ["spool.db", "spool.db-wal"] {
+            std::fs::copy(folder.join(file), copy.join(file)).expect("a copy");
+        }
+        spool.close().await;
+        assert!(heads(&open(&folder).await).await.iter().all(|unit| unit.deaths == 0));
+        let spool = open(&copy).await;
+        let ids = async || -> Vec<i64> { heads(&spool).await.iter().map(|unit| unit.events[0].id).collect() };
+        assert_eq!(ids().await, [1, 3]);
+        spool.remove(vec![numbers[0], numbers[2]], WAIT).await.expect("it can be changed");
+        assert_eq!(heads(&spool).await.iter().map(|unit| unit.deaths).collect::<Vec<_>>(), [1]);
+        assert_eq!(ids().await, [2]);
+    });
+}
+
+async fn heads(spool: &Spool) -> Vec<gristmill::store::SpooledUnit> {
+    spool.head(0, 100, 1 << 20, WAIT).await.expect("it can be read")
+}
+
 // Guards the numbers that are never used again (`next_number`).
 #[test]
 fn a_removal_that_is_repeated_removes_nothing_younger() {

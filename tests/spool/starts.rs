@@ -125,6 +125,31 @@ fn an_event_that_cannot_be_read_is_parked_and_holds_up_no_other() {
     assert!(server.log().contains("a unit of the spool is parked"), "{}", server.log());
 }
 
+// Guards `Spool::begin` in `Drainer::try_batch`, and `deaths::least`.
+#[test]
+fn a_spooled_event_that_kills_its_process_is_parked_and_holds_up_no_other() {
+    let (cluster, mut server) = at_work("");
+    let client = server.client();
+    cluster.stop_immediate();
+    let ids = ["first", "deadly", "last"].map(|name| id_in(&spooled(&client, &event(name))));
+    server.kill9();
+    cluster.start_again();
+    let deadly = "[[faults]]\nstage = \"validator\"\nevent_name = \"deadly\"\naction = \"abort\"\n";
+    let setup = server.setup().clone().with_config(deadly);
+    for _ in 0..4 {
+        let mut server = Server::not_started(setup.clone());
+        server.spawn();
+        assert!(!server.wait_exit(SOON).success(), "it dies of the event");
+    }
+    let mut server = Server::start(setup);
+    await_drained(&server);
+    for id in [ids[0], ids[2]] {
+        assert_eq!(finished(&server.client(), id)["status"], "processed");
+    }
+    let status = server.setup().run(&["spool", "status"]);
+    assert!(status.contains("events parked:  1") && status.contains("processes died"), "{status}");
+}
+
 #[test]
 fn commands_show_verify_and_drain_what_a_stopped_node_left() {
     let (cluster, mut server) = at_work("");

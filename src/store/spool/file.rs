@@ -8,6 +8,7 @@ use sea_orm::{ConnectionTrait, DatabaseConnection, DbBackend, Statement};
 
 use super::super::error::StoreError;
 use super::super::identity::beside;
+use super::deaths;
 use crate::clock;
 
 /// The file in the data folder.
@@ -56,7 +57,9 @@ async fn open_sound(path: &Path) -> Result<DatabaseConnection, StoreError> {
         .synchronous(SqliteSynchronous::Full);
     let file = connect(path, options).await?;
     let made = match check(&file).await {
-        Ok(()) => file.execute_unprepared(SCHEMA).await.map(drop).map_err(StoreError::from),
+        Ok(()) => {
+            file.execute_unprepared(&format!("{SCHEMA}{}", deaths::SCHEMA)).await.map(drop).map_err(StoreError::from)
+        }
         Err(error) => Err(error),
     };
     if let Err(error) = made {

@@ -6,6 +6,7 @@
 //! not in the database already. One is spooled, too, when the fate of its first write is unknown; its identity makes
 //! the repetition harmless.
 
+mod deaths;
 mod file;
 mod format;
 mod rows;
@@ -56,6 +57,8 @@ pub struct SpooledUnit {
     pub events: Vec<Event>,
     /// Whether all of them could be read.
     pub is_readable: bool,
+    /// Processes that ended while it was at work.
+    pub deaths: u32,
 }
 
 /// A handle on the open spool; clones share it.
@@ -93,6 +96,7 @@ impl Spool {
         let (path, database) = (file::path(data_dir), database.to_owned());
         let opened = runtime.spawn(async move {
             let (file, set_aside) = file::open(&path).await?;
+            deaths::count(&file).await?;
             let level = rows::level(&file).await?;
             file::belong_to(&file, &path, &database, level.events + level.parked == 0).await?;
             Ok((file, level, set_aside))
@@ -165,7 +169,7 @@ impl Spool {
     }
 
     /// The oldest waiting units behind the number `after`, at least one if any waits, of at most `events_max` events and
-    /// `bytes_max` bytes.
+    /// `bytes_max` bytes. Units of which a process died come last and alone.
     pub async fn head(
         &self,
         after: i64,
@@ -176,6 +180,18 @@ impl Spool {
         let inner = self.inner.clone();
         self.run("read the spool", wait, async move { rows::head(&inner.file, after, events_max, bytes_max).await })
             .await
+    }
+
+    /// Notes that units are at work from now on: should the process die of one, the next one knows.
+    pub async fn begin(&self, units: Vec<i64>, wait: Duration) -> Result<(), StoreError> {
+        let inner = self.inner.clone();
+        self.run("note work on the spool", wait, async move { deaths::begin(&inner.file, &units).await }).await
+    }
+
+    /// Notes that units, which stay, are no longer at work.
+    pub async fn end(&self, units: Vec<i64>, wait: Duration) -> Result<(), StoreError> {
+        let inner = self.inner.clone();
+        self.run("note the end of work on the spool", wait, async move { deaths::end(&inner.file, &units).await }).await
     }
 
     /// Forgets units whose events are in the database.
@@ -221,6 +237,8 @@ impl Spool {
 
     /// Closes the file, after the operations that hold it.
     pub async fn close(&self) {
+        // A process that ends in order dies of no unit; if this fails, one death too many is counted.
+        let _ = deaths::end_all(&self.inner.file).await;
         // Closing twice is as good.
         let _ = self.inner.file.close_by_ref().await;
     }

@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use sea_orm::{ConnectionTrait, DatabaseConnection, DbBackend, DbErr, Statement, TransactionTrait, Value};
 
 use super::super::error::StoreError;
-use super::{EVENT_BYTES, Level, SpooledUnit, format};
+use super::{EVENT_BYTES, Level, SpooledUnit, deaths, format};
 use crate::domain::event::Event;
 
 /// Rows of one INSERT.
@@ -63,7 +63,8 @@ async fn next_number(tx: &impl ConnectionTrait) -> Result<i64, DbErr> {
     Ok(row.map_or(Ok(0), |row| row.try_get_by_index::<i64>(0))? + 1)
 }
 
-/// The oldest waiting units behind `after` within the bounds, the first one in any case.
+/// The oldest waiting units behind `after` within the bounds, the first one in any case; where none is left, one of
+/// which a process died.
 pub(super) async fn head(
     file: &DatabaseConnection,
     after: i64,
@@ -72,7 +73,8 @@ pub(super) async fn head(
 ) -> Result<Vec<SpooledUnit>, StoreError> {
     let mut units: Vec<SpooledUnit> = Vec::new();
     let (mut events, mut bytes) = (0, 0);
-    let sql = "SELECT number, events, bytes FROM units WHERE parked IS NULL AND number > ? ORDER BY number LIMIT ?";
+    let sql = "SELECT number, events, bytes FROM units WHERE parked IS NULL AND number > ? \
+               AND number NOT IN (SELECT unit FROM deaths WHERE deaths > 0) ORDER BY number LIMIT ?";
     for row in file.query_all_raw(statement(sql, [after.into(), signed(UNITS_MAX as u64)])).await? {
         events += row.try_get_by_index::<i64>(1)?.unsigned_abs();
         bytes += row.try_get_by_index::<i64>(2)?.unsigned_abs();
@@ -80,7 +82,12 @@ pub(super) async fn head(
         if is_over && !units.is_empty() {
             break;
         }
-        units.push(SpooledUnit { number: row.try_get_by_index(0)?, events: Vec::new(), is_readable: true });
+        units.push(SpooledUnit { number: row.try_get_by_index(0)?, events: Vec::new(), is_readable: true, deaths: 0 });
+    }
+    if units.is_empty()
+        && let Some((number, deaths)) = deaths::least(file).await?
+    {
+        units.push(SpooledUnit { number, events: Vec::new(), is_readable: true, deaths });
     }
     let (Some(first), Some(last)) = (units.first(), units.last()) else { return Ok(units) };
     let sql = "SELECT unit, body FROM events WHERE unit BETWEEN ? AND ? ORDER BY unit, place";
@@ -99,10 +106,11 @@ pub(super) async fn head(
 
 /// Deletes units and their events.
 pub(super) async fn remove(file: &DatabaseConnection, units: &[i64]) -> Result<(), StoreError> {
-    let numbers = units.iter().map(ToString::to_string).collect::<Vec<_>>().join(",");
+    let numbers = list(units);
     let tx = file.begin().await?;
     tx.execute_unprepared(&format!("DELETE FROM events WHERE unit IN ({numbers})")).await?;
     tx.execute_unprepared(&format!("DELETE FROM units WHERE number IN ({numbers})")).await?;
+    deaths::forget(&tx, units).await?;
     Ok(tx.commit().await?)
 }
 
@@ -158,6 +166,11 @@ pub(super) async fn level(file: &impl ConnectionTrait) -> Result<Level, StoreErr
     Ok(Level { events: count(0)?, bytes: count(1)?, parked: count(2)?, oldest })
 }
 
-fn statement(sql: &str, values: impl IntoIterator<Item = Value>) -> Statement {
+/// Numbers for an SQL list.
+pub(super) fn list(numbers: &[i64]) -> String {
+    numbers.iter().map(ToString::to_string).collect::<Vec<_>>().join(",")
+}
+
+pub(super) fn statement(sql: &str, values: impl IntoIterator<Item = Value>) -> Statement {
     Statement::from_sql_and_values(DbBackend::Sqlite, sql, values)
 }
