@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::reader::Reader;
+use crate::domain::payload::PayloadLimits;
 
 const MS: Duration = Duration::from_millis(1);
 const SECOND: Duration = Duration::from_secs(1);
@@ -90,15 +91,30 @@ pub struct Limits {
     pub body_bytes: usize,
     /// Longest number in characters.
     pub number_chars: usize,
+    /// Most events of a batch.
+    pub batch_events: usize,
+    /// Largest body of a batch in bytes.
+    pub batch_bytes: usize,
 }
 
 impl Limits {
+    /// The limits of a payload alone.
+    pub fn payload(&self) -> PayloadLimits {
+        PayloadLimits {
+            bytes_max: self.payload_bytes,
+            depth_max: self.payload_depth,
+            number_chars_max: self.number_chars,
+        }
+    }
+
     pub(super) fn read(r: &mut Reader) -> Self {
         Limits {
             payload_bytes: r.size("limits.payload_bytes", 2..=64 * MIB),
             payload_depth: r.whole("limits.payload_depth", 1..=DEPTH_MAX),
             body_bytes: r.size("limits.body_bytes", 2..=256 * MIB),
             number_chars: r.whole("limits.number_chars", 1..=NUMBER_CHARS_MAX),
+            batch_events: r.whole("limits.batch_events", 1..=10_000),
+            batch_bytes: r.size("limits.batch_bytes", KIB..=256 * MIB),
         }
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! Plain functions without async, I/O, clock or logs. Nothing here knows of actors, HTTP or a database.
 
+pub mod batch;
 pub mod dedupe;
 pub mod event;
 pub mod json;

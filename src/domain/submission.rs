@@ -54,6 +54,11 @@ impl Submission {
     /// Reads one event from `body`; unknown members are ignored, of repeated ones the last wins.
     pub fn read(body: &Bytes) -> Result<Self, Unreadable> {
         let text = std::str::from_utf8(body).map_err(|error| Unreadable::NotUtf8(error.valid_up_to()))?;
+        Self::read_part(body, text)
+    }
+
+    /// Reads one event from `text`, which must be a part of `body`.
+    pub fn read_part(body: &Bytes, text: &str) -> Result<Self, Unreadable> {
         let start = text.trim_start_matches([' ', '\t', '\n', '\r']);
         if start.is_empty() {
             return Err(Unreadable::Empty);

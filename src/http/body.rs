@@ -1,6 +1,8 @@
 //! Reads a request's body under a limit of bytes and two deadlines, and only while there is room for it: no client can
-//! fill the memory or hold a connection by sending slowly, and all of them together cannot fill it either.
+//! fill the memory or hold a connection by sending slowly, and all of them together cannot fill it either. What is
+//! packed is unpacked on the way, and counts as what comes out.
 
+use std::io;
 use std::time::Duration;
 
 use actix_web::error::PayloadError;
@@ -9,7 +11,9 @@ use bytes::{Bytes, BytesMut};
 use futures_util::{Stream, StreamExt};
 use tokio::time::{Instant, timeout_at};
 
+use super::encoding::Coding;
 use super::error::ApiError;
+use super::problems::Problem;
 
 /// Bodies up to this many bytes are copied: a slice would keep the connection's read buffer of 32 KiB alive for as
 /// long as the event is in flight.
@@ -26,11 +30,37 @@ pub struct BodyLimits {
     pub total_max: Duration,
 }
 
+impl BodyLimits {
+    /// The same deadlines with another limit of bytes.
+    pub fn with_bytes_max(self, bytes_max: usize) -> Self {
+        Self { bytes_max, ..self }
+    }
+}
+
 /// Reads `payload` to its end; 413 before a byte is read if its announced length is over the limit.
 ///
 /// `make_room` is asked for every chunk before it is kept: bytes that are only announced take no room from others.
 pub async fn read<S>(
     headers: &HeaderMap,
+    payload: S,
+    limits: &BodyLimits,
+    make_room: impl FnMut(usize) -> Result<(), ApiError>,
+) -> Result<Bytes, ApiError>
+where
+    S: Stream<Item = Result<Bytes, PayloadError>> + Unpin + 'static,
+{
+    let announced = announced_length(headers);
+    if let Some(length) = announced.filter(|length| *length > limits.bytes_max as u64) {
+        return Err(ApiError::body_too_large(format!("the body is {length} bytes, limit {}", limits.bytes_max)));
+    }
+    match Coding::declared(headers)? {
+        Coding::Identity => read_plain(announced, payload, limits, make_room).await,
+        coding => read_plain(None, coding.unpack(payload), limits, make_room).await,
+    }
+}
+
+async fn read_plain<S>(
+    announced: Option<u64>,
     mut payload: S,
     limits: &BodyLimits,
     mut make_room: impl FnMut(usize) -> Result<(), ApiError>,
@@ -38,10 +68,6 @@ pub async fn read<S>(
 where
     S: Stream<Item = Result<Bytes, PayloadError>> + Unpin,
 {
-    let announced = announced_length(headers);
-    if let Some(length) = announced.filter(|length| *length > limits.bytes_max as u64) {
-        return Err(ApiError::body_too_large(format!("the body is {length} bytes, limit {}", limits.bytes_max)));
-    }
     let mut clock = Deadlines::start(limits);
     let Some(first) = clock.next(&mut payload, 0).await? else { return Ok(Bytes::new()) };
     if announced == Some(first.len() as u64) && first.len() <= limits.bytes_max {
@@ -70,25 +96,32 @@ fn append(body: &mut BytesMut, chunk: &[u8], limits: &BodyLimits) -> Result<(), 
     Ok(())
 }
 
-struct Deadlines<'a> {
+/// The deadlines of one body.
+pub struct Deadlines<'a> {
     limits: &'a BodyLimits,
-    end: Instant,
+    end: Option<Instant>,
 }
 
 impl<'a> Deadlines<'a> {
     fn start(limits: &'a BodyLimits) -> Self {
-        Self { limits, end: Instant::now() + limits.total_max }
+        Self { limits, end: Some(Instant::now() + limits.total_max) }
+    }
+
+    /// For a body of any length, which only must not fall silent.
+    pub fn of_silence(limits: &'a BodyLimits) -> Self {
+        Self { limits, end: None }
     }
 
     /// The next chunk, or `None` at the body's end; `so_far` is for the message.
-    async fn next<S>(&mut self, payload: &mut S, so_far: usize) -> Result<Option<Bytes>, ApiError>
+    pub async fn next<S>(&mut self, payload: &mut S, so_far: usize) -> Result<Option<Bytes>, ApiError>
     where
         S: Stream<Item = Result<Bytes, PayloadError>> + Unpin,
     {
         let silence_end = Instant::now() + self.limits.silence_max;
-        match timeout_at(silence_end.min(self.end), payload.next()).await {
+        let end = self.end.unwrap_or(silence_end);
+        match timeout_at(silence_end.min(end), payload.next()).await {
             Ok(chunk) => chunk.transpose().map_err(broken),
-            Err(_) if silence_end < self.end => Err(self.late(so_far, "silent for", self.limits.silence_max)),
+            Err(_) if silence_end <= end => Err(self.late(so_far, "silent for", self.limits.silence_max)),
             Err(_) => Err(self.late(so_far, "not complete after", self.limits.total_max)),
         }
     }
@@ -102,6 +135,9 @@ fn broken(error: PayloadError) -> ApiError {
     match error {
         PayloadError::Overflow => ApiError::body_too_large("the body is over the server's limit".to_owned()),
         PayloadError::Incomplete(_) => ApiError::invalid_request("the body ends early, or its chunks are malformed"),
+        PayloadError::Io(error) if error.kind() == io::ErrorKind::InvalidData => {
+            ApiError::new(Problem::InvalidContentEncoding, "the body cannot be unpacked as its Content-Encoding says")
+        }
         _ => ApiError::invalid_request("the body's transfer encoding is malformed"),
     }
 }
@@ -119,7 +155,7 @@ mod tests {
 
     fn run<S>(length: Option<&'static str>, payload: S) -> Result<Bytes, (&'static str, String)>
     where
-        S: Stream<Item = Result<Bytes, PayloadError>> + Unpin,
+        S: Stream<Item = Result<Bytes, PayloadError>> + Unpin + 'static,
     {
         let mut headers = HeaderMap::new();
         if let Some(length) = length {
@@ -130,7 +166,7 @@ mod tests {
             .map_err(|error| (error.problem().entry().code, error.detail().to_owned()))
     }
 
-    fn chunks(parts: &[&'static str]) -> impl Stream<Item = Result<Bytes, PayloadError>> + Unpin {
+    fn chunks(parts: &[&'static str]) -> impl Stream<Item = Result<Bytes, PayloadError>> + Unpin + use<> {
         stream::iter(parts.iter().map(|part| Ok(Bytes::from_static(part.as_bytes()))).collect::<Vec<_>>())
     }
 

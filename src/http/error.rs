@@ -9,6 +9,7 @@ use serde::Serialize;
 
 use super::problems::Problem;
 use super::request::RequestId;
+use crate::domain::batch::BatchError;
 use crate::domain::rejection::{Flaw, RejectCode, Rejection};
 use crate::domain::scopes::Scope;
 use crate::domain::submission::Unreadable;
@@ -102,6 +103,12 @@ impl ApiError {
         Self { event_id, rejection: Some(Box::new(rejection)), ..Self::new(problem, detail) }
     }
 
+    /// 422: a strict batch of `events` events has invalid ones; `rejection` has their flaws.
+    pub fn batch_refused(rejection: Rejection, invalid: usize, events: usize) -> Self {
+        let detail = format!("{invalid} of {events} events are invalid, nothing was stored");
+        Self { rejection: Some(Box::new(rejection)), ..Self::new(Problem::BatchRefused, detail) }
+    }
+
     /// 500: a bug; `detail` is for people and must not tell secrets.
     pub fn internal(detail: impl Into<Cow<'static, str>>) -> Self {
         Self::new(Problem::InternalError, detail)
@@ -188,6 +195,18 @@ impl From<Unreadable> for ApiError {
     }
 }
 
+impl From<BatchError> for ApiError {
+    fn from(error: BatchError) -> Self {
+        let detail = error.to_string();
+        match error {
+            BatchError::Unreadable(unreadable) => unreadable.into(),
+            BatchError::NotAList(_) => Self::new(Problem::BatchNotList, detail),
+            BatchError::Empty { .. } => Self::new(Problem::BatchEmpty, detail),
+            BatchError::TooMany { .. } => Self::new(Problem::BatchTooLarge, detail),
+        }
+    }
+}
+
 impl From<Refused> for ApiError {
     fn from(refused: Refused) -> Self {
         match refused {
@@ -237,19 +256,21 @@ struct Body<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    errors: Option<Vec<FlawBody<'a>>>,
+    errors: Option<Vec<FlawBody>>,
 }
 
-#[derive(Serialize)]
-struct FlawBody<'a> {
-    pointer: &'a str,
+/// One flaw of an event in an answer.
+#[derive(Debug, Serialize)]
+pub struct FlawBody {
+    pointer: String,
     code: RejectCode,
-    detail: &'a str,
+    detail: String,
 }
 
-impl<'a> FlawBody<'a> {
-    fn of(flaw: &'a Flaw) -> Self {
-        Self { pointer: &flaw.pointer, code: flaw.code, detail: &flaw.detail }
+impl FlawBody {
+    /// The form of `flaw`.
+    pub fn of(flaw: &Flaw) -> Self {
+        Self { pointer: flaw.pointer.clone(), code: flaw.code, detail: flaw.detail.clone() }
     }
 }
 

@@ -6,6 +6,7 @@
 mod auth;
 mod bearer;
 mod body;
+mod encoding;
 mod error;
 mod events;
 mod health;

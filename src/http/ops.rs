@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::auth::allows;
 use super::body;
 use super::error::ApiError;
-use super::media::Media;
+use super::media::{JSON_ONLY, Media};
 use super::problems::Problem;
 use super::request::{Call, json};
 use crate::domain::scopes::Scope;
@@ -72,10 +72,10 @@ struct Resizing {
 /// machine could post here, so a token is always needed.
 pub async fn resize_pool(call: Call) -> Result<HttpResponse, ApiError> {
     call.authorise(Scope::Operate, "resizing a pool").await?;
-    let media = Media::declared(call.headers())?;
+    let media = Media::declared(call.headers(), JSON_ONLY)?;
     let pool = call.request.match_info().get("pool").unwrap_or_default().to_owned();
     let body = body::read(call.request.headers(), call.payload, &call.state.body_limits, |_| Ok(())).await?;
-    media.check(&body)?;
+    media.check(&body, JSON_ONLY)?;
     let size = wanted_size(&body)?;
     match call.state.pipeline.resize(&pool, size).await {
         Ok(view) => Ok(json(StatusCode::OK, &view)),

@@ -13,6 +13,8 @@ pub enum Problem {
     InvalidJson,
     /// A header, parameter or the request line is wrong.
     InvalidRequest,
+    /// The body cannot be unpacked.
+    InvalidContentEncoding,
     /// The cursor was not made by this server for this list.
     InvalidCursor,
     /// No token, or none that is valid.
@@ -29,6 +31,14 @@ pub enum Problem {
     EventUidConflict,
     /// The body is longer than the limit.
     BodyTooLarge,
+    /// The body is JSON, but no batch.
+    BatchNotList,
+    /// The batch has no events.
+    BatchEmpty,
+    /// The batch has more events than the limit.
+    BatchTooLarge,
+    /// An event of a strict batch is invalid.
+    BatchRefused,
     /// The body is of a media type that is not taken.
     UnsupportedMediaType,
     /// The body is encoded in a way that is not taken.
@@ -99,7 +109,7 @@ const fn row(
 }
 
 /// Every problem, in the order of their status.
-pub static CATALOGUE: [Entry; 31] = [
+pub static CATALOGUE: [Entry; 36] = [
     row(
         Problem::InvalidJson,
         "invalid_json",
@@ -113,6 +123,13 @@ pub static CATALOGUE: [Entry; 31] = [
         StatusCode::BAD_REQUEST,
         "The request is malformed",
         "A header or parameter is repeated, unknown or out of its range. The detail names it and what is allowed.",
+    ),
+    row(
+        Problem::InvalidContentEncoding,
+        "invalid_content_encoding",
+        StatusCode::BAD_REQUEST,
+        "The body cannot be unpacked",
+        "The body is damaged, or packed in another way than `Content-Encoding` says. Nothing was stored.",
     ),
     row(
         Problem::InvalidCursor,
@@ -174,6 +191,14 @@ pub static CATALOGUE: [Entry; 31] = [
         "The body has more bytes than `limits.body_bytes`. Nothing was stored.",
     ),
     row(
+        Problem::BatchTooLarge,
+        "batch_too_large",
+        StatusCode::PAYLOAD_TOO_LARGE,
+        "The batch has too many events",
+        "The batch has more events than `limits.batch_events`. Nothing was stored. Send several batches, or lines as \
+         `application/x-ndjson`, of which there may be any number.",
+    ),
+    row(
         Problem::UnsupportedMediaType,
         "unsupported_media_type",
         StatusCode::UNSUPPORTED_MEDIA_TYPE,
@@ -185,7 +210,7 @@ pub static CATALOGUE: [Entry; 31] = [
         "unsupported_content_encoding",
         StatusCode::UNSUPPORTED_MEDIA_TYPE,
         "The content encoding is not supported",
-        "Send the body as it is, without Content-Encoding. The header `Accept-Encoding` names what is taken.",
+        "Send the body packed in one of the ways that the header `Accept-Encoding` names, or not at all.",
     ),
     row(
         Problem::ExpectationFailed,
@@ -193,6 +218,28 @@ pub static CATALOGUE: [Entry; 31] = [
         StatusCode::EXPECTATION_FAILED,
         "The expectation cannot be met",
         "The header `Expect` may only say `100-continue`. Leave it out.",
+    ),
+    row(
+        Problem::BatchNotList,
+        "batch_not_list",
+        StatusCode::UNPROCESSABLE_ENTITY,
+        "The body is no batch",
+        "The body is JSON, but a batch is an array of events, or an object with one under `events`.",
+    ),
+    row(
+        Problem::BatchEmpty,
+        "batch_empty",
+        StatusCode::UNPROCESSABLE_ENTITY,
+        "The batch has no events",
+        "A batch has at least one event.",
+    ),
+    row(
+        Problem::BatchRefused,
+        "batch_refused",
+        StatusCode::UNPROCESSABLE_ENTITY,
+        "An event of the batch is invalid",
+        "With `Prefer: handling=strict` one invalid event refuses its whole batch. `errors` names every flaw. Nothing \
+         was stored.",
     ),
     row(
         Problem::Rejected(RejectCode::EventNotObject),

@@ -22,6 +22,7 @@ use serde::Serialize;
 use uuid::Uuid;
 
 use super::auth::{self, Caller};
+use super::encoding;
 use super::error::ApiError;
 use super::problems::Problem;
 use super::state::AppState;
@@ -129,6 +130,7 @@ where
         method = %request.method(), path = request.path(), status = response.status().as_u16(), took_ms,
         request_id = id.as_str(), "answered"
     );
+    response = encoding::pack(request.headers(), response);
     if !response.status().is_success() {
         response = response.map_body(|_, body| BoxBody::new(Held { body, _unread: payload }));
     }

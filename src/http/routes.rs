@@ -15,6 +15,7 @@ const PATH_CHARS_MAX: usize = 200;
 pub fn api(routes: &mut ServiceConfig) {
     routes
         .service(at("/api/v1/events", "GET, HEAD, POST").route(post(events::submit)).route(get(events::list)))
+        .service(at("/api/v1/events/batch", "POST").route(post(events::submit_batch)))
         .service(at("/api/v1/events/{id}", "GET, HEAD").route(get(events::show)))
         .service(at("/api/v1/events/{id}/timeline", "GET, HEAD").route(get(events::timeline)))
         .configure(both);

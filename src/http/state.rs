@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use super::auth::Auth;
 use super::body::BodyLimits;
-use crate::config::Config;
+use crate::config::{Config, Limits};
+use crate::domain::payload::PayloadLimits;
 
 use crate::pipeline::Pipeline;
 use crate::store::Store;
@@ -24,6 +25,10 @@ pub struct AppState {
     pub auth: Arc<Auth>,
     /// How much of a body is read, and for how long.
     pub body_limits: BodyLimits,
+    /// The limits of a payload.
+    pub payload_limits: PayloadLimits,
+    /// The limits of events and batches.
+    pub limits: Limits,
     draining: AtomicBool,
 }
 
@@ -36,7 +41,9 @@ impl AppState {
             silence_max: config.http.body_timeout,
             total_max: config.http.request_timeout,
         };
-        Self { store, pipeline, auth, body_limits, draining: AtomicBool::new(false) }
+        let limits = config.limits.clone();
+        let payload_limits = limits.payload();
+        Self { store, pipeline, auth, body_limits, payload_limits, limits, draining: AtomicBool::new(false) }
     }
 
     /// Turns readiness off and ends waits early; there is no way back.

@@ -76,7 +76,7 @@ pub(super) struct Permit {
 }
 
 impl Permit {
-    /// Takes more room; `false` if there is none now: then the permit is to be dropped.
+    /// Takes more room; `false` if there is none now: then it keeps what it had.
     ///
     /// What is larger than all the room is let in when nothing else is in flight: else it could never pass.
     pub fn grow(&mut self, events: usize, bytes: usize) -> bool {
@@ -89,9 +89,19 @@ impl Permit {
             fits(&room.events, room.events_max, self.events, events),
             fits(&room.bytes, room.bytes_max, self.bytes, bytes),
         ];
+        if fit != [true; 2] {
+            room.events.fetch_sub(events, Ordering::AcqRel);
+            room.bytes.fetch_sub(bytes, Ordering::AcqRel);
+            return false;
+        }
         self.events += events;
         self.bytes += bytes;
-        fit == [true; 2]
+        true
+    }
+
+    /// The events that it has room for.
+    pub fn events(&self) -> usize {
+        self.events
     }
 }
 

@@ -15,6 +15,7 @@ use uuid::Uuid;
 
 use super::claims::Claims;
 use super::custody::{Custody, Work};
+use super::door::Handling;
 use super::messages::{Due, Item, Submitted, Unit};
 use super::node::Health;
 use super::pool::Pool;
@@ -343,8 +344,15 @@ impl Turn {
             result: is_spent.then_some(Err(Failure::Spent)),
             has_lines: facts::may_write_lines(),
         };
-        let unit =
-            Unit { items: vec![item], reply: None, taken_at, permit: None, is_spooled: false, maybe_stored: false };
+        let unit = Unit {
+            items: vec![item],
+            reply: None,
+            taken_at,
+            permit: None,
+            is_spooled: false,
+            maybe_stored: false,
+            handling: Handling::Lenient,
+        };
         self.custody.entrust(unit)
     }
 }

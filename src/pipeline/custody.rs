@@ -183,8 +183,8 @@ impl Custody {
     pub fn entrust(self: &Arc<Self>, mut unit: Unit) -> Work {
         let items = unit.items.clone();
         let (reply, permit) = (unit.reply.take(), unit.permit.take());
-        let Unit { taken_at, is_spooled, maybe_stored, .. } = unit;
-        let spare = Unit { items, reply, permit, taken_at, is_spooled, maybe_stored };
+        let Unit { taken_at, is_spooled, maybe_stored, handling, .. } = unit;
+        let spare = Unit { items, reply, permit, taken_at, is_spooled, maybe_stored, handling };
         let spare = Mutex::new(Some(Spare { unit: spare, holder: None }));
         let keep = Arc::new(Keep { spare, in_hand: AtomicUsize::new(0) });
         self.roll.enter(&keep);
@@ -226,6 +226,7 @@ mod tests {
     use tokio::sync::{mpsc, oneshot};
 
     use super::super::admission::Admission;
+    use super::super::door::Handling;
     use super::super::messages::Item;
     use super::*;
     use crate::clock;
@@ -262,7 +263,15 @@ mod tests {
         let mut permit = admission.begin();
         assert!(permit.grow(ids.len(), 0));
         let items = ids.iter().map(item).collect();
-        Unit { items, reply: Some(reply), taken_at: now, permit: Some(permit), is_spooled: false, maybe_stored: false }
+        Unit {
+            items,
+            reply: Some(reply),
+            taken_at: now,
+            permit: Some(permit),
+            is_spooled: false,
+            maybe_stored: false,
+            handling: Handling::Lenient,
+        }
     }
 
     fn codes(unit: &Unit) -> Vec<Option<TransientCode>> {

@@ -13,7 +13,7 @@ use uuid::Uuid;
 
 use super::admission::{Admission, Permit};
 use super::custody::{Custody, Work};
-use super::messages::{Item, Submitted, Unit};
+use super::messages::{Item, Reply, Submitted, Unit};
 use super::pool::Pool;
 use crate::clock;
 use crate::domain::dedupe::DedupeKey;
@@ -42,6 +42,15 @@ pub struct Entry {
     pub key: Option<DedupeKey>,
 }
 
+/// What an invalid event does to the others of its request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Handling {
+    /// Nothing: its rejection is its outcome.
+    Lenient,
+    /// None of them is stored.
+    Strict,
+}
+
 /// What became of one event of a request.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Receipt {
@@ -68,6 +77,8 @@ pub enum Verdict {
         /// Whether it is kept under its id, to be mended and replayed.
         kept: bool,
     },
+    /// Valid, but not stored, because others of its request are not.
+    Withheld,
     /// Stored, to be tried again.
     Pending,
     /// Synced on this node's disk while the database is away; the database decides about its key.
@@ -131,8 +142,9 @@ impl Room {
     }
 
     /// Makes it the room of `events` events, whose payloads are slices of the body.
-    fn cover(mut self, events: usize) -> Result<Permit, Refused> {
-        if self.permit.grow(events, events * EVENT_BYTES) { Ok(self.permit) } else { Err(full(&self.admission)) }
+    pub fn cover(&mut self, events: usize) -> Result<(), Refused> {
+        let more = events.saturating_sub(self.permit.events());
+        if self.permit.grow(more, more * EVENT_BYTES) { Ok(()) } else { Err(full(&self.admission)) }
     }
 }
 
@@ -178,14 +190,19 @@ impl Door {
     }
 
     /// Takes a batch through the line; its receipts come in the order of `entries`.
-    pub async fn submit(&self, entries: Vec<Entry>, room: Room) -> Result<Vec<Receipt>, Refused> {
+    pub async fn submit(
+        &self,
+        entries: Vec<Entry>,
+        handling: Handling,
+        mut room: Room,
+    ) -> Result<Vec<Receipt>, Refused> {
         if self.draining.load(Ordering::Acquire) {
             return Err(Refused::Draining);
         }
-        let permit = room.cover(entries.len())?;
+        room.cover(entries.len())?;
         let ids = self.take_ids(entries.len()).await?;
         let (reply, receipts) = oneshot::channel();
-        let unit = self.unit(entries, ids, permit, reply);
+        let unit = self.unit(entries, handling, (ids, room.permit), reply);
         self.send(self.custody.entrust(unit));
         match tokio::time::timeout(self.limits.accept_timeout + RECEIPT_MARGIN, receipts).await {
             Ok(Ok(Ok(receipts))) => Ok(receipts),
@@ -217,13 +234,7 @@ impl Door {
         tokio::spawn(async move { drop(turn) });
     }
 
-    fn unit(
-        &self,
-        entries: Vec<Entry>,
-        ids: impl IntoIterator<Item = i64>,
-        permit: Permit,
-        reply: oneshot::Sender<Result<Vec<Receipt>, Unsettled>>,
-    ) -> Unit {
+    fn unit(&self, entries: Vec<Entry>, handling: Handling, (ids, permit): (Vec<i64>, Permit), reply: Reply) -> Unit {
         let (now, taken_at) = (clock::now(), Instant::now());
         let item = |(entry, id): (Entry, i64)| Item {
             event: Arc::new(Event::new(id, entry.user_id, entry.submission, entry.key, now)),
@@ -240,6 +251,7 @@ impl Door {
             permit: Some(permit),
             is_spooled: false,
             maybe_stored: false,
+            handling,
         }
     }
 }

@@ -15,7 +15,7 @@ use futures_util::future::join_all;
 use tokio::sync::oneshot;
 
 use super::custody::Custody;
-use super::door::{Receipt, Unsettled};
+use super::door::{Handling, Receipt, Unsettled};
 use super::messages::{Item, Reply, Spooled, Submitted, Unit};
 use super::pool::Pool;
 use super::stage::Stage;
@@ -241,6 +241,7 @@ impl Drainer {
             is_spooled: true,
             // It may lie here because the answer to its first write was lost.
             maybe_stored: true,
+            handling: Handling::Lenient,
         }
     }
 

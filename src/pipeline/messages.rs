@@ -15,7 +15,7 @@ use uuid::Uuid;
 
 use super::admission::Permit;
 use super::custody::{Holder, Work};
-use super::door::{Receipt, Unsettled};
+use super::door::{Handling, Receipt, Unsettled};
 use crate::domain::event::Event;
 use crate::domain::outcome::{Failure, Normalized as Normal, Transient, TransientCode};
 
@@ -117,6 +117,11 @@ impl Item {
         matches!(self.result, Some(Ok(_)))
     }
 
+    /// Whether the event was found invalid.
+    pub fn is_rejected(&self) -> bool {
+        matches!(self.result, Some(Err(Failure::Reject(_))))
+    }
+
     /// The number of this attempt, from 1.
     pub fn attempt(&self) -> u32 {
         self.event.attempts + 1
@@ -139,6 +144,8 @@ pub(super) struct Unit {
     pub is_spooled: bool,
     /// Whether a write of the unit may have been committed.
     pub maybe_stored: bool,
+    /// What an invalid event does to the others.
+    pub handling: Handling,
 }
 
 impl Unit {

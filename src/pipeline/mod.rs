@@ -36,7 +36,7 @@ use uuid::Uuid;
 use self::admission::Admission;
 use self::custody::{Custody, Roll};
 use self::door::{Door, DoorLimits};
-pub use self::door::{Entry, Receipt, Refused, Room, Verdict};
+pub use self::door::{Entry, Handling, Receipt, Refused, Room, Verdict};
 use self::node::{Health, Node, Trouble};
 use self::parts::Material;
 use self::supervisor::{Describe, Resize, Stop, Supervisor, SupervisorRules};
@@ -162,13 +162,18 @@ impl Pipeline {
     /// the body that the entries were read from.
     ///
     /// The work goes on when this future is dropped.
-    pub async fn process_events_batch(&self, entries: Vec<Entry>, room: Room) -> Result<Vec<Receipt>, Refused> {
-        self.inner.door.submit(entries, room).await
+    pub async fn process_events_batch(
+        &self,
+        entries: Vec<Entry>,
+        handling: Handling,
+        room: Room,
+    ) -> Result<Vec<Receipt>, Refused> {
+        self.inner.door.submit(entries, handling, room).await
     }
 
     /// Takes one event through the line: a batch of one.
     pub async fn process_event(&self, entry: Entry, room: Room) -> Result<Receipt, Refused> {
-        let receipt = self.process_events_batch(vec![entry], room).await?.pop();
+        let receipt = self.process_events_batch(vec![entry], Handling::Lenient, room).await?.pop();
         Ok(receipt.expect("a receipt per entry"))
     }
 

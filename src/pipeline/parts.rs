@@ -58,7 +58,7 @@ impl Material<'_> {
         Parts {
             store: self.store.clone(),
             users: Users::new(self.store.clone(), config.auth.refresh),
-            limits: self.limits(),
+            limits: self.config.limits.payload(),
             persister_rules: self.persister_rules(),
             claimer_rules: self.claimer_rules(),
             drainer_rules: self.drainer_rules(),
@@ -85,15 +85,6 @@ impl Material<'_> {
             delay: retry.delay,
             delay_max: retry.delay_max,
             jitter: retry.jitter,
-        }
-    }
-
-    fn limits(&self) -> PayloadLimits {
-        let limits = &self.config.limits;
-        PayloadLimits {
-            bytes_max: limits.payload_bytes,
-            depth_max: limits.payload_depth,
-            number_chars_max: limits.number_chars,
         }
     }
 

@@ -5,6 +5,7 @@
 
 mod claim;
 pub mod dialect;
+mod ends;
 mod error;
 mod events;
 mod flush;
@@ -25,6 +26,7 @@ mod tokens;
 mod users;
 
 pub use claim::{ClaimOrder, Claimed, Death, Due};
+pub use ends::End;
 pub use error::{Cause, Kind, Outcome as StoreOutcome, StoreError};
 pub use events::{ListQuery, StoredEvent};
 pub use flush::{FailedAttempt, First, FlushError, FlushHeader, Record, Written};

@@ -4,7 +4,7 @@ use std::sync::Barrier;
 
 use gristmill::config::Config;
 use gristmill::domain::submission::Submission;
-use gristmill::pipeline::{Entry, Identity, Pipeline, Receipt, Verdict};
+use gristmill::pipeline::{Entry, Handling, Identity, Pipeline, Receipt, Verdict};
 use sea_orm::prelude::Uuid;
 
 use super::Session;
@@ -48,7 +48,10 @@ fn receipts_of_a_line(database: &Database, names: &[&str]) -> Vec<Receipt> {
         aside(|| {
             actix::System::new().block_on(async {
                 let line = Pipeline::start(&config, store, None, identity).await.expect("the line starts");
-                let receipts = line.process_events_batch(entries, line.room()).await.expect("the unit is settled");
+                let receipts = line
+                    .process_events_batch(entries, Handling::Lenient, line.room())
+                    .await
+                    .expect("the unit is settled");
                 line.drain(WAIT).await;
                 assert_eq!(line.in_flight(), 0);
                 receipts

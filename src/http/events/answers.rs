@@ -1,10 +1,8 @@
 //! What a posted event is answered with: the reference's words, and the mapping from verdicts to them.
 
-use std::time::Duration;
-
 use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
-use actix_web::http::header::{HeaderName, HeaderValue, LOCATION};
+use actix_web::http::header::LOCATION;
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 use uuid::Uuid;
@@ -145,12 +143,4 @@ pub fn outcome(event: &StoredEvent) -> Result<HttpResponse, ApiError> {
 fn stored_rejection(event: &StoredEvent, error: String) -> Rejection {
     let code = event.error_code.as_deref().and_then(RejectCode::parse).unwrap_or(RejectCode::InvalidField);
     Rejection::of(Flaw::new(code, "", error))
-}
-
-/// Says that `Prefer: wait` was heeded.
-pub fn with_wait(mut response: HttpResponse, wait: Duration) -> HttpResponse {
-    const PREFERENCE_APPLIED: HeaderName = HeaderName::from_static("preference-applied");
-    let value: HeaderValue = header_value(format!("wait={}", wait.as_secs()));
-    response.headers_mut().insert(PREFERENCE_APPLIED, value);
-    response
 }

@@ -1,15 +1,21 @@
-//! `/api/v1/events`: post one, get one with its timeline, list.
+//! `/api/v1/events`: post one, a batch, or lines; get one with its timeline, list.
 
 mod answers;
+mod batch;
+mod bulk;
 mod cursor;
+mod intake;
+mod lines;
 mod prefer;
 mod read;
+mod report;
 mod spooled;
 mod submit;
 mod timeline;
 mod view;
 mod wait;
 
+pub use batch::submit_batch;
 pub use read::{list, show};
 pub use submit::submit;
 pub use timeline::timeline;

@@ -6,8 +6,9 @@ use actix_web::http::header::LINK;
 use actix_web::web::Query;
 use serde::Serialize;
 
+use super::prefer::Preferences;
 use super::view::{EventView, bytes_of};
-use super::{answers, cursor, prefer, spooled, wait};
+use super::{cursor, spooled, wait};
 use crate::domain::scopes::Scope;
 use crate::http::auth::Caller;
 use crate::http::error::ApiError;
@@ -29,15 +30,12 @@ const PAGE_BYTES_MAX: usize = 8 * 1_024 * 1_024;
 pub async fn show(call: Call) -> Result<HttpResponse, ApiError> {
     let caller = call.authorise(Scope::Read, "reading events").await?;
     let text = call.request.match_info().query("id");
-    let wait = prefer::wait(call.headers())?;
+    let preferences = Preferences::read(call.headers())?.of_one_event();
     let id = event_id(text)?;
-    let seen = wait::finished(&call.state, id, viewer(&caller), wait.unwrap_or_default()).await;
+    let seen = wait::finished(&call.state, id, viewer(&caller), preferences.wait.unwrap_or_default()).await;
     let event = spooled::or_spooled(&call.state, id, viewer(&caller), seen).await?;
     let response = json(StatusCode::OK, &EventView::of(&event)?);
-    Ok(match wait {
-        Some(wait) => answers::with_wait(response, wait),
-        None => response,
-    })
+    Ok(preferences.applied_to(response))
 }
 
 /// Ids are written one way only: what is written otherwise names no event.

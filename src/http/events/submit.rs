@@ -5,7 +5,8 @@ use std::time::Duration;
 use actix_web::HttpResponse;
 
 use super::answers::{self, Submitted};
-use super::{prefer, wait};
+use super::prefer::Preferences;
+use super::wait;
 use crate::domain::dedupe::{DedupeKey, Namespace};
 use crate::domain::outcome::Status;
 use crate::domain::scopes::Scope;
@@ -13,7 +14,7 @@ use crate::domain::submission::Submission;
 use crate::http::auth::{Caller, allows};
 use crate::http::body;
 use crate::http::error::ApiError;
-use crate::http::media::Media;
+use crate::http::media::{JSON_ONLY, Media};
 use crate::http::request::{Call, idempotency_key};
 use crate::http::state::AppState;
 use crate::pipeline::{Entry, Receipt, Room, Verdict};
@@ -22,18 +23,18 @@ use crate::pipeline::{Entry, Receipt, Room, Verdict};
 pub async fn submit(call: Call) -> Result<HttpResponse, ApiError> {
     let caller = call.authorise(Scope::Write, "posting events").await?;
     let headers = call.request.headers();
-    let media = Media::declared(headers)?;
-    let wait = prefer::wait(headers)?;
+    let media = Media::declared(headers, JSON_ONLY)?;
+    let preferences = Preferences::read(headers)?.of_one_event();
     let header_key = idempotency_key(headers)?;
     let mut room = call.state.pipeline.room();
     let make_room = |bytes| Ok(room.grow(bytes)?);
     let body = body::read(headers, call.payload, &call.state.body_limits, make_room).await?;
-    media.check(&body)?;
+    media.check(&body, JSON_ONLY)?;
     let submission = Submission::read(&body)?;
     drop(body);
     let user_id = owner(&submission, &caller)?;
     let key = DedupeKey::of(&submission, user_id, header_key);
-    match wait {
+    match preferences.wait {
         None => {
             let is_keyed = key.is_some();
             let receipt = hand_in(&call.state, Entry { user_id, submission, key }, room).await?;
@@ -48,13 +49,13 @@ pub async fn submit(call: Call) -> Result<HttpResponse, ApiError> {
             let is_keyed = key.is_some();
             let receipt = hand_in(&call.state, Entry { user_id, submission, key }, room).await?;
             let answer = waited(&call.state, receipt, &submitted, wait, is_keyed).await?;
-            Ok(answers::with_wait(answer, wait))
+            Ok(preferences.applied_to(answer))
         }
     }
 }
 
 /// The user that the event is for; one that is not the caller needs a scope of its own.
-fn owner(submission: &Submission, caller: &Caller) -> Result<i64, ApiError> {
+pub(super) fn owner(submission: &Submission, caller: &Caller) -> Result<i64, ApiError> {
     match submission.user_id {
         Some(user_id) if user_id != caller.user_id && !allows(caller.scopes, Scope::WriteAll) => {
             Err(ApiError::forbidden(Scope::WriteAll, "posting events of another user"))
@@ -75,7 +76,7 @@ async fn hand_in(state: &AppState, entry: Entry, room: Room) -> Result<Receipt, 
     }
 }
 
-fn conflict(key: Option<(Namespace, String)>, first: i64) -> ApiError {
+pub(super) fn conflict(key: Option<(Namespace, String)>, first: i64) -> ApiError {
     let key = match key {
         Some((Namespace::EventUid, text)) => format!("event_uid {text:?}"),
         Some((Namespace::IdempotencyKey, text)) => format!("Idempotency-Key {text:?}"),

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 
+use super::report::ItemResult;
 use crate::http::state::{AppState, STORE_WAIT};
 use crate::store::{StoreError, StoredEvent};
 
@@ -11,6 +12,29 @@ use crate::store::{StoreError, StoredEvent};
 const PAUSE_MIN: Duration = Duration::from_millis(50);
 /// Longest pause between two looks.
 const PAUSE_MAX: Duration = Duration::from_millis(500);
+
+/// Waits for the results that are pending, all of them with one question at a time.
+pub async fn results(state: &AppState, results: &mut [ItemResult], wait: Duration) {
+    let deadline = Instant::now() + wait;
+    let mut pause = PAUSE_MIN;
+    loop {
+        let pending: Vec<i64> =
+            results.iter().filter(|result| result.is_pending()).filter_map(ItemResult::event_id).collect();
+        let left = deadline.saturating_duration_since(Instant::now());
+        if pending.is_empty() || left.is_zero() || state.is_draining() {
+            return;
+        }
+        sleep(pause.min(left)).await;
+        pause = (pause * 3 / 2).min(PAUSE_MAX);
+        // The events are durable: that their ends cannot be seen now is no error.
+        let Ok(ends) = state.store.ends(pending, STORE_WAIT).await else { continue };
+        for result in results.iter_mut().filter(|result| result.is_pending()) {
+            if let Some(end) = result.event_id().and_then(|id| ends.get(&id)) {
+                result.end(end);
+            }
+        }
+    }
+}
 
 /// The event as it stands when it is finished, `wait` is over or the server stops, whichever comes first.
 ///

@@ -23,6 +23,7 @@ pub(super) use self::spooling::Refuge;
 pub(super) use self::write::Writer;
 use self::write::{Ended, Finished};
 use super::custody::Work;
+use super::door::Handling;
 use super::messages::{Item, Normalized};
 use super::stage::Stage;
 use crate::clock;
@@ -70,6 +71,9 @@ impl Persister {
     }
 
     fn gather(&self, mut work: Work) -> Gathered {
+        if work.handling == Handling::Strict && work.items.iter().any(Item::is_rejected) {
+            return Gathered { work, records: Vec::new(), places: Vec::new() };
+        }
         let is_spooled = work.is_spooled;
         if work.items.iter().all(|item| item.lease.is_some()) {
             // Nobody waits for a claimed unit: what counts is how long it waits for the database, not its attempt.

@@ -147,11 +147,11 @@ fn stored(outcome: &Outcome, item: &Item) -> Verdict {
     }
 }
 
-/// Only rejections go without a record, and only where none is wanted.
+/// Rejections go without a record where none is wanted, and with them what is withheld for their sake.
 fn not_kept(item: &Item) -> Verdict {
     match &item.result {
         Some(Err(Failure::Reject(rejection))) => Verdict::Rejected { rejection: rejection.clone(), kept: false },
-        _ => Verdict::Pending,
+        _ => Verdict::Withheld,
     }
 }
 

@@ -19,7 +19,8 @@ pub(super) struct Claim<'a> {
 
 /// Takes the keys of new events and marks the records whose key another event holds.
 ///
-/// No two records may have the same key: the Persister holds the second one back for its next flush.
+/// Of records with the same key the first takes it for all of them. They come from one unit: the Persister holds
+/// another unit's back for its next flush.
 pub(super) async fn take(
     tx: &DatabaseTransaction,
     records: &[Record],
@@ -30,7 +31,30 @@ pub(super) async fn take(
     if claims.is_empty() || Planted::NoUniqueKey.is_chosen() {
         return Ok(());
     }
+    // Stable: of equal keys the first in the unit stays the first.
     claims.sort_by(|a, b| a.key.identity().cmp(&b.key.identity()));
+    let total = claims.len();
+    claims.dedup_by(|later, first| later.key.identity() == first.key.identity());
+    let has_followers = claims.len() < total;
+    let holders = take_all(tx, claims, header).await?;
+    if holders.is_empty() && !has_followers {
+        return Ok(());
+    }
+    let mut leaders = HashMap::new();
+    for (record, written) in records.iter().zip(written) {
+        let Some(claim) = claim_of(record) else { continue };
+        let leader = leaders.entry(claim.key.identity()).or_insert_with(|| Holder::of(record, &claim));
+        *written = holders.get(&leader.first.id).unwrap_or(leader).verdict_on(&claim);
+    }
+    Ok(())
+}
+
+/// Takes keys that are all different; gives the holders of those that another event, or an earlier write, has.
+async fn take_all(
+    tx: &DatabaseTransaction,
+    mut claims: Vec<Claim<'_>>,
+    header: &FlushHeader,
+) -> Result<HashMap<i64, Holder>, DbErr> {
     let backend = tx.get_database_backend();
     let statements = match backend {
         DatabaseBackend::Postgres => vec![postgres::take_keys(&claims, header)],
@@ -38,25 +62,19 @@ pub(super) async fn take(
     };
     let taken = ids_returned(tx, statements).await?;
     claims.retain(|claim| !taken.contains(&claim.event_id));
+    let mut holders = HashMap::new();
     if claims.is_empty() {
-        return Ok(());
+        return Ok(holders);
     }
     let statement = match backend {
         DatabaseBackend::Postgres => postgres::holders_of_keys(&claims),
         _ => sqlite::holders_of_keys(&claims),
     };
-    let mut holders = HashMap::new();
     for row in tx.query_all_raw(statement).await? {
         let holder = Holder::read(&row)?;
         holders.insert(row.try_get_by_index::<i64>(0)?, holder);
     }
-    for (record, written) in records.iter().zip(written) {
-        let Some(claim) = claim_of(record) else { continue };
-        if let Some(holder) = holders.get(&claim.event_id) {
-            *written = holder.verdict_on(&claim);
-        }
-    }
-    Ok(())
+    Ok(holders)
 }
 
 /// The records as they are to be written: one whose id was promised gets a row also when another event holds its key.
@@ -92,6 +110,14 @@ struct Holder {
 }
 
 impl Holder {
+    /// The record that has just taken the key of `claim`.
+    fn of(record: &Record, claim: &Claim<'_>) -> Self {
+        let Record { event, outcome, .. } = record;
+        let first =
+            First { id: event.id, task_id: event.task_id, status: outcome.status, processed_at: outcome.processed_at };
+        Self { first, content_hash: claim.key.content_hash.to_vec() }
+    }
+
     /// Reads `claimant, event_id, content_hash, task_id, status, processed_at`.
     fn read(row: &QueryResult) -> Result<Self, DbErr> {
         let status: String = row.try_get_by_index(4)?;

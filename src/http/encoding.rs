@@ -1,0 +1,264 @@
+//! `Content-Encoding` both ways: bodies are unpacked as they are read, so that a limit counts what comes out, and
+//! answers are packed when the client takes that.
+
+use std::io;
+use std::pin::Pin;
+
+use actix_web::HttpResponse;
+use actix_web::body::{BoxBody, MessageBody};
+use actix_web::error::PayloadError;
+use actix_web::http::header::{self, HeaderMap, HeaderValue};
+use async_compression::Level;
+use async_compression::tokio::bufread::{
+    BrotliDecoder, BrotliEncoder, GzipDecoder, GzipEncoder, ZlibDecoder, ZlibEncoder, ZstdDecoder, ZstdEncoder,
+};
+use bytes::Bytes;
+use futures_util::{Stream, StreamExt, TryStreamExt};
+use tokio::io::{AsyncRead, BufReader};
+use tokio_util::io::{ReaderStream, StreamReader};
+
+use super::error::ApiError;
+
+/// What `Accept-Encoding` says of bodies.
+const ACCEPT_ENCODING: &str = "gzip, br, zstd, deflate, identity";
+
+/// How much is unpacked at once: whoever counts sees a bomb after so many bytes.
+const UNPACKED_BYTES: usize = 64 * 1_024;
+
+/// Shorter answers are sent as they are: packing costs more than it saves.
+const PACKED_FROM: u64 = 1_024;
+
+/// Brotli's best level takes longer than a request should.
+const LEVEL: Level = Level::Fastest;
+
+/// Memory that a zstd body may ask for, as a power of two: 8 MiB, what RFC 8878 has every decoder give.
+const ZSTD_WINDOW_LOG_MAX: u32 = 23;
+
+/// How a body is packed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Coding {
+    /// Not at all.
+    Identity,
+    /// gzip
+    Gzip,
+    /// zlib, which HTTP calls deflate
+    Deflate,
+    /// Brotli
+    Brotli,
+    /// Zstandard
+    Zstd,
+}
+
+/// A body's bytes, unpacked.
+pub type Unpacked = Pin<Box<dyn Stream<Item = Result<Bytes, PayloadError>>>>;
+
+impl Coding {
+    /// How the request's body is packed; 415 if it is an unknown way, or several.
+    pub fn declared(headers: &HeaderMap) -> Result<Self, ApiError> {
+        let refused = |value: &HeaderValue| {
+            let detail = format!("the content encoding {value:?} is not taken, expected one of {ACCEPT_ENCODING}");
+            ApiError::unsupported_content_encoding(ACCEPT_ENCODING, detail)
+        };
+        let mut coding = Self::Identity;
+        for value in headers.get_all(header::CONTENT_ENCODING) {
+            let text = value.to_str().map_err(|_| refused(value))?;
+            for name in text.split(',') {
+                match Self::of(name.trim()).ok_or_else(|| refused(value))? {
+                    Self::Identity => {}
+                    _ if coding != Self::Identity => return Err(refused(value)),
+                    other => coding = other,
+                }
+            }
+        }
+        Ok(coding)
+    }
+
+    fn of(name: &str) -> Option<Self> {
+        Some(match name.to_ascii_lowercase().as_str() {
+            "identity" => Self::Identity,
+            "gzip" | "x-gzip" => Self::Gzip,
+            "deflate" => Self::Deflate,
+            "br" => Self::Brotli,
+            "zstd" => Self::Zstd,
+            _ => return None,
+        })
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Identity => "identity",
+            Self::Gzip => "gzip",
+            Self::Deflate => "deflate",
+            Self::Brotli => "br",
+            Self::Zstd => "zstd",
+        }
+    }
+
+    /// Unpacks `body`; what cannot be unpacked is an error of the kind [`io::ErrorKind::InvalidData`].
+    pub fn unpack(self, body: impl Stream<Item = Result<Bytes, PayloadError>> + Unpin + 'static) -> Unpacked {
+        let packed = StreamReader::new(body.map_err(io::Error::other));
+        match self {
+            Self::Identity => unpacked(packed),
+            Self::Gzip => {
+                let mut decoder = GzipDecoder::new(packed);
+                decoder.multiple_members(true);
+                unpacked(decoder)
+            }
+            Self::Deflate => unpacked(ZlibDecoder::new(packed)),
+            Self::Brotli => unpacked(BrotliDecoder::new(packed)),
+            Self::Zstd => {
+                let window = async_compression::zstd::DParameter::window_log_max(ZSTD_WINDOW_LOG_MAX);
+                let mut decoder = ZstdDecoder::with_params(packed, &[window]);
+                decoder.multiple_members(true);
+                unpacked(decoder)
+            }
+        }
+    }
+}
+
+fn unpacked(reader: impl AsyncRead + 'static) -> Unpacked {
+    let chunks = ReaderStream::with_capacity(reader, UNPACKED_BYTES);
+    Box::pin(chunks.map_err(|error| {
+        // What the connection did wrong is inside; everything else is the packing.
+        error
+            .downcast::<PayloadError>()
+            .unwrap_or_else(|error| PayloadError::Io(io::Error::new(io::ErrorKind::InvalidData, error)))
+    }))
+}
+
+/// The best way that the client takes, as `Accept-Encoding` weighs them; of equals the one that packs fastest.
+fn wanted(headers: &HeaderMap) -> Coding {
+    let mut best = (0, Coding::Identity);
+    for value in headers.get_all(header::ACCEPT_ENCODING) {
+        for item in value.to_str().unwrap_or_default().split(',') {
+            let (name, parameters) = item.split_once(';').unwrap_or((item, ""));
+            let coding = if name.trim() == "*" { Some(Coding::Gzip) } else { Coding::of(name.trim()) };
+            let rank = match coding {
+                None | Some(Coding::Identity) => 0,
+                Some(Coding::Deflate) => 1,
+                Some(Coding::Brotli) => 2,
+                Some(Coding::Gzip) => 3,
+                Some(Coding::Zstd) => 4,
+            };
+            let weight = weight(parameters);
+            if rank > 0 && weight > 0 && weight * 10 + rank > best.0 {
+                best = (weight * 10 + rank, coding.unwrap_or(Coding::Identity));
+            }
+        }
+    }
+    best.1
+}
+
+/// `q=0.8` in thousandths.
+fn weight(parameters: &str) -> u32 {
+    let quality = parameters.split(';').find_map(|parameter| parameter.trim().strip_prefix("q="));
+    let Some(quality) = quality.map(str::trim) else { return 1_000 };
+    let (whole, fraction) = quality.split_once('.').unwrap_or((quality, ""));
+    let thousandths = format!("{fraction:0<3}").chars().take(3).collect::<String>().parse().unwrap_or(0);
+    whole.parse::<u32>().map_or(0, |whole| (whole * 1_000 + thousandths).min(1_000))
+}
+
+/// Packs the answer if the client wants that and it is worth it.
+pub fn pack(request: &HeaderMap, response: HttpResponse) -> HttpResponse {
+    if request.get(header::ACCEPT_ENCODING).is_none() || !is_packable(&response) {
+        return response;
+    }
+    let coding = wanted(request);
+    let mut response = if coding == Coding::Identity {
+        response
+    } else {
+        response.map_body(|head, body| {
+            head.headers_mut().insert(header::CONTENT_ENCODING, HeaderValue::from_static(coding.name()));
+            packed(coding, body)
+        })
+    };
+    response.headers_mut().append(header::VARY, HeaderValue::from_static("accept-encoding"));
+    response
+}
+
+fn is_packable(response: &HttpResponse) -> bool {
+    use actix_web::body::BodySize;
+    let is_text = response.headers().get(header::CONTENT_TYPE).is_some_and(|kind| {
+        let kind = kind.to_str().unwrap_or_default();
+        (kind.contains("json") || kind.starts_with("text/")) && kind != "text/event-stream"
+    });
+    let is_long = match response.body().size() {
+        BodySize::None => false,
+        BodySize::Sized(bytes) => bytes >= PACKED_FROM,
+        BodySize::Stream => true,
+    };
+    is_text && is_long && !response.headers().contains_key(header::CONTENT_ENCODING)
+}
+
+fn packed(coding: Coding, body: BoxBody) -> BoxBody {
+    let chunks = Chunks(body).map_err(|error| io::Error::other(error.to_string()));
+    let plain = BufReader::new(StreamReader::new(chunks));
+    match coding {
+        Coding::Identity | Coding::Gzip => streamed(GzipEncoder::with_quality(plain, LEVEL)),
+        Coding::Deflate => streamed(ZlibEncoder::with_quality(plain, LEVEL)),
+        Coding::Brotli => streamed(BrotliEncoder::with_quality(plain, LEVEL)),
+        Coding::Zstd => streamed(ZstdEncoder::with_quality(plain, LEVEL)),
+    }
+}
+
+fn streamed(reader: impl AsyncRead + 'static) -> BoxBody {
+    BoxBody::new(actix_web::body::BodyStream::new(ReaderStream::new(reader).boxed_local()))
+}
+
+/// A body as a stream of its chunks.
+struct Chunks(BoxBody);
+
+impl Stream for Chunks {
+    type Item = Result<Bytes, <BoxBody as MessageBody>::Error>;
+
+    fn poll_next(
+        mut self: Pin<&mut Self>,
+        context: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<Option<Self::Item>> {
+        self.0.as_pin_mut().poll_next(context)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use actix_web::test::TestRequest;
+
+    use super::*;
+
+    fn headers(name: &'static str, value: &str) -> HeaderMap {
+        TestRequest::default().insert_header((name, value)).to_http_request().headers().clone()
+    }
+
+    #[test]
+    fn one_known_encoding_is_taken() {
+        assert_eq!(Coding::declared(&HeaderMap::new()).ok(), Some(Coding::Identity));
+        for (text, coding) in [
+            ("Identity", Coding::Identity),
+            ("gzip", Coding::Gzip),
+            ("identity, br", Coding::Brotli),
+            ("ZSTD", Coding::Zstd),
+            ("deflate", Coding::Deflate),
+        ] {
+            assert_eq!(Coding::declared(&headers("content-encoding", text)).ok(), Some(coding), "{text}");
+        }
+        for text in ["gzip, br", "gzip, gzip", "x", "", "gzip x"] {
+            let error = Coding::declared(&headers("content-encoding", text)).expect_err("must be refused");
+            assert_eq!(error.problem().entry().code, "unsupported_content_encoding", "{text}");
+        }
+    }
+
+    #[test]
+    fn the_client_weighs_encodings_and_the_faster_of_equals_wins() {
+        for (text, coding) in [
+            ("gzip, deflate, br, zstd", Coding::Zstd),
+            ("gzip, deflate, br", Coding::Gzip),
+            ("zstd;q=0.5, br;q=0.8", Coding::Brotli),
+            ("gzip;q=0", Coding::Identity),
+            ("identity", Coding::Identity),
+            ("*", Coding::Gzip),
+            ("nonsense;q=x", Coding::Identity),
+        ] {
+            assert_eq!(wanted(&headers("accept-encoding", text)), coding, "{text}");
+        }
+    }
+}

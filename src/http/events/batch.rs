@@ -1,0 +1,108 @@
+//! `POST /api/v1/events/batch`: many events in one request and one transaction; or lines without end, in `bulk`.
+
+use actix_web::HttpResponse;
+
+use super::intake::{Intake, Taken};
+use super::prefer::Preferences;
+use super::report::{self, ItemResult};
+use super::{bulk, wait};
+use crate::domain::batch::read_batch;
+use crate::domain::event::validate;
+use crate::domain::rejection::{Flaw, Rejection};
+use crate::domain::scopes::Scope;
+use crate::http::auth::Caller;
+use crate::http::body;
+use crate::http::error::ApiError;
+use crate::http::media::{Media, Taken as TakenMedia};
+use crate::http::request::{Call, idempotency_key};
+use crate::http::state::AppState;
+use crate::pipeline::{Handling, Receipt, Room, Verdict};
+
+/// What a batch may be sent as.
+pub const BATCH_MEDIA: TakenMedia =
+    TakenMedia { others: &[Media::Ndjson], accept_post: "application/json, application/x-ndjson" };
+
+/// Longest `Idempotency-Key` of a batch: `:` and the event's index are added to it.
+const KEY_CHARS_MAX: usize = 235;
+
+/// `POST /api/v1/events/batch`.
+pub async fn submit_batch(call: Call) -> Result<HttpResponse, ApiError> {
+    let caller = call.authorise(Scope::Write, "posting events").await?;
+    let media = Media::declared(call.headers(), BATCH_MEDIA)?;
+    let preferences = Preferences::read(call.headers())?;
+    let key = batch_key(&call)?;
+    if media == Media::Ndjson {
+        return bulk::submit_lines(call, caller, key).await;
+    }
+    let mut room = call.state.pipeline.room();
+    let limits = call.state.body_limits.with_bytes_max(call.state.limits.batch_bytes);
+    let make_room = |bytes| Ok(room.grow(bytes)?);
+    let body = body::read(call.request.headers(), call.payload, &limits, make_room).await?;
+    media.check(&body, BATCH_MEDIA)?;
+    let mut intake = Intake::new(&caller, key.as_deref(), 0);
+    for text in read_batch(&body, call.state.limits.batch_events)? {
+        intake.take(&body, text);
+    }
+    let taken = intake.finish();
+    drop(body);
+    let mut results = match preferences.handling() {
+        Handling::Lenient => hand_in(&call.state, taken, room).await?,
+        Handling::Strict => hand_in_whole(&call.state, taken, room).await?,
+    };
+    if let Some(wait) = preferences.wait {
+        wait::results(&call.state, &mut results, wait).await;
+    }
+    Ok(preferences.applied_to(report::report(&results, preferences.is_minimal())))
+}
+
+fn batch_key(call: &Call) -> Result<Option<String>, ApiError> {
+    let Some(key) = idempotency_key(call.headers())? else { return Ok(None) };
+    if key.len() > KEY_CHARS_MAX {
+        let detail = format!("Idempotency-Key is {} characters, expected 1 to {KEY_CHARS_MAX} for a batch", key.len());
+        return Err(ApiError::invalid_request(detail));
+    }
+    Ok(Some(key.to_owned()))
+}
+
+/// Hands in what can be handed in: an invalid event is an outcome.
+async fn hand_in(state: &AppState, mut taken: Taken, room: Room) -> Result<Vec<ItemResult>, ApiError> {
+    let entries = taken.take_entries();
+    if entries.is_empty() {
+        return Ok(taken.results(Vec::new()));
+    }
+    let receipts = state.pipeline.process_events_batch(entries, Handling::Lenient, room).await?;
+    Ok(taken.results(receipts))
+}
+
+/// Hands in all or nothing.
+async fn hand_in_whole(state: &AppState, mut taken: Taken, room: Room) -> Result<Vec<ItemResult>, ApiError> {
+    let events = taken.len();
+    let flaws = taken.flaws(|entry| validate(&entry.submission, &state.payload_limits).err());
+    if !flaws.is_empty() {
+        return Err(refusal(&flaws, events));
+    }
+    let entries = taken.take_entries();
+    let receipts = state.pipeline.process_events_batch(entries, Handling::Strict, room).await?;
+    // What only the line can tell: whether the event's user exists.
+    let rejection = |(index, receipt): (u64, &Receipt)| match &receipt.verdict {
+        Verdict::Rejected { rejection, .. } => Some((index, rejection.clone())),
+        _ => None,
+    };
+    let flaws: Vec<_> = (0..).zip(&receipts).filter_map(rejection).collect();
+    if flaws.is_empty() { Ok(taken.results(receipts)) } else { Err(refusal(&flaws, events)) }
+}
+
+/// Names every flaw by its event's place: `/3/payload`.
+fn refusal(rejections: &[(u64, Rejection)], events: usize) -> ApiError {
+    let placed = |(index, rejection): &(u64, Rejection)| -> Vec<Flaw> {
+        let at = |flaw: &Flaw| Flaw { pointer: format!("/{index}{}", flaw.pointer), ..flaw.clone() };
+        rejection.flaws().map(at).collect()
+    };
+    let mut flaws = rejections.iter().flat_map(placed);
+    let Some(first) = flaws.next() else { return ApiError::internal("a strict batch was refused without a flaw") };
+    let error = rejections.first().map(|(_, rejection)| rejection.error.clone()).unwrap_or_default();
+    ApiError::batch_refused(Rejection::with_error(first, error).and(flaws), rejections.len(), events)
+}
+
+/// The token's owner, for the modules beside this one.
+pub(super) type Owner = std::sync::Arc<Caller>;

@@ -1,0 +1,208 @@
+//! `application/x-ndjson`: any number of events on one connection. Each piece of the body is a unit of its own, a bad
+//! line is one bad result, and the results are streamed when the client asks for lines as well.
+
+use std::cell::Cell;
+use std::rc::Rc;
+
+use actix_web::HttpResponse;
+use actix_web::http::StatusCode;
+use actix_web::http::header::{ACCEPT, CONTENT_TYPE, HeaderMap};
+use bytes::Bytes;
+use futures_util::stream::unfold;
+use futures_util::{Stream, StreamExt};
+use serde::Serialize;
+
+use super::batch::Owner;
+use super::intake::{Intake, Taken};
+use super::lines::{Lines, Piece, wait_for_room};
+use super::report::{ItemResult, Tally};
+use crate::http::encoding::Coding;
+use crate::http::error::ApiError;
+use crate::http::problems::Problem;
+use crate::http::request::{Call, json};
+use crate::http::state::AppState;
+use crate::pipeline::{Handling, Room};
+
+/// Pieces of one body that are at work at once.
+const PIECES_MAX: usize = 4;
+
+/// Results that are no success which an answer in one piece repeats.
+const FAILURES_MAX: usize = 1_000;
+
+const NDJSON: &str = "application/x-ndjson";
+
+/// What became of one piece.
+struct Settled {
+    results: Vec<ItemResult>,
+    /// Why no more of the body is read.
+    stop: Option<ApiError>,
+}
+
+/// Takes lines until the body ends.
+pub async fn submit_lines(call: Call, caller: Owner, key: Option<String>) -> Result<HttpResponse, ApiError> {
+    let coding = Coding::declared(call.headers())?;
+    let wants_lines = wants_lines(call.headers());
+    let lines = Lines::new(call.state.pipeline.clone(), coding.unpack(call.payload), call.state.body_limits);
+    let settled = settle_all(call.state.clone().into_inner(), caller, key, lines);
+    if wants_lines { Ok(streamed(settled)) } else { collected(Box::pin(settled)).await }
+}
+
+fn wants_lines(headers: &HeaderMap) -> bool {
+    let accepted = headers.get_all(ACCEPT).filter_map(|value| value.to_str().ok());
+    accepted.flat_map(|value| value.split(',')).any(|kind| kind.split(';').next().unwrap_or_default().trim() == NDJSON)
+}
+
+/// The pieces' results in order, some pieces at work at once; nothing is read any more once a piece was not stored.
+fn settle_all(
+    state: std::sync::Arc<AppState>,
+    caller: Owner,
+    key: Option<String>,
+    lines: Lines,
+) -> impl Stream<Item = Settled> {
+    let stop = Rc::new(Cell::new(false));
+    let pieces = unfold((lines, 0, stop.clone()), move |(mut lines, first, stop)| {
+        let (caller, key) = (caller.clone(), key.clone());
+        async move {
+            if stop.get() {
+                return None;
+            }
+            let piece = match lines.next().await {
+                Ok(piece) => Ok(read(&caller, key.as_deref(), first, piece?)),
+                Err(error) => {
+                    stop.set(true);
+                    Err(error)
+                }
+            };
+            let next = first + piece.as_ref().map_or(0, |(taken, _)| taken.len() as u64);
+            Some((piece, (lines, next, stop)))
+        }
+    });
+    let settle = move |piece: Result<(Taken, Room), ApiError>| {
+        let (state, stop) = (state.clone(), stop.clone());
+        async move {
+            let settled = match piece {
+                Ok((taken, room)) => settle(&state, taken, room).await,
+                Err(error) => Settled { results: Vec::new(), stop: Some(error) },
+            };
+            stop.set(stop.get() || settled.stop.is_some());
+            settled
+        }
+    };
+    pieces.map(settle).buffered(PIECES_MAX)
+}
+
+fn read(caller: &Owner, key: Option<&str>, first: u64, piece: Piece) -> (Taken, Room) {
+    let mut intake = Intake::new(caller, key, first);
+    for line in piece.body.split(|byte| *byte == b'\n').filter(|line| !line.trim_ascii().is_empty()) {
+        match std::str::from_utf8(line) {
+            Ok(text) => intake.take(&piece.body, text),
+            Err(error) => {
+                let at = error.valid_up_to();
+                intake.refuse("invalid_json", format!("the line is not UTF-8: invalid byte at offset {at}"));
+            }
+        }
+    }
+    if piece.has_long_line {
+        intake.refuse(Problem::BodyTooLarge.entry().code, "the line is over the limit of limits.body_bytes".to_owned());
+    }
+    (intake.finish(), piece.room)
+}
+
+async fn settle(state: &AppState, mut taken: Taken, mut room: Room) -> Settled {
+    let entries = taken.take_entries();
+    if entries.is_empty() {
+        return Settled { results: taken.results(Vec::new()), stop: None };
+    }
+    if let Err(error) = wait_for_room(|| room.cover(entries.len())).await {
+        return Settled { results: taken.unsettled(&error), stop: Some(error) };
+    }
+    match state.pipeline.process_events_batch(entries, Handling::Lenient, room).await.map_err(ApiError::from) {
+        Ok(receipts) => Settled { results: taken.results(receipts), stop: None },
+        Err(error) => Settled { results: taken.unsettled(&error), stop: Some(error) },
+    }
+}
+
+#[derive(Serialize)]
+struct Report {
+    status: &'static str,
+    #[serde(flatten)]
+    tally: Tally,
+    /// Whether the whole body was taken.
+    complete: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    code: Option<&'static str>,
+    results: Vec<ItemResult>,
+}
+
+/// One answer with the counts and the first results that are no success.
+async fn collected(mut settled: impl Stream<Item = Settled> + Unpin) -> Result<HttpResponse, ApiError> {
+    let (mut tally, mut failures, mut stop) = (Tally::default(), Vec::new(), None);
+    while let Some(piece) = settled.next().await {
+        piece.results.iter().for_each(|result| tally.add(result));
+        let room = FAILURES_MAX.saturating_sub(failures.len());
+        failures.extend(piece.results.into_iter().filter(|result| !result.is_success()).take(room));
+        stop = stop.or(piece.stop);
+    }
+    // Where nothing was stored, there is no outcome to tell but this one.
+    match stop {
+        Some(error) if tally.failed == tally.total_events => Err(error),
+        None if tally.total_events == 0 => Err(ApiError::new(Problem::BatchEmpty, "the body has no lines with events")),
+        stop => {
+            let code = if stop.is_some() { StatusCode::MULTI_STATUS } else { tally.code() };
+            let status = if stop.is_some() { "partial" } else { tally.status() };
+            let report = Report {
+                status,
+                tally,
+                complete: stop.is_none(),
+                error: stop.as_ref().map(|error| error.detail().to_owned()),
+                code: stop.as_ref().map(|error| error.problem().entry().code),
+                results: failures,
+            };
+            Ok(json(code, &report))
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct Summary {
+    summary: Totals,
+}
+
+#[derive(Serialize)]
+struct Totals {
+    status: &'static str,
+    #[serde(flatten)]
+    tally: Tally,
+}
+
+/// A line per result, and a summary as the last one; without it the answer is not whole.
+fn streamed(settled: impl Stream<Item = Settled> + 'static) -> HttpResponse {
+    let start = Some((Box::pin(settled), Tally::default(), None));
+    let body = unfold(start, |state| async move {
+        let (mut settled, mut tally, mut stop): (_, Tally, Option<ApiError>) = state?;
+        let Some(piece) = settled.next().await else {
+            let end = match stop {
+                None => Ok(line(&Summary { summary: Totals { status: tally.status(), tally } })),
+                // An answer that breaks off is seen by every client.
+                Some(error) => Err(std::io::Error::other(error.detail().to_owned())),
+            };
+            return Some((end, None));
+        };
+        let mut lines = Vec::new();
+        for result in &piece.results {
+            tally.add(result);
+            lines.extend_from_slice(&line(result));
+        }
+        stop = stop.or(piece.stop);
+        Some((Ok(Bytes::from(lines)), Some((settled, tally, stop))))
+    });
+    HttpResponse::Ok().insert_header((CONTENT_TYPE, NDJSON)).streaming(body)
+}
+
+fn line(value: &impl Serialize) -> Bytes {
+    let mut text = serde_json::to_vec(value).expect("results have text keys only");
+    text.push(b'\n');
+    text.into()
+}

@@ -1,0 +1,173 @@
+//! Takes the parts of a body for events, and keeps beside them what the report will say of each.
+
+use bytes::Bytes;
+
+use super::report::ItemResult;
+use super::submit::{conflict, owner};
+use crate::domain::dedupe::{DedupeKey, Namespace};
+use crate::domain::rejection::Rejection;
+use crate::domain::submission::{Submission, Unreadable};
+use crate::http::auth::Caller;
+use crate::http::error::ApiError;
+use crate::pipeline::{Entry, Receipt, Verdict};
+
+/// Some events of one request, in their order.
+pub struct Intake<'a> {
+    caller: &'a Caller,
+    /// The request's `Idempotency-Key`; an item without a uid has `key:index`.
+    key: Option<&'a str>,
+    first: u64,
+    entries: Vec<Entry>,
+    items: Vec<Item>,
+}
+
+/// What is remembered of an event while it is on its way.
+enum Item {
+    HandedIn { event_name: Option<String>, user_id: i64, key: Option<(Namespace, String)> },
+    Refused { code: &'static str, error: String, rejection: Option<Box<Rejection>> },
+}
+
+/// Events that were taken, apart from what is remembered of them.
+pub struct Taken {
+    entries: Vec<Entry>,
+    first: u64,
+    items: Vec<Item>,
+}
+
+impl<'a> Intake<'a> {
+    /// For events whose indexes begin with `first`.
+    pub fn new(caller: &'a Caller, key: Option<&'a str>, first: u64) -> Self {
+        Self { caller, key, first, entries: Vec::new(), items: Vec::new() }
+    }
+
+    /// Takes the event in `text`, a part of `body`.
+    pub fn take(&mut self, body: &Bytes, text: &str) {
+        let item = match Submission::read_part(body, text) {
+            Ok(submission) => self.hand_in(submission),
+            Err(Unreadable::NotObject(rejection)) => refused(*rejection),
+            Err(unreadable) => Item::Refused { code: "invalid_json", error: unreadable.to_string(), rejection: None },
+        };
+        self.items.push(item);
+    }
+
+    /// Takes an event that is none, for the reason of `code`.
+    pub fn refuse(&mut self, code: &'static str, error: String) {
+        self.items.push(Item::Refused { code, error, rejection: None });
+    }
+
+    fn hand_in(&mut self, submission: Submission) -> Item {
+        let user_id = match owner(&submission, self.caller) {
+            Ok(user_id) => user_id,
+            Err(error) => {
+                let (code, error) = (error.problem().entry().code, error.detail().to_owned());
+                return Item::Refused { code, error, rejection: None };
+            }
+        };
+        let index = self.first + self.items.len() as u64;
+        let own = self.key.map(|key| format!("{key}:{index}"));
+        let key = DedupeKey::of(&submission, user_id, own.as_deref());
+        let event_name = submission.event_name.clone();
+        let remembered = key.as_ref().map(|key| (key.namespace, key.text.clone()));
+        self.entries.push(Entry { user_id, submission, key });
+        Item::HandedIn { event_name, user_id, key: remembered }
+    }
+
+    /// Ends the taking.
+    pub fn finish(self) -> Taken {
+        Taken { entries: self.entries, first: self.first, items: self.items }
+    }
+}
+
+impl Taken {
+    /// How many events were taken.
+    pub fn len(&self) -> usize {
+        self.items.len()
+    }
+
+    /// Takes the entries out.
+    pub fn take_entries(&mut self) -> Vec<Entry> {
+        std::mem::take(&mut self.entries)
+    }
+
+    /// The result of each event, of which those that were handed in have `receipts`.
+    pub fn results(self, receipts: Vec<Receipt>) -> Vec<ItemResult> {
+        let mut receipts = receipts.into_iter();
+        self.results_by(|| receipts.next().map(Ok))
+    }
+
+    /// The result of each event when none was stored, or nobody knows.
+    pub fn unsettled(self, error: &ApiError) -> Vec<ItemResult> {
+        self.results_by(|| Some(Err(error)))
+    }
+
+    fn results_by<'e>(self, mut next: impl FnMut() -> Option<Result<Receipt, &'e ApiError>>) -> Vec<ItemResult> {
+        let result = |(index, item)| match item {
+            Item::Refused { code, error, rejection } => {
+                ItemResult::new(index, "validation_error").because(code, error).with_flaws(rejection.as_deref())
+            }
+            Item::HandedIn { event_name, user_id, key } => {
+                let result = match next() {
+                    Some(Ok(receipt)) => of_receipt(index, receipt, key),
+                    Some(Err(error)) => of_error(index, error),
+                    None => ItemResult::new(index, "failed"),
+                };
+                result.named(event_name, user_id)
+            }
+        };
+        (self.first..).zip(self.items).map(result).collect()
+    }
+
+    /// What is wrong with each event that is: with those not handed in, and with those that `judge` refuses.
+    pub fn flaws(&self, judge: impl Fn(&Entry) -> Option<Rejection>) -> Vec<(u64, Rejection)> {
+        let mut entries = self.entries.iter();
+        let of_item = |(index, item): (u64, &Item)| match item {
+            Item::Refused { error, rejection, .. } => {
+                Some((index, rejection.as_deref().cloned().unwrap_or_else(|| unread(error))))
+            }
+            Item::HandedIn { .. } => entries.next().and_then(&judge).map(|rejection| (index, rejection)),
+        };
+        (self.first..).zip(&self.items).filter_map(of_item).collect()
+    }
+}
+
+/// A part that is no event for another reason than its fields.
+fn unread(error: &str) -> Rejection {
+    use crate::domain::rejection::{Flaw, RejectCode};
+    Rejection::of(Flaw::new(RejectCode::InvalidField, "", error))
+}
+
+fn refused(rejection: Rejection) -> Item {
+    Item::Refused {
+        code: rejection.code().as_str(),
+        error: rejection.error.clone(),
+        rejection: Some(Box::new(rejection)),
+    }
+}
+
+fn of_receipt(index: u64, receipt: Receipt, key: Option<(Namespace, String)>) -> ItemResult {
+    let of = |status, event_id| ItemResult::new(index, status).stored_as(event_id);
+    match receipt.verdict {
+        Verdict::Processed { processed_at } => of("processed", receipt.event_id).processed_at(processed_at),
+        Verdict::Pending => of("enqueued", receipt.event_id),
+        Verdict::Spooled => of("enqueued", receipt.event_id).in_spool(),
+        Verdict::Failed { error, code } => of("failed", receipt.event_id).because(code, error),
+        Verdict::Duplicate { of: first, processed_at, .. } => {
+            let result = of("duplicate", first);
+            processed_at.into_iter().fold(result, ItemResult::processed_at)
+        }
+        Verdict::Conflict { of: first } => {
+            let error = conflict(key, first).detail().to_owned();
+            of("failed", first).because("event_uid_conflict", error)
+        }
+        Verdict::Rejected { rejection, kept } => {
+            let result = ItemResult::new(index, "validation_error");
+            let result = if kept { result.stored_as(receipt.event_id) } else { result };
+            result.because(rejection.code().as_str(), rejection.error.clone()).with_flaws(Some(&rejection))
+        }
+        Verdict::Withheld => ItemResult::new(index, "failed"),
+    }
+}
+
+fn of_error(index: u64, error: &ApiError) -> ItemResult {
+    ItemResult::new(index, "failed").because(error.problem().entry().code, error.detail().to_owned())
+}

@@ -1,0 +1,124 @@
+//! `application/x-ndjson`: any number of lines on one connection.
+
+use std::fmt::Write as _;
+
+use serde_json::{Value, json};
+
+use super::{BATCH, rows};
+use crate::support::events::event;
+use crate::support::http::{Answer, Client};
+use crate::support::server::{Server, Setup};
+
+fn post_lines(client: &Client, accept: &str, body: &[u8]) -> Answer {
+    let headers = [("Content-Type", "application/x-ndjson"), ("Accept", accept)];
+    client.call("POST", BATCH, &headers, Some(body))
+}
+
+fn lines_of(answer: &Answer) -> Vec<Value> {
+    answer.body.lines().map(|line| serde_json::from_str(line).expect("a line of JSON")).collect()
+}
+
+/// So many events, each on a line.
+fn many(count: usize) -> String {
+    (0..count).fold(String::new(), |mut text, number| {
+        writeln!(text, "{}", event(&format!("line_{number}"))).expect("a string takes all");
+        text
+    })
+}
+
+both_databases! {
+    fn each_line_is_an_event_and_a_bad_one_is_one_bad_result(database) {
+        let mut server = Server::start(&database);
+        let client = server.client();
+        let mut body = format!("{}\n\n{{\"event_name\":\n  \r\n", event("a")).into_bytes();
+        body.extend_from_slice(b"{\"event_name\":\"\xff\"}\n[1]\n");
+        body.extend_from_slice(event("z").to_string().as_bytes());
+        let answer = post_lines(&client, "*/*", &body);
+        let report = answer.json();
+        assert_eq!((answer.status, &report["status"], &report["complete"]), (207, &json!("partial"), &json!(true)));
+        assert_eq!((&report["total_events"], &report["processed"], &report["failed"]), (&json!(5), &json!(2), &json!(3)));
+        let results = report["results"].as_array().expect("results");
+        let failures: Vec<Value> = results.iter().map(|one| json!([one["index"], one["code"]])).collect();
+        assert_eq!(json!(failures), json!([[1, "invalid_json"], [2, "invalid_json"], [3, "event_not_object"]]));
+        assert_eq!(rows(&server), 2);
+    }
+
+    fn many_lines_are_many_transactions_and_one_answer(database) {
+        let mut server = Server::start(&database);
+        let client = server.client();
+        let answer = post_lines(&client, "application/json", many(5_000).as_bytes());
+        assert_eq!((answer.status, &answer.json()["processed"]), (200, &json!(5_000)), "{answer:?}");
+        assert_eq!(answer.json()["results"], json!([]), "only what is no success");
+        assert_eq!(rows(&server), 5_000);
+    }
+
+    fn results_are_streamed_in_order_when_lines_are_asked_for(database) {
+        let mut server = Server::start(&database);
+        let client = server.client();
+        let mut body = many(3_000);
+        body.push_str("nonsense");
+        let answer = post_lines(&client, "application/x-ndjson", body.as_bytes());
+        assert_eq!((answer.status, answer.header("content-type")), (200, Some("application/x-ndjson")));
+        let lines = lines_of(&answer);
+        assert_eq!(lines.len(), 3_002);
+        for (index, line) in lines[..3_001].iter().enumerate() {
+            assert_eq!(line["index"], index, "{line}");
+        }
+        assert_eq!((&lines[2_999]["status"], &lines[2_999]["event_name"]), (&json!("processed"), &json!("line_2999")));
+        assert_eq!(lines[3_000]["code"], "invalid_json");
+        let summary = &lines[3_001]["summary"];
+        assert_eq!((&summary["total_events"], &summary["failed"]), (&json!(3_001), &json!(1)), "{summary}");
+        assert_eq!(rows(&server), 3_000);
+    }
+
+    fn a_line_over_the_limit_is_one_bad_result(database) {
+        let setup = Setup::new(&database).with_config("limits.body_bytes = \"64KiB\"\nlimits.payload_bytes = \"64KiB\"\n");
+        let mut server = Server::start(setup);
+        let client = server.client();
+        let long = format!("{}{{\"event_name\":\"{}\"}}\n{}", many(3), "x".repeat(300_000), many(2));
+        let report = post_lines(&client, "*/*", long.as_bytes()).json();
+        assert_eq!((&report["processed"], &report["failed"]), (&json!(5), &json!(1)), "{report}");
+        assert_eq!((&report["results"][0]["index"], &report["results"][0]["code"]), (&json!(3), &json!("body_too_large")));
+    }
+
+    fn keys_of_lines_make_a_second_sending_harmless(database) {
+        let mut server = Server::start(&database);
+        let client = server.client();
+        let post = || {
+            let headers = [("Content-Type", "application/x-ndjson"), ("Idempotency-Key", "import-1")];
+            client.call("POST", BATCH, &headers, Some(many(2_500).as_bytes())).json()
+        };
+        assert_eq!(post()["processed"], 2_500);
+        let again = post();
+        assert_eq!((&again["duplicates"], &again["status"]), (&json!(2_500), &json!("success")), "{again}");
+        assert_eq!(rows(&server), 2_500);
+    }
+
+    fn a_body_without_a_line_is_an_error(database) {
+        let mut server = Server::start(&database);
+        let client = server.client();
+        for body in ["", "\n\n \r\n"] {
+            let answer = post_lines(&client, "*/*", body.as_bytes());
+            assert_eq!((answer.status, &answer.json()["code"]), (422, &json!("batch_empty")), "{body:?}");
+        }
+        let unknown = client.call("POST", BATCH, &[("Content-Type", "text/csv")], Some(b"a,b"));
+        assert_eq!(unknown.header("accept-post"), Some("application/json, application/x-ndjson"), "{unknown:?}");
+    }
+
+    // Guards the wait for room in `Lines` and `bulk::settle`: a client is slowed down, not refused.
+    fn lines_wait_for_room_where_a_batch_would_be_refused(database) {
+        let setup = Setup::new(&database)
+            .with_config("pipeline.in_flight_events = 700\npipeline.in_flight_bytes = \"2MiB\"\npipeline.flush_events = 500\npipeline.flush_bytes = \"1MiB\"\n");
+        let mut server = Server::start(setup);
+        let client = server.client();
+        std::thread::scope(|scope| {
+            let posts: Vec<_> =
+                (0..4).map(|_| scope.spawn(|| post_lines(&client, "*/*", many(3_000).as_bytes()))).collect();
+            for post in posts {
+                let answer = post.join().expect("no panic");
+                assert_eq!((answer.status, &answer.json()["processed"]), (200, &json!(3_000)), "{answer:?}");
+            }
+        });
+        assert_eq!(rows(&server), 12_000);
+    }
+}
