@@ -53,7 +53,7 @@ fn list(config: &Config, user: Option<&str>, json: bool) -> anyhow::Result<()> {
     }
     println!("{:>6}  {:>6}  {:<11}  {:<8}  {:<40}  NAME", "ID", "USER", "PREFIX", "STATE", "SCOPES");
     for token in tokens {
-        let (state, scopes) = (state(&token), token.scopes.to_string());
+        let (state, scopes) = (token.state(clock::now()), token.scopes.to_string());
         println!(
             "{:>6}  {:>6}  {:<11}  {state:<8}  {scopes:<40}  {}",
             token.id, token.user_id, token.prefix, token.name
@@ -110,15 +110,6 @@ fn show_secret(token: &Token, secret: &Secret, json: bool) {
     }
 }
 
-fn state(token: &Token) -> &'static str {
-    let is_over = |at: Option<DateTime<Utc>>| at.is_some_and(|at| at <= clock::now());
-    match (is_over(token.revoked_at), is_over(token.expires_at)) {
-        (true, _) => "revoked",
-        (_, true) => "expired",
-        _ => "valid",
-    }
-}
-
 fn as_json(token: &Token) -> Value {
     let time = |at: Option<DateTime<Utc>>| at.map(timestamp::render);
     json!({
@@ -127,7 +118,7 @@ fn as_json(token: &Token) -> Value {
         "name": token.name,
         "prefix": token.prefix,
         "scopes": token.scopes.to_string().split(' ').collect::<Vec<_>>(),
-        "state": state(token),
+        "state": token.state(clock::now()),
         "created_at": timestamp::render(token.created_at),
         "expires_at": time(token.expires_at),
         "revoked_at": time(token.revoked_at),
