@@ -4,6 +4,7 @@ mod architecture;
 #[macro_use]
 mod support;
 
+mod accounts;
 mod auth;
 mod bad_input;
 mod chaos;

@@ -1,15 +1,15 @@
 //! `gristmill user`: who may have tokens and events.
 
 use anyhow::{Context, ensure};
-use serde_json::{Value, json};
 
 use super::args::UserCommand;
+use super::as_json;
 use super::database::{WAIT, with_store};
 use crate::clock;
 use crate::config::Config;
 use crate::domain::email::{EMAIL_BYTES_MAX, is_email};
 use crate::domain::timestamp;
-use crate::store::User;
+use crate::http::UserView;
 
 pub(super) fn run(config: &Config, command: UserCommand) -> anyhow::Result<()> {
     match command {
@@ -30,7 +30,7 @@ fn create(config: &Config, email: &str, json: bool) -> anyhow::Result<()> {
         created.with_context(|| format!("a user with the email {email:?} exists already"))
     })?;
     if json {
-        println!("{}", as_json(&user));
+        println!("{}", as_json(&UserView::of(&user))?);
     } else {
         println!("user {} created: {}", user.id, user.email);
     }
@@ -40,7 +40,7 @@ fn create(config: &Config, email: &str, json: bool) -> anyhow::Result<()> {
 fn list(config: &Config, json: bool) -> anyhow::Result<()> {
     let users = with_store(config, async |store| Ok(store.list_users(WAIT).await?))?;
     if json {
-        println!("{}", Value::from(users.iter().map(as_json).collect::<Vec<_>>()));
+        println!("{}", as_json(&users.iter().map(UserView::of).collect::<Vec<_>>())?);
         return Ok(());
     }
     println!("{:>6}  {:<9}  {:<27}  EMAIL", "ID", "STATE", "CREATED");
@@ -61,13 +61,4 @@ fn set_disabled(config: &Config, email: &str, disabled: bool) -> anyhow::Result<
     let state = if disabled { "disabled" } else { "enabled" };
     println!("{email} {} {state}", if before.disabled == disabled { "was already" } else { "is now" });
     Ok(())
-}
-
-fn as_json(user: &User) -> Value {
-    json!({
-        "id": user.id,
-        "email": user.email,
-        "disabled": user.disabled,
-        "created_at": timestamp::render(user.created_at),
-    })
 }

@@ -57,6 +57,8 @@ pub struct Auth {
     memory: RwLock<Memory>,
     uses: Mutex<Uses>,
     touch: Touch,
+    /// One round at a time: a slower one that began earlier would bring back what is over.
+    round: tokio::sync::Mutex<()>,
 }
 
 /// What is known of tokens as of one version of them.
@@ -86,7 +88,8 @@ struct Uses {
 impl Auth {
     /// An empty memory in front of `store`; while that does not answer, it is trusted for `outage_grace`.
     pub fn new(store: Store, outage_grace: Duration) -> Self {
-        Self { store, memory: RwLock::default(), uses: Mutex::default(), touch: Touch::new(outage_grace) }
+        let touch = Touch::new(outage_grace);
+        Self { store, memory: RwLock::default(), uses: Mutex::default(), touch, round: tokio::sync::Mutex::default() }
     }
 
     /// Who sends the request with these headers; 401 if nobody can tell, 503 if only the database could.
@@ -110,6 +113,7 @@ impl Auth {
 
     /// One round of the watch: forgets everything if tokens or users have changed, and writes last uses.
     pub async fn refresh(&self) -> Result<(), StoreError> {
+        let _round = self.round.lock().await;
         let version = self.store.auth_version(STORE_WAIT).await;
         self.touch.note(version.is_ok());
         self.see_version(version?).await?;

@@ -26,6 +26,8 @@ pub struct ApiError {
     hint: Hint,
     event_id: Option<i64>,
     rejection: Option<Box<Rejection>>,
+    /// The problem is an event's outcome, which the reference's members tell.
+    is_outcome: bool,
     closes: bool,
 }
 
@@ -46,7 +48,8 @@ impl ApiError {
     pub fn new(problem: Problem, detail: impl Into<Cow<'static, str>>) -> Self {
         let retryable = problem.entry().status.as_u16() == 503;
         let hint = if retryable { Hint::RetryAfter(RETRY_AFTER) } else { Hint::None };
-        Self { problem, detail: detail.into(), hint, event_id: None, rejection: None, closes: false }
+        let detail = detail.into();
+        Self { problem, detail, hint, event_id: None, rejection: None, is_outcome: false, closes: false }
     }
 
     /// 400: a header or parameter is wrong.
@@ -97,9 +100,14 @@ impl ApiError {
 
     /// 422 or 413: the event was refused; `event_id` is given if a row was kept.
     pub fn rejected(rejection: Rejection, event_id: Option<i64>) -> Self {
+        Self { event_id, is_outcome: true, ..Self::invalid_fields(rejection) }
+    }
+
+    /// 422: fields of a body that is no event are wrong.
+    pub fn invalid_fields(rejection: Rejection) -> Self {
         let problem = Problem::Rejected(rejection.code());
         let detail = rejection.first.detail.clone();
-        Self { event_id, rejection: Some(Box::new(rejection)), ..Self::new(problem, detail) }
+        Self { rejection: Some(Box::new(rejection)), ..Self::new(problem, detail) }
     }
 
     /// 500: a bug; `detail` is for people and must not tell secrets.
@@ -128,6 +136,7 @@ impl ApiError {
             response.force_close();
         }
         let rejection = self.rejection.as_deref();
+        let outcome = rejection.filter(|_| self.is_outcome);
         let body = Body {
             kind: format!("/problems/{}", entry.code),
             title: entry.title,
@@ -137,8 +146,8 @@ impl ApiError {
             retryable: entry.is_retryable(keyed),
             request_id: request_id.as_str(),
             event_id: self.event_id,
-            outcome: rejection.map(|_| "validation_error"),
-            error: rejection.map(|rejection| rejection.error.as_str()),
+            outcome: outcome.map(|_| "validation_error"),
+            error: outcome.map(|rejection| rejection.error.as_str()),
             errors: rejection.map(|rejection| rejection.flaws().map(FlawBody::of).collect()),
         };
         response.insert_header((header::CONTENT_TYPE, "application/problem+json"));
@@ -295,6 +304,14 @@ mod tests {
                 ],
             })
         );
+    }
+
+    #[test]
+    fn wrong_fields_of_what_is_no_event_have_no_outcome() {
+        let flaw = Flaw::new(RejectCode::MissingField, "/email", "email is missing");
+        let body = body_of(&ApiError::invalid_fields(Rejection::of(flaw)));
+        assert_eq!((&body["status"], &body["errors"][0]["pointer"]), (&json!(422), &json!("/email")));
+        assert!(body.get("outcome").is_none() && body.get("error").is_none(), "{body}");
     }
 
     #[test]

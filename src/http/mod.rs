@@ -3,6 +3,7 @@
 //! The API is served on one port, operations on another; `routes` shows both whole. A 2xx is sent only after the
 //! pipeline has said that the event is durable.
 
+mod accounts;
 mod auth;
 mod bearer;
 mod body;
@@ -20,6 +21,7 @@ mod state;
 mod touch;
 mod waiting;
 
+pub use accounts::{MadeToken, TokenView, UserView};
 pub use auth::{Auth, Caller};
 pub use ports::Ports;
 pub use server::{Door, Servers, start};

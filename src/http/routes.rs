@@ -3,6 +3,7 @@
 use actix_web::web::{self, ServiceConfig};
 use actix_web::{HttpResponse, Resource, Route, guard};
 
+use super::accounts::{tokens, users};
 use super::error::ApiError;
 use super::problems::Problem;
 use super::request::{Call, endpoint};
@@ -17,6 +18,11 @@ pub fn api(routes: &mut ServiceConfig) {
         .service(at("/api/v1/events", "GET, HEAD, POST").route(post(events::submit)).route(get(events::list)))
         .service(at("/api/v1/events/{id}", "GET, HEAD").route(get(events::show)))
         .service(at("/api/v1/events/{id}/timeline", "GET, HEAD").route(get(events::timeline)))
+        .service(at("/api/v1/tokens", "GET, HEAD, POST").route(get(tokens::list)).route(post(tokens::create)))
+        .service(at("/api/v1/tokens/{id}", "DELETE, GET, HEAD").route(get(tokens::show)).route(delete(tokens::revoke)))
+        .service(at("/api/v1/tokens/{id}/rotate", "POST").route(post(tokens::rotate)))
+        .service(at("/api/v1/users", "GET, HEAD, POST").route(get(users::list)).route(post(users::create)))
+        .service(at("/api/v1/users/{id}", "GET, HEAD, PATCH").route(get(users::show)).route(patch(users::change)))
         .configure(both);
 }
 
@@ -59,6 +65,22 @@ where
     Fut: Future<Output = Result<HttpResponse, ApiError>> + 'static,
 {
     web::post().to(endpoint(handler))
+}
+
+fn patch<F, Fut>(handler: F) -> Route
+where
+    F: Fn(Call) -> Fut + Clone + 'static,
+    Fut: Future<Output = Result<HttpResponse, ApiError>> + 'static,
+{
+    web::patch().to(endpoint(handler))
+}
+
+fn delete<F, Fut>(handler: F) -> Route
+where
+    F: Fn(Call) -> Fut + Clone + 'static,
+    Fut: Future<Output = Result<HttpResponse, ApiError>> + 'static,
+{
+    web::delete().to(endpoint(handler))
 }
 
 async fn not_found(call: Call) -> Result<HttpResponse, ApiError> {

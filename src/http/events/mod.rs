@@ -1,7 +1,7 @@
 //! `/api/v1/events`: post one, get one with its timeline, list.
 
 mod answers;
-mod cursor;
+pub(super) mod cursor;
 mod prefer;
 mod read;
 mod spooled;
