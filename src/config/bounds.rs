@@ -90,6 +90,10 @@ pub struct Limits {
     pub body_bytes: usize,
     /// Longest number in characters.
     pub number_chars: usize,
+    /// Requests of one token per second; 0 is no limit.
+    pub requests_per_second: u32,
+    /// Requests of one token at once; 0 stands for `requests_per_second`.
+    pub requests_burst: u32,
 }
 
 impl Limits {
@@ -99,6 +103,8 @@ impl Limits {
             payload_depth: r.whole("limits.payload_depth", 1..=DEPTH_MAX),
             body_bytes: r.size("limits.body_bytes", 2..=256 * MIB),
             number_chars: r.whole("limits.number_chars", 1..=NUMBER_CHARS_MAX),
+            requests_per_second: r.whole("limits.requests_per_second", 0..=1_000_000),
+            requests_burst: r.whole("limits.requests_burst", 0..=1_000_000),
         }
     }
 }

@@ -110,6 +110,12 @@ impl ApiError {
         Self { rejection: Some(Box::new(rejection)), ..Self::new(problem, detail) }
     }
 
+    /// 429: the token asks too often; `wait` is how long it has to wait.
+    pub fn rate_limited(wait: Duration) -> Self {
+        let detail = format!("the token has no request left, the next one in {} ms", wait.as_millis().max(1));
+        Self::new(Problem::RateLimited, detail).after(wait)
+    }
+
     /// 500: a bug; `detail` is for people and must not tell secrets.
     pub fn internal(detail: impl Into<Cow<'static, str>>) -> Self {
         Self::new(Problem::InternalError, detail)
@@ -329,6 +335,8 @@ mod tests {
         let full = ApiError::from(Refused::Full { retry_after: Duration::from_millis(2_001) });
         assert_eq!(header_of(&full, "retry-after").as_deref(), Some("3"));
         assert_eq!(whole_seconds(Duration::ZERO), 1);
+        let limited = ApiError::rate_limited(Duration::from_millis(1_001));
+        assert_eq!(header_of(&limited, "retry-after").as_deref(), Some("2"));
     }
 
     #[test]

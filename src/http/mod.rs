@@ -14,6 +14,7 @@ mod media;
 mod ops;
 mod ports;
 pub mod problems;
+mod rate;
 mod request;
 mod routes;
 mod server;

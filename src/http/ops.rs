@@ -71,7 +71,7 @@ struct Resizing {
 /// `POST /api/pipeline/pools/{pool}`: another number of actors, until the process ends. A page in a browser on this
 /// machine could post here, so a token is always needed.
 pub async fn resize_pool(call: Call) -> Result<HttpResponse, ApiError> {
-    call.authorise(Scope::Operate, "resizing a pool").await?;
+    call.authorise_operator(Scope::Operate, "resizing a pool").await?;
     let media = Media::declared(call.headers())?;
     let pool = call.request.match_info().get("pool").unwrap_or_default().to_owned();
     let body = body::read(call.request.headers(), call.payload, &call.state.body_limits, |_| Ok(())).await?;

@@ -41,6 +41,8 @@ pub enum Problem {
     ExpectationFailed,
     /// The event was refused for what it is.
     Rejected(RejectCode),
+    /// The token asks too often.
+    RateLimited,
     /// A bug in the server.
     InternalError,
     /// Too much is in flight.
@@ -284,6 +286,14 @@ pub static CATALOGUE: &[Entry] = &[
         StatusCode::UNPROCESSABLE_ENTITY,
         "The event's user is disabled",
         "The user that `user_id` names was disabled by an administrator.",
+    ),
+    row(
+        Problem::RateLimited,
+        "rate_limited",
+        StatusCode::TOO_MANY_REQUESTS,
+        "The token asks too often",
+        "The token has used up `limits.requests_per_second` and its burst. Nothing was stored; send again after \
+         `Retry-After`. The header `RateLimit` says with each answer how many requests are left.",
     ),
     row(
         Problem::InternalError,

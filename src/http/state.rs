@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use super::auth::Auth;
 use super::body::BodyLimits;
+use super::rate::Rate;
 use crate::config::Config;
-
 use crate::pipeline::Pipeline;
 use crate::store::Store;
 
@@ -24,6 +24,8 @@ pub struct AppState {
     pub auth: Arc<Auth>,
     /// How much of a body is read, and for how long.
     pub body_limits: BodyLimits,
+    /// How often a token may ask, if that is limited.
+    pub rate: Option<Rate>,
     draining: AtomicBool,
 }
 
@@ -36,7 +38,8 @@ impl AppState {
             silence_max: config.http.body_timeout,
             total_max: config.http.request_timeout,
         };
-        Self { store, pipeline, auth, body_limits, draining: AtomicBool::new(false) }
+        let rate = Rate::new(&config.limits);
+        Self { store, pipeline, auth, body_limits, rate, draining: AtomicBool::new(false) }
     }
 
     /// Turns readiness off and ends waits early; there is no way back.
