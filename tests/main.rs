@@ -14,6 +14,7 @@ mod durability;
 #[cfg(feature = "fault-injection")]
 mod faults;
 mod nodes;
+mod problems;
 mod rate;
 mod spec;
 mod spool;

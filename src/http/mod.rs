@@ -13,6 +13,7 @@ mod health;
 mod media;
 mod ops;
 mod ports;
+mod problem_pages;
 pub mod problems;
 mod rate;
 mod request;

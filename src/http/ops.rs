@@ -30,12 +30,19 @@ const PROXY_HEADERS: [&str; 3] = ["forwarded", "x-forwarded-for", "via"];
 struct Index {
     service: &'static str,
     version: &'static str,
-    routes: [&'static str; 4],
+    routes: [&'static str; 6],
 }
 
 /// What there is on this port.
 pub async fn index(_: Call) -> Result<HttpResponse, ApiError> {
-    let routes = ["/api/pipeline", "/api/pipeline/pools/{pool}", "/health/live", "/health/ready"];
+    let routes = [
+        "/api/pipeline",
+        "/api/pipeline/pools/{pool}",
+        "/health/live",
+        "/health/ready",
+        "/problems",
+        "/problems/{code}",
+    ];
     Ok(json(StatusCode::OK, &Index { service: "gristmill", version: env!("CARGO_PKG_VERSION"), routes }))
 }
 

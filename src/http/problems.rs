@@ -192,7 +192,8 @@ pub static CATALOGUE: &[Entry] = &[
         "body_too_large",
         StatusCode::PAYLOAD_TOO_LARGE,
         "The body is too large",
-        "The body has more bytes than `limits.body_bytes`. Nothing was stored.",
+        "The body has more bytes than are taken here: `limits.body_bytes` of events, 64 KiB of users and tokens. Nothing \
+         was stored.",
     ),
     row(
         Problem::UnsupportedMediaType,

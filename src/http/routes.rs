@@ -7,7 +7,7 @@ use super::accounts::{tokens, users};
 use super::error::ApiError;
 use super::problems::Problem;
 use super::request::{Call, endpoint};
-use super::{events, health, ops};
+use super::{events, health, ops, problem_pages};
 
 /// Longest part of a path that is repeated in an answer, in characters.
 const PATH_CHARS_MAX: usize = 200;
@@ -39,6 +39,8 @@ fn both(routes: &mut ServiceConfig) {
     routes
         .service(at("/health/live", "GET, HEAD").route(get(health::live)))
         .service(at("/health/ready", "GET, HEAD").route(get(health::ready)))
+        .service(at("/problems", "GET, HEAD").route(get(problem_pages::all)))
+        .service(at("/problems/{code}", "GET, HEAD").route(get(problem_pages::one)))
         .default_service(web::to(endpoint(not_found)));
 }
 
