@@ -13,6 +13,7 @@ mod dedupe;
 mod durability;
 #[cfg(feature = "fault-injection")]
 mod faults;
+mod limits;
 mod nodes;
 mod problems;
 mod rate;

@@ -10,6 +10,7 @@ mod body;
 mod error;
 mod events;
 mod health;
+mod limits;
 mod media;
 mod ops;
 mod ports;

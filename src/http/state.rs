@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::auth::Auth;
 use super::body::BodyLimits;
 use super::rate::Rate;
-use crate::config::Config;
+use crate::config::{Config, Limits};
 use crate::pipeline::Pipeline;
 use crate::store::Store;
 
@@ -24,6 +24,8 @@ pub struct AppState {
     pub auth: Arc<Auth>,
     /// How much of a body is read, and for how long.
     pub body_limits: BodyLimits,
+    /// What a client has to keep to.
+    pub limits: Limits,
     /// How often a token may ask, if that is limited.
     pub rate: Option<Rate>,
     draining: AtomicBool,
@@ -39,7 +41,15 @@ impl AppState {
             total_max: config.http.request_timeout,
         };
         let rate = Rate::new(&config.limits);
-        Self { store, pipeline, auth, body_limits, rate, draining: AtomicBool::new(false) }
+        Self {
+            store,
+            pipeline,
+            auth,
+            body_limits,
+            limits: config.limits.clone(),
+            rate,
+            draining: AtomicBool::new(false),
+        }
     }
 
     /// Turns readiness off and ends waits early; there is no way back.

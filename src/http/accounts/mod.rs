@@ -9,6 +9,7 @@ pub mod tokens;
 pub mod users;
 mod view;
 
+pub use pages::{PAGE_DEFAULT, PAGE_MAX};
 pub use view::{MadeToken, TokenView, UserView};
 
 use actix_web::web::Data;

@@ -10,6 +10,7 @@ mod timeline;
 mod view;
 mod wait;
 
+pub use prefer::WAIT_SECONDS_MAX;
 pub use read::{list, show};
 pub use submit::submit;
 pub use timeline::timeline;

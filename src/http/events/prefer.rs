@@ -7,7 +7,7 @@ use actix_web::http::header::HeaderMap;
 use crate::http::error::ApiError;
 
 /// Longest wait that is granted, in seconds.
-const WAIT_SECONDS_MAX: u64 = 60;
+pub const WAIT_SECONDS_MAX: u64 = 60;
 
 /// How long the client wants to wait; other preferences are ignored, of repeated ones the first counts.
 pub fn wait(headers: &HeaderMap) -> Result<Option<Duration>, ApiError> {
