@@ -351,9 +351,9 @@ pub static CATALOGUE: &[Entry] = &[
         Problem::OutcomeUnknown,
         "outcome_unknown",
         StatusCode::GATEWAY_TIMEOUT,
-        "Whether the event was stored is unknown",
-        "The database did not answer in time. Send again with the same `event_uid` or `Idempotency-Key`: what was \
-         stored is then found instead of stored twice.",
+        "Whether it was stored is unknown",
+        "The database did not answer in time. Send an event again with the same `event_uid` or `Idempotency-Key`: what \
+         was stored is then found instead of stored twice. After a change of users or tokens look at the list first.",
     ),
 ];
 
