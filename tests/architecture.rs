@@ -74,10 +74,12 @@ fn layers_never_turn_back() {
 #[test]
 fn crates_and_calls_stay_where_they_belong() {
     assert_clean(product().iter().flat_map(strangers));
-    let mut backoff = product();
-    backoff.retain(|source| !source.uses_of_crate("backoff").is_empty());
-    let backoff: Vec<&str> = backoff.iter().map(|source| source.path.as_str()).collect();
-    assert!(backoff.len() <= 1, "the unmaintained `backoff` belongs in one file, not in {backoff:?}");
+    for name in ["backoff", "governor"] {
+        let mut users = product();
+        users.retain(|source| !source.uses_of_crate(name).is_empty());
+        let users: Vec<&str> = users.iter().map(|source| source.path.as_str()).collect();
+        assert!(users.len() <= 1, "`{name}` belongs in one file, not in {users:?}");
+    }
 }
 
 #[test]

@@ -4,6 +4,7 @@ mod architecture;
 #[macro_use]
 mod support;
 
+mod accounts;
 mod auth;
 mod bad_input;
 mod batch;
@@ -13,7 +14,10 @@ mod dedupe;
 mod durability;
 #[cfg(feature = "fault-injection")]
 mod faults;
+mod limits;
 mod nodes;
+mod problems;
+mod rate;
 mod spec;
 mod spool;
 mod start;

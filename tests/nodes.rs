@@ -10,6 +10,7 @@ mod lines;
 mod listing;
 pub mod migration;
 pub mod race;
+mod revocation;
 pub mod rolling;
 mod timeline;
 

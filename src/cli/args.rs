@@ -210,13 +210,12 @@ pub enum Expiry {
 }
 
 impl Expiry {
-    /// The time at which it ends if created at `now`; `None` beyond the year 9999, which no database column holds.
+    /// The time at which it ends if created at `now`; `None` beyond the year 9999.
     pub fn at(self, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
-        let at = match self {
-            Expiry::At(at) => at,
-            Expiry::After(span) => now.checked_add_signed(chrono::TimeDelta::from_std(span).ok()?)?,
-        };
-        timestamp::parse(&timestamp::render(at))
+        match self {
+            Expiry::At(at) => Some(at),
+            Expiry::After(span) => timestamp::after(now, span),
+        }
     }
 }
 

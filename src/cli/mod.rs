@@ -12,6 +12,7 @@ use std::process::ExitCode;
 use self::args::{Args, Command};
 use crate::app;
 use crate::config::{Config, ConfigErrors, Sources};
+use serde::Serialize;
 
 /// The exit code for a wrong configuration or command line.
 const MISCONFIGURED: u8 = 2;
@@ -44,6 +45,11 @@ fn story(error: &anyhow::Error) -> String {
         }
     }
     story
+}
+
+/// What `--json` prints.
+fn as_json(value: &impl Serialize) -> anyhow::Result<String> {
+    Ok(serde_json::to_string(value)?)
 }
 
 fn load(args: &Args) -> Result<Config, ConfigErrors> {

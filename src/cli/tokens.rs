@@ -3,15 +3,14 @@
 use std::time::Duration;
 
 use anyhow::{Context, bail};
-use chrono::{DateTime, Utc};
-use serde_json::{Value, json};
 
 use super::args::{TokenCommand, TokenCreate};
+use super::as_json;
 use super::database::{WAIT, with_store};
 use crate::clock;
 use crate::config::Config;
 use crate::domain::scopes::Scopes;
-use crate::domain::timestamp;
+use crate::http::{MadeToken, TokenView};
 use crate::store::{NewToken, Secret, Store, Token};
 
 pub(super) fn run(config: &Config, command: TokenCommand) -> anyhow::Result<()> {
@@ -35,8 +34,7 @@ fn create_token(config: &Config, create: TokenCreate) -> anyhow::Result<()> {
         let new = NewToken { user_id: user, name: create.name, scopes, expires_at };
         Ok(store.create_token(new, now, WAIT).await?)
     })?;
-    show_secret(&token, &secret, create.json);
-    Ok(())
+    show_secret(&token, &secret, create.json)
 }
 
 fn list(config: &Config, user: Option<&str>, json: bool) -> anyhow::Result<()> {
@@ -48,12 +46,13 @@ fn list(config: &Config, user: Option<&str>, json: bool) -> anyhow::Result<()> {
         Ok(store.list_tokens(user, WAIT).await?)
     })?;
     if json {
-        println!("{}", Value::from(tokens.iter().map(as_json).collect::<Vec<_>>()));
+        let now = clock::now();
+        println!("{}", as_json(&tokens.iter().map(|token| TokenView::of(token, now)).collect::<Vec<_>>())?);
         return Ok(());
     }
     println!("{:>6}  {:>6}  {:<11}  {:<8}  {:<40}  NAME", "ID", "USER", "PREFIX", "STATE", "SCOPES");
     for token in tokens {
-        let (state, scopes) = (state(&token), token.scopes.to_string());
+        let (state, scopes) = (token.state(clock::now()), token.scopes.to_string());
         println!(
             "{:>6}  {:>6}  {:<11}  {state:<8}  {scopes:<40}  {}",
             token.id, token.user_id, token.prefix, token.name
@@ -78,8 +77,7 @@ fn rotate(config: &Config, which: &str, overlap: Duration, json: bool) -> anyhow
         let rotated = store.rotate_token(old.id, overlap, clock::now(), WAIT).await?;
         rotated.with_context(|| format!("token {} is revoked or expired and cannot be rotated", old.prefix))
     })?;
-    show_secret(&token, &secret, json);
-    Ok(())
+    show_secret(&token, &secret, json)
 }
 
 async fn user_id(store: &Store, email: &str) -> anyhow::Result<i64> {
@@ -99,38 +97,12 @@ async fn find(store: &Store, which: &str) -> anyhow::Result<Token> {
     }
 }
 
-fn show_secret(token: &Token, secret: &Secret, json: bool) {
+fn show_secret(token: &Token, secret: &Secret, json: bool) -> anyhow::Result<()> {
     if json {
-        let mut answer = as_json(token);
-        answer["token"] = secret.expose().into();
-        println!("{answer}");
+        println!("{}", as_json(&MadeToken::of(token, secret, None, clock::now()))?);
     } else {
         println!("{}", secret.expose());
         eprintln!("token {} with the scopes {}: it is shown this once", token.id, token.scopes);
     }
-}
-
-fn state(token: &Token) -> &'static str {
-    let is_over = |at: Option<DateTime<Utc>>| at.is_some_and(|at| at <= clock::now());
-    match (is_over(token.revoked_at), is_over(token.expires_at)) {
-        (true, _) => "revoked",
-        (_, true) => "expired",
-        _ => "valid",
-    }
-}
-
-fn as_json(token: &Token) -> Value {
-    let time = |at: Option<DateTime<Utc>>| at.map(timestamp::render);
-    json!({
-        "id": token.id,
-        "user_id": token.user_id,
-        "name": token.name,
-        "prefix": token.prefix,
-        "scopes": token.scopes.to_string().split(' ').collect::<Vec<_>>(),
-        "state": state(token),
-        "created_at": timestamp::render(token.created_at),
-        "expires_at": time(token.expires_at),
-        "revoked_at": time(token.revoked_at),
-        "last_used_at": time(token.last_used_at),
-    })
+    Ok(())
 }

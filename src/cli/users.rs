@@ -1,14 +1,15 @@
 //! `gristmill user`: who may have tokens and events.
 
 use anyhow::{Context, ensure};
-use serde_json::{Value, json};
 
 use super::args::UserCommand;
+use super::as_json;
 use super::database::{WAIT, with_store};
 use crate::clock;
 use crate::config::Config;
+use crate::domain::email::{EMAIL_BYTES_MAX, is_email};
 use crate::domain::timestamp;
-use crate::store::User;
+use crate::http::UserView;
 
 pub(super) fn run(config: &Config, command: UserCommand) -> anyhow::Result<()> {
     match command {
@@ -29,27 +30,17 @@ fn create(config: &Config, email: &str, json: bool) -> anyhow::Result<()> {
         created.with_context(|| format!("a user with the email {email:?} exists already"))
     })?;
     if json {
-        println!("{}", as_json(&user));
+        println!("{}", as_json(&UserView::of(&user))?);
     } else {
         println!("user {} created: {}", user.id, user.email);
     }
     Ok(())
 }
 
-/// Longest email: what a mail server has to accept (RFC 5321).
-const EMAIL_BYTES_MAX: usize = 254;
-
-/// Whether the text could be an email: it stands in lists and log lines, so nothing hidden may be in it.
-fn is_email(text: &str) -> bool {
-    let is_fit = !text.chars().any(|c| c.is_whitespace() || c.is_control());
-    let has_parts = text.split_once('@').is_some_and(|(name, host)| !name.is_empty() && !host.is_empty());
-    is_fit && has_parts && text.len() <= EMAIL_BYTES_MAX
-}
-
 fn list(config: &Config, json: bool) -> anyhow::Result<()> {
     let users = with_store(config, async |store| Ok(store.list_users(WAIT).await?))?;
     if json {
-        println!("{}", Value::from(users.iter().map(as_json).collect::<Vec<_>>()));
+        println!("{}", as_json(&users.iter().map(UserView::of).collect::<Vec<_>>())?);
         return Ok(());
     }
     println!("{:>6}  {:<9}  {:<27}  EMAIL", "ID", "STATE", "CREATED");
@@ -61,20 +52,13 @@ fn list(config: &Config, json: bool) -> anyhow::Result<()> {
 }
 
 fn set_disabled(config: &Config, email: &str, disabled: bool) -> anyhow::Result<()> {
-    let changed = with_store(config, async |store| {
-        store.user_by_email(email, WAIT).await?.with_context(|| format!("no user has the email {email:?}"))?;
-        Ok(store.set_user_disabled(email, disabled, WAIT).await?)
+    let before = with_store(config, async |store| {
+        let user = store.user_by_email(email, WAIT).await?;
+        let user = user.with_context(|| format!("no user has the email {email:?}"))?;
+        store.set_user_disabled(user.id, disabled, WAIT).await?;
+        Ok(user)
     })?;
     let state = if disabled { "disabled" } else { "enabled" };
-    println!("{email} {} {state}", if changed { "is now" } else { "was already" });
+    println!("{email} {} {state}", if before.disabled == disabled { "was already" } else { "is now" });
     Ok(())
-}
-
-fn as_json(user: &User) -> Value {
-    json!({
-        "id": user.id,
-        "email": user.email,
-        "disabled": user.disabled,
-        "created_at": timestamp::render(user.created_at),
-    })
 }

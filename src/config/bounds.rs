@@ -95,6 +95,10 @@ pub struct Limits {
     pub batch_events: usize,
     /// Largest body of a batch in bytes.
     pub batch_bytes: usize,
+    /// Requests of one token per second; 0 is no limit.
+    pub requests_per_second: u32,
+    /// Requests of one token at once; 0 stands for `requests_per_second`.
+    pub requests_burst: u32,
 }
 
 impl Limits {
@@ -115,6 +119,8 @@ impl Limits {
             number_chars: r.whole("limits.number_chars", 1..=NUMBER_CHARS_MAX),
             batch_events: r.whole("limits.batch_events", 1..=10_000),
             batch_bytes: r.size("limits.batch_bytes", KIB..=256 * MIB),
+            requests_per_second: r.whole("limits.requests_per_second", 0..=1_000_000),
+            requests_burst: r.whole("limits.requests_burst", 0..=1_000_000),
         }
     }
 }

@@ -4,6 +4,7 @@
 
 pub mod batch;
 pub mod dedupe;
+pub mod email;
 pub mod event;
 pub mod json;
 pub mod normalize;

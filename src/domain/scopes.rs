@@ -52,6 +52,11 @@ impl Scopes {
         NAMES.iter().map(|(scope, _)| *scope).collect()
     }
 
+    /// The scopes of the set, in the order in which they are shown.
+    pub fn iter(self) -> impl Iterator<Item = Scope> {
+        NAMES.into_iter().map(|(scope, _)| scope).filter(move |scope| self.has(*scope))
+    }
+
     /// Whether the set holds `scope`. None implies another.
     pub fn has(self, scope: Scope) -> bool {
         self.0 & scope as u8 != 0
@@ -62,6 +67,15 @@ impl Scope {
     /// The name that stands in tokens, requests and answers.
     pub fn name(self) -> &'static str {
         NAMES.iter().find(|(scope, _)| *scope == self).map_or("", |(_, name)| name)
+    }
+}
+
+impl FromStr for Scope {
+    type Err = ScopesError;
+
+    fn from_str(name: &str) -> Result<Self, ScopesError> {
+        let known = NAMES.iter().find(|(_, known)| *known == name);
+        known.map(|(scope, _)| *scope).ok_or_else(|| ScopesError::Unknown(name.to_owned()))
     }
 }
 
@@ -79,7 +93,7 @@ impl FromStr for Scopes {
         let scopes = text
             .split(|c: char| c == ',' || c.is_whitespace())
             .filter(|name| !name.is_empty())
-            .map(named)
+            .map(str::parse)
             .collect::<Result<Self, _>>()?;
         if scopes == Self::default() {
             return Err(ScopesError::Empty);
@@ -90,21 +104,12 @@ impl FromStr for Scopes {
 
 impl fmt::Display for Scopes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let held = NAMES.iter().filter(|(scope, _)| self.has(*scope));
-        for (index, (_, name)) in held.enumerate() {
+        for (index, scope) in self.iter().enumerate() {
             let gap = if index == 0 { "" } else { " " };
-            write!(f, "{gap}{name}")?;
+            write!(f, "{gap}{}", scope.name())?;
         }
         Ok(())
     }
-}
-
-fn named(name: &str) -> Result<Scope, ScopesError> {
-    NAMES
-        .iter()
-        .find(|(_, known)| *known == name)
-        .map(|(scope, _)| *scope)
-        .ok_or_else(|| ScopesError::Unknown(name.to_owned()))
 }
 
 #[cfg(test)]

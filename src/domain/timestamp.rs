@@ -1,6 +1,8 @@
 //! Times as text: RFC 3339, UTC, microseconds, `Z`.
 
-use chrono::{DateTime, Datelike, SecondsFormat, Utc};
+use std::time::Duration;
+
+use chrono::{DateTime, Datelike, SecondsFormat, TimeDelta, Utc};
 
 /// `time` as RFC 3339 text with microseconds and `Z`.
 pub fn render(time: DateTime<Utc>) -> String {
@@ -13,8 +15,16 @@ pub fn render(time: DateTime<Utc>) -> String {
 /// outside 1 to 9999, which the databases could not give back.
 pub fn parse(text: &str) -> Option<DateTime<Utc>> {
     let parsed = DateTime::parse_from_rfc3339(text).ok()?;
-    let time = DateTime::from_timestamp_micros(parsed.timestamp_micros())?;
-    (1..=9999).contains(&time.year()).then_some(time)
+    DateTime::from_timestamp_micros(parsed.timestamp_micros()).filter(has_place)
+}
+
+/// The time that lies `span` after `time`; `None` beyond the year 9999, which no database column holds.
+pub fn after(time: DateTime<Utc>, span: Duration) -> Option<DateTime<Utc>> {
+    time.checked_add_signed(TimeDelta::from_std(span).ok()?).filter(has_place)
+}
+
+fn has_place(time: &DateTime<Utc>) -> bool {
+    (1..=9999).contains(&time.year())
 }
 
 #[cfg(test)]
@@ -36,5 +46,14 @@ mod tests {
         ] {
             assert_eq!(parse(text).map(render).as_deref(), written, "{text}");
         }
+    }
+
+    #[test]
+    fn no_time_after_another_lies_beyond_the_year_9999() {
+        let late = parse("9999-12-31T23:59:58Z").expect("a time");
+        let end = after(late, Duration::from_secs(1)).map(render);
+        assert_eq!(end.as_deref(), Some("9999-12-31T23:59:59.000000Z"));
+        assert_eq!(after(late, Duration::from_secs(2)), None);
+        assert_eq!(after(late, Duration::MAX), None);
     }
 }

@@ -27,6 +27,8 @@ pub struct ApiError {
     hint: Hint,
     event_id: Option<i64>,
     rejection: Option<Box<Rejection>>,
+    /// The problem is an event's outcome, which the reference's members tell.
+    is_outcome: bool,
     closes: bool,
 }
 
@@ -47,7 +49,8 @@ impl ApiError {
     pub fn new(problem: Problem, detail: impl Into<Cow<'static, str>>) -> Self {
         let retryable = problem.entry().status.as_u16() == 503;
         let hint = if retryable { Hint::RetryAfter(RETRY_AFTER) } else { Hint::None };
-        Self { problem, detail: detail.into(), hint, event_id: None, rejection: None, closes: false }
+        let detail = detail.into();
+        Self { problem, detail, hint, event_id: None, rejection: None, is_outcome: false, closes: false }
     }
 
     /// 400: a header or parameter is wrong.
@@ -98,9 +101,20 @@ impl ApiError {
 
     /// 422 or 413: the event was refused; `event_id` is given if a row was kept.
     pub fn rejected(rejection: Rejection, event_id: Option<i64>) -> Self {
+        Self { event_id, is_outcome: true, ..Self::invalid_fields(rejection) }
+    }
+
+    /// 422: fields of a body that is no event are wrong.
+    pub fn invalid_fields(rejection: Rejection) -> Self {
         let problem = Problem::Rejected(rejection.code());
         let detail = rejection.first.detail.clone();
-        Self { event_id, rejection: Some(Box::new(rejection)), ..Self::new(problem, detail) }
+        Self { rejection: Some(Box::new(rejection)), ..Self::new(problem, detail) }
+    }
+
+    /// 429: the token asks too often; `wait` is how long it has to wait.
+    pub fn rate_limited(wait: Duration) -> Self {
+        let detail = format!("the token has no request left, the next one in {} ms", wait.as_millis().max(1));
+        Self::new(Problem::RateLimited, detail).after(wait)
     }
 
     /// 422: a strict batch of `events` events has invalid ones; `rejection` has their flaws.
@@ -135,6 +149,7 @@ impl ApiError {
             response.force_close();
         }
         let rejection = self.rejection.as_deref();
+        let outcome = rejection.filter(|_| self.is_outcome);
         let body = Body {
             kind: format!("/problems/{}", entry.code),
             title: entry.title,
@@ -144,8 +159,8 @@ impl ApiError {
             retryable: entry.is_retryable(keyed),
             request_id: request_id.as_str(),
             event_id: self.event_id,
-            outcome: rejection.map(|_| "validation_error"),
-            error: rejection.map(|rejection| rejection.error.as_str()),
+            outcome: outcome.map(|_| "validation_error"),
+            error: outcome.map(|rejection| rejection.error.as_str()),
             errors: rejection.map(|rejection| rejection.flaws().map(FlawBody::of).collect()),
         };
         response.insert_header((header::CONTENT_TYPE, "application/problem+json"));
@@ -319,6 +334,14 @@ mod tests {
     }
 
     #[test]
+    fn wrong_fields_of_what_is_no_event_have_no_outcome() {
+        let flaw = Flaw::new(RejectCode::MissingField, "/email", "email is missing");
+        let body = body_of(&ApiError::invalid_fields(Rejection::of(flaw)));
+        assert_eq!((&body["status"], &body["errors"][0]["pointer"]), (&json!(422), &json!("/email")));
+        assert!(body.get("outcome").is_none() && body.get("error").is_none(), "{body}");
+    }
+
+    #[test]
     fn what_is_not_there_is_left_out() {
         let body = body_of(&ApiError::new(Problem::NotFound, "no event 7"));
         let members: Vec<&str> = body.as_object().expect("an object").keys().map(String::as_str).collect();
@@ -333,6 +356,8 @@ mod tests {
         let full = ApiError::from(Refused::Full { retry_after: Duration::from_millis(2_001) });
         assert_eq!(header_of(&full, "retry-after").as_deref(), Some("3"));
         assert_eq!(whole_seconds(Duration::ZERO), 1);
+        let limited = ApiError::rate_limited(Duration::from_millis(1_001));
+        assert_eq!(header_of(&limited, "retry-after").as_deref(), Some("2"));
     }
 
     #[test]

@@ -3,6 +3,7 @@
 //! The API is served on one port, operations on another; `routes` shows both whole. A 2xx is sent only after the
 //! pipeline has said that the event is durable.
 
+mod accounts;
 mod auth;
 mod bearer;
 mod body;
@@ -10,10 +11,13 @@ mod encoding;
 mod error;
 mod events;
 mod health;
+mod limits;
 mod media;
 mod ops;
 mod ports;
+mod problem_pages;
 pub mod problems;
+mod rate;
 mod request;
 mod routes;
 mod server;
@@ -21,6 +25,7 @@ mod state;
 mod touch;
 mod waiting;
 
+pub use accounts::{MadeToken, TokenView, UserView};
 pub use auth::{Auth, Caller};
 pub use ports::Ports;
 pub use server::{Door, Servers, start};

@@ -30,12 +30,19 @@ const PROXY_HEADERS: [&str; 3] = ["forwarded", "x-forwarded-for", "via"];
 struct Index {
     service: &'static str,
     version: &'static str,
-    routes: [&'static str; 4],
+    routes: [&'static str; 6],
 }
 
 /// What there is on this port.
 pub async fn index(_: Call) -> Result<HttpResponse, ApiError> {
-    let routes = ["/api/pipeline", "/api/pipeline/pools/{pool}", "/health/live", "/health/ready"];
+    let routes = [
+        "/api/pipeline",
+        "/api/pipeline/pools/{pool}",
+        "/health/live",
+        "/health/ready",
+        "/problems",
+        "/problems/{code}",
+    ];
     Ok(json(StatusCode::OK, &Index { service: "gristmill", version: env!("CARGO_PKG_VERSION"), routes }))
 }
 
@@ -71,7 +78,7 @@ struct Resizing {
 /// `POST /api/pipeline/pools/{pool}`: another number of actors, until the process ends. A page in a browser on this
 /// machine could post here, so a token is always needed.
 pub async fn resize_pool(call: Call) -> Result<HttpResponse, ApiError> {
-    call.authorise(Scope::Operate, "resizing a pool").await?;
+    call.authorise_operator(Scope::Operate, "resizing a pool").await?;
     let media = Media::declared(call.headers(), JSON_ONLY)?;
     let pool = call.request.match_info().get("pool").unwrap_or_default().to_owned();
     let body = body::read(call.request.headers(), call.payload, &call.state.body_limits, |_| Ok(())).await?;

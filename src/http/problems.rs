@@ -2,8 +2,11 @@
 //!
 //! Codes are part of the contract: a code never changes its meaning, and a test keeps each one unique.
 
+mod catalogue;
+
 use actix_web::http::StatusCode;
 
+pub use self::catalogue::CATALOGUE;
 use crate::domain::rejection::RejectCode;
 
 /// A kind of error answer.
@@ -29,6 +32,10 @@ pub enum Problem {
     RequestTimeout,
     /// The key was used before for another event.
     EventUidConflict,
+    /// The email is another user's.
+    EmailTaken,
+    /// The token is revoked or expired.
+    TokenEnded,
     /// The body is longer than the limit.
     BodyTooLarge,
     /// The body is JSON, but no batch.
@@ -47,6 +54,8 @@ pub enum Problem {
     ExpectationFailed,
     /// The event was refused for what it is.
     Rejected(RejectCode),
+    /// The token asks too often.
+    RateLimited,
     /// A bug in the server.
     InternalError,
     /// Too much is in flight.
@@ -98,313 +107,5 @@ impl Entry {
     }
 }
 
-const fn row(
-    problem: Problem,
-    code: &'static str,
-    status: StatusCode,
-    title: &'static str,
-    explanation: &'static str,
-) -> Entry {
-    Entry { problem, code, status, title, explanation }
-}
-
-/// Every problem, in the order of their status.
-pub static CATALOGUE: [Entry; 36] = [
-    row(
-        Problem::InvalidJson,
-        "invalid_json",
-        StatusCode::BAD_REQUEST,
-        "The body is not JSON",
-        "The body must be one JSON object in UTF-8. The detail names the first byte that is wrong. Nothing was stored.",
-    ),
-    row(
-        Problem::InvalidRequest,
-        "invalid_request",
-        StatusCode::BAD_REQUEST,
-        "The request is malformed",
-        "A header or parameter is repeated, unknown or out of its range. The detail names it and what is allowed.",
-    ),
-    row(
-        Problem::InvalidContentEncoding,
-        "invalid_content_encoding",
-        StatusCode::BAD_REQUEST,
-        "The body cannot be unpacked",
-        "The body is damaged, or packed in another way than `Content-Encoding` says. Nothing was stored.",
-    ),
-    row(
-        Problem::InvalidCursor,
-        "invalid_cursor",
-        StatusCode::BAD_REQUEST,
-        "The cursor is not valid here",
-        "A cursor belongs to one list with its filters and its viewer. Start again without a cursor.",
-    ),
-    row(
-        Problem::Unauthorized,
-        "unauthorized",
-        StatusCode::UNAUTHORIZED,
-        "A valid token is needed",
-        "Send the header `Authorization: Bearer <token>` with a token that exists, is not expired, not revoked, and \
-         whose user is not disabled.",
-    ),
-    row(
-        Problem::Forbidden,
-        "forbidden",
-        StatusCode::FORBIDDEN,
-        "The token lacks a scope",
-        "The token is valid, but was not given the scope that the detail names. Use another token.",
-    ),
-    row(
-        Problem::NotFound,
-        "not_found",
-        StatusCode::NOT_FOUND,
-        "Not found",
-        "There is nothing under this path or id. What belongs to another user looks the same, unless the token has \
-         the scope `read:all`.",
-    ),
-    row(
-        Problem::MethodNotAllowed,
-        "method_not_allowed",
-        StatusCode::METHOD_NOT_ALLOWED,
-        "The method is not allowed here",
-        "The path exists, but not with this method. The header `Allow` names those that work.",
-    ),
-    row(
-        Problem::RequestTimeout,
-        "request_timeout",
-        StatusCode::REQUEST_TIMEOUT,
-        "The body did not arrive in time",
-        "The body stopped arriving, or took too long as a whole. Nothing was stored; send the request again.",
-    ),
-    row(
-        Problem::EventUidConflict,
-        "event_uid_conflict",
-        StatusCode::CONFLICT,
-        "The key belongs to another event",
-        "The `event_uid` or `Idempotency-Key` was used before for an event with other content, whose id is in \
-         `event_id`. Nothing was stored. Choose another key, or send the same content.",
-    ),
-    row(
-        Problem::BodyTooLarge,
-        "body_too_large",
-        StatusCode::PAYLOAD_TOO_LARGE,
-        "The body is too large",
-        "The body has more bytes than `limits.body_bytes`. Nothing was stored.",
-    ),
-    row(
-        Problem::BatchTooLarge,
-        "batch_too_large",
-        StatusCode::PAYLOAD_TOO_LARGE,
-        "The batch has too many events",
-        "The batch has more events than `limits.batch_events`. Nothing was stored. Send several batches, or lines as \
-         `application/x-ndjson`, of which there may be any number.",
-    ),
-    row(
-        Problem::UnsupportedMediaType,
-        "unsupported_media_type",
-        StatusCode::UNSUPPORTED_MEDIA_TYPE,
-        "The media type is not supported",
-        "Send `Content-Type: application/json`, in UTF-8. The header `Accept-Post` names what is taken.",
-    ),
-    row(
-        Problem::UnsupportedContentEncoding,
-        "unsupported_content_encoding",
-        StatusCode::UNSUPPORTED_MEDIA_TYPE,
-        "The content encoding is not supported",
-        "Send the body packed in one of the ways that the header `Accept-Encoding` names, or not at all.",
-    ),
-    row(
-        Problem::ExpectationFailed,
-        "expectation_failed",
-        StatusCode::EXPECTATION_FAILED,
-        "The expectation cannot be met",
-        "The header `Expect` may only say `100-continue`. Leave it out.",
-    ),
-    row(
-        Problem::BatchNotList,
-        "batch_not_list",
-        StatusCode::UNPROCESSABLE_ENTITY,
-        "The body is no batch",
-        "The body is JSON, but a batch is an array of events, or an object with one under `events`.",
-    ),
-    row(
-        Problem::BatchEmpty,
-        "batch_empty",
-        StatusCode::UNPROCESSABLE_ENTITY,
-        "The batch has no events",
-        "A batch has at least one event.",
-    ),
-    row(
-        Problem::BatchRefused,
-        "batch_refused",
-        StatusCode::UNPROCESSABLE_ENTITY,
-        "An event of the batch is invalid",
-        "With `Prefer: handling=strict` one invalid event refuses its whole batch. `errors` names every flaw. Nothing \
-         was stored.",
-    ),
-    row(
-        Problem::Rejected(RejectCode::EventNotObject),
-        "event_not_object",
-        StatusCode::UNPROCESSABLE_ENTITY,
-        "The event is not an object",
-        "The body is JSON, but an event is an object with `event_name`, `event_type` and `payload`.",
-    ),
-    row(
-        Problem::Rejected(RejectCode::PayloadNotObject),
-        "payload_not_object",
-        StatusCode::UNPROCESSABLE_ENTITY,
-        "The payload is not an object",
-        "`payload` must be an object, null or absent. Put a list or a single value under a key of an object.",
-    ),
-    row(
-        Problem::Rejected(RejectCode::PayloadNotEncodable),
-        "payload_not_encodable",
-        StatusCode::UNPROCESSABLE_ENTITY,
-        "The payload cannot be stored",
-        "The payload holds what a database cannot keep: the character \\u0000, a lone surrogate, or a number that \
-         is too large, too small or too long. The pointer names the place.",
-    ),
-    row(
-        Problem::Rejected(RejectCode::PayloadTooLarge),
-        "payload_too_large",
-        StatusCode::PAYLOAD_TOO_LARGE,
-        "The payload is too large",
-        "The payload has more bytes than `limits.payload_bytes`, counted as received.",
-    ),
-    row(
-        Problem::Rejected(RejectCode::PayloadTooDeep),
-        "payload_too_deep",
-        StatusCode::UNPROCESSABLE_ENTITY,
-        "The payload is nested too deeply",
-        "The payload has more levels than `limits.payload_depth`; the payload itself is the first one.",
-    ),
-    row(
-        Problem::Rejected(RejectCode::MissingField),
-        "missing_field",
-        StatusCode::UNPROCESSABLE_ENTITY,
-        "A required field is missing",
-        "`event_name` and `event_type` must be there and must not be blank.",
-    ),
-    row(
-        Problem::Rejected(RejectCode::InvalidField),
-        "invalid_field",
-        StatusCode::UNPROCESSABLE_ENTITY,
-        "A field has a wrong value",
-        "A field is of the wrong type or form. `errors` names every such field and what is expected.",
-    ),
-    row(
-        Problem::Rejected(RejectCode::FieldTooLong),
-        "field_too_long",
-        StatusCode::UNPROCESSABLE_ENTITY,
-        "A field is too long",
-        "`event_name`, `event_type` and `event_uid` have at most 255 characters.",
-    ),
-    row(
-        Problem::Rejected(RejectCode::UserUnknown),
-        "user_unknown",
-        StatusCode::UNPROCESSABLE_ENTITY,
-        "The event's user does not exist",
-        "`user_id` names no user. Leave it out to post for the token's own user.",
-    ),
-    row(
-        Problem::Rejected(RejectCode::UserDisabled),
-        "user_disabled",
-        StatusCode::UNPROCESSABLE_ENTITY,
-        "The event's user is disabled",
-        "The user that `user_id` names was disabled by an administrator.",
-    ),
-    row(
-        Problem::InternalError,
-        "internal_error",
-        StatusCode::INTERNAL_SERVER_ERROR,
-        "The server has a bug",
-        "Something that must not happen did. The server's log has it under the request id. A request with a key may \
-         be sent again.",
-    ),
-    row(
-        Problem::Overloaded,
-        "overloaded",
-        StatusCode::SERVICE_UNAVAILABLE,
-        "Too much is in flight",
-        "The pipeline is full. Nothing was stored; send again after `Retry-After`.",
-    ),
-    row(
-        Problem::Draining,
-        "draining",
-        StatusCode::SERVICE_UNAVAILABLE,
-        "The server is stopping",
-        "This server takes no new events. Nothing was stored; send again, to another server if there is one.",
-    ),
-    row(
-        Problem::NotStored,
-        "not_stored",
-        StatusCode::SERVICE_UNAVAILABLE,
-        "The event could not be stored",
-        "The database did not take the event in time. It is certain that nothing was stored; send again.",
-    ),
-    row(
-        Problem::DatabaseUnavailable,
-        "database_unavailable",
-        StatusCode::SERVICE_UNAVAILABLE,
-        "The database does not answer",
-        "The request needs the database, which does not answer at present. Nothing was stored; send again.",
-    ),
-    row(
-        Problem::EventInSpool,
-        "event_in_spool",
-        StatusCode::SERVICE_UNAVAILABLE,
-        "The event may wait in a spool",
-        "The database does not have the event, but the node that gave its id keeps events on its own disk until the \
-         database takes them. Ask again.",
-    ),
-    row(
-        Problem::PipelineUnavailable,
-        "pipeline_unavailable",
-        StatusCode::SERVICE_UNAVAILABLE,
-        "The pipeline does not answer",
-        "The pipeline is starting, stopping or being rebuilt. Ask again.",
-    ),
-    row(
-        Problem::OutcomeUnknown,
-        "outcome_unknown",
-        StatusCode::GATEWAY_TIMEOUT,
-        "Whether the event was stored is unknown",
-        "The database did not answer in time. Send again with the same `event_uid` or `Idempotency-Key`: what was \
-         stored is then found instead of stored twice.",
-    ),
-];
-
 #[cfg(test)]
-mod tests {
-    use std::collections::HashSet;
-
-    use super::*;
-
-    #[test]
-    fn every_code_is_unique_titled_and_explained() {
-        let codes: HashSet<_> = CATALOGUE.iter().map(|entry| entry.code).collect();
-        assert_eq!(codes.len(), CATALOGUE.len());
-        for entry in &CATALOGUE {
-            let is_code = |c: char| c.is_ascii_lowercase() || c == '_';
-            assert!(entry.code.chars().all(is_code), "{}", entry.code);
-            assert!(!entry.title.is_empty() && !entry.title.ends_with('.'), "{}", entry.code);
-            assert!(entry.explanation.ends_with('.'), "{}", entry.code);
-        }
-    }
-
-    #[test]
-    fn every_rejection_stands_under_its_own_code() {
-        for code in RejectCode::ALL {
-            assert_eq!(Problem::Rejected(code).entry().code, code.as_str());
-        }
-    }
-
-    #[test]
-    fn only_timeouts_and_our_own_limits_are_worth_a_retry() {
-        for entry in &CATALOGUE {
-            let expected = matches!(entry.status.as_u16(), 408 | 429 | 503 | 504);
-            assert_eq!(entry.is_retryable(false), expected, "{}", entry.code);
-        }
-        assert!(Problem::InternalError.entry().is_retryable(true));
-        assert!(!Problem::InvalidJson.entry().is_retryable(true));
-    }
-}
+mod tests;

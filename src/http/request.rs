@@ -15,7 +15,7 @@ use actix_web::dev::{Handler, Payload};
 use actix_web::error::PayloadError;
 use actix_web::http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use actix_web::web::Data;
-use actix_web::{FromRequest, HttpRequest, HttpResponse};
+use actix_web::{FromRequest, HttpMessage, HttpRequest, HttpResponse};
 use bytes::Bytes;
 use futures_util::{FutureExt, Stream};
 use serde::Serialize;
@@ -25,6 +25,7 @@ use super::auth::{self, Caller};
 use super::encoding;
 use super::error::ApiError;
 use super::problems::Problem;
+use super::rate::Standing;
 use super::state::AppState;
 use crate::domain::scopes::Scope;
 
@@ -45,16 +46,33 @@ pub struct Call {
 }
 
 impl Call {
-    /// Who calls, if the token may do what `scope` covers; `what` names it in the refusal.
+    /// Who calls, if the token may do what `scope` covers and not too often; `what` names it in the refusal.
     pub async fn authorise(&self, scope: Scope, what: &str) -> Result<Arc<Caller>, ApiError> {
+        permitted(self.caller().await?, scope, what)
+    }
+
+    /// Who calls, with any valid token that does not ask too often.
+    pub async fn caller(&self) -> Result<Arc<Caller>, ApiError> {
         let caller = self.state.auth.authenticate(self.headers()).await?;
-        if auth::allows(caller.scopes, scope) { Ok(caller) } else { Err(ApiError::forbidden(scope, what)) }
+        let Some(rate) = &self.state.rate else { return Ok(caller) };
+        let taken = rate.take(caller.token_id);
+        self.request.extensions_mut().insert(taken.standing);
+        taken.wait.map_or(Ok(caller), |wait| Err(ApiError::rate_limited(wait)))
+    }
+
+    /// As `authorise`, however often: operators must get through when a limit was set too low.
+    pub async fn authorise_operator(&self, scope: Scope, what: &str) -> Result<Arc<Caller>, ApiError> {
+        permitted(self.state.auth.authenticate(self.headers()).await?, scope, what)
     }
 
     /// The request's headers.
     pub fn headers(&self) -> &HeaderMap {
         self.request.headers()
     }
+}
+
+fn permitted(caller: Arc<Caller>, scope: Scope, what: &str) -> Result<Arc<Caller>, ApiError> {
+    if auth::allows(caller.scopes, scope) { Ok(caller) } else { Err(ApiError::forbidden(scope, what)) }
 }
 
 /// Makes a route's handler out of an async function from [`Call`] to an answer.
@@ -135,6 +153,10 @@ where
         response = response.map_body(|_, body| BoxBody::new(Held { body, _unread: payload }));
     }
     let headers = response.headers_mut();
+    // Without a limit the extensions are empty, and nothing is looked for.
+    if let Some(standing) = request.extensions().get::<Standing>() {
+        standing.tell(headers);
+    }
     headers.insert(X_REQUEST_ID, id.0);
     headers.insert(SERVER_TIMING, header_value(format!("total;dur={took_ms:.3}")));
     response

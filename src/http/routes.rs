@@ -3,10 +3,11 @@
 use actix_web::web::{self, ServiceConfig};
 use actix_web::{HttpResponse, Resource, Route, guard};
 
+use super::accounts::{tokens, users};
 use super::error::ApiError;
 use super::problems::Problem;
 use super::request::{Call, endpoint};
-use super::{events, health, ops};
+use super::{events, health, limits, ops, problem_pages};
 
 /// Longest part of a path that is repeated in an answer, in characters.
 const PATH_CHARS_MAX: usize = 200;
@@ -18,6 +19,12 @@ pub fn api(routes: &mut ServiceConfig) {
         .service(at("/api/v1/events/batch", "POST").route(post(events::submit_batch)))
         .service(at("/api/v1/events/{id}", "GET, HEAD").route(get(events::show)))
         .service(at("/api/v1/events/{id}/timeline", "GET, HEAD").route(get(events::timeline)))
+        .service(at("/api/v1/limits", "GET, HEAD").route(get(limits::show)))
+        .service(at("/api/v1/tokens", "GET, HEAD, POST").route(get(tokens::list)).route(post(tokens::create)))
+        .service(at("/api/v1/tokens/{id}", "DELETE, GET, HEAD").route(get(tokens::show)).route(delete(tokens::revoke)))
+        .service(at("/api/v1/tokens/{id}/rotate", "POST").route(post(tokens::rotate)))
+        .service(at("/api/v1/users", "GET, HEAD, POST").route(get(users::list)).route(post(users::create)))
+        .service(at("/api/v1/users/{id}", "GET, HEAD, PATCH").route(get(users::show)).route(patch(users::change)))
         .configure(both);
 }
 
@@ -34,6 +41,8 @@ fn both(routes: &mut ServiceConfig) {
     routes
         .service(at("/health/live", "GET, HEAD").route(get(health::live)))
         .service(at("/health/ready", "GET, HEAD").route(get(health::ready)))
+        .service(at("/problems", "GET, HEAD").route(get(problem_pages::all)))
+        .service(at("/problems/{code}", "GET, HEAD").route(get(problem_pages::one)))
         .default_service(web::to(endpoint(not_found)));
 }
 
@@ -60,6 +69,22 @@ where
     Fut: Future<Output = Result<HttpResponse, ApiError>> + 'static,
 {
     web::post().to(endpoint(handler))
+}
+
+fn patch<F, Fut>(handler: F) -> Route
+where
+    F: Fn(Call) -> Fut + Clone + 'static,
+    Fut: Future<Output = Result<HttpResponse, ApiError>> + 'static,
+{
+    web::patch().to(endpoint(handler))
+}
+
+fn delete<F, Fut>(handler: F) -> Route
+where
+    F: Fn(Call) -> Fut + Clone + 'static,
+    Fut: Future<Output = Result<HttpResponse, ApiError>> + 'static,
+{
+    web::delete().to(endpoint(handler))
 }
 
 async fn not_found(call: Call) -> Result<HttpResponse, ApiError> {

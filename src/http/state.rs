@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use super::auth::Auth;
 use super::body::BodyLimits;
+use super::rate::Rate;
 use crate::config::{Config, Limits};
 use crate::domain::payload::PayloadLimits;
-
 use crate::pipeline::Pipeline;
 use crate::store::Store;
 
@@ -27,8 +27,10 @@ pub struct AppState {
     pub body_limits: BodyLimits,
     /// The limits of a payload.
     pub payload_limits: PayloadLimits,
-    /// The limits of events and batches.
+    /// What a client has to keep to.
     pub limits: Limits,
+    /// How often a token may ask, if that is limited.
+    pub rate: Option<Rate>,
     draining: AtomicBool,
 }
 
@@ -41,9 +43,18 @@ impl AppState {
             silence_max: config.http.body_timeout,
             total_max: config.http.request_timeout,
         };
-        let limits = config.limits.clone();
-        let payload_limits = limits.payload();
-        Self { store, pipeline, auth, body_limits, payload_limits, limits, draining: AtomicBool::new(false) }
+        let payload_limits = config.limits.payload();
+        let rate = Rate::new(&config.limits);
+        Self {
+            store,
+            pipeline,
+            auth,
+            body_limits,
+            payload_limits,
+            limits: config.limits.clone(),
+            rate,
+            draining: AtomicBool::new(false),
+        }
     }
 
     /// Turns readiness off and ends waits early; there is no way back.

@@ -7,13 +7,14 @@ use chrono::{DateTime, Utc};
 use entity::{api_token, user};
 use sea_orm::ActiveValue::Set;
 use sea_orm::sea_query::{Cond, Expr};
-use sea_orm::{ColumnTrait, DatabaseTransaction, EntityTrait, QueryFilter, QueryOrder, QueryTrait};
+use sea_orm::{ColumnTrait, DatabaseTransaction, EntityTrait, QueryFilter, QueryOrder, QuerySelect, QueryTrait};
 
 use super::error::StoreError;
 use super::open::Store;
 use super::secret::{Secret, hash_token};
 use super::users::{User, bump_auth_version};
 use crate::domain::scopes::Scopes;
+use crate::domain::timestamp;
 
 /// Hashes that one statement looks for.
 const HASHES_MAX: usize = 500;
@@ -52,6 +53,17 @@ pub struct Token {
     pub revoked_at: Option<DateTime<Utc>>,
     /// Lags: written in batches.
     pub last_used_at: Option<DateTime<Utc>>,
+}
+
+impl Token {
+    /// `valid`, `expired` or `revoked` at this time.
+    pub fn state(&self, now: DateTime<Utc>) -> &'static str {
+        match (self.revoked_at, self.expires_at) {
+            (Some(_), _) => "revoked",
+            (None, Some(end)) if end <= now => "expired",
+            _ => "valid",
+        }
+    }
 }
 
 /// What a request's token says about the request.
@@ -131,6 +143,36 @@ impl Store {
                 .all(conn.read())
                 .await?;
             rows.into_iter().map(Token::try_from).collect()
+        })
+        .await
+    }
+
+    /// At most `limit` tokens with an id above `after`, by id, of one user or of all.
+    pub async fn tokens_after(
+        &self,
+        user_id: Option<i64>,
+        after: i64,
+        limit: u64,
+        wait: Duration,
+    ) -> Result<Vec<Token>, StoreError> {
+        self.run("list tokens", wait, move |conn| async move {
+            let rows = api_token::Entity::find()
+                .apply_if(user_id, |rows, id| rows.filter(api_token::Column::UserId.eq(id)))
+                .filter(api_token::Column::Id.gt(after))
+                .order_by_asc(api_token::Column::Id)
+                .limit(limit)
+                .all(conn.read())
+                .await?;
+            rows.into_iter().map(Token::try_from).collect()
+        })
+        .await
+    }
+
+    /// The token of this id.
+    pub async fn token_by_id(&self, id: i64, wait: Duration) -> Result<Option<Token>, StoreError> {
+        self.run("read a token", wait, move |conn| async move {
+            let row = api_token::Entity::find_by_id(id).one(conn.read()).await?;
+            row.map(Token::try_from).transpose()
         })
         .await
     }
@@ -236,10 +278,13 @@ async fn rotate(
     if expired || old.revoked_at.is_some() {
         return Ok(None);
     }
-    let last = now + overlap;
-    let end = old.expires_at.map_or(last, |end| Ord::min(end, last));
+    // An end in the far future is none.
+    let end = old.expires_at.into_iter().chain(timestamp::after(now, overlap)).min();
+    // What is to end at once must not wait for a node whose clock is behind.
+    let revoked_at = overlap.is_zero().then_some(now);
     api_token::Entity::update_many()
         .col_expr(api_token::Column::ExpiresAt, Expr::value(end))
+        .col_expr(api_token::Column::RevokedAt, Expr::value(revoked_at))
         .filter(api_token::Column::Id.eq(id))
         .exec(tx)
         .await?;

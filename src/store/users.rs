@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use entity::{auth_change, user};
 use sea_orm::ActiveValue::Set;
 use sea_orm::sea_query::Expr;
-use sea_orm::{ColumnTrait, DatabaseTransaction, EntityTrait, ExprTrait, QueryFilter, QueryOrder};
+use sea_orm::{ColumnTrait, DatabaseTransaction, EntityTrait, ExprTrait, QueryFilter, QueryOrder, QuerySelect};
 
 use super::error::StoreError;
 use super::open::Store;
@@ -69,6 +69,15 @@ impl Store {
         .await
     }
 
+    /// At most `limit` users with an id above `after`, by id.
+    pub async fn users_after(&self, after: i64, limit: u64, wait: Duration) -> Result<Vec<User>, StoreError> {
+        self.run("list users", wait, move |conn| async move {
+            let rows = user::Entity::find().filter(user::Column::Id.gt(after)).order_by_asc(user::Column::Id);
+            Ok(into_users(rows.limit(limit).all(conn.read()).await?))
+        })
+        .await
+    }
+
     /// The users of these ids; an unknown id has none.
     pub async fn users_by_ids(&self, ids: &[i64], wait: Duration) -> Result<Vec<User>, StoreError> {
         let ids = ids.to_vec();
@@ -89,18 +98,17 @@ impl Store {
         .await
     }
 
-    /// Disables or enables the user of this email. False when there is none.
-    pub async fn set_user_disabled(&self, email: &str, disabled: bool, wait: Duration) -> Result<bool, StoreError> {
-        let email = email.to_owned();
+    /// Disables or enables a user and gives it as it is then. None when there is none of this id.
+    pub async fn set_user_disabled(&self, id: i64, disabled: bool, wait: Duration) -> Result<Option<User>, StoreError> {
         self.transaction("change a user", wait, move |tx| {
             Box::pin(async move {
-                let changed = user::Entity::update_many()
+                bump_auth_version(tx).await?;
+                user::Entity::update_many()
                     .col_expr(user::Column::Disabled, Expr::value(disabled))
-                    .filter(user::Column::Email.eq(email))
+                    .filter(user::Column::Id.eq(id))
                     .exec(tx)
                     .await?;
-                bump_auth_version(tx).await?;
-                Ok(changed.rows_affected > 0)
+                Ok(user::Entity::find_by_id(id).one(tx).await?.map(User::from))
             })
         })
         .await

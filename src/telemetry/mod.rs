@@ -1,5 +1,6 @@
 //! What the service tells about itself.
 
+pub mod audit;
 pub mod condition;
 pub mod escape;
 pub mod facts;

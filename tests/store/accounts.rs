@@ -32,11 +32,14 @@ pub async fn contract_users_are_made_once_and_disabled(options: StoreOptions) {
     let (ann, bob) = (user(&store, "ann@x.org").await, user(&store, "bob@x.org").await);
     let again = store.create_user("ann@x.org", noon(), WAIT).await;
     assert_eq!(again.expect("the store answers"), None);
-    assert!(store.set_user_disabled("bob@x.org", true, WAIT).await.expect("an answer"));
-    assert!(!store.set_user_disabled("eve@x.org", true, WAIT).await.expect("an answer"));
     let disabled = User { disabled: true, ..bob };
+    let changed = store.set_user_disabled(disabled.id, true, WAIT).await;
+    assert_eq!(changed.expect("an answer"), Some(disabled.clone()));
+    assert_eq!(store.set_user_disabled(999, true, WAIT).await.expect("an answer"), None);
     let all = store.list_users(WAIT).await.expect("the users");
     assert_eq!(all, [ann.clone(), disabled.clone()]);
+    assert_eq!(store.users_after(0, 1, WAIT).await.expect("a page"), all[..1]);
+    assert_eq!(store.users_after(ann.id, 9, WAIT).await.expect("a page"), all[1..]);
     let some = store.users_by_ids(&[disabled.id, 999], WAIT).await.expect("the users");
     assert_eq!(some, [disabled]);
     let found = store.user_by_email("ann@x.org", WAIT).await.expect("an answer");
@@ -68,6 +71,16 @@ pub async fn contract_tokens_live_from_creation_to_revocation(options: StoreOpti
     assert_eq!(listed.len(), 1);
     assert_eq!((listed[0].revoked_at, listed[0].last_used_at), (Some(later), Some(later)));
     assert_eq!(store.list_tokens(Some(0), WAIT).await.expect("the tokens"), []);
+    let (second, _) = store.create_token(token_of(&ann), noon(), WAIT).await.expect("a token");
+    let page = async |user, after, limit| {
+        let tokens = store.tokens_after(user, after, limit, WAIT).await.expect("a page");
+        tokens.iter().map(|token| token.id).collect::<Vec<_>>()
+    };
+    assert_eq!(page(None, 0, 1).await, [token.id]);
+    assert_eq!(page(Some(ann.id), token.id, 9).await, [second.id]);
+    assert_eq!(page(Some(999), 0, 9).await, [0; 0]);
+    assert_eq!(store.token_by_id(second.id, WAIT).await.expect("an answer"), Some(second));
+    assert_eq!(store.token_by_id(999, WAIT).await.expect("an answer"), None);
 
     let nobody = NewToken { user_id: 999, ..token_of(&ann) };
     let error = store.create_token(nobody, noon(), WAIT).await.expect_err("no such user");
@@ -92,6 +105,13 @@ pub async fn contract_rotation_overlaps_and_happens_once(options: StoreOptions) 
     let after = noon() + hour;
     let again = store.rotate_token(old.id, hour, after, WAIT).await.expect("an answer");
     assert!(again.is_none());
+    let rotated = store.rotate_token(fresh.id, Duration::ZERO, noon(), WAIT).await.expect("an answer");
+    let (last, _) = rotated.expect("the token is live");
+    let ended = store.token_by_id(fresh.id, WAIT).await.expect("an answer").expect("the token");
+    assert_eq!((ended.revoked_at, ended.state(noon())), (Some(noon()), "revoked"));
+    store.rotate_token(last.id, Duration::MAX, noon(), WAIT).await.expect("an answer").expect("the token is live");
+    let kept = store.token_by_id(last.id, WAIT).await.expect("an answer").expect("the token");
+    assert_eq!(kept.expires_at, expires_at, "an endless overlap leaves the end as it was");
     assert!(store.rotate_token(999, hour, noon(), WAIT).await.expect("an answer").is_none());
 }
 
@@ -108,7 +128,7 @@ pub async fn contract_each_change_of_tokens_and_users_moves_the_version(options:
     versions.push(store.auth_version(WAIT).await.expect("a version"));
     store.revoke_token(token.id, noon(), WAIT).await.expect("an answer");
     versions.push(store.auth_version(WAIT).await.expect("a version"));
-    store.set_user_disabled("ann@x.org", true, WAIT).await.expect("an answer");
+    store.set_user_disabled(ann.id, true, WAIT).await.expect("an answer");
     versions.push(store.auth_version(WAIT).await.expect("a version"));
     assert!(versions.is_sorted_by(|a, b| a < b), "{versions:?}");
 }

@@ -3,7 +3,7 @@
 mod answers;
 mod batch;
 mod bulk;
-mod cursor;
+pub(super) mod cursor;
 mod intake;
 mod lines;
 mod prefer;
@@ -16,6 +16,7 @@ mod view;
 mod wait;
 
 pub use batch::submit_batch;
+pub use prefer::WAIT_SECONDS_MAX;
 pub use read::{list, show};
 pub use submit::submit;
 pub use timeline::timeline;

@@ -10,7 +10,7 @@ use crate::http::request::header_value;
 use crate::pipeline::Handling;
 
 /// Longest wait that is granted, in seconds.
-const WAIT_SECONDS_MAX: u64 = 60;
+pub const WAIT_SECONDS_MAX: u64 = 60;
 
 /// What the client prefers; unknown preferences are ignored, of repeated ones the first counts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

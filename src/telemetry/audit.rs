@@ -1,0 +1,28 @@
+//! Who changed users and tokens over HTTP: a line each, with ids only. `by_token` is the token that asked for it.
+
+use tracing::info;
+
+/// A user was made.
+pub fn user_created(user_id: i64, by_token: i64) {
+    info!(user_id, by_token, "user created");
+}
+
+/// A user was disabled or enabled.
+pub fn user_changed(user_id: i64, disabled: bool, by_token: i64) {
+    info!(user_id, disabled, by_token, "user changed");
+}
+
+/// A token was made for a user.
+pub fn token_created(token_id: i64, user_id: i64, by_token: i64) {
+    info!(token_id, user_id, by_token, "token created");
+}
+
+/// A token was replaced by another.
+pub fn token_rotated(token_id: i64, new_token_id: i64, by_token: i64) {
+    info!(token_id, new_token_id, by_token, "token rotated");
+}
+
+/// A token was revoked.
+pub fn token_revoked(token_id: i64, by_token: i64) {
+    info!(token_id, by_token, "token revoked");
+}
