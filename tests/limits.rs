@@ -21,6 +21,7 @@ both_databases! {
         for (name, value) in [
             ("payload_bytes", json!(1024)), ("payload_depth", json!(3)), ("body_bytes", json!(2 << 20)),
             ("number_chars", json!(40)), ("name_chars", json!(255)),
+            ("batch_events", json!(1000)), ("batch_bytes", json!(20 << 20)),
             ("requests_per_second", json!(1000)), ("requests_burst", json!(2000)),
         ] {
             assert_eq!(limits[name], value, "{name} in {limits}");

@@ -18,6 +18,7 @@ mod limits;
 mod nodes;
 mod problems;
 mod rate;
+mod replay;
 mod spec;
 mod spool;
 mod start;

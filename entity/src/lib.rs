@@ -12,4 +12,5 @@ pub mod flush_minute;
 pub mod id_block;
 pub mod meta;
 pub mod node;
+pub mod replay;
 pub mod user;

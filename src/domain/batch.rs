@@ -34,6 +34,15 @@ pub enum BatchError {
     },
 }
 
+/// Whether `body` looks like a batch rather than one event: an array, or an object with the member `events`.
+pub fn is_batch(body: &[u8]) -> bool {
+    match body.trim_ascii_start().first() {
+        Some(b'[') => true,
+        Some(b'{') => std::str::from_utf8(body).is_ok_and(|text| matches!(member(text), Ok(Some(_)))),
+        _ => false,
+    }
+}
+
 /// The text of each event of the batch in `body`, at least one and at most `max`, as slices of it.
 pub fn read_batch(body: &Bytes, max: usize) -> Result<Vec<&str>, BatchError> {
     let text = std::str::from_utf8(body).map_err(|error| Unreadable::NotUtf8(error.valid_up_to()))?;
@@ -62,16 +71,17 @@ pub fn read_batch(body: &Bytes, max: usize) -> Result<Vec<&str>, BatchError> {
 
 /// The list under `events` in the object `text`; of repeated ones the last wins.
 fn listed(text: &str) -> Result<&str, BatchError> {
-    let mut deserializer = serde_json::Deserializer::from_str(text);
-    let list = deserializer
-        .deserialize_map(EventsMember)
-        .and_then(|list| deserializer.end().map(|()| list))
-        .map_err(not_json)?;
-    match list {
+    match member(text)? {
         Some(list) if Kind::of(list) == Kind::Array => Ok(list),
         Some(other) => Err(BatchError::NotAList(format!("\"events\" is {}", Kind::of(other).with_article()))),
         None => Err(BatchError::NotAList("the batch is an object without \"events\"".to_owned())),
     }
+}
+
+fn member(text: &str) -> Result<Option<&str>, BatchError> {
+    let mut deserializer = serde_json::Deserializer::from_str(text);
+    let list = deserializer.deserialize_map(EventsMember).and_then(|list| deserializer.end().map(|()| list));
+    list.map_err(not_json)
 }
 
 fn not_json(error: serde_json::Error) -> BatchError {

@@ -10,6 +10,7 @@ mod body;
 mod encoding;
 mod error;
 mod events;
+mod fields;
 mod health;
 mod limits;
 mod media;

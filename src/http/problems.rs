@@ -32,6 +32,10 @@ pub enum Problem {
     RequestTimeout,
     /// The key was used before for another event.
     EventUidConflict,
+    /// The event's state does not allow it.
+    NotReplayable,
+    /// The event is at work.
+    InProgress,
     /// The email is another user's.
     EmailTaken,
     /// The token is revoked or expired.
@@ -100,6 +104,7 @@ impl Entry {
     /// Whether the same request may succeed later; a 500 is worth a retry only with a key.
     pub fn is_retryable(&self, keyed: bool) -> bool {
         match self.status.as_u16() {
+            409 => self.problem == Problem::InProgress,
             408 | 429 | 503 | 504 => true,
             500 => keyed,
             _ => false,

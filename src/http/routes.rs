@@ -17,8 +17,12 @@ pub fn api(routes: &mut ServiceConfig) {
     routes
         .service(at("/api/v1/events", "GET, HEAD, POST").route(post(events::submit)).route(get(events::list)))
         .service(at("/api/v1/events/batch", "POST").route(post(events::submit_batch)))
+        .service(at("/api/v1/events/process", "POST").route(post(events::process)))
+        .service(at("/api/v1/events/validate", "POST").route(post(events::validate)))
         .service(at("/api/v1/events/{id}", "GET, HEAD").route(get(events::show)))
         .service(at("/api/v1/events/{id}/timeline", "GET, HEAD").route(get(events::timeline)))
+        .service(at("/api/v1/events/{id}/retry", "POST").route(post(events::retry)))
+        .service(at("/api/v1/events/{id}/cancel", "POST").route(post(events::cancel)))
         .service(at("/api/v1/limits", "GET, HEAD").route(get(limits::show)))
         .service(at("/api/v1/tokens", "GET, HEAD, POST").route(get(tokens::list)).route(post(tokens::create)))
         .service(at("/api/v1/tokens/{id}", "DELETE, GET, HEAD").route(get(tokens::show)).route(delete(tokens::revoke)))

@@ -146,6 +146,11 @@ impl Room {
         let more = events.saturating_sub(self.permit.events());
         if self.permit.grow(more, more * EVENT_BYTES) { Ok(()) } else { Err(full(&self.admission)) }
     }
+
+    /// The room itself, which travels with the work.
+    pub(super) fn into_permit(self) -> Permit {
+        self.permit
+    }
 }
 
 fn full(admission: &Admission) -> Refused {
@@ -204,7 +209,7 @@ impl Door {
         let (reply, receipts) = oneshot::channel();
         let unit = self.unit(entries, handling, (ids, room.permit), reply);
         self.send(self.custody.entrust(unit));
-        match tokio::time::timeout(self.limits.accept_timeout + RECEIPT_MARGIN, receipts).await {
+        match tokio::time::timeout(self.receipt_wait(), receipts).await {
             Ok(Ok(Ok(receipts))) => Ok(receipts),
             Ok(Ok(Err(Unsettled::NotStored))) => Err(Refused::NotStored { retry_after: self.admission.retry_after() }),
             Ok(Ok(Err(Unsettled::Impossible))) => Err(Refused::Impossible),
@@ -222,8 +227,13 @@ impl Door {
         })
     }
 
+    /// How long a receipt is waited for.
+    pub fn receipt_wait(&self) -> Duration {
+        self.limits.accept_timeout + RECEIPT_MARGIN
+    }
+
     /// Sends the unit together with those that other requests of the same turn of the event loop hand in.
-    fn send(&self, work: Work) {
+    pub fn send(&self, work: Work) {
         let mut outbox = self.outbox.lock().unwrap_or_else(PoisonError::into_inner);
         outbox.push(work);
         if outbox.len() > 1 {

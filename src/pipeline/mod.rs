@@ -17,6 +17,7 @@ mod normalizer;
 mod parts;
 mod persister;
 mod pool;
+mod replay;
 mod retry;
 mod stage;
 mod supervisor;
@@ -34,11 +35,13 @@ use actix::prelude::*;
 use uuid::Uuid;
 
 use self::admission::Admission;
+use self::claims::Claims;
 use self::custody::{Custody, Roll};
 use self::door::{Door, DoorLimits};
 pub use self::door::{Entry, Handling, Receipt, Refused, Room, Verdict};
 use self::node::{Health, Node, Trouble};
 use self::parts::Material;
+pub use self::replay::Replayed;
 use self::supervisor::{Describe, Resize, Stop, Supervisor, SupervisorRules};
 use self::topology::{Kind, Line, Pools};
 pub use self::view::{ActorView, BootView, InFlightView, NodeView, PipelineView, PoolView};
@@ -86,6 +89,7 @@ pub struct Pipeline {
 struct Inner {
     door: Door,
     store: Store,
+    claims: Arc<Claims>,
     supervisor: Addr<Supervisor>,
     boot_id: Uuid,
     lease: Duration,
@@ -139,7 +143,7 @@ impl Pipeline {
             boot_id: identity.boot_id,
             lease: config.lease.duration,
             health: health.clone(),
-            claims,
+            claims: claims.clone(),
             spool: spool.clone(),
         };
         node.start()?;
@@ -150,7 +154,7 @@ impl Pipeline {
         let (draining, reserving) = (AtomicBool::new(false), Condition::new("reserving ids"));
         let door = Door { admission, ids, validators, outbox: Arc::default(), custody, limits, draining, reserving };
         let (boot_id, lease) = (identity.boot_id, config.lease.duration);
-        Ok(Self { inner: Arc::new(Inner { door, store, supervisor, boot_id, lease, health, spool }) })
+        Ok(Self { inner: Arc::new(Inner { door, store, claims, supervisor, boot_id, lease, health, spool }) })
     }
 
     /// Room for a request: taken while its body is read, handed in with its events.

@@ -136,8 +136,8 @@ fn claim_statement(backend: DbBackend, due: &Due, order: &ClaimOrder, token: Uui
          WHERE before < {bytes}) \
          UPDATE events SET lease_boot = {boot}, lease_token = {token}, lease_until = {until} \
          WHERE id IN (SELECT id FROM due) AND status = 'pending' \
-         RETURNING id, task_id, user_id, event_name, event_type, event_uid, payload{json}, timestamp, received_at, \
-         attempts, crashes, generation, suspect",
+         RETURNING {columns}",
+        columns = claimed_columns(backend),
         limit = order.limit,
         boot = placeholder(backend, 1),
         token = placeholder(backend, 2),
@@ -192,7 +192,17 @@ fn micros(duration: Duration) -> i64 {
     i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)
 }
 
-fn claimed(row: &QueryResult, lease_token: Uuid) -> Result<Claimed, DbErr> {
+/// What [`claimed`] reads.
+pub(super) fn claimed_columns(backend: DbBackend) -> String {
+    let json = if backend == DbBackend::Postgres { "::text" } else { "" };
+    format!(
+        "id, task_id, user_id, event_name, event_type, event_uid, payload{json}, timestamp, received_at, attempts, \
+         crashes, generation, suspect"
+    )
+}
+
+/// Reads a claimed row.
+pub(super) fn claimed(row: &QueryResult, lease_token: Uuid) -> Result<Claimed, DbErr> {
     let payload: Option<String> = row.try_get_by_index(6)?;
     let payload = payload.map(JsonText::parse).transpose().map_err(|error| DbErr::Json(error.to_string()))?;
     let submission = Submission {

@@ -3,7 +3,6 @@
 //! Guaranteed: a secret is in one answer and nowhere else; who administers tokens cannot make one that may do more than
 //! its own. A change is seen at once here and within `auth.refresh` on the other nodes.
 
-mod fields;
 mod pages;
 pub mod tokens;
 pub mod users;

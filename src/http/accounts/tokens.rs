@@ -7,7 +7,6 @@ use actix_web::http::StatusCode;
 use actix_web::http::header::{CACHE_CONTROL, HeaderValue, LOCATION};
 use chrono::{DateTime, Utc};
 
-use super::fields::{self, Fields, shown};
 use super::pages::Asked;
 use super::view::{MadeToken, TokenView};
 use super::{id_in_path, no_such, not_changed, see_change};
@@ -18,6 +17,7 @@ use crate::domain::submission::NAME_CHARS_MAX;
 use crate::domain::timestamp;
 use crate::http::auth::{Caller, allows};
 use crate::http::error::ApiError;
+use crate::http::fields::{self, Fields, shown};
 use crate::http::problems::Problem;
 use crate::http::request::{Call, header_value, json};
 use crate::http::state::{AppState, STORE_WAIT};

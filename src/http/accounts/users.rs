@@ -4,7 +4,6 @@ use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
 use actix_web::http::header::LOCATION;
 
-use super::fields::{self, Fields, shown};
 use super::pages::Asked;
 use super::view::UserView;
 use super::{id_in_path, no_such, not_changed, see_change};
@@ -12,6 +11,7 @@ use crate::clock;
 use crate::domain::email::{EMAIL_BYTES_MAX, is_email};
 use crate::domain::scopes::Scope;
 use crate::http::error::ApiError;
+use crate::http::fields::{self, Fields, shown};
 use crate::http::problems::Problem;
 use crate::http::request::{Call, header_value, json};
 use crate::http::state::STORE_WAIT;

@@ -117,6 +117,32 @@ impl Taken {
         (self.first..).zip(self.items).map(result).collect()
     }
 
+    /// The entries that can be handed in.
+    pub fn entries(&self) -> &[Entry] {
+        &self.entries
+    }
+
+    /// The result of each event as `judge` has it, with nothing handed in.
+    pub fn judged(mut self, judge: impl Fn(&Entry) -> Option<Rejection>) -> Vec<ItemResult> {
+        let entries = self.take_entries();
+        let mut entries = entries.iter();
+        let result = |(index, item)| match item {
+            Item::Refused { code, error, rejection } => {
+                ItemResult::new(index, "validation_error").because(code, error).with_flaws(rejection.as_deref())
+            }
+            Item::HandedIn { event_name, user_id, .. } => {
+                let result = match entries.next().and_then(&judge) {
+                    None => ItemResult::new(index, "valid"),
+                    Some(rejection) => ItemResult::new(index, "validation_error")
+                        .because(rejection.code().as_str(), rejection.error.clone())
+                        .with_flaws(Some(&rejection)),
+                };
+                result.named(event_name, user_id)
+            }
+        };
+        (self.first..).zip(self.items).map(result).collect()
+    }
+
     /// What is wrong with each event that is: with those not handed in, and with those that `judge` refuses.
     pub fn flaws(&self, judge: impl Fn(&Entry) -> Option<Rejection>) -> Vec<(u64, Rejection)> {
         let mut entries = self.entries.iter();
@@ -144,7 +170,7 @@ fn refused(rejection: Rejection) -> Item {
     }
 }
 
-fn of_receipt(index: u64, receipt: Receipt, key: Option<(Namespace, String)>) -> ItemResult {
+pub(super) fn of_receipt(index: u64, receipt: Receipt, key: Option<(Namespace, String)>) -> ItemResult {
     let of = |status, event_id| ItemResult::new(index, status).stored_as(event_id);
     match receipt.verdict {
         Verdict::Processed { processed_at } => of("processed", receipt.event_id).processed_at(processed_at),

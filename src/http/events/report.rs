@@ -109,7 +109,7 @@ impl ItemResult {
 
     /// Whether nothing is wrong with it.
     pub fn is_success(&self) -> bool {
-        matches!(self.status, "processed" | "duplicate" | "enqueued")
+        matches!(self.status, "processed" | "duplicate" | "enqueued" | "valid")
     }
 }
 

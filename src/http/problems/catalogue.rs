@@ -91,6 +91,21 @@ pub static CATALOGUE: &[Entry] = &[
          `event_id`. Nothing was stored. Choose another key, or send the same content.",
     ),
     row(
+        Problem::NotReplayable,
+        "not_replayable",
+        StatusCode::CONFLICT,
+        "The event's state does not allow it",
+        "Only an event that failed, was refused, was cancelled or waits can be retried, and only one that waits can be \
+         cancelled. The detail names its state.",
+    ),
+    row(
+        Problem::InProgress,
+        "in_progress",
+        StatusCode::CONFLICT,
+        "The event is at work",
+        "The event is being processed at present. Ask for it again: its outcome comes by itself.",
+    ),
+    row(
         Problem::EmailTaken,
         "email_taken",
         StatusCode::CONFLICT,

@@ -9,16 +9,16 @@ use chrono::{DateTime, Utc};
 use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
 
+use super::body::{self, BodyLimits};
+use super::error::ApiError;
+use super::media::{JSON_ONLY, Media};
+use super::request::Call;
+use super::state::AppState;
 use crate::config::units::parse_duration;
 use crate::domain::json::Kind;
 use crate::domain::rejection::{Flaw, RejectCode, Rejection};
 use crate::domain::submission::Unreadable;
 use crate::domain::timestamp;
-use crate::http::body::{self, BodyLimits};
-use crate::http::error::ApiError;
-use crate::http::media::{JSON_ONLY, Media};
-use crate::http::request::Call;
-use crate::http::state::AppState;
 
 /// Longest body, in bytes: what is administered is small, and its bytes are not counted as in flight.
 const BODY_BYTES_MAX: usize = 64 * 1_024;
@@ -129,6 +129,16 @@ impl Fields {
             self.invalid(name, "is not a 64-bit integer");
         }
         number
+    }
+
+    /// An array of 64-bit integers.
+    pub fn wholes(&mut self, name: &str) -> Option<Vec<i64>> {
+        let value = self.take(name, Kind::Array)?;
+        let numbers = serde_json::from_str(value.get()).ok();
+        if numbers.is_none() {
+            self.invalid(name, "has something else than 64-bit integers");
+        }
+        numbers
     }
 
     /// `true` or `false`.

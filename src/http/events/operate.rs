@@ -1,0 +1,139 @@
+//! What operators do with stored events: have them processed anew, or call them off.
+
+use std::collections::HashSet;
+
+use actix_web::HttpResponse;
+use actix_web::http::StatusCode;
+use serde::Serialize;
+
+use super::answers::{self, Submitted};
+use super::intake::of_receipt;
+use super::read::{event_id, viewer};
+use super::report::{ItemResult, report};
+use crate::domain::outcome::Status;
+use crate::domain::scopes::Scope;
+use crate::http::auth::Caller;
+use crate::http::error::ApiError;
+use crate::http::fields::{self, Fields};
+use crate::http::problems::Problem;
+use crate::http::request::{Call, json};
+use crate::http::state::{AppState, STORE_WAIT};
+use crate::pipeline::{Replayed, Verdict};
+use crate::store::{Replay, Seen};
+
+/// `POST /api/v1/events/process`: stored events, in one transaction, with the reference's report.
+pub async fn process(call: Call) -> Result<HttpResponse, ApiError> {
+    let caller = call.authorise(Scope::Operate, "processing stored events").await?;
+    let (state, mut fields) = fields::read(call).await?;
+    let event_ids = fields.required("event_ids", Fields::wholes);
+    let is_forced = if fields.has("force") { fields.flag("force") } else { Some(false) };
+    let (event_ids, is_forced) = fields.finish(event_ids.zip(is_forced))?;
+    let max = state.limits.batch_events;
+    match event_ids.len() {
+        0 => return Err(ApiError::new(Problem::BatchEmpty, format!("event_ids is empty, expected 1 to {max}"))),
+        ids if ids > max => {
+            return Err(ApiError::new(Problem::BatchTooLarge, format!("event_ids has {ids} ids, limit {max}")));
+        }
+        _ => {}
+    }
+    let distinct: HashSet<i64> = event_ids.iter().copied().collect();
+    let mut replayed = replay(&state, &caller, distinct.into_iter().collect(), is_forced).await?;
+    let results: Vec<ItemResult> =
+        (0..).zip(&event_ids).map(|(index, id)| result_of(index, *id, &mut replayed)).collect();
+    Ok(report(&results, false))
+}
+
+/// `POST /api/v1/events/{id}/retry`: one event that has not been processed; the answer is the reference's return value.
+pub async fn retry(call: Call) -> Result<HttpResponse, ApiError> {
+    let caller = call.authorise(Scope::Operate, "replaying events").await?;
+    let id = event_id(call.request.match_info().query("id"))?;
+    let mut replayed = replay(&call.state, &caller, vec![id], false).await?;
+    let Some(seen) = replayed.seen.remove(&id) else { return Err(no_such(id)) };
+    let Some(receipt) = replayed.receipts.remove(&id) else {
+        if replayed.at_work.contains(&id) || seen.status == Status::Pending {
+            let detail = format!("event {id} is at work, its outcome is still to come");
+            return Err(ApiError::new(Problem::InProgress, detail));
+        }
+        let detail = format!("event {id} is {}, there is nothing to retry", seen.status.as_str());
+        return Err(ApiError::new(Problem::NotReplayable, detail));
+    };
+    match receipt.verdict {
+        Verdict::Processed { processed_at } => Ok(answers::success(id, &submitted(seen), processed_at)),
+        Verdict::Failed { error, .. } => Ok(answers::failed(id, &error)),
+        Verdict::Rejected { rejection, .. } => Err(ApiError::rejected(rejection, Some(id))),
+        _ => Ok(answers::accepted(id, receipt.task_id)),
+    }
+}
+
+#[derive(Serialize)]
+struct Cancelled {
+    status: &'static str,
+    event_id: i64,
+}
+
+/// `POST /api/v1/events/{id}/cancel`: one event that waits for its next attempt, or is at work.
+pub async fn cancel(call: Call) -> Result<HttpResponse, ApiError> {
+    let caller = call.authorise(Scope::Operate, "cancelling events").await?;
+    let id = event_id(call.request.match_info().query("id"))?;
+    let (store, visible_to) = (&call.state.store, viewer(&caller));
+    if !store.cancel(id, visible_to, caller.user_id, STORE_WAIT).await? {
+        let mut seen = store.fetch_event_with_user(vec![id], visible_to, STORE_WAIT).await?;
+        match seen.remove(&id).map(|seen| seen.status) {
+            None => return Err(no_such(id)),
+            Some(Status::Cancelled) => {}
+            Some(status) => {
+                let detail = format!("event {id} is {}, only a pending one can be cancelled", status.as_str());
+                return Err(ApiError::new(Problem::NotReplayable, detail));
+            }
+        }
+    }
+    Ok(json(StatusCode::OK, &Cancelled { status: Status::Cancelled.as_str(), event_id: id }))
+}
+
+fn no_such(id: i64) -> ApiError {
+    ApiError::new(Problem::NotFound, format!("there is no event {id}"))
+}
+
+async fn replay(state: &AppState, caller: &Caller, ids: Vec<i64>, is_forced: bool) -> Result<Replayed, ApiError> {
+    if state.is_draining() {
+        return Err(ApiError::new(Problem::Draining, "the server is stopping, nothing was changed"));
+    }
+    let mut room = state.pipeline.room();
+    room.cover(ids.len())?;
+    let replay = Replay { ids, visible_to: viewer(caller), is_forced, by: caller.user_id };
+    Ok(state.pipeline.process_stored(replay, room).await?)
+}
+
+fn submitted(seen: Seen) -> Submitted {
+    Submitted {
+        event_name: seen.event_name.unwrap_or_default(),
+        event_type: seen.event_type.unwrap_or_default(),
+        user_id: seen.user_id,
+    }
+}
+
+/// The result of the event `id`; one that is named twice has it twice.
+fn result_of(index: u64, id: i64, replayed: &mut Replayed) -> ItemResult {
+    let Some(seen) = replayed.seen.get(&id) else {
+        let error = format!("there is no event {id}");
+        return ItemResult::new(index, "not_found").stored_as(id).because("not_found", error);
+    };
+    let result = match replayed.receipts.get(&id) {
+        Some(receipt) => of_receipt(index, receipt.clone(), None),
+        None if replayed.at_work.contains(&id) => ItemResult::new(index, "enqueued").stored_as(id),
+        None => as_it_stood(index, seen),
+    };
+    result.named(seen.event_name.clone(), seen.user_id)
+}
+
+/// An event that was left as it is: processed already, a duplicate, or held by another node.
+fn as_it_stood(index: u64, seen: &Seen) -> ItemResult {
+    let result = |status| ItemResult::new(index, status).stored_as(seen.id);
+    match seen.status {
+        Status::Pending => result("enqueued"),
+        Status::Processed => seen.processed_at.into_iter().fold(result("processed"), ItemResult::processed_at),
+        Status::Duplicate => ItemResult::new(index, "duplicate").stored_as(seen.duplicate_of.unwrap_or(seen.id)),
+        // Another operator was faster.
+        Status::Failed | Status::ValidationError | Status::Cancelled => result("enqueued"),
+    }
+}

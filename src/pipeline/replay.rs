@@ -1,0 +1,75 @@
+//! Stored events that an operator wants processed: claimed like any other, and answered.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Instant;
+
+use tokio::sync::oneshot;
+
+use super::door::{Handling, Receipt, Room};
+use super::messages::{Item, Reply, Unit};
+use super::{Pipeline, WAIT};
+use crate::clock;
+use crate::store::{ClaimOrder, Claimed, Replay, Seen, StoreError};
+use crate::telemetry::facts;
+
+/// What became of the events of a [`Replay`].
+#[derive(Debug, Default)]
+pub struct Replayed {
+    /// Every event that exists and is visible, as it stood before.
+    pub seen: HashMap<i64, Seen>,
+    /// The outcomes of those that were processed.
+    pub receipts: HashMap<i64, Receipt>,
+    /// Those that were claimed, but whose outcome did not come in time: they are at work, or will be.
+    pub at_work: Vec<i64>,
+}
+
+impl Pipeline {
+    /// Processes stored events in one transaction, each under a lease of its own. `room` is that of all of them.
+    pub async fn process_stored(&self, replay: Replay, room: Room) -> Result<Replayed, StoreError> {
+        let inner = &self.inner;
+        let order =
+            ClaimOrder { boot_id: inner.boot_id, limit: replay.ids.len(), bytes: usize::MAX, lease: inner.lease };
+        let reopened = inner.store.reopen(replay, order, WAIT).await?;
+        if reopened.claimed.is_empty() {
+            return Ok(Replayed { seen: reopened.seen, ..Replayed::default() });
+        }
+        facts::claimed(reopened.claimed.len());
+        let ids: Vec<i64> = reopened.claimed.iter().map(|claimed| claimed.event.id).collect();
+        let (reply, receipts) = oneshot::channel();
+        let unit = self.unit_of(reopened.claimed, reply, room);
+        inner.door.send(inner.door.custody.entrust(unit));
+        let receipts: HashMap<i64, Receipt> = match tokio::time::timeout(inner.door.receipt_wait(), receipts).await {
+            Ok(Ok(Ok(receipts))) => receipts.into_iter().map(|receipt| (receipt.event_id, receipt)).collect(),
+            // The rows are claimed: whoever finds the lease without work behind it goes on.
+            _ => HashMap::new(),
+        };
+        let at_work = ids.into_iter().filter(|id| !receipts.contains_key(id)).collect();
+        Ok(Replayed { seen: reopened.seen, receipts, at_work })
+    }
+
+    fn unit_of(&self, claimed: Vec<Claimed>, reply: Reply, room: Room) -> Unit {
+        let (now, taken_at) = (clock::now(), Instant::now());
+        let item = |claimed: Claimed| {
+            let bytes = claimed.event.payload().map_or(0, |payload| payload.len());
+            self.inner.claims.hold(claimed.event.id, claimed.lease_token, false, bytes);
+            Item {
+                event: Arc::new(claimed.event),
+                lease: Some(claimed.lease_token),
+                started_at: now,
+                soft_deadline: taken_at + self.inner.door.limits.soft_timeout,
+                result: None,
+                has_lines: facts::may_write_lines(),
+            }
+        };
+        Unit {
+            items: claimed.into_iter().map(item).collect(),
+            reply: Some(reply),
+            taken_at,
+            permit: Some(room.into_permit()),
+            is_spooled: false,
+            maybe_stored: false,
+            handling: Handling::Lenient,
+        }
+    }
+}
