@@ -3,6 +3,7 @@
 //! Plain functions without async, I/O, clock or logs. Nothing here knows of actors, HTTP or a database.
 
 pub mod batch;
+pub mod cloud_event;
 pub mod dedupe;
 pub mod email;
 pub mod event;

@@ -102,7 +102,7 @@ both_databases! {
             assert_eq!((answer.status, &answer.json()["code"]), (422, &json!("batch_empty")), "{body:?}");
         }
         let unknown = client.call("POST", BATCH, &[("Content-Type", "text/csv")], Some(b"a,b"));
-        assert_eq!(unknown.header("accept-post"), Some("application/json, application/x-ndjson"), "{unknown:?}");
+        assert_eq!(unknown.header("accept-post"), Some("application/json, application/x-ndjson, application/cloudevents-batch+json"), "{unknown:?}");
     }
 
     // Guards the wait for room in `Lines` and `bulk::settle`: a client is slowed down, not refused.

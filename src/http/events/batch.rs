@@ -7,6 +7,7 @@ use super::prefer::Preferences;
 use super::report::{self, ItemResult};
 use super::{bulk, wait};
 use crate::domain::batch::read_batch;
+use crate::domain::cloud_event;
 use crate::domain::event::validate;
 use crate::domain::rejection::{Flaw, Rejection};
 use crate::domain::scopes::Scope;
@@ -19,8 +20,10 @@ use crate::http::state::AppState;
 use crate::pipeline::{Handling, Receipt, Room, Verdict};
 
 /// What a batch may be sent as.
-pub const BATCH_MEDIA: TakenMedia =
-    TakenMedia { others: &[Media::Ndjson], accept_post: "application/json, application/x-ndjson" };
+pub const BATCH_MEDIA: TakenMedia = TakenMedia {
+    others: &[Media::Ndjson, Media::CloudEvents],
+    accept_post: "application/json, application/x-ndjson, application/cloudevents-batch+json",
+};
 
 /// Longest `Idempotency-Key` of a batch: `:` and the event's index are added to it.
 const KEY_CHARS_MAX: usize = 235;
@@ -40,6 +43,9 @@ pub async fn submit_batch(call: Call) -> Result<HttpResponse, ApiError> {
     let body = body::read(call.request.headers(), call.payload, &limits, make_room).await?;
     media.check(&body, BATCH_MEDIA)?;
     let mut intake = Intake::new(&caller, key.as_deref(), 0);
+    if media == Media::CloudEvents {
+        intake = intake.of(cloud_event::read);
+    }
     for text in read_batch(&body, call.state.limits.batch_events)? {
         intake.take(&body, text);
     }

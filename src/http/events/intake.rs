@@ -17,9 +17,13 @@ pub struct Intake<'a> {
     /// The request's `Idempotency-Key`; an item without a uid has `key:index`.
     key: Option<&'a str>,
     first: u64,
+    read: Reader,
     entries: Vec<Entry>,
     items: Vec<Item>,
 }
+
+/// Reads an event from a part of a body.
+type Reader = fn(&Bytes, &str) -> Result<Submission, Unreadable>;
 
 /// What is remembered of an event while it is on its way.
 enum Item {
@@ -37,12 +41,17 @@ pub struct Taken {
 impl<'a> Intake<'a> {
     /// For events whose indexes begin with `first`.
     pub fn new(caller: &'a Caller, key: Option<&'a str>, first: u64) -> Self {
-        Self { caller, key, first, entries: Vec::new(), items: Vec::new() }
+        Self { caller, key, first, read: Submission::read_part, entries: Vec::new(), items: Vec::new() }
+    }
+
+    /// For events of another form.
+    pub fn of(self, read: Reader) -> Self {
+        Self { read, ..self }
     }
 
     /// Takes the event in `text`, a part of `body`.
     pub fn take(&mut self, body: &Bytes, text: &str) {
-        let item = match Submission::read_part(body, text) {
+        let item = match (self.read)(body, text) {
             Ok(submission) => self.hand_in(submission),
             Err(Unreadable::NotObject(rejection)) => refused(*rejection),
             Err(unreadable) => Item::Refused { code: "invalid_json", error: unreadable.to_string(), rejection: None },

@@ -3,6 +3,7 @@
 mod answers;
 mod batch;
 mod bulk;
+mod cloud;
 pub(super) mod cursor;
 mod intake;
 mod lines;

@@ -3,34 +3,40 @@
 use std::time::Duration;
 
 use actix_web::HttpResponse;
+use actix_web::http::header::HeaderMap;
+use bytes::Bytes;
 
 use super::answers::{self, Submitted};
 use super::prefer::Preferences;
-use super::wait;
+use super::{cloud, wait};
+use crate::domain::cloud_event;
 use crate::domain::dedupe::{DedupeKey, Namespace};
 use crate::domain::outcome::Status;
 use crate::domain::scopes::Scope;
-use crate::domain::submission::Submission;
+use crate::domain::submission::{Submission, Unreadable};
 use crate::http::auth::{Caller, allows};
 use crate::http::body;
 use crate::http::error::ApiError;
-use crate::http::media::{JSON_ONLY, Media};
+use crate::http::media::{Media, Taken};
 use crate::http::request::{Call, idempotency_key};
 use crate::http::state::AppState;
 use crate::pipeline::{Entry, Receipt, Room, Verdict};
+
+/// What one event may be sent as.
+const EVENT_MEDIA: Taken =
+    Taken { others: &[Media::CloudEvent], accept_post: "application/json, application/cloudevents+json" };
 
 /// `POST /api/v1/events`. Checked in this order: token, headers, body.
 pub async fn submit(call: Call) -> Result<HttpResponse, ApiError> {
     let caller = call.authorise(Scope::Write, "posting events").await?;
     let headers = call.request.headers();
-    let media = Media::declared(headers, JSON_ONLY)?;
+    let media = if cloud::is_binary(headers) { None } else { Some(Media::declared(headers, EVENT_MEDIA)?) };
     let preferences = Preferences::read(headers)?.of_one_event();
     let header_key = idempotency_key(headers)?;
     let mut room = call.state.pipeline.room();
     let make_room = |bytes| Ok(room.grow(bytes)?);
     let body = body::read(headers, call.payload, &call.state.body_limits, make_room).await?;
-    media.check(&body, JSON_ONLY)?;
-    let submission = Submission::read(&body)?;
+    let submission = read(headers, media, &body)?;
     drop(body);
     let user_id = owner(&submission, &caller)?;
     let key = DedupeKey::of(&submission, user_id, header_key);
@@ -52,6 +58,17 @@ pub async fn submit(call: Call) -> Result<HttpResponse, ApiError> {
             Ok(preferences.applied_to(answer))
         }
     }
+}
+
+/// Reads the body: an event, or a CloudEvent; one whose attributes stand in headers may be of any media type.
+fn read(headers: &HeaderMap, media: Option<Media>, body: &Bytes) -> Result<Submission, ApiError> {
+    let Some(media) = media else { return Ok(cloud_event::read(body, &cloud::structured(headers, body)?)?) };
+    media.check(body, EVENT_MEDIA)?;
+    if media != Media::CloudEvent {
+        return Ok(Submission::read(body)?);
+    }
+    let text = std::str::from_utf8(body).map_err(|error| Unreadable::NotUtf8(error.valid_up_to()))?;
+    Ok(cloud_event::read(body, text)?)
 }
 
 /// The user that the event is for; one that is not the caller needs a scope of its own.
