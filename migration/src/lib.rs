@@ -6,6 +6,7 @@ pub use sea_orm_migration::MigratorTrait;
 use sea_orm_migration::prelude::*;
 
 mod first;
+mod received;
 mod vitals;
 
 /// All migrations, oldest first.
@@ -15,6 +16,6 @@ pub struct Migrator;
 #[async_trait::async_trait]
 impl MigratorTrait for Migrator {
     fn migrations() -> Vec<Box<dyn MigrationTrait>> {
-        vec![Box::new(first::First), Box::new(vitals::Vitals)]
+        vec![Box::new(first::First), Box::new(vitals::Vitals), Box::new(received::Received)]
     }
 }

@@ -1,7 +1,9 @@
-//! `/api/v1/events`: post one, get one with its timeline, list.
+//! `/api/v1/events`: post one, get one with its timeline, list them.
 
 mod answers;
+mod asked;
 mod cursor;
+mod list;
 mod prefer;
 mod read;
 mod spooled;
@@ -10,6 +12,7 @@ mod timeline;
 mod view;
 mod wait;
 
-pub use read::{list, show};
+pub use list::list;
+pub use read::show;
 pub use submit::submit;
 pub use timeline::timeline;
