@@ -2,6 +2,7 @@
 
 mod answers;
 mod configuration;
+mod export;
 mod filters;
 mod list;
 mod logging;

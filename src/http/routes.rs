@@ -15,6 +15,7 @@ const PATH_CHARS_MAX: usize = 200;
 pub fn api(routes: &mut ServiceConfig) {
     routes
         .service(at("/api/v1/events", "GET, HEAD, POST").route(post(events::submit)).route(get(events::list)))
+        .service(at("/api/v1/events/export", "GET").route(stream(events::export)))
         .service(at("/api/v1/events/{id}", "GET, HEAD").route(get(events::show)))
         .service(at("/api/v1/events/{id}/timeline", "GET, HEAD").route(get(events::timeline)))
         .configure(both);
@@ -51,6 +52,15 @@ where
     Fut: Future<Output = Result<HttpResponse, ApiError>> + 'static,
 {
     web::route().guard(guard::Any(guard::Get()).or(guard::Head())).to(endpoint(handler))
+}
+
+/// GET without HEAD: a head alone would cost as much as the stream.
+fn stream<F, Fut>(handler: F) -> Route
+where
+    F: Fn(Call) -> Fut + Clone + 'static,
+    Fut: Future<Output = Result<HttpResponse, ApiError>> + 'static,
+{
+    web::get().to(endpoint(handler))
 }
 
 fn post<F, Fut>(handler: F) -> Route

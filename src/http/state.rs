@@ -4,6 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use tokio::sync::Semaphore;
+
 use super::auth::Auth;
 use super::body::BodyLimits;
 use crate::config::Config;
@@ -13,6 +15,9 @@ use crate::store::Store;
 
 /// Longest wait of a request for one look into the database.
 pub const STORE_WAIT: Duration = Duration::from_secs(5);
+
+/// Exports under way at once: each of them keeps the database busy.
+const EXPORTS_MAX: usize = 8;
 
 /// One per process, shared by both ports.
 pub struct AppState {
@@ -24,6 +29,8 @@ pub struct AppState {
     pub auth: Arc<Auth>,
     /// How much of a body is read, and for how long.
     pub body_limits: BodyLimits,
+    /// Room for exports.
+    pub exports: Arc<Semaphore>,
     draining: AtomicBool,
 }
 
@@ -36,7 +43,8 @@ impl AppState {
             silence_max: config.http.body_timeout,
             total_max: config.http.request_timeout,
         };
-        Self { store, pipeline, auth, body_limits, draining: AtomicBool::new(false) }
+        let exports = Arc::new(Semaphore::new(EXPORTS_MAX));
+        Self { store, pipeline, auth, body_limits, exports, draining: AtomicBool::new(false) }
     }
 
     /// Turns readiness off and ends waits early; there is no way back.

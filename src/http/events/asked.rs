@@ -29,6 +29,8 @@ const FILTERS: [&str; 7] =
     ["status", "event_name", "event_type", "user_id", "error_code", "received_after", "received_before"];
 /// The parameters of a page of the list.
 pub const LIMIT: [&str; 3] = ["order", "cursor", "limit"];
+/// The parameters of the whole list.
+pub const WHOLE: [&str; 2] = ["order", "cursor"];
 
 /// A list as it was asked for.
 #[derive(Debug, PartialEq)]

@@ -3,6 +3,7 @@
 mod answers;
 mod asked;
 mod cursor;
+mod export;
 mod list;
 mod prefer;
 mod read;
@@ -12,6 +13,7 @@ mod timeline;
 mod view;
 mod wait;
 
+pub use export::export;
 pub use list::list;
 pub use read::show;
 pub use submit::submit;
