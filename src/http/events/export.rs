@@ -24,7 +24,7 @@ use crate::http::state::{AppState, STORE_WAIT};
 use crate::store::{Place, Slice};
 
 /// Events of the first chunk; a row may have 2 MiB.
-const FIRST_ROWS: usize = 8;
+const FIRST_ROWS: usize = 1;
 /// Bytes of a chunk above which the next one has fewer events, and below a quarter of which it has more.
 const CHUNK_BYTES: usize = 2 * 1_024 * 1_024;
 
