@@ -9,4 +9,5 @@ mod logging;
 mod normalization;
 #[cfg(feature = "fault-injection")]
 mod retries;
+mod stats;
 mod validation;

@@ -5,6 +5,7 @@
 pub use sea_orm_migration::MigratorTrait;
 use sea_orm_migration::prelude::*;
 
+mod figures;
 mod first;
 mod received;
 mod vitals;
@@ -16,6 +17,6 @@ pub struct Migrator;
 #[async_trait::async_trait]
 impl MigratorTrait for Migrator {
     fn migrations() -> Vec<Box<dyn MigrationTrait>> {
-        vec![Box::new(first::First), Box::new(vitals::Vitals), Box::new(received::Received)]
+        vec![Box::new(first::First), Box::new(vitals::Vitals), Box::new(received::Received), Box::new(figures::Figures)]
     }
 }

@@ -6,7 +6,7 @@ use actix_web::{HttpResponse, Resource, Route, guard};
 use super::error::ApiError;
 use super::problems::Problem;
 use super::request::{Call, endpoint};
-use super::{events, health, ops};
+use super::{events, health, ops, stats};
 
 /// Longest part of a path that is repeated in an answer, in characters.
 const PATH_CHARS_MAX: usize = 200;
@@ -18,6 +18,7 @@ pub fn api(routes: &mut ServiceConfig) {
         .service(at("/api/v1/events/export", "GET").route(stream(events::export)))
         .service(at("/api/v1/events/{id}", "GET, HEAD").route(get(events::show)))
         .service(at("/api/v1/events/{id}/timeline", "GET, HEAD").route(get(events::timeline)))
+        .service(at("/api/v1/stats", "GET, HEAD").route(get(stats::stats)))
         .configure(both);
 }
 
