@@ -10,4 +10,5 @@ mod normalization;
 #[cfg(feature = "fault-injection")]
 mod retries;
 mod stats;
+mod stream;
 mod validation;

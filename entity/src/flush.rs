@@ -14,7 +14,7 @@ pub struct Model {
     pub seq: i64,
     /// Name of the node.
     pub node: String,
-    /// The transaction's own number on PostgreSQL; orders the feed.
+    /// Orders the feed: on PostgreSQL the transaction's own number, on SQLite one that grows from flush to flush.
     pub xid: Option<i64>,
     /// Ids of the events whose outcome was written.
     #[sea_orm(column_type = "JsonBinary")]

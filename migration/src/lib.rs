@@ -5,6 +5,7 @@
 pub use sea_orm_migration::MigratorTrait;
 use sea_orm_migration::prelude::*;
 
+mod feed;
 mod figures;
 mod first;
 mod received;
@@ -17,6 +18,12 @@ pub struct Migrator;
 #[async_trait::async_trait]
 impl MigratorTrait for Migrator {
     fn migrations() -> Vec<Box<dyn MigrationTrait>> {
-        vec![Box::new(first::First), Box::new(vitals::Vitals), Box::new(received::Received), Box::new(figures::Figures)]
+        vec![
+            Box::new(first::First),
+            Box::new(vitals::Vitals),
+            Box::new(received::Received),
+            Box::new(figures::Figures),
+            Box::new(feed::Feed),
+        ]
     }
 }

@@ -16,6 +16,7 @@ pub fn api(routes: &mut ServiceConfig) {
     routes
         .service(at("/api/v1/events", "GET, HEAD, POST").route(post(events::submit)).route(get(events::list)))
         .service(at("/api/v1/events/export", "GET").route(stream(events::export)))
+        .service(at("/api/v1/events/stream", "GET").route(stream(events::stream)))
         .service(at("/api/v1/events/{id}", "GET, HEAD").route(get(events::show)))
         .service(at("/api/v1/events/{id}/timeline", "GET, HEAD").route(get(events::timeline)))
         .service(at("/api/v1/stats", "GET, HEAD").route(get(stats::stats)))

@@ -8,6 +8,7 @@ use tokio::sync::Semaphore;
 
 use super::auth::Auth;
 use super::body::BodyLimits;
+use super::events::Streams;
 use crate::config::Config;
 
 use crate::pipeline::Pipeline;
@@ -18,6 +19,9 @@ pub const STORE_WAIT: Duration = Duration::from_secs(5);
 
 /// Exports under way at once: each of them keeps the database busy.
 const EXPORTS_MAX: usize = 8;
+
+/// Streams open at once: each of them reads by itself.
+const STREAMS_MAX: usize = 64;
 
 /// One per process, shared by both ports.
 pub struct AppState {
@@ -31,6 +35,10 @@ pub struct AppState {
     pub body_limits: BodyLimits,
     /// Room for exports.
     pub exports: Arc<Semaphore>,
+    /// What streams share.
+    pub streams: Streams,
+    /// Room for streams.
+    pub stream_room: Arc<Semaphore>,
     draining: AtomicBool,
 }
 
@@ -44,7 +52,9 @@ impl AppState {
             total_max: config.http.request_timeout,
         };
         let exports = Arc::new(Semaphore::new(EXPORTS_MAX));
-        Self { store, pipeline, auth, body_limits, exports, draining: AtomicBool::new(false) }
+        let (streams, stream_room) = (Streams::default(), Arc::new(Semaphore::new(STREAMS_MAX)));
+        let draining = AtomicBool::new(false);
+        Self { store, pipeline, auth, body_limits, exports, streams, stream_room, draining }
     }
 
     /// Turns readiness off and ends waits early; there is no way back.

@@ -313,7 +313,8 @@ fn named(backend: DbBackend, filters: &Filters, ids: &[i64]) -> Statement {
     named.statement()
 }
 
-fn matches(filter: &mut Filter, filters: &Filters) {
+/// Adds the conditions of all filters.
+pub(super) fn matches(filter: &mut Filter, filters: &Filters) {
     if let Some(status) = filters.status {
         filter.and_sql(&format!("status = '{}'", status.as_str()));
     }

@@ -49,7 +49,8 @@ pub struct Asked {
 impl Asked {
     /// Reads a URL's query; `beside` are the parameters that may stand beside the filters.
     pub fn read(query: &str, caller: &Caller, beside: &[&str]) -> Result<Self, ApiError> {
-        let mut given = Given::read(query, beside)?;
+        let known: Vec<&str> = FILTERS.iter().chain(beside).copied().collect();
+        let mut given = Given::read(query, &known)?;
         let mut filters = given.filters()?;
         let order = given.take("order").map_or(Ok(Order::Desc), |text| read_order(&text))?;
         let text = written(&filters, order);
@@ -80,14 +81,19 @@ impl Asked {
     }
 }
 
+/// The filters of a stream, which the feed leads to its events.
+pub fn filters_of_stream(query: &str, caller: &Caller) -> Result<Filters, ApiError> {
+    let filters = Given::read(query, &["status", "event_name", "event_type"])?.filters()?;
+    Ok(Filters { user_id: viewer(caller), ..filters })
+}
+
 /// The parameters that are left to be read.
 struct Given(Vec<(String, String)>);
 
 impl Given {
-    fn read(query: &str, beside: &[&str]) -> Result<Self, ApiError> {
+    fn read(query: &str, known: &[&str]) -> Result<Self, ApiError> {
         let pairs = Query::<Vec<(String, String)>>::from_query(query)
             .map_err(|error| ApiError::invalid_request(format!("the query cannot be read: {error}")))?;
-        let known: Vec<&str> = FILTERS.iter().chain(beside).copied().collect();
         let mut given: Vec<(String, String)> = Vec::new();
         for (name, value) in pairs.into_inner() {
             if !known.contains(&name.as_str()) {

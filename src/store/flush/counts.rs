@@ -121,6 +121,10 @@ const COLUMNS: [Column; 15] = [
     Column::WorkedUs,
 ];
 
+/// Greater than that of every flush before, also when all of them have been rolled up, an hour later.
+const NEXT_ON_SQLITE: &str =
+    "MAX(COALESCE((SELECT MAX(xid) FROM flushes), 0) + 1, CAST(strftime('%s', 'now') AS INTEGER) * 1000000)";
+
 /// The INSERT of a flush's row, its parameters numbered from `first`.
 pub(super) fn insert_sql(backend: DatabaseBackend, first: usize) -> String {
     let is_postgres = backend == DatabaseBackend::Postgres;
@@ -131,7 +135,7 @@ pub(super) fn insert_sql(backend: DatabaseBackend, first: usize) -> String {
         if is_postgres { format!("${}{cast}", first + place) } else { "?".to_owned() }
     };
     let parameters: Vec<String> = COLUMNS.iter().enumerate().map(parameter).collect();
-    let xid = if is_postgres { "pg_current_xact_id()::text::bigint" } else { "NULL" };
+    let xid = if is_postgres { "pg_current_xact_id()::text::bigint" } else { NEXT_ON_SQLITE };
     format!(
         "INSERT INTO flushes ({}, {}, {}) VALUES ({}, {xid}, {})",
         COLUMNS.map(|column| column.as_str()).join(", "),
