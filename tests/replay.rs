@@ -56,6 +56,11 @@ both_databases! {
         let after = stored(&client, done);
         assert!(after["processed_at"].as_str() > before["processed_at"].as_str(), "{after}");
         assert_eq!(after["properties"]["original"], before["properties"]["original"]);
+        let balance = &client.get("/api/v1/stats").json()["balance"];
+        let expected = json!({
+            "received": 3, "processed": 2, "duplicate": 0, "validation_error": 1, "failed": 0, "cancelled": 0, "pending": 0
+        });
+        assert_eq!(balance, &expected);
         let audit = server.database().texts("SELECT action || ' ' || CAST(event_id AS TEXT) FROM replays ORDER BY event_id");
         assert_eq!(audit, [format!("replayed {done}"), format!("replayed {mended}"), format!("replayed {bad}")]);
     }
@@ -163,6 +168,8 @@ both_databases! {
         }
         let event = stored(&client, id);
         assert_eq!((&event["status"], &event["next_attempt_at"], &event["attempts"]), (&json!("cancelled"), &Value::Null, &json!(1)));
+        let balance = client.get("/api/v1/stats").json()["balance"].clone();
+        assert_eq!((&balance["received"], &balance["cancelled"], &balance["pending"]), (&json!(1), &json!(1), &json!(0)));
         let replayed = act(&client, id, "retry");
         assert_eq!(replayed.status, 202, "it fails again and waits: {replayed:?}");
         assert_eq!(stored(&client, id)["attempts"], 1, "counted anew");

@@ -2,9 +2,13 @@
 
 mod answers;
 mod configuration;
+mod export;
+mod filters;
 mod list;
 mod logging;
 mod normalization;
 #[cfg(feature = "fault-injection")]
 mod retries;
+mod stats;
+mod stream;
 mod validation;

@@ -14,7 +14,7 @@ pub struct Model {
     pub seq: i64,
     /// Name of the node.
     pub node: String,
-    /// The transaction's own number on PostgreSQL; orders the feed.
+    /// Orders the feed: on PostgreSQL the transaction's own number, on SQLite one that grows from flush to flush.
     pub xid: Option<i64>,
     /// Ids of the events whose outcome was written.
     #[sea_orm(column_type = "JsonBinary")]
@@ -28,6 +28,22 @@ pub struct Model {
     pub wrote_us: i64,
     /// By the database's clock.
     pub flushed_at: DateTimeUtc,
+    /// Events that came with them: first writes and duplicates.
+    pub received: i64,
+    /// Outcomes of this kind, and so on for the others.
+    pub processed: i64,
+    /// Answered with an earlier event.
+    pub duplicate: i64,
+    /// Refused.
+    pub validation_error: i64,
+    /// Given up.
+    pub failed: i64,
+    /// Called off.
+    pub cancelled: i64,
+    /// Put off: attempts that are to be repeated.
+    pub pending: i64,
+    /// Microseconds of work on their events, from receipt or claim to the outcome.
+    pub worked_us: i64,
 }
 
 /// No relation is followed: joins are written where they are needed.

@@ -19,6 +19,22 @@ pub struct Model {
     pub flushes: i64,
     /// How many events.
     pub events: i64,
+    /// Events that came with them: first writes and duplicates.
+    pub received: i64,
+    /// Outcomes of this kind, and so on for the others.
+    pub processed: i64,
+    /// Answered with an earlier event.
+    pub duplicate: i64,
+    /// Refused.
+    pub validation_error: i64,
+    /// Given up.
+    pub failed: i64,
+    /// Called off.
+    pub cancelled: i64,
+    /// Put off: attempts that are to be repeated.
+    pub pending: i64,
+    /// Microseconds of work on their events, from receipt or claim to the outcome.
+    pub worked_us: i64,
 }
 
 /// No relation is followed: joins are written where they are needed.

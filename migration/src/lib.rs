@@ -5,7 +5,10 @@
 pub use sea_orm_migration::MigratorTrait;
 use sea_orm_migration::prelude::*;
 
+mod feed;
+mod figures;
 mod first;
+mod received;
 mod replays;
 mod vitals;
 
@@ -16,6 +19,13 @@ pub struct Migrator;
 #[async_trait::async_trait]
 impl MigratorTrait for Migrator {
     fn migrations() -> Vec<Box<dyn MigrationTrait>> {
-        vec![Box::new(first::First), Box::new(vitals::Vitals), Box::new(replays::Replays)]
+        vec![
+            Box::new(first::First),
+            Box::new(vitals::Vitals),
+            Box::new(received::Received),
+            Box::new(figures::Figures),
+            Box::new(feed::Feed),
+            Box::new(replays::Replays),
+        ]
     }
 }

@@ -8,7 +8,7 @@ pub(crate) struct Replays;
 
 impl MigrationName for Replays {
     fn name(&self) -> &str {
-        "m20261124_000002_replays"
+        "m20261124_000005_replays"
     }
 }
 

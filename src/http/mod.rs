@@ -23,6 +23,7 @@ mod request;
 mod routes;
 mod server;
 mod state;
+mod stats;
 mod touch;
 mod waiting;
 

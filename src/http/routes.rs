@@ -7,7 +7,7 @@ use super::accounts::{tokens, users};
 use super::error::ApiError;
 use super::problems::Problem;
 use super::request::{Call, endpoint};
-use super::{events, health, limits, ops, problem_pages};
+use super::{events, health, limits, ops, problem_pages, stats};
 
 /// Longest part of a path that is repeated in an answer, in characters.
 const PATH_CHARS_MAX: usize = 200;
@@ -17,13 +17,16 @@ pub fn api(routes: &mut ServiceConfig) {
     routes
         .service(at("/api/v1/events", "GET, HEAD, POST").route(post(events::submit)).route(get(events::list)))
         .service(at("/api/v1/events/batch", "POST").route(post(events::submit_batch)))
+        .service(at("/api/v1/events/export", "GET").route(stream(events::export)))
         .service(at("/api/v1/events/process", "POST").route(post(events::process)))
+        .service(at("/api/v1/events/stream", "GET").route(stream(events::stream)))
         .service(at("/api/v1/events/validate", "POST").route(post(events::validate)))
         .service(at("/api/v1/events/{id}", "GET, HEAD").route(get(events::show)))
         .service(at("/api/v1/events/{id}/timeline", "GET, HEAD").route(get(events::timeline)))
         .service(at("/api/v1/events/{id}/retry", "POST").route(post(events::retry)))
         .service(at("/api/v1/events/{id}/cancel", "POST").route(post(events::cancel)))
         .service(at("/api/v1/limits", "GET, HEAD").route(get(limits::show)))
+        .service(at("/api/v1/stats", "GET, HEAD").route(get(stats::stats)))
         .service(at("/api/v1/tokens", "GET, HEAD, POST").route(get(tokens::list)).route(post(tokens::create)))
         .service(at("/api/v1/tokens/{id}", "DELETE, GET, HEAD").route(get(tokens::show)).route(delete(tokens::revoke)))
         .service(at("/api/v1/tokens/{id}/rotate", "POST").route(post(tokens::rotate)))
@@ -65,6 +68,15 @@ where
     Fut: Future<Output = Result<HttpResponse, ApiError>> + 'static,
 {
     web::route().guard(guard::Any(guard::Get()).or(guard::Head())).to(endpoint(handler))
+}
+
+/// GET without HEAD: a head alone would cost as much as the stream.
+fn stream<F, Fut>(handler: F) -> Route
+where
+    F: Fn(Call) -> Fut + Clone + 'static,
+    Fut: Future<Output = Result<HttpResponse, ApiError>> + 'static,
+{
+    web::get().to(endpoint(handler))
 }
 
 fn post<F, Fut>(handler: F) -> Route

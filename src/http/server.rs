@@ -14,9 +14,11 @@ use actix_web::dev::{Server, ServerHandle};
 use actix_web::rt::net::TcpStream;
 use actix_web::web::{Data, ServiceConfig};
 use actix_web::{App, HttpServer};
-use futures_util::future::BoxFuture;
+use futures_util::FutureExt;
+use futures_util::future::{LocalBoxFuture, join};
 use socket2::SockRef;
 
+use super::events::Streams;
 use super::ports::Ports;
 use super::state::AppState;
 use super::{auth, routes};
@@ -37,8 +39,8 @@ pub struct Servers {
     pub api: Server,
     /// Ends when the operations' server has stopped.
     pub operations: Server,
-    /// Looks for changes of tokens and users; never ends, drop it last.
-    pub watch: BoxFuture<'static, ()>,
+    /// Looks for changes of tokens and users, and for news of the feed; never ends, drop it last.
+    pub watch: LocalBoxFuture<'static, ()>,
 }
 
 /// Closes the servers, step by step.
@@ -75,7 +77,8 @@ pub async fn start(config: &Config, ports: &Ports, store: Store, pipeline: Pipel
     let operations =
         serve(config, &ports.operations, OPERATIONS_WORKERS, OPERATIONS_CONNECTIONS, routes::operations, &state)?;
     let door = Door { api: api.handle(), operations: operations.handle(), state: state.clone() };
-    let watch = Box::pin(auth::watch(Arc::clone(&state.auth), config.auth.refresh));
+    let tokens = auth::watch(Arc::clone(&state.auth), config.auth.refresh);
+    let watch = Box::pin(join(tokens, Streams::watch(state)).map(drop));
     Ok(Servers { door, api, operations, watch })
 }
 

@@ -4,8 +4,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use tokio::sync::Semaphore;
+
 use super::auth::Auth;
 use super::body::BodyLimits;
+use super::events::Streams;
 use super::rate::Rate;
 use crate::config::{Config, Limits};
 use crate::domain::payload::PayloadLimits;
@@ -14,6 +17,12 @@ use crate::store::Store;
 
 /// Longest wait of a request for one look into the database.
 pub const STORE_WAIT: Duration = Duration::from_secs(5);
+
+/// Exports under way at once: each of them keeps the database busy.
+const EXPORTS_MAX: usize = 8;
+
+/// Streams open at once: each of them reads by itself.
+const STREAMS_MAX: usize = 64;
 
 /// One per process, shared by both ports.
 pub struct AppState {
@@ -31,6 +40,12 @@ pub struct AppState {
     pub limits: Limits,
     /// How often a token may ask, if that is limited.
     pub rate: Option<Rate>,
+    /// Room for exports.
+    pub exports: Arc<Semaphore>,
+    /// What streams share.
+    pub streams: Streams,
+    /// Room for streams.
+    pub stream_room: Arc<Semaphore>,
     draining: AtomicBool,
 }
 
@@ -45,15 +60,21 @@ impl AppState {
         };
         let payload_limits = config.limits.payload();
         let rate = Rate::new(&config.limits);
+        let exports = Arc::new(Semaphore::new(EXPORTS_MAX));
+        let (streams, stream_room) = (Streams::default(), Arc::new(Semaphore::new(STREAMS_MAX)));
+        let (limits, draining) = (config.limits.clone(), AtomicBool::new(false));
         Self {
             store,
             pipeline,
             auth,
             body_limits,
             payload_limits,
-            limits: config.limits.clone(),
+            limits,
             rate,
-            draining: AtomicBool::new(false),
+            exports,
+            streams,
+            stream_room,
+            draining,
         }
     }
 

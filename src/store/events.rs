@@ -1,4 +1,4 @@
-//! Reading events: one by its id, a page of a list.
+//! Reading events as they rest in the database.
 
 use std::time::Duration;
 
@@ -7,6 +7,7 @@ use sea_orm::{ConnectionTrait, DbBackend, DbErr, QueryResult, Statement, Value};
 use uuid::Uuid;
 
 use super::dialect::placeholder;
+use super::open::Conn;
 use super::{Store, StoreError};
 use crate::domain::outcome::Status;
 
@@ -51,17 +52,6 @@ pub struct StoredEvent {
     pub processed_at: Option<DateTime<Utc>>,
 }
 
-/// Which page of the list is wanted, newest first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ListQuery {
-    /// Only this user's events; `None` = everyone's.
-    pub visible_to: Option<i64>,
-    /// Only events before this one.
-    pub before_id: Option<i64>,
-    /// Most events of the page.
-    pub limit: u64,
-}
-
 impl Store {
     /// The event `id`, if it exists and `visible_to` may see it (`None` sees everyone's).
     pub async fn event(
@@ -75,62 +65,66 @@ impl Store {
         if let Some(user_id) = visible_to {
             filter.and("user_id =", user_id.into());
         }
-        let page = self.read_events("read an event", filter.statement(""), wait).await?;
-        Ok(page.into_iter().next())
-    }
-
-    /// A page of events, the highest id first.
-    pub async fn list_events(&self, query: &ListQuery, wait: Duration) -> Result<Vec<StoredEvent>, StoreError> {
-        let mut filter = Filter::new(self.backend());
-        if let Some(user_id) = query.visible_to {
-            filter.and("user_id =", user_id.into());
-        }
-        if let Some(before_id) = query.before_id {
-            filter.and("id <", before_id.into());
-        }
-        let order = format!("ORDER BY id DESC LIMIT {}", query.limit);
-        self.read_events("list events", filter.statement(&order), wait).await
-    }
-
-    async fn read_events(
-        &self,
-        context: &'static str,
-        statement: Statement,
-        wait: Duration,
-    ) -> Result<Vec<StoredEvent>, StoreError> {
-        self.run(context, wait, move |conn| async move {
-            let rows = conn.read().query_all_raw(statement).await?;
-            Ok(rows.iter().map(stored_event).collect::<Result<_, DbErr>>()?)
-        })
-        .await
+        let statement = filter.statement();
+        self.run("read an event", wait, |conn| async move { Ok(read_events(&conn, statement).await?.pop()) }).await
     }
 }
 
+/// The events that a [`Filter`]'s statement selects.
+pub(super) async fn read_events(conn: &Conn, statement: Statement) -> Result<Vec<StoredEvent>, DbErr> {
+    conn.read().query_all_raw(statement).await?.iter().map(stored_event).collect()
+}
+
 /// Conditions joined by AND, with their bound values.
-struct Filter {
+pub(super) struct Filter {
     backend: DbBackend,
     sql: String,
     values: Vec<Value>,
 }
 
 impl Filter {
-    fn new(backend: DbBackend) -> Self {
+    pub fn new(backend: DbBackend) -> Self {
         Self { backend, sql: "TRUE".to_owned(), values: Vec::new() }
     }
 
-    fn and(&mut self, column_and_operator: &str, value: Value) {
-        self.values.push(value);
-        self.sql.push_str(&format!(" AND {column_and_operator} {}", placeholder(self.backend, self.values.len())));
+    /// `condition` ends with the operator before the bound value.
+    pub fn and(&mut self, condition: &str, value: Value) {
+        let place = self.bind(value);
+        self.and_sql(&format!("{condition} {place}"));
     }
 
-    fn statement(self, order: &str) -> Statement {
+    /// A condition whose values, if it has any, are bound already.
+    pub fn and_sql(&mut self, condition: &str) {
+        self.sql.push_str(" AND ");
+        self.sql.push_str(condition);
+    }
+
+    /// Binds a value and gives its placeholder.
+    pub fn bind(&mut self, value: Value) -> String {
+        self.values.push(value);
+        placeholder(self.backend, self.values.len())
+    }
+
+    /// The conditions so far; what is added later stands apart from them.
+    pub fn take_sql(&mut self) -> String {
+        std::mem::replace(&mut self.sql, "TRUE".to_owned())
+    }
+
+    /// Selects whole events.
+    pub fn statement(self) -> Statement {
         let json = if self.backend == DbBackend::Postgres { "::text" } else { "" };
         let sql = format!(
             "SELECT id, task_id, user_id, event_name, event_type, event_uid, status, payload{json}, properties{json}, \
              processing_error, error_code, attempts, generation, duplicate_of, next_attempt_at, timestamp, received_at, \
-             processed_at FROM events WHERE {} {order}",
+             processed_at FROM events WHERE {}",
             self.sql
         );
+        Statement::from_sql_and_values(self.backend, sql, self.values)
+    }
+
+    /// `select` from `table` under the conditions, then `rest`.
+    pub fn select(self, select: &str, table: &str, rest: &str) -> Statement {
+        let sql = format!("SELECT {select} FROM {table} WHERE {} {rest}", self.sql);
         Statement::from_sql_and_values(self.backend, sql, self.values)
     }
 }

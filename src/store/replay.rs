@@ -13,6 +13,7 @@ use uuid::Uuid;
 
 use super::claim::{ClaimOrder, Claimed, claimed, claimed_columns};
 use super::dialect::{now_plus_micros_sql, now_sql, placeholder};
+use super::flush::counts;
 use super::{Store, StoreError};
 use crate::domain::outcome::Status;
 
@@ -111,6 +112,10 @@ impl Store {
                     .filter(|id| seen.get(id).is_some_and(|event| event.status.is_final()))
                     .collect();
                 note(tx, &reopened, "replayed", replay.by).await?;
+                if !reopened.is_empty() {
+                    let undone = |status| reopened.iter().filter(|id| seen[*id].status == status).count();
+                    counts::correct(tx, &[], |status| -i64::try_from(undone(status)).unwrap_or(i64::MAX)).await?;
+                }
                 Ok(Reopened { seen, claimed })
             })
         })
@@ -134,6 +139,7 @@ impl Store {
                 let is_cancelled = tx.execute_raw(statement).await?.rows_affected() == 1;
                 if is_cancelled {
                     note(tx, &[id], "cancelled", by).await?;
+                    counts::correct(tx, &[id], |status| i64::from(status == Status::Cancelled)).await?;
                 }
                 Ok(is_cancelled)
             })

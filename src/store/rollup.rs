@@ -10,7 +10,7 @@ use chrono::{DateTime, DurationRound, TimeDelta, Utc};
 use entity::flush_minute;
 use sea_orm::{
     ActiveModelTrait, ActiveValue::Set, ConnectionTrait, DatabaseTransaction, DbBackend, DbErr, EntityTrait,
-    IntoActiveModel, QuerySelect, Statement,
+    QuerySelect, Statement,
 };
 
 use super::dialect::{micros_ago, now_plus_micros_sql, placeholder};
@@ -31,7 +31,12 @@ struct Minute {
     counts: Counts,
     flushes: i64,
     events: i64,
+    figures: [i64; FIGURES.len()],
 }
+
+/// The columns that are summed up.
+const FIGURES: [&str; 8] =
+    ["received", "processed", "duplicate", "validation_error", "failed", "cancelled", "pending", "worked_us"];
 
 impl Store {
     /// Rolls up some of the flushes older than `before`; says how many, 0 when none is left.
@@ -75,8 +80,9 @@ async fn take_minutes(
     };
     let sql = format!(
         "DELETE FROM flushes WHERE (boot_id, seq) IN (SELECT boot_id, seq FROM flushes WHERE flushed_at < {} \
-         ORDER BY flushed_at LIMIT {FLUSHES_MAX} {lock}) RETURNING flushed_at, node, counts{json}",
-        placeholder(backend, 1)
+         ORDER BY flushed_at LIMIT {FLUSHES_MAX} {lock}) RETURNING flushed_at, node, counts{json}, {figures}",
+        placeholder(backend, 1),
+        figures = FIGURES.join(", "),
     );
     let rows = tx.query_all_raw(Statement::from_sql_and_values(backend, sql, [before.into()])).await?;
     let mut minutes: BTreeMap<(DateTime<Utc>, String), Minute> = BTreeMap::new();
@@ -86,6 +92,9 @@ async fn take_minutes(
         let minute = minutes.entry((minute, node)).or_default();
         minute.flushes += 1;
         minute.add(&parse(&row.try_get_by_index::<String>(2)?)?);
+        for (at, sum) in minute.figures.iter_mut().enumerate() {
+            *sum += row.try_get_by_index::<i64>(3 + at)?;
+        }
     }
     Ok((minutes, rows.len()))
 }
@@ -93,23 +102,26 @@ async fn take_minutes(
 async fn add(tx: &DatabaseTransaction, minute: DateTime<Utc>, node: String, mut taken: Minute) -> Result<(), DbErr> {
     let present = flush_minute::Entity::find_by_id((minute, node.clone())).lock_exclusive().one(tx).await?;
     let Some(present) = present else {
-        let row = flush_minute::ActiveModel {
-            minute: Set(minute),
-            node: Set(node),
-            counts: Set(serde_json::json!(taken.counts)),
-            flushes: Set(taken.flushes),
-            events: Set(taken.events),
-        };
+        let row = taken.row(minute, node);
         flush_minute::Entity::insert(row).exec_without_returning(tx).await?;
         return Ok(());
     };
     taken.flushes += present.flushes;
     taken.add(&parse(&present.counts.to_string())?);
-    let mut row = present.into_active_model();
-    row.counts = Set(serde_json::json!(taken.counts));
-    row.flushes = Set(taken.flushes);
-    row.events = Set(taken.events);
-    row.update(tx).await.map(drop)
+    let of_present = [
+        present.received,
+        present.processed,
+        present.duplicate,
+        present.validation_error,
+        present.failed,
+        present.cancelled,
+        present.pending,
+        present.worked_us,
+    ];
+    for (sum, present) in taken.figures.iter_mut().zip(of_present) {
+        *sum += present;
+    }
+    taken.row(minute, node).update(tx).await.map(drop)
 }
 
 fn parse(counts: &str) -> Result<Counts, DbErr> {
@@ -117,6 +129,26 @@ fn parse(counts: &str) -> Result<Counts, DbErr> {
 }
 
 impl Minute {
+    fn row(self, minute: DateTime<Utc>, node: String) -> flush_minute::ActiveModel {
+        let [received, processed, duplicate, validation_error, failed, cancelled, pending, worked_us] =
+            self.figures.map(Set);
+        flush_minute::ActiveModel {
+            minute: Set(minute),
+            node: Set(node),
+            counts: Set(serde_json::json!(self.counts)),
+            flushes: Set(self.flushes),
+            events: Set(self.events),
+            received,
+            processed,
+            duplicate,
+            validation_error,
+            failed,
+            cancelled,
+            pending,
+            worked_us,
+        }
+    }
+
     fn add(&mut self, other: &Counts) {
         for (status, types) in other {
             for (event_type, count) in types {

@@ -1,13 +1,13 @@
 //! Rule 11: each flush says what it changed, and is counted into its minute once.
 
-use chrono::{TimeDelta, Utc};
+use chrono::{DurationRound, TimeDelta, Utc};
 
 use super::records::{claim, flush, plain, processed, transient, under};
 use super::{EVENTS, WAIT, number, post, posted, with_store};
 use crate::support::database::{Database, Kind};
 use crate::support::server::Server;
 
-use gristmill::store::Due;
+use gristmill::store::{Balance, Due};
 use sea_orm::prelude::Uuid;
 
 /// The sum of all counts in a column `counts`.
@@ -91,6 +91,33 @@ both_databases! {
             assert_eq!(counted(&database, "flushes", "pending"), 1);
             assert_eq!(counted(&database, "flushes", "processed"), 1);
             assert_eq!(number(&database, "SELECT attempts FROM events"), 2);
+        });
+    }
+
+    // Guards `Counted::values` and the figures in `rollup.rs`: a retried event is received once and finished once, and a
+    // roll-up changes no figure.
+    fn the_balance_adds_up_while_events_are_pending_and_after_a_roll_up(database) {
+        with_store(&database, async |store| {
+            let long_ago = Utc::now().duration_trunc(TimeDelta::minutes(1)).expect("a minute") - TimeDelta::hours(1);
+            flush(&store, vec![processed(plain(1, "a", "")), transient(plain(2, "b", "")), transient(plain(3, "c", ""))]).await;
+            let stats = store.stats(long_ago, WAIT).await.expect("figures");
+            let halfway = Balance { received: 3, processed: 1, pending: 2, ..Balance::default() };
+            assert_eq!((stats.balance, stats.pending, stats.flushes), (halfway, 2, 1));
+            super::execute(&database, "UPDATE events SET next_attempt_at = received_at WHERE id = 2");
+            let claimed = claim(&store, Uuid::new_v4(), Due::Waiting).await.remove(0);
+            flush(&store, vec![under(claimed.lease_token, processed(claimed.event))]).await;
+            let young = store.stats(long_ago, WAIT).await.expect("figures");
+            let settled = Balance { received: 3, processed: 2, pending: 1, ..Balance::default() };
+            assert_eq!((young.balance, young.processed, young.flushes), (settled, 2, 2));
+            assert_eq!(store.roll_up(Utc::now() + TimeDelta::hours(1), WAIT).await.expect("rolled up"), 2);
+            flush(&store, vec![processed(plain(4, "d", ""))]).await;
+            store.roll_up(Utc::now() + TimeDelta::hours(1), WAIT).await.expect("rolled up");
+            let old = store.stats(long_ago, WAIT).await.expect("figures");
+            let settled = Balance { received: 4, processed: 3, pending: 1, ..Balance::default() };
+            assert_eq!((old.balance, old.processed, old.flushes, old.pending), (settled, 3, 3, 2));
+            assert!(old.worked_us >= young.worked_us, "{old:?}");
+            let none = store.stats(Utc::now() + TimeDelta::hours(1), WAIT).await.expect("figures");
+            assert_eq!((none.processed, none.balance), (0, settled), "the window bounds the figures, not the balance");
         });
     }
 }

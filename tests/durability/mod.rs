@@ -3,6 +3,7 @@
 
 mod records;
 
+mod feed;
 mod file;
 mod flush_counts;
 mod identity;

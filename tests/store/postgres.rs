@@ -9,7 +9,7 @@ use gristmill::store::{Store, StoreOptions};
 use sea_orm::prelude::Uuid;
 use sea_orm::{ConnectionTrait, TransactionTrait};
 
-use super::{WAIT, accounts, ids, migrated, nodes, number, on_postgres, opening, operations, schema};
+use super::{WAIT, accounts, ids, listing, migrated, nodes, number, on_postgres, opening, operations, schema};
 
 on_postgres! {
     eight_migrations_at_once_all_succeed: opening::contract_eight_migrations_at_once_all_succeed;
@@ -23,6 +23,8 @@ on_postgres! {
     the_database_refuses_what_the_limits_forbid: schema::contract_the_database_refuses_what_the_limits_forbid;
     processed_follows_status: schema::contract_processed_follows_status;
     the_databases_clock_compares_with_bound_times: schema::contract_the_databases_clock_compares_with_bound_times;
+    no_list_scans_the_table_or_sorts: listing::contract_no_list_scans_the_table_or_sorts;
+    a_list_meets_every_match_once_in_its_order: listing::contract_a_list_meets_every_match_once_in_its_order;
     every_entity_reads_its_table: schema::contract_every_entity_reads_its_table;
     users_are_made_once_and_disabled: accounts::contract_users_are_made_once_and_disabled;
     tokens_live_from_creation_to_revocation: accounts::contract_tokens_live_from_creation_to_revocation;
@@ -102,7 +104,7 @@ async fn contract_partitions_exist_before_their_ids_leave(options: StoreOptions)
     let partitions = "SELECT COUNT(*) FROM pg_inherits WHERE inhparent = 'events'::regclass";
     assert_eq!(number(&store, partitions).await, 5);
     let indexes = "SELECT COUNT(*) FROM pg_indexes WHERE tablename = 'events_p4'";
-    assert_eq!(number(&store, indexes).await, 6);
+    assert_eq!(number(&store, indexes).await, 7);
 }
 
 /// A server that loses acknowledged commits is refused.

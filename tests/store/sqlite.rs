@@ -7,7 +7,7 @@ use gristmill::store::{Store, StoreOptions, begin_write, commit, identity, migra
 use sea_orm::ConnectionTrait;
 use tokio::runtime::Handle;
 
-use super::{Folder, WAIT, accounts, ids, migrated, nodes, number, on_sqlite, opening, operations, schema};
+use super::{Folder, WAIT, accounts, ids, listing, migrated, nodes, number, on_sqlite, opening, operations, schema};
 
 on_sqlite! {
     eight_migrations_at_once_all_succeed: opening::contract_eight_migrations_at_once_all_succeed;
@@ -21,6 +21,8 @@ on_sqlite! {
     the_database_refuses_what_the_limits_forbid: schema::contract_the_database_refuses_what_the_limits_forbid;
     processed_follows_status: schema::contract_processed_follows_status;
     the_databases_clock_compares_with_bound_times: schema::contract_the_databases_clock_compares_with_bound_times;
+    no_list_scans_the_table_or_sorts: listing::contract_no_list_scans_the_table_or_sorts;
+    a_list_meets_every_match_once_in_its_order: listing::contract_a_list_meets_every_match_once_in_its_order;
     every_entity_reads_its_table: schema::contract_every_entity_reads_its_table;
     users_are_made_once_and_disabled: accounts::contract_users_are_made_once_and_disabled;
     tokens_live_from_creation_to_revocation: accounts::contract_tokens_live_from_creation_to_revocation;

@@ -76,6 +76,19 @@ impl Connection {
         }
     }
 
+    /// Reads lines of an answer as they come, whatever they belong to, up to one that begins with `wanted`.
+    pub fn lines_until(&mut self, wanted: &str) -> io::Result<Vec<String>> {
+        let mut lines = Vec::new();
+        loop {
+            let line = self.line()?;
+            let is_last = line.starts_with(wanted);
+            lines.push(line);
+            if is_last {
+                return Ok(lines);
+            }
+        }
+    }
+
     /// Whether the server closed without another byte.
     pub fn is_closed(&mut self) -> bool {
         match self.stream.fill_buf() {

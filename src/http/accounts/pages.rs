@@ -9,6 +9,8 @@ use serde::Serialize;
 use crate::http::error::ApiError;
 use crate::http::events::cursor;
 use crate::http::request::{header_value, json};
+use crate::store::Place;
+use chrono::DateTime;
 
 /// Rows on a page when the client does not say.
 pub const PAGE_DEFAULT: u64 = 50;
@@ -53,7 +55,7 @@ impl Asked {
         let limit = limit.map_or(Ok(PAGE_DEFAULT), |text| whole("limit", &text, PAGE_MAX))?;
         let user_id = user_id.map(|text| whole("user_id", &text, i64::MAX as u64)).transpose()?;
         let asked = Self { limit, after: 0, user_id: user_id.map(u64::cast_signed), list };
-        let after = cursor.map_or(Ok(0), |text| cursor::read(&asked.filters(), &text))?;
+        let after = cursor.map_or(Ok(0), |text| cursor::read(&asked.filters(), &text).map(|place| place.id))?;
         Ok(Self { after, ..asked })
     }
 
@@ -72,7 +74,7 @@ impl Asked {
 
     /// The answer with these rows, of which the next ones come after the id `next`.
     pub fn respond<V: Serialize>(&self, data: Vec<V>, next: Option<i64>) -> HttpResponse {
-        let next_cursor = next.map(|id| cursor::write(&self.filters(), id));
+        let next_cursor = next.map(|id| cursor::write(&self.filters(), place(id)));
         let link = next_cursor.as_ref().map(|cursor| {
             let user = self.user_id.map_or_else(String::new, |id| format!("&user_id={id}"));
             format!("<{}?limit={}&cursor={cursor}{user}>; rel=\"next\"", self.list, self.limit)
@@ -103,6 +105,11 @@ fn whole(name: &str, text: &str, most: u64) -> Result<u64, ApiError> {
     })
 }
 
+/// These lists are in the order of ids alone.
+fn place(id: i64) -> Place {
+    Place { received_at: DateTime::UNIX_EPOCH, id }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -129,7 +136,7 @@ mod tests {
 
     #[test]
     fn a_cursor_is_good_for_its_own_list_and_filter_only() {
-        let cursor = |list, user_id| cursor::write(&Asked { limit: 1, after: 0, user_id, list }.filters(), 9);
+        let cursor = |list, user_id| cursor::write(&Asked { limit: 1, after: 0, user_id, list }.filters(), place(9));
         assert_eq!(read(&format!("cursor={}", cursor("/x", None))).map(|asked| asked.after), Ok(9));
         assert!(read(&format!("cursor={}", cursor("/y", None))).is_err());
         assert!(read(&format!("cursor={}", cursor("/x", Some(1)))).is_err());

@@ -1,26 +1,30 @@
-//! Cursors of lists: where the next page begins, bound to the list's filters and its viewer.
+//! Cursors of lists: where the next page begins, bound to the list's filters, its order and its viewer.
 //!
-//! A cursor is 17 bytes in hexadecimal: the version, the id before which the page begins, and half of a SHA-256 over
-//! both and the filters. It protects from mistakes, not from forgery: what a viewer may see is decided by the token.
+//! A cursor is 25 bytes in hexadecimal: the version, the time of receipt and the id after which the page begins, and half
+//! of a SHA-256 over these and the filters. It protects from mistakes, not from forgery: what a viewer may see is decided
+//! by the token.
 
+use chrono::{DateTime, Datelike};
 use sha2::{Digest, Sha256};
 
 use crate::http::error::ApiError;
 use crate::http::problems::Problem;
+use crate::store::Place;
 
-const VERSION: u8 = 1;
-const BYTES: usize = 17;
+const VERSION: u8 = 2;
+/// Bytes before the digest, and all of them.
+const PLACE_BYTES: usize = 17;
+const BYTES: usize = 25;
 
-/// The cursor of the page that begins before the id `before`, for a list with `filters` as canonical text.
-pub fn write(filters: &str, before: i64) -> String {
-    bytes(filters, before).iter().map(|byte| format!("{byte:02x}")).collect()
+/// The cursor of the page that begins after `place`, for a list with `filters` as canonical text.
+pub fn write(filters: &str, place: Place) -> String {
+    bytes(filters, place).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// The id before which the page begins; 400 if the cursor was made for another list, or not by us.
-pub fn read(filters: &str, cursor: &str) -> Result<i64, ApiError> {
-    let before = decode(cursor).map(|bytes| i64::from_be_bytes(std::array::from_fn(|at| bytes[at + 1])));
-    let before = before.filter(|before| cursor == write(filters, *before));
-    before.ok_or_else(|| {
+/// The place after which the page begins; 400 if the cursor was made for another list, or not by us.
+pub fn read(filters: &str, cursor: &str) -> Result<Place, ApiError> {
+    let place = decode(cursor).and_then(place).filter(|place| cursor == write(filters, *place));
+    place.ok_or_else(|| {
         ApiError::new(
             Problem::InvalidCursor,
             "the cursor is damaged, or belongs to another list or another user's token",
@@ -28,12 +32,20 @@ pub fn read(filters: &str, cursor: &str) -> Result<i64, ApiError> {
     })
 }
 
-fn bytes(filters: &str, before: i64) -> [u8; BYTES] {
+fn bytes(filters: &str, place: Place) -> [u8; BYTES] {
     let mut bytes = [VERSION; BYTES];
-    bytes[1..9].copy_from_slice(&before.to_be_bytes());
-    let digest = Sha256::new().chain_update(&bytes[..9]).chain_update(filters).finalize();
-    bytes[9..].copy_from_slice(&digest[..8]);
+    bytes[1..9].copy_from_slice(&place.received_at.timestamp_micros().to_be_bytes());
+    bytes[9..PLACE_BYTES].copy_from_slice(&place.id.to_be_bytes());
+    let digest = Sha256::new().chain_update(&bytes[..PLACE_BYTES]).chain_update(filters).finalize();
+    bytes[PLACE_BYTES..].copy_from_slice(&digest[..BYTES - PLACE_BYTES]);
     bytes
+}
+
+/// `None` for a time that no database could compare.
+fn place(bytes: [u8; BYTES]) -> Option<Place> {
+    let number = |from: usize| i64::from_be_bytes(std::array::from_fn(|at| bytes[from + at]));
+    let received_at = DateTime::from_timestamp_micros(number(1))?;
+    (1..=9999).contains(&received_at.year()).then(|| Place { received_at, id: number(9) })
 }
 
 fn decode(cursor: &str) -> Option<[u8; BYTES]> {
@@ -51,16 +63,21 @@ fn decode(cursor: &str) -> Option<[u8; BYTES]> {
 mod tests {
     use super::*;
 
+    fn at(micros: i64, id: i64) -> Place {
+        Place { received_at: DateTime::from_timestamp_micros(micros).expect("a time"), id }
+    }
+
     #[test]
     fn a_cursor_leads_back_to_its_place() {
-        for before in [1, 42, i64::MAX] {
-            assert_eq!(read("viewer=7", &write("viewer=7", before)).ok(), Some(before));
+        for place in [at(0, 1), at(-1, 42), at(1_766_053_800_123_456, i64::MAX)] {
+            assert_eq!(read("viewer=7", &write("viewer=7", place)).ok(), Some(place));
         }
+        assert!(read("viewer=7", &write("viewer=7", at(1 << 60, 1))).is_err(), "beyond the year 9999");
     }
 
     #[test]
     fn a_cursor_is_good_only_as_it_was_written_and_only_for_its_list() {
-        let cursor = write("viewer=7", 42);
+        let cursor = write("viewer=7", at(1_766_053_800_123_456, 42));
         assert!(read("viewer=8", &cursor).is_err());
         assert!(read("viewer=all", &cursor).is_err());
         for at in 0..cursor.len() {
@@ -69,7 +86,7 @@ mod tests {
             let tampered = String::from_utf8(tampered).expect("still ASCII");
             assert!(read("viewer=7", &tampered).is_err(), "{tampered}");
         }
-        for text in ["", "42", "é", &cursor[1..], &cursor.to_uppercase(), &"+1".repeat(17), &"ö".repeat(17)] {
+        for text in ["", "42", "é", &cursor[1..], &cursor.to_uppercase(), &"+1".repeat(25), &"ö".repeat(25)] {
             assert!(read("viewer=7", text).is_err(), "{text}");
         }
     }

@@ -6,12 +6,24 @@ use std::time::Instant;
 use entity::flush::Column;
 use sea_orm::{ConnectionTrait, DatabaseBackend, DatabaseTransaction, DbErr, IdenStatic, Statement, Value};
 
+use uuid::Uuid;
+
 use super::super::dialect::now_sql;
 use super::{FlushHeader, Record, Written};
 use crate::domain::outcome::Status;
 
-/// What a flush changed or answered: each event with its status and type.
-pub(super) struct Counted<'a>(Vec<(i64, Status, &'a str)>);
+/// What a flush changed or answered.
+pub(super) struct Counted<'a>(Vec<One<'a>>);
+
+/// One event of a flush.
+struct One<'a> {
+    id: i64,
+    status: Status,
+    event_type: &'a str,
+    /// Whether it came with this flush; else an earlier one wrote its row.
+    is_received: bool,
+    worked_us: i64,
+}
 
 impl<'a> Counted<'a> {
     pub fn of(records: &'a [Record], written: &[Written]) -> Self {
@@ -20,7 +32,8 @@ impl<'a> Counted<'a> {
 
     /// The values of the flush's row, in the order of [`COLUMNS`].
     pub fn values(&self, header: &FlushHeader, began: Instant) -> Vec<Value> {
-        let event_ids: Vec<String> = self.0.iter().map(|(id, ..)| id.to_string()).collect();
+        let event_ids: Vec<String> = self.0.iter().map(|one| one.id.to_string()).collect();
+        let of = |status| self.number(|one| one.status == status);
         vec![
             header.boot_id.into(),
             header.seq.into(),
@@ -29,7 +42,19 @@ impl<'a> Counted<'a> {
             counts(&self.0).into(),
             micros(header.gathered.as_micros()).into(),
             micros(began.elapsed().as_micros()).into(),
+            self.number(|one| one.is_received),
+            of(Status::Processed),
+            of(Status::Duplicate),
+            of(Status::ValidationError),
+            of(Status::Failed),
+            of(Status::Cancelled),
+            of(Status::Pending),
+            self.0.iter().map(|one| one.worked_us).sum::<i64>().into(),
         ]
+    }
+
+    fn number(&self, is_meant: impl Fn(&One<'_>) -> bool) -> Value {
+        (self.0.iter().filter(|one| is_meant(one)).count() as i64).into()
     }
 }
 
@@ -53,27 +78,84 @@ fn micros(value: u128) -> i64 {
 }
 
 /// A record counts under its new status, a duplicate under the event that it repeats.
-fn counted<'a>(record: &'a Record, written: &Written) -> Option<(i64, Status, &'a str)> {
+fn counted<'a>(record: &'a Record, written: &Written) -> Option<One<'a>> {
     let event_type = record.event.submission.event_type.as_deref().unwrap_or_default();
     match written {
-        Written::Stored | Written::StoredAs(_) => Some((record.event.id, record.outcome.status, event_type)),
-        Written::Duplicate(first) => Some((first.id, Status::Duplicate, event_type)),
+        Written::Stored | Written::StoredAs(_) => Some(One {
+            id: record.event.id,
+            status: record.outcome.status,
+            event_type,
+            is_received: record.lease.is_none(),
+            worked_us: (record.finished_at - record.started_at).num_microseconds().unwrap_or_default().max(0),
+        }),
+        Written::Duplicate(first) => {
+            Some(One { id: first.id, status: Status::Duplicate, event_type, is_received: true, worked_us: 0 })
+        }
         Written::Repeated | Written::Conflict { .. } | Written::Fenced => None,
     }
 }
 
 /// `{"processed":{"engagement":12},"pending":{…}}`
-fn counts(counted: &[(i64, Status, &str)]) -> String {
+fn counts(counted: &[One<'_>]) -> String {
     let mut by_status: BTreeMap<&str, BTreeMap<&str, u64>> = BTreeMap::new();
-    for (_, status, event_type) in counted {
-        *by_status.entry(status.as_str()).or_default().entry(event_type).or_default() += 1;
+    for one in counted {
+        *by_status.entry(one.status.as_str()).or_default().entry(one.event_type).or_default() += 1;
     }
     serde_json::to_string(&by_status).expect("maps of strings and numbers are JSON")
 }
 
+/// Writes a row that takes back states which an operator undid, and counts those that he gave: the balance goes on adding up.
+pub(in crate::store) async fn correct(
+    tx: &DatabaseTransaction,
+    event_ids: &[i64],
+    change: impl Fn(Status) -> i64,
+) -> Result<(), DbErr> {
+    let event_ids: Vec<String> = event_ids.iter().map(ToString::to_string).collect();
+    let of = |status| Value::from(change(status));
+    let values = [
+        // A boot of its own: nodes number their flushes themselves.
+        Uuid::new_v4().into(),
+        0_i64.into(),
+        String::new().into(),
+        format!("[{}]", event_ids.join(",")).into(),
+        "{}".into(),
+        0_i64.into(),
+        0_i64.into(),
+        0_i64.into(),
+        of(Status::Processed),
+        of(Status::Duplicate),
+        of(Status::ValidationError),
+        of(Status::Failed),
+        of(Status::Cancelled),
+        of(Status::Pending),
+        0_i64.into(),
+    ];
+    let backend = tx.get_database_backend();
+    tx.execute_raw(Statement::from_sql_and_values(backend, insert_sql(backend, 1), values)).await.map(drop)
+}
+
 /// The columns whose values are bound.
-const COLUMNS: [Column; 7] =
-    [Column::BootId, Column::Seq, Column::Node, Column::EventIds, Column::Counts, Column::GatheredUs, Column::WroteUs];
+const COLUMNS: [Column; 15] = [
+    Column::BootId,
+    Column::Seq,
+    Column::Node,
+    Column::EventIds,
+    Column::Counts,
+    Column::GatheredUs,
+    Column::WroteUs,
+    Column::Received,
+    Column::Processed,
+    Column::Duplicate,
+    Column::ValidationError,
+    Column::Failed,
+    Column::Cancelled,
+    Column::Pending,
+    Column::WorkedUs,
+];
+
+/// Greater than that of every flush before, also when all of them have been rolled up, an hour later.
+const NEXT_ON_SQLITE: &str =
+    "MAX(COALESCE((SELECT MAX(xid) FROM flushes), 0) + 1, CAST(strftime('%s', 'now') AS INTEGER) * 1000000)";
 
 /// The INSERT of a flush's row, its parameters numbered from `first`.
 pub(super) fn insert_sql(backend: DatabaseBackend, first: usize) -> String {
@@ -85,7 +167,7 @@ pub(super) fn insert_sql(backend: DatabaseBackend, first: usize) -> String {
         if is_postgres { format!("${}{cast}", first + place) } else { "?".to_owned() }
     };
     let parameters: Vec<String> = COLUMNS.iter().enumerate().map(parameter).collect();
-    let xid = if is_postgres { "pg_current_xact_id()::text::bigint" } else { "NULL" };
+    let xid = if is_postgres { "pg_current_xact_id()::text::bigint" } else { NEXT_ON_SQLITE };
     format!(
         "INSERT INTO flushes ({}, {}, {}) VALUES ({}, {xid}, {})",
         COLUMNS.map(|column| column.as_str()).join(", "),

@@ -5,7 +5,7 @@
 //! the `flushes` row counts exactly what this transaction changed.
 
 mod claimed;
-mod counts;
+pub(super) mod counts;
 mod first;
 mod keys;
 mod postgres;

@@ -1,0 +1,252 @@
+//! Outcomes as they happen, as server-sent events out of the feed.
+//!
+//! Guarantees: from a place on, every outcome that the caller may see and asked for is told, in the order of the feed, or a
+//! `gap` says that some may be missing. Not guaranteed: that one is told only once, or as it was: an event is shown as
+//! it stands when the feed is read, and a duplicate as the event that it repeats.
+//!
+//! One look per node tells all streams that there is more; each reads by itself, as fast as its client takes it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix_web::HttpResponse;
+use actix_web::http::StatusCode;
+use actix_web::http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderMap};
+use actix_web::web::Data;
+use bytes::Bytes;
+use futures_util::stream::unfold;
+use serde::Serialize;
+use tokio::sync::{OwnedSemaphorePermit, watch};
+use tokio::time::Instant;
+
+use super::asked;
+use crate::domain::scopes::Scope;
+use crate::domain::timestamp::render;
+use crate::http::error::ApiError;
+use crate::http::problems::Problem;
+use crate::http::request::{Call, single};
+use crate::http::state::{AppState, STORE_WAIT};
+use crate::store::{FeedEvent, FeedPlace, Filters, StoreError};
+use crate::telemetry::condition::Condition;
+
+/// How often a node looks whether the feed has grown, while it has streams.
+const LOOK: Duration = Duration::from_millis(250);
+/// Longest silence of a stream, so that proxies and clients know it to live.
+const HEARTBEAT: Duration = Duration::from_secs(15);
+/// How far back the feed is told: flushes are rolled up after an hour.
+const REACH: Duration = Duration::from_secs(50 * 60);
+
+/// What all streams of the node share.
+pub struct Streams {
+    head: watch::Sender<Head>,
+}
+
+/// The last flush of the feed, and when that was so.
+#[derive(Clone, Copy)]
+struct Head {
+    flush: i64,
+    seen_at: Instant,
+}
+
+impl Default for Streams {
+    fn default() -> Self {
+        Self { head: watch::Sender::new(Head { flush: 0, seen_at: Instant::now() }) }
+    }
+}
+
+impl Streams {
+    /// Looks for the feed's head for as long as the future is polled.
+    pub async fn watch(state: Data<AppState>) {
+        let condition = Condition::new("the look at the feed");
+        loop {
+            if state.streams.head.receiver_count() > 0 {
+                let seen_at = Instant::now();
+                let looked = state.store.feed_head(STORE_WAIT).await;
+                condition.note(&looked);
+                if let Ok(flush) = looked {
+                    let new = Head { flush, seen_at };
+                    // Who waits is woken only by news.
+                    state.streams.head.send_if_modified(|head| std::mem::replace(head, new).flush != flush);
+                }
+            }
+            tokio::time::sleep(LOOK).await;
+        }
+    }
+}
+
+/// A stream under way.
+struct Stream {
+    state: Data<AppState>,
+    headers: HeaderMap,
+    filters: Filters,
+    head: watch::Receiver<Head>,
+    place: FeedPlace,
+    /// When nothing was left to tell; what came later than [`REACH`] after it may be gone.
+    up_to_date_at: Instant,
+    told_at: Instant,
+    _permit: OwnedSemaphorePermit,
+}
+
+/// `GET /api/v1/events/stream`.
+pub async fn stream(call: Call) -> Result<HttpResponse, ApiError> {
+    let caller = call.authorise(Scope::Read, "reading events").await?;
+    let filters = asked::filters_of_stream(call.request.query_string(), &caller)?;
+    let permit = Arc::clone(&call.state.stream_room).try_acquire_owned();
+    let permit = permit.map_err(|_| ApiError::new(Problem::Overloaded, "too many streams are open"))?;
+    let last = single(call.headers(), "last-event-id")?.map(str::to_owned);
+    let head = call.state.store.feed_head(STORE_WAIT).await?;
+    let (place, gap) = match last {
+        None => (FeedPlace::after(head), None),
+        Some(last) => match resume(&call.state, head, &last).await? {
+            Some(place) => (place, None),
+            None => (FeedPlace::after(head), Some("the place of Last-Event-ID is unknown or too old")),
+        },
+    };
+    let now = Instant::now();
+    let stream = Stream {
+        headers: call.headers().clone(),
+        filters,
+        head: call.state.streams.head.subscribe(),
+        place,
+        up_to_date_at: now,
+        told_at: now,
+        _permit: permit,
+        state: call.state,
+    };
+    // A first line at once: the client knows that it is connected, and from where.
+    let first = gap.map_or_else(|| stream.heartbeat(), |reason| stream.gap(reason));
+    let lines = unfold((Some(first), stream), |(first, mut stream)| async move {
+        let lines = match first {
+            Some(first) => first,
+            None => stream.next().await?,
+        };
+        Some((Ok::<_, std::io::Error>(lines), (None, stream)))
+    });
+    Ok(HttpResponse::build(StatusCode::OK)
+        .insert_header((CONTENT_TYPE, "text/event-stream"))
+        .insert_header((CACHE_CONTROL, "no-store"))
+        .streaming(lines))
+}
+
+/// The place that a client has seen last, if all that followed it is still there.
+async fn resume(state: &AppState, head: i64, last: &str) -> Result<Option<FeedPlace>, StoreError> {
+    let Some(place) = read_place(last).filter(|place| place.flush <= head) else { return Ok(None) };
+    let reaches = place.flush == head || state.store.feed_reaches(place.flush, REACH, STORE_WAIT).await?;
+    Ok(reaches.then_some(place))
+}
+
+/// `flush-told`, or `flush` for all of it.
+fn read_place(text: &str) -> Option<FeedPlace> {
+    let number =
+        |text: &str| text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse::<i64>().ok()).flatten();
+    match text.split_once('-') {
+        Some((flush, told)) => {
+            let told = usize::try_from(number(told)?).ok()?;
+            Some(FeedPlace { flush: number(flush)?, told })
+        }
+        None => Some(FeedPlace::after(number(text)?)),
+    }
+}
+
+fn written_place(place: FeedPlace) -> String {
+    if place.told == usize::MAX { place.flush.to_string() } else { format!("{}-{}", place.flush, place.told) }
+}
+
+#[derive(Serialize)]
+struct OutcomeView<'a> {
+    id: i64,
+    user_id: i64,
+    event_name: Option<&'a str>,
+    event_type: Option<&'a str>,
+    status: &'static str,
+    error_code: Option<&'a str>,
+    attempts: i32,
+    processed_at: Option<String>,
+}
+
+fn outcome(event: &FeedEvent) -> String {
+    let view = OutcomeView {
+        id: event.id,
+        user_id: event.user_id,
+        event_name: event.event_name.as_deref(),
+        event_type: event.event_type.as_deref(),
+        status: event.status.as_str(),
+        error_code: event.error_code.as_deref(),
+        attempts: event.attempts,
+        processed_at: event.processed_at.map(render),
+    };
+    let data = serde_json::to_string(&view).expect("outcomes have text keys only");
+    format!("id: {}\nevent: outcome\ndata: {data}\n\n", written_place(event.place))
+}
+
+impl Stream {
+    /// The next lines; `None` when the server stops or the token is good no longer.
+    async fn next(&mut self) -> Option<Bytes> {
+        loop {
+            if self.state.is_draining() || self.state.auth.authenticate(&self.headers).await.is_err() {
+                return None;
+            }
+            if let Some(lines) = self.look().await {
+                self.told_at = Instant::now();
+                return Some(lines);
+            }
+            if self.told_at.elapsed() >= HEARTBEAT {
+                self.told_at = Instant::now();
+                return Some(self.heartbeat());
+            }
+            if self.head.borrow_and_update().flush <= self.place.flush {
+                // The bound is for the server's stop.
+                let _ = tokio::time::timeout(LOOK, self.head.changed()).await;
+            }
+        }
+    }
+
+    /// What the feed has for this stream now; a database that does not answer is asked again after a pause.
+    async fn look(&mut self) -> Option<Bytes> {
+        let head = *self.head.borrow();
+        if self.place.told == usize::MAX && head.flush <= self.place.flush {
+            self.up_to_date_at = self.up_to_date_at.max(head.seen_at);
+            return None;
+        }
+        if self.up_to_date_at.elapsed() > REACH {
+            let head = self.state.store.feed_head(STORE_WAIT).await.ok()?;
+            (self.place, self.up_to_date_at) = (FeedPlace::after(head), Instant::now());
+            return Some(self.gap("the stream was read too slowly, or the database was away for too long"));
+        }
+        match self.state.store.feed(self.place, &self.filters, STORE_WAIT).await {
+            Ok((events, place)) => {
+                // A place inside of a flush that is gone, or not settled yet, has nothing to tell either.
+                self.place = if place == self.place { FeedPlace::after(place.flush) } else { place };
+                (!events.is_empty()).then(|| events.iter().map(outcome).collect::<String>().into())
+            }
+            Err(_) => {
+                tokio::time::sleep(LOOK).await;
+                None
+            }
+        }
+    }
+
+    /// A comment, and the place, which a client keeps although it is told nothing.
+    fn heartbeat(&self) -> Bytes {
+        format!(": heartbeat\nid: {}\n\n", written_place(self.place)).into()
+    }
+
+    fn gap(&self, reason: &str) -> Bytes {
+        format!("id: {}\nevent: gap\ndata: {{\"reason\":\"{reason}\"}}\n\n", written_place(self.place)).into()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_place_reads_back_and_nothing_else_is_one() {
+        for place in [FeedPlace::after(0), FeedPlace::after(i64::MAX), FeedPlace { flush: 12, told: 3 }] {
+            assert_eq!(read_place(&written_place(place)), Some(place));
+        }
+        for text in ["-", "1-", "-1", "+1", "a", "1-2-3", "99999999999999999999", " 1"] {
+            assert_eq!(read_place(text), None, "{text}");
+        }
+    }
+}

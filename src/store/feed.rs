@@ -1,0 +1,174 @@
+//! The feed: what flushes did, in the order of their transactions.
+//!
+//! Guarantees: from a place on, every flush is met once and in order. On PostgreSQL nothing is read from the first
+//! transaction on that is still open, else what it commits later would lie behind the reader; on SQLite one connection
+//! writes, and numbers its flushes.
+//! Not guaranteed: an event is told as it stands when the feed is read, which may be later than the flush.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use sea_orm::{ConnectionTrait, DbBackend, DbErr, QueryResult, Statement};
+
+use super::dialect::{micros_ago, now_plus_micros_sql, placeholder};
+use super::events::Filter;
+use super::listing::{Filters, matches};
+use super::open::Conn;
+use super::{Store, StoreError};
+use crate::domain::outcome::Status;
+
+/// Flushes that are read at once.
+const FLUSHES_MAX: usize = 8;
+/// Events that one statement names.
+const IDS_MAX: usize = 1_000;
+
+/// Where in the feed a reader stands: in a flush, after so many of its events.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FeedPlace {
+    /// The flush.
+    pub flush: i64,
+    /// Events of it that are told.
+    pub told: usize,
+}
+
+/// An event that a flush wrote, or answered a duplicate with.
+#[derive(Clone, Debug, PartialEq)]
+pub struct FeedEvent {
+    /// Where the reader stands after it.
+    pub place: FeedPlace,
+    /// Its number.
+    pub id: i64,
+    /// Its user.
+    pub user_id: i64,
+    /// Its name.
+    pub event_name: Option<String>,
+    /// Its type.
+    pub event_type: Option<String>,
+    /// Its state now.
+    pub status: Status,
+    /// The code of its error.
+    pub error_code: Option<String>,
+    /// Attempts charged so far.
+    pub attempts: i32,
+    /// When it was processed.
+    pub processed_at: Option<DateTime<Utc>>,
+}
+
+impl FeedPlace {
+    /// After all of a flush.
+    pub fn after(flush: i64) -> Self {
+        Self { flush, told: usize::MAX }
+    }
+}
+
+impl Store {
+    /// The last flush that the feed has come to, 0 if there is none.
+    pub async fn feed_head(&self, wait: Duration) -> Result<i64, StoreError> {
+        self.run("read the feed's head", wait, |conn| async move {
+            let backend = conn.backend();
+            let sql = format!("SELECT COALESCE(MAX(xid), 0) FROM flushes WHERE {}", settled(backend));
+            let row = conn.read().query_one_raw(Statement::from_string(backend, sql)).await?;
+            Ok(row.map(|row| row.try_get_by_index(0)).transpose()?.unwrap_or_default())
+        })
+        .await
+    }
+
+    /// Whether `flush` is there and younger than `age`, so that nothing after it is gone.
+    pub async fn feed_reaches(&self, flush: i64, age: Duration, wait: Duration) -> Result<bool, StoreError> {
+        self.run("look for a place in the feed", wait, move |conn| async move {
+            let backend = conn.backend();
+            let sql = format!(
+                "SELECT 1 FROM flushes WHERE xid = {} AND flushed_at > {} AND {}",
+                placeholder(backend, 1),
+                now_plus_micros_sql(backend, &placeholder(backend, 2)),
+                settled(backend),
+            );
+            let statement = Statement::from_sql_and_values(backend, sql, [flush.into(), micros_ago(age)]);
+            Ok(conn.read().query_one_raw(statement).await?.is_some())
+        })
+        .await
+    }
+
+    /// The matching events of some flushes from a place on, and the place after them; the same place at the end.
+    pub async fn feed(
+        &self,
+        after: FeedPlace,
+        filters: &Filters,
+        wait: Duration,
+    ) -> Result<(Vec<FeedEvent>, FeedPlace), StoreError> {
+        let filters = filters.clone();
+        self.run("read the feed", wait, move |conn| async move {
+            let (mut named, mut place) = (Vec::new(), after);
+            for (flush, ids) in flushes(&conn, after.flush).await? {
+                let told = if flush == after.flush { after.told } else { 0 };
+                named
+                    .extend(ids.iter().enumerate().skip(told).map(|(at, id)| (FeedPlace { flush, told: at + 1 }, *id)));
+                place = FeedPlace::after(flush);
+            }
+            let mut events = Vec::new();
+            for some in named.chunks(IDS_MAX) {
+                events.extend(read(&conn, some, &filters).await?);
+            }
+            Ok((events, place))
+        })
+        .await
+    }
+}
+
+/// The condition that a flush, and every one before it, is committed.
+fn settled(backend: DbBackend) -> &'static str {
+    match backend {
+        DbBackend::Postgres => "xid < pg_snapshot_xmin(pg_current_snapshot())::text::bigint",
+        _ => "TRUE",
+    }
+}
+
+async fn flushes(conn: &Conn, from: i64) -> Result<Vec<(i64, Vec<i64>)>, DbErr> {
+    let backend = conn.backend();
+    let json = if backend == DbBackend::Postgres { "::text" } else { "" };
+    let sql = format!(
+        "SELECT xid, event_ids{json} FROM flushes WHERE xid >= {} AND {} ORDER BY xid LIMIT {FLUSHES_MAX}",
+        placeholder(backend, 1),
+        settled(backend),
+    );
+    let rows = conn.read().query_all_raw(Statement::from_sql_and_values(backend, sql, [from.into()])).await?;
+    let flush = |row: &QueryResult| {
+        let ids: String = row.try_get_by_index(1)?;
+        let ids = serde_json::from_str(&ids).map_err(|error| DbErr::Json(error.to_string()))?;
+        Ok((row.try_get_by_index(0)?, ids))
+    };
+    rows.iter().map(flush).collect()
+}
+
+/// Those of the `named` events that match, in their order; one that a flush names twice is told twice.
+async fn read(conn: &Conn, named: &[(FeedPlace, i64)], filters: &Filters) -> Result<Vec<FeedEvent>, DbErr> {
+    let mut filter = Filter::new(conn.backend());
+    let ids: Vec<String> = named.iter().map(|(_, id)| id.to_string()).collect();
+    filter.and_sql(&format!("id IN ({})", ids.join(",")));
+    matches(&mut filter, filters);
+    let columns = "id, user_id, event_name, event_type, status, error_code, attempts, processed_at";
+    let rows = conn.read().query_all_raw(filter.select(columns, "events", "")).await?;
+    let mut by_id = HashMap::new();
+    for row in &rows {
+        let event = feed_event(row)?;
+        by_id.insert(event.id, event);
+    }
+    let told = |(place, id): &(FeedPlace, i64)| Some(FeedEvent { place: *place, ..by_id.get(id)?.clone() });
+    Ok(named.iter().filter_map(told).collect())
+}
+
+fn feed_event(row: &QueryResult) -> Result<FeedEvent, DbErr> {
+    let status: String = row.try_get_by_index(4)?;
+    Ok(FeedEvent {
+        place: FeedPlace::after(0),
+        id: row.try_get_by_index(0)?,
+        user_id: row.try_get_by_index(1)?,
+        event_name: row.try_get_by_index(2)?,
+        event_type: row.try_get_by_index(3)?,
+        status: Status::parse(&status).ok_or_else(|| DbErr::Type(format!("unknown event status {status:?}")))?,
+        error_code: row.try_get_by_index(5)?,
+        attempts: row.try_get_by_index(6)?,
+        processed_at: row.try_get_by_index(7)?,
+    })
+}

@@ -1,0 +1,344 @@
+//! The list of events: filtered, in the order of one index, read in slices.
+//!
+//! Guarantees: a list walks one index, its *way*, from one place on, and every event that matches throughout is met
+//! exactly once, because what the order goes by never changes in a row. A slice looks at a bounded number of rows,
+//! however few of them match, so that no list waits for a scan of the table.
+//! Not guaranteed: that an event which is stored later is met; a spooled one may come with a time of receipt that a
+//! list has passed.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use sea_orm::{ConnectionTrait, DbBackend, DbErr, QueryResult, Statement, TransactionTrait};
+
+use super::events::{Filter, StoredEvent, read_events};
+use super::open::Conn;
+use super::{Store, StoreError};
+use crate::domain::outcome::Status;
+
+/// Rows that one slice looks at when its way does not decide all filters.
+const SLICE_ROWS: usize = 5_000;
+
+/// What an event must be like to be listed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Filters {
+    /// Its state.
+    pub status: Option<Status>,
+    /// Its name.
+    pub event_name: Option<String>,
+    /// Its type.
+    pub event_type: Option<String>,
+    /// Its user.
+    pub user_id: Option<i64>,
+    /// The code of its error.
+    pub error_code: Option<String>,
+    /// Received at this time or later.
+    pub received_after: Option<DateTime<Utc>>,
+    /// Received before this time.
+    pub received_before: Option<DateTime<Utc>>,
+}
+
+/// Which way a list runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Order {
+    /// The oldest first.
+    Asc,
+    /// The newest first.
+    Desc,
+}
+
+/// A list: with a time range in the order of receipt, else in the order of ids.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ListQuery {
+    /// Which events.
+    pub filters: Filters,
+    /// In which direction.
+    pub order: Order,
+}
+
+/// Where in a list an event stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// When it was received.
+    pub received_at: DateTime<Utc>,
+    /// Its number.
+    pub id: i64,
+}
+
+/// A piece of a list.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Slice {
+    /// The events that match.
+    pub events: Vec<StoredEvent>,
+    /// Where the next slice begins; `None` at the end of the list.
+    pub next: Option<Place>,
+    /// Rows that were looked at.
+    pub looked_at: usize,
+}
+
+impl Place {
+    /// Where `event` stands.
+    pub fn of(event: &StoredEvent) -> Self {
+        Self { received_at: event.received_at, id: event.id }
+    }
+}
+
+impl Filters {
+    /// Whether an index leads to the events; else only a time range bounds what has to be looked at.
+    pub fn have_an_index(&self) -> bool {
+        let needs_none = self.event_type.is_none() && self.error_code.is_none() && self.status.is_none();
+        needs_none || self.are_bad()
+    }
+
+    fn are_bad(&self) -> bool {
+        matches!(self.status, Some(Status::Failed | Status::ValidationError))
+    }
+
+    fn have_a_range(&self) -> bool {
+        self.received_after.is_some() || self.received_before.is_some()
+    }
+}
+
+impl Store {
+    /// The events of `query` after a place, at most `limit`; there may be fewer, or none, before the end of the list.
+    pub async fn list_events(
+        &self,
+        query: &ListQuery,
+        after: Option<Place>,
+        limit: usize,
+        wait: Duration,
+    ) -> Result<Slice, StoreError> {
+        let (backend, query) = (self.backend(), query.clone());
+        self.run("list events", wait, move |conn| async move {
+            let way = Way::of(&query.filters);
+            let rows_max = if way.decides(&query.filters) { limit } else { SLICE_ROWS };
+            let rows = walk(&conn, look(backend, &query, after, rows_max)).await?;
+            let mut seen = Vec::with_capacity(rows.len());
+            for row in &rows {
+                let place = Place { id: row.try_get_by_index(0)?, received_at: row.try_get_by_index(1)? };
+                seen.push((place, row.try_get_by_index::<i32>(2)? == 1));
+            }
+            let (matching, next) = cut(&seen, limit, rows_max);
+            let events = if matching.is_empty() {
+                Vec::new()
+            } else {
+                in_order(&matching, read_events(&conn, named(backend, &query.filters, &matching)).await?)
+            };
+            Ok(Slice { events, next, looked_at: seen.len() })
+        })
+        .await
+    }
+
+    /// How the database looks for the events of a slice: the lines of its plan, on PostgreSQL with what it read.
+    pub async fn explain_list(
+        &self,
+        query: &ListQuery,
+        after: Option<Place>,
+        wait: Duration,
+    ) -> Result<Vec<String>, StoreError> {
+        let statement = look(self.backend(), query, after, SLICE_ROWS);
+        self.run("explain a list", wait, move |conn| async move {
+            let (explain, column) = match conn.backend() {
+                DbBackend::Postgres => ("EXPLAIN (ANALYZE, COSTS OFF, TIMING OFF)", 0),
+                _ => ("EXPLAIN QUERY PLAN", 3),
+            };
+            let statement = Statement { sql: format!("{explain} {}", statement.sql), ..statement };
+            let rows = walk(&conn, statement).await?;
+            Ok(rows.iter().map(|row| row.try_get_by_index(column)).collect::<Result<_, _>>()?)
+        })
+        .await
+    }
+}
+
+/// Leaves PostgreSQL nothing but the walk: with stale figures for a name it would read and sort all of its rows to give
+/// the first ones.
+const WALK_ONLY: &str = "SET LOCAL enable_seqscan = off; SET LOCAL enable_bitmapscan = off; \
+                         SET LOCAL enable_sort = off; SET LOCAL enable_incremental_sort = off";
+
+async fn walk(conn: &Conn, look: Statement) -> Result<Vec<QueryResult>, DbErr> {
+    if conn.backend() != DbBackend::Postgres {
+        return conn.read().query_all_raw(look).await;
+    }
+    let tx = conn.read().begin().await?;
+    tx.execute_unprepared(WALK_ONLY).await?;
+    let rows = tx.query_all_raw(look).await?;
+    tx.commit().await?;
+    Ok(rows)
+}
+
+/// The first `limit` matches of what was `seen`, and where the next slice begins.
+fn cut(seen: &[(Place, bool)], limit: usize, rows_max: usize) -> (Vec<i64>, Option<Place>) {
+    let mut matching = Vec::new();
+    for (place, is_match) in seen {
+        if *is_match {
+            matching.push(place.id);
+        }
+        if matching.len() == limit {
+            return (matching, Some(*place));
+        }
+    }
+    let is_end = seen.len() < rows_max;
+    (matching, seen.last().filter(|_| !is_end).map(|(place, _)| *place))
+}
+
+/// An event that has ceased to match since it was seen is not among `events`.
+fn in_order(ids: &[i64], events: Vec<StoredEvent>) -> Vec<StoredEvent> {
+    let mut by_id: HashMap<i64, StoredEvent> = events.into_iter().map(|event| (event.id, event)).collect();
+    ids.iter().filter_map(|id| by_id.remove(id)).collect()
+}
+
+/// The index that a list walks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Way {
+    Received,
+    Bad,
+    User,
+    Name,
+    Id,
+}
+
+impl Way {
+    fn of(filters: &Filters) -> Self {
+        if filters.have_a_range() {
+            Self::Received
+        } else if filters.are_bad() {
+            Self::Bad
+        } else if filters.user_id.is_some() {
+            Self::User
+        } else if filters.event_name.is_some() {
+            Self::Name
+        } else {
+            Self::Id
+        }
+    }
+
+    /// Whether every row on the way matches.
+    fn decides(self, filters: &Filters) -> bool {
+        let mut rest = filters.clone();
+        match self {
+            Self::Received => (rest.received_after, rest.received_before) = (None, None),
+            Self::User => rest.user_id = None,
+            Self::Name => rest.event_name = None,
+            // Its index holds two states.
+            Self::Bad | Self::Id => {}
+        }
+        rest == Filters::default()
+    }
+
+    /// SQLite is told the index; PostgreSQL is left only one whose order is the list's.
+    fn table(self, backend: DbBackend) -> &'static str {
+        match self {
+            _ if backend == DbBackend::Postgres => "events",
+            Self::Received => "events INDEXED BY events_received",
+            Self::Bad => "events INDEXED BY events_bad",
+            Self::User => "events INDEXED BY events_user",
+            Self::Name => "events INDEXED BY events_name",
+            Self::Id => "events NOT INDEXED",
+        }
+    }
+
+    /// The column before the id in the index's order.
+    fn column(self) -> Option<&'static str> {
+        match self {
+            Self::Received => Some("received_at"),
+            Self::User => Some("user_id"),
+            Self::Name => Some("event_name"),
+            Self::Bad | Self::Id => None,
+        }
+    }
+}
+
+impl Order {
+    /// How the index's rows compare with those before them.
+    fn comparison(self) -> char {
+        if self == Self::Asc { '>' } else { '<' }
+    }
+
+    fn sql(self) -> &'static str {
+        if self == Self::Asc { "ASC" } else { "DESC" }
+    }
+}
+
+/// `id, received_at, 1 if it matches` of the next rows on the way.
+fn look(backend: DbBackend, query: &ListQuery, after: Option<Place>, rows: usize) -> Statement {
+    let (filters, order) = (&query.filters, query.order);
+    let way = Way::of(filters);
+    let mut look = Filter::new(backend);
+    matches(&mut look, filters);
+    let select = format!("id, received_at, CASE WHEN {} THEN 1 ELSE 0 END", look.take_sql());
+    match way {
+        Way::Received => {
+            range(&mut look, filters);
+            if let Some(place) = after {
+                let (time, id) = (look.bind(place.received_at.into()), look.bind(place.id.into()));
+                look.and_sql(&format!("(received_at, id) {} ({time}, {id})", order.comparison()));
+            }
+        }
+        Way::Bad => look.and_sql("status IN ('failed', 'validation_error')"),
+        Way::User => same(&mut look, "user_id", filters.user_id.into(), order, after),
+        Way::Name => same(&mut look, "event_name", filters.event_name.clone().into(), order, after),
+        Way::Id => {}
+    }
+    if let Some(place) = after.filter(|_| way != Way::Received) {
+        look.and(&format!("id {}", order.comparison()), place.id.into());
+    }
+    let direction = order.sql();
+    let first = way.column().map(|column| format!("{column} {direction}, ")).unwrap_or_default();
+    look.select(&select, way.table(backend), &format!("ORDER BY {first}id {direction} LIMIT {rows}"))
+}
+
+/// The rows whose `column` has this value, from a place on, as a range in the order of (`column`, id).
+///
+/// Not as an equation: PostgreSQL would leave an equal column out of the order and might then walk the primary key past
+/// all other rows. And not as two bounds of the column: then the place would not be where the walk begins.
+fn same(look: &mut Filter, column: &str, value: sea_orm::Value, order: Order, after: Option<Place>) {
+    let value = look.bind(value);
+    let (behind, ahead) = if order == Order::Asc { ('>', '<') } else { ('<', '>') };
+    match after {
+        Some(place) => {
+            let id = look.bind(place.id.into());
+            look.and_sql(&format!("({column}, id) {behind} ({value}, {id}) AND {column} {ahead}= {value}"));
+        }
+        None => look.and_sql(&format!("{column} >= {value} AND {column} <= {value}")),
+    }
+}
+
+/// The matching events of these ids: a row may have changed since it was seen.
+fn named(backend: DbBackend, filters: &Filters, ids: &[i64]) -> Statement {
+    let mut named = Filter::new(backend);
+    let ids: Vec<String> = ids.iter().map(i64::to_string).collect();
+    named.and_sql(&format!("id IN ({})", ids.join(",")));
+    matches(&mut named, filters);
+    named.statement()
+}
+
+/// Adds the conditions of all filters.
+pub(super) fn matches(filter: &mut Filter, filters: &Filters) {
+    if let Some(status) = filters.status {
+        filter.and_sql(&format!("status = '{}'", status.as_str()));
+    }
+    if let Some(user_id) = filters.user_id {
+        filter.and("user_id =", user_id.into());
+    }
+    let texts = [
+        ("event_name =", &filters.event_name),
+        ("event_type =", &filters.event_type),
+        ("error_code =", &filters.error_code),
+    ];
+    for (condition, text) in texts {
+        if let Some(text) = text {
+            filter.and(condition, text.as_str().into());
+        }
+    }
+    range(filter, filters);
+}
+
+fn range(filter: &mut Filter, filters: &Filters) {
+    if let Some(after) = filters.received_after {
+        filter.and("received_at >=", after.into());
+    }
+    if let Some(before) = filters.received_before {
+        filter.and("received_at <", before.into());
+    }
+}
