@@ -99,6 +99,7 @@ pub enum Command {
     /// Show or check the configuration
     #[command(subcommand)]
     Config(ConfigCommand),
+    /// Ask something of a server
     #[command(flatten)]
     Client(ClientCommand),
 }

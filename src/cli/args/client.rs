@@ -76,6 +76,7 @@ pub struct Import {
     /// How long to wait for a server that takes nothing
     #[arg(long, value_name = "DURATION", default_value = "10m", value_parser = parse_span)]
     pub patience: Duration,
+    /// Which server, and as whom
     #[command(flatten)]
     pub server: ServerArgs,
 }
@@ -109,6 +110,7 @@ pub struct Send {
     /// Wait this many seconds for the event's end
     #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u8).range(0..=60))]
     pub wait: Option<u8>,
+    /// Which server, and as whom
     #[command(flatten)]
     pub server: ServerArgs,
 }
@@ -122,6 +124,7 @@ pub struct Retry {
     /// Answer in JSON
     #[arg(long)]
     pub json: bool,
+    /// Which server, and as whom
     #[command(flatten)]
     pub server: ServerArgs,
 }
