@@ -12,8 +12,11 @@ fn events(format: Format, text: &[u8]) -> Events {
     Events::of(source).expect("the beginning can be read")
 }
 
-/// Line, text and code of each event, and the error that ended the reading.
-fn read(format: Format, text: &[u8]) -> (Vec<(u64, String, Option<&'static str>)>, Option<String>) {
+/// Line, text and code of an event.
+type Found = (u64, String, Option<&'static str>);
+
+/// Each event, and the error that ended the reading.
+fn read(format: Format, text: &[u8]) -> (Vec<Found>, Option<String>) {
     let (mut events, mut found) = (events(format, text), Vec::new());
     loop {
         match events.next() {
