@@ -9,6 +9,7 @@ mod auth;
 mod bad_input;
 mod batch;
 mod chaos;
+mod client;
 mod cloud_events;
 mod crash;
 mod dedupe;

@@ -1,11 +1,14 @@
 //! What can be typed: commands, options and their help. The commands themselves are carried out elsewhere.
 
+pub mod client;
+
 use std::path::PathBuf;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use clap::{Args as ClapArgs, Parser, Subcommand};
 
+use self::client::ClientCommand;
 use crate::config::units::parse_duration;
 use crate::domain::timestamp;
 
@@ -29,6 +32,8 @@ Examples:
   gristmill token create --user ana@example.org --scopes write,read --expires 30d
   gristmill spool status                           what waits on this node's disk for the database
   gristmill config show                            what is in effect, and where each value comes from
+  gristmill import events.ndjson.gz                send a file to a server; repeat the line after an interruption
+  gristmill send --name page_view --type engagement --payload '{\"page\": \"/home\"}' --wait 5
 
 Environment variables (weaker than --set, stronger than the file):
   GRISTMILL_CONFIG            the configuration file, when --config is not given
@@ -37,11 +42,14 @@ Environment variables (weaker than --set, stronger than the file):
   EVENT_MAX_RETRIES           retry.max_retries
   EVENT_RETRY_DELAY           retry.delay, in seconds or as \"2s\"
   EVENT_PROCESSING_TIMEOUT    timeouts.processing, in seconds or as \"5m\"
+  GRISTMILL_URL               --url of import, send and retry
+  GRISTMILL_TOKEN             their --token
 
 Exit codes:
   0  done, or served and stopped as asked
   1  failed
-  2  the configuration or the command line is wrong";
+  2  the configuration or the command line is wrong
+  3  import, send, retry: the server refused some of it";
 
 /// The command line.
 #[derive(Debug, Clone, PartialEq, Parser)]
@@ -91,6 +99,9 @@ pub enum Command {
     /// Show or check the configuration
     #[command(subcommand)]
     Config(ConfigCommand),
+    /// Ask something of a server
+    #[command(flatten)]
+    Client(ClientCommand),
 }
 
 /// What to do about users.

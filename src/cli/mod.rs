@@ -1,6 +1,7 @@
 //! The command line: reads the arguments and the configuration, and carries out one command.
 
 pub mod args;
+mod client;
 mod config;
 mod database;
 mod spool;
@@ -19,19 +20,24 @@ const MISCONFIGURED: u8 = 2;
 
 /// Carries out what `args` ask for; tells what went wrong on standard error.
 pub fn run(args: &Args) -> ExitCode {
-    match load(args) {
-        Err(errors) => {
-            eprintln!("gristmill: the configuration is wrong\n{errors}");
-            ExitCode::from(MISCONFIGURED)
-        }
-        Ok(config) => match carry_out(args.command(), config) {
-            Ok(()) => ExitCode::SUCCESS,
-            Err(error) => {
-                eprintln!("gristmill: {}", story(&error));
-                ExitCode::FAILURE
+    match args.command() {
+        // A server elsewhere needs no configuration here.
+        Command::Client(command) => end(client::run(command, || Ok(load(args)?))),
+        command => match load(args) {
+            Ok(config) => end(carry_out(command, config).map(|()| ExitCode::SUCCESS)),
+            Err(errors) => {
+                eprintln!("gristmill: the configuration is wrong\n{errors}");
+                ExitCode::from(MISCONFIGURED)
             }
         },
     }
+}
+
+fn end(result: anyhow::Result<ExitCode>) -> ExitCode {
+    result.unwrap_or_else(|error| {
+        eprintln!("gristmill: {}", story(&error));
+        ExitCode::FAILURE
+    })
 }
 
 /// The error and its causes, without those that the text before them has told already.
@@ -64,5 +70,6 @@ fn carry_out(command: Command, config: Config) -> anyhow::Result<()> {
         Command::Token(command) => tokens::run(&config, command),
         Command::Spool(command) => spool::run(&config, command),
         Command::Config(command) => config::run(&config, command),
+        Command::Client(command) => client::run(command, || Ok(config)).map(drop),
     }
 }

@@ -303,7 +303,8 @@ fn program(name: &str) -> PathBuf {
     program
 }
 
-fn free_port() -> u16 {
+/// A port that nobody listens on now.
+pub fn free_port() -> u16 {
     let mut number = std::process::id();
     wait_for(
         "a free port",

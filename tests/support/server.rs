@@ -120,7 +120,8 @@ impl Setup {
         command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"))
     }
 
-    fn gristmill(&self, arguments: &[&str]) -> Command {
+    /// A command of the binary with this configuration, not started yet.
+    pub fn gristmill(&self, arguments: &[&str]) -> Command {
         let file = self.data.join("config.toml");
         fs::write(&file, self.config.to_string()).expect("the data folder is ours");
         let mut words = self.wrapper.iter().map(OsStr::new).chain([self.program.as_os_str()]);

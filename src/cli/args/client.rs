@@ -1,0 +1,130 @@
+//! The commands that talk to a server over HTTP.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args as ClapArgs, Subcommand, ValueEnum};
+
+use super::parse_span;
+
+const IMPORT_HELP: &str = "\
+The whole file is sent in batches under keys made from its beginning, so a batch that is sent again stores nothing
+twice. What is known to be stored is kept in FILE.gristmill-import: a run that was interrupted is simply repeated, and
+goes on from there. Waits while the server is away, full or answers 429.
+
+Exit codes:
+  0  all events are stored
+  1  failed or interrupted; the same command goes on
+  2  the command line is wrong
+  3  the file was sent, some events were refused: see --rejects";
+
+const SEND_HELP: &str = "\
+Exit codes:
+  0  accepted
+  1  not sent, or nobody knows
+  2  the command line is wrong
+  3  refused";
+
+/// What to ask of a server.
+#[derive(Debug, Clone, PartialEq, Subcommand)]
+pub enum ClientCommand {
+    /// Send the events of a file: a JSON array, NDJSON or CSV, also packed as .gz or .zst
+    #[command(after_long_help = IMPORT_HELP)]
+    Import(Import),
+    /// Send one event and print the answer
+    #[command(after_long_help = SEND_HELP)]
+    Send(Send),
+    /// Have stored events processed anew
+    Retry(Retry),
+}
+
+/// Which server, and as whom.
+#[derive(Debug, Clone, PartialEq, Default, ClapArgs)]
+pub struct ServerArgs {
+    /// The server, as http://localhost:8000; else the one that runs in the configured data folder
+    #[arg(long, env = "GRISTMILL_URL", value_name = "URL")]
+    pub url: Option<String>,
+    /// A file with the token; without --url and a token, the first token in the configured data folder
+    #[arg(long, value_name = "FILE")]
+    pub token_file: Option<PathBuf>,
+    /// The token itself; every user of the machine can see it here, prefer the file or the variable
+    #[arg(long, env = "GRISTMILL_TOKEN", hide_env_values = true, value_name = "TOKEN")]
+    pub token: Option<String>,
+}
+
+/// The file to import.
+#[derive(Debug, Clone, PartialEq, ClapArgs)]
+pub struct Import {
+    /// The file; - for standard input, which cannot be resumed
+    #[arg(value_name = "FILE|-")]
+    pub file: PathBuf,
+    /// Its format, when the name's ending does not tell
+    #[arg(long)]
+    pub format: Option<Format>,
+    /// Events of a batch; a run that goes on needs the same number
+    #[arg(long, value_name = "EVENTS", default_value_t = 500, value_parser = clap::value_parser!(u16).range(1..=1000))]
+    pub batch: u16,
+    /// Most requests at once
+    #[arg(long, value_name = "NUMBER", default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..=64))]
+    pub connections: u16,
+    /// Where progress is kept [default: FILE.gristmill-import]
+    #[arg(long, value_name = "FILE")]
+    pub state: Option<PathBuf>,
+    /// Where refused events go, a line each [default: FILE.rejects.ndjson]
+    #[arg(long, value_name = "FILE")]
+    pub rejects: Option<PathBuf>,
+    /// How long to wait for a server that takes nothing
+    #[arg(long, value_name = "DURATION", default_value = "10m", value_parser = parse_span)]
+    pub patience: Duration,
+    /// Which server, and as whom
+    #[command(flatten)]
+    pub server: ServerArgs,
+}
+
+/// How the events stand in the file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// One array of objects
+    Json,
+    /// An object per line
+    Ndjson,
+    /// A header line; columns that are no field of an event go into the payload
+    Csv,
+}
+
+/// The event to send.
+#[derive(Debug, Clone, PartialEq, ClapArgs)]
+pub struct Send {
+    /// The event as JSON; - for standard input
+    #[arg(value_name = "JSON|-", required_unless_present = "name", conflicts_with_all = ["name", "event_type", "payload"])]
+    pub event: Option<String>,
+    /// Its event_name
+    #[arg(long, requires = "event_type")]
+    pub name: Option<String>,
+    /// Its event_type
+    #[arg(long = "type", value_name = "TYPE", id = "event_type", requires = "name")]
+    pub event_type: Option<String>,
+    /// Its payload, a JSON object
+    #[arg(long, value_name = "JSON", requires = "name")]
+    pub payload: Option<String>,
+    /// Wait this many seconds for the event's end
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u8).range(0..=60))]
+    pub wait: Option<u8>,
+    /// Which server, and as whom
+    #[command(flatten)]
+    pub server: ServerArgs,
+}
+
+/// The events to process anew.
+#[derive(Debug, Clone, PartialEq, ClapArgs)]
+pub struct Retry {
+    /// Ids of events
+    #[arg(required = true, value_name = "ID")]
+    pub ids: Vec<i64>,
+    /// Answer in JSON
+    #[arg(long)]
+    pub json: bool,
+    /// Which server, and as whom
+    #[command(flatten)]
+    pub server: ServerArgs,
+}

@@ -1,0 +1,159 @@
+//! `gristmill import`: a file's events, sent in batches under keys that make it harmless to send them again.
+//!
+//! A reader cuts batches, senders deliver them as fast as the server lets them, and this thread keeps what is known to be
+//! stored. Memory holds a bounded number of batches. A crash here loses nothing: the same command goes on from the state
+//! file, and what was stored since it was written comes back as duplicates.
+//!
+//! Not guaranteed: standard input has no state and a key of its own in each run; a second run sends it anew.
+
+mod batches;
+mod delivery;
+mod desk;
+mod events;
+mod keeper;
+mod pace;
+mod progress;
+mod source;
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, bail};
+use tokio::signal::unix::{SignalKind, signal};
+
+use self::batches::Batches;
+use self::desk::{Desk, End};
+use self::events::Events;
+use self::keeper::Keeper;
+use self::progress::Progress;
+use self::source::is_stdin;
+use super::exit_code;
+use super::link::Link;
+use crate::cli::args::client::Import;
+
+/// How often this thread looks at the desk.
+const LOOK_EVERY: Duration = Duration::from_millis(200);
+
+/// How long requests under way are waited for at an early end; what they store then comes back as duplicates.
+const GRACE: Duration = Duration::from_secs(5);
+
+pub(super) fn run(import: &Import, link: Link) -> anyhow::Result<ExitCode> {
+    let source = source::open(import)?;
+    let (identity, position, bytes) = (source.identity.clone(), Arc::clone(&source.position), source.bytes);
+    let rejects = import.rejects.clone().unwrap_or_else(|| beside(&import.file, ".rejects.ndjson"));
+    let mut keeper = Keeper::open(state_path(import)?, rejects, &identity)?;
+    let before = keeper.state.done;
+    if before > 0 {
+        eprintln!("going on behind the first {before} events, which are done");
+    }
+    let batches = Batches::new(Events::of(source).context("the file cannot be read")?, import.batch);
+    let desk = Arc::new(Desk::new(before, import.connections, import.patience));
+    stop_on_signals(&desk)?;
+    let reader = Arc::clone(&desk);
+    thread::spawn(move || reader.finish(read(&reader, batches, before)));
+    for _ in 0..import.connections {
+        let (desk, link, identity) = (Arc::clone(&desk), link.clone(), identity.clone());
+        thread::spawn(move || delivery::deliver(&desk, &link, &identity));
+    }
+    let mut progress = Progress::new(before, position, bytes);
+    watch(&desk, &mut keeper, &mut progress)?;
+    progress.end();
+    end(&desk, &keeper, &progress)
+}
+
+/// Looks at the desk until all is over, and keeps what there is to keep.
+fn watch(desk: &Desk, keeper: &mut Keeper, progress: &mut Progress) -> anyhow::Result<()> {
+    let mut ended_at = None;
+    loop {
+        let look = desk.look(LOOK_EVERY);
+        keeper.keep(&look.fresh, look.done)?;
+        progress.tell(&look, &keeper.state);
+        if look.is_ended {
+            ended_at.get_or_insert_with(Instant::now);
+        }
+        let is_late = ended_at.is_some_and(|ended: Instant| ended.elapsed() >= GRACE && look.at_work > 0);
+        if look.is_over || is_late {
+            return keeper.save();
+        }
+    }
+}
+
+/// Says how it ended.
+fn end(desk: &Desk, keeper: &Keeper, progress: &Progress) -> anyhow::Result<ExitCode> {
+    let state = &keeper.state;
+    match desk.take_end() {
+        Some(End::Failed(error)) => Err(error.context(format!("stopped behind the first {} events", state.done))),
+        Some(End::Interrupted) => bail!("interrupted behind the first {} events; the same command goes on", state.done),
+        None => {
+            let stored = state.done - state.rejected;
+            let (duplicates, rejected, seconds) = (state.duplicates, state.rejected, progress.seconds());
+            println!(
+                "{} events in {seconds:.1} s: {stored} stored ({duplicates} were there before), {rejected} rejected",
+                state.done
+            );
+            if rejected > 0 {
+                println!("the rejected ones are in {}", keeper.rejects_path().display());
+            }
+            keeper.remove()?;
+            Ok(exit_code(rejected == 0))
+        }
+    }
+}
+
+/// Reads batches; those that are done are only counted.
+fn read(desk: &Desk, mut batches: Batches, done: u64) -> anyhow::Result<()> {
+    let mut behind = 0;
+    while let Some(batch) = batches.next().context("the file cannot be read further")? {
+        behind = batch.end();
+        if batch.first >= done && !desk.put(batch) {
+            return Ok(());
+        }
+    }
+    if behind < done {
+        bail!("the file has {behind} events, {done} of it were sent: it was changed meanwhile");
+    }
+    Ok(())
+}
+
+/// The first SIGINT or SIGTERM ends the import, a second one the process.
+fn stop_on_signals(desk: &Arc<Desk>) -> anyhow::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let entered = runtime.enter();
+    let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+    drop(entered);
+    let desk = Arc::clone(desk);
+    thread::spawn(move || {
+        runtime.block_on(async {
+            for is_first in [true, false] {
+                tokio::select! {
+                    _ = interrupt.recv() => {}
+                    _ = terminate.recv() => {}
+                }
+                match is_first {
+                    true => desk.end(End::Interrupted),
+                    false => std::process::exit(1),
+                }
+            }
+        });
+    });
+    Ok(())
+}
+
+fn state_path(import: &Import) -> anyhow::Result<Option<PathBuf>> {
+    match (is_stdin(&import.file), &import.state) {
+        (true, Some(_)) => bail!("standard input cannot be read twice, --state is of no use"),
+        (true, None) => Ok(None),
+        (false, Some(path)) => Ok(Some(path.clone())),
+        (false, None) => Ok(Some(beside(&import.file, ".gristmill-import"))),
+    }
+}
+
+/// The file's name and `ending`; `-` becomes `stdin`.
+fn beside(file: &Path, ending: &str) -> PathBuf {
+    let mut name = if is_stdin(file) { "stdin".into() } else { file.as_os_str().to_owned() };
+    name.push(ending);
+    name.into()
+}

@@ -1,0 +1,198 @@
+//! Sends a batch, and reads out of the answer what became of it.
+
+use std::time::Duration;
+
+use anyhow::anyhow;
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+use super::batches::Batch;
+use super::desk::Desk;
+use crate::cli::client::link::{Answer, Link};
+
+const PATH: &str = "/api/v1/events/batch";
+
+/// Answers that are worth the same request again, which the batch's key makes harmless.
+const WORTH_A_RETRY: [u16; 7] = [408, 429, 500, 502, 503, 504, 507];
+
+/// What became of a batch.
+pub(super) struct Outcome {
+    /// Its first event, and the first one behind it.
+    pub(super) first: u64,
+    pub(super) end: u64,
+    /// Events that had been stored before.
+    pub(super) duplicates: u64,
+    /// A line for each event that was refused.
+    pub(super) rejects: Vec<String>,
+}
+
+enum Sent {
+    Taken { duplicates: u64, failures: Vec<Failure> },
+    Again { after: Option<Duration>, why: String },
+    Never(anyhow::Error),
+}
+
+#[derive(Deserialize)]
+struct Report {
+    total_events: u64,
+    duplicates: u64,
+    results: Vec<Failure>,
+}
+
+#[derive(Deserialize)]
+struct Failure {
+    /// Among the events that were sent.
+    index: usize,
+    error: Option<String>,
+    code: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct Problem {
+    retryable: bool,
+}
+
+#[derive(Serialize)]
+struct Reject<'a> {
+    line: u64,
+    event: Shown<'a>,
+    error: &'a str,
+    code: &'a str,
+}
+
+/// The event as it stood in the file; a text if it was no JSON.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Shown<'a> {
+    Json(&'a RawValue),
+    Text(&'a str),
+}
+
+/// Sends batches until there are no more.
+pub(super) fn deliver(desk: &Desk, link: &Link, identity: &str) {
+    while let Some(batch) = desk.take() {
+        match send(link, &batch, identity) {
+            Sent::Taken { duplicates, failures } => desk.settle(outcome(&batch, duplicates, &failures)),
+            Sent::Again { after, why } => desk.give_back(batch, after, why),
+            Sent::Never(error) => desk.give_up(error),
+        }
+    }
+}
+
+fn send(link: &Link, batch: &Batch, identity: &str) -> Sent {
+    let events = batch.sendable().count();
+    if events == 0 {
+        return Sent::Taken { duplicates: 0, failures: Vec::new() };
+    }
+    let key = format!("import:{identity}:{}", batch.first);
+    let headers = [("Idempotency-Key", key.as_str()), ("Prefer", "return=minimal")];
+    match link.post(PATH, &headers, &batch.body()) {
+        Err(error) => Sent::Again { after: None, why: format!("no answer from {}: {error}", link.base()) },
+        Ok(answer) => judge(&answer, events),
+    }
+}
+
+fn judge(answer: &Answer, events: usize) -> Sent {
+    let again = |why| Sent::Again { after: answer.retry_after, why };
+    let told = || format!("the server answered {}: {}", answer.status, answer.reason());
+    if let (200..=299 | 422, Ok(report)) = (answer.status, answer.json::<Report>()) {
+        return match report.results.iter().all(|failure| failure.code.is_some() && failure.index < events) {
+            true if report.total_events == events as u64 => {
+                Sent::Taken { duplicates: report.duplicates, failures: report.results }
+            }
+            // An outcome without a reason is one that nobody knows.
+            _ => again("the server's report leaves events open".to_owned()),
+        };
+    }
+    let is_retryable = answer.json::<Problem>().is_ok_and(|problem| problem.retryable);
+    match answer.status {
+        status if WORTH_A_RETRY.contains(&status) || is_retryable => again(told()),
+        413 if events == 1 => {
+            let failure = Failure { index: 0, error: Some(answer.reason()), code: Some("body_too_large".to_owned()) };
+            Sent::Taken { duplicates: 0, failures: vec![failure] }
+        }
+        413 => Sent::Never(anyhow!("{}; a smaller --batch may fit", told())),
+        _ => Sent::Never(anyhow!(told())),
+    }
+}
+
+fn outcome(batch: &Batch, duplicates: u64, failures: &[Failure]) -> Outcome {
+    let mut index = 0;
+    let mut rejects = Vec::new();
+    for event in &batch.events {
+        if let Some((code, error)) = &event.flaw {
+            rejects.push(Reject { line: event.line, event: Shown::Text(&event.text), error, code }.line());
+            continue;
+        }
+        if let Some(failure) = failures.iter().find(|failure| failure.index == index) {
+            let shown = serde_json::from_str(&event.text).map_or(Shown::Text(&event.text), Shown::Json);
+            let (error, code) = (failure.error.as_deref(), failure.code.as_deref());
+            let (error, code) = (error.unwrap_or_default(), code.unwrap_or_default());
+            rejects.push(Reject { line: event.line, event: shown, error, code }.line());
+        }
+        index += 1;
+    }
+    Outcome { first: batch.first, end: batch.end(), duplicates, rejects }
+}
+
+impl Reject<'_> {
+    /// One line, whatever the event's own line breaks.
+    fn line(&self) -> String {
+        let text = serde_json::to_string(self).expect("it has text keys only");
+        // Outside of texts a line break in JSON is white space, and inside of them it cannot stand.
+        format!("{}\n", text.replace(['\n', '\r'], " "))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::events::Event;
+    use super::*;
+
+    fn answer(status: u16, text: &str) -> Answer {
+        Answer { status, retry_after: Some(Duration::from_secs(2)), text: text.to_owned() }
+    }
+
+    #[test]
+    fn an_answer_is_an_outcome_or_worth_a_retry_or_the_end() {
+        let report = r#"{"total_events":2,"duplicates":1,"results":[{"index":1,"error":"e","code":"c"}]}"#;
+        for status in [200, 202, 207, 422] {
+            assert!(matches!(judge(&answer(status, report), 2), Sent::Taken { duplicates: 1, .. }), "{status}");
+        }
+        let open = report.replace(r#","code":"c""#, "");
+        for (status, text) in [
+            (200, ""),
+            (207, open.as_str()),
+            (429, "{}"),
+            (503, ""),
+            (504, "<html>"),
+            (409, r#"{"retryable":true}"#),
+            (200, r#"{"total_events":1,"duplicates":0,"results":[]}"#),
+        ] {
+            let sent = judge(&answer(status, text), 2);
+            // A 200 that is no report came from something else than the server.
+            let is_again = matches!(sent, Sent::Again { after: Some(_), .. });
+            assert_eq!(is_again, !(status == 200 && text.is_empty()), "{status} {text}");
+        }
+        for status in [400, 401, 403, 404, 413, 422] {
+            assert!(matches!(judge(&answer(status, r#"{"retryable":false}"#), 2), Sent::Never(_)), "{status}");
+        }
+        assert!(matches!(judge(&answer(413, "{}"), 1), Sent::Taken { .. }), "one event that is too large");
+    }
+
+    #[test]
+    fn rejects_are_found_by_their_place_among_those_sent() {
+        let event = |line, text: &str| Event { line, text: text.to_owned(), flaw: None };
+        let broken = Event { flaw: Some(("invalid_json", "why".to_owned())), ..event(2, "{\n") };
+        let batch = Batch { first: 10, events: vec![event(1, "{}"), broken, event(3, "{\n\"a\":1}")] };
+        assert_eq!(batch.body(), "[{},\n{\n\"a\":1}]");
+        let failure = Failure { index: 1, error: Some("no".to_owned()), code: Some("bad".to_owned()) };
+        let outcome = outcome(&batch, 0, &[failure]);
+        assert_eq!((outcome.first, outcome.end), (10, 13));
+        let expected = [
+            "{\"line\":2,\"event\":\"{\\n\",\"error\":\"why\",\"code\":\"invalid_json\"}\n",
+            "{\"line\":3,\"event\":{ \"a\":1},\"error\":\"no\",\"code\":\"bad\"}\n",
+        ];
+        assert_eq!(outcome.rejects, expected);
+    }
+}

@@ -1,0 +1,252 @@
+//! The events of a file, one after another: memory holds one of them, however many there are.
+
+use std::io::{BufRead, Read};
+
+use anyhow::{Context, bail};
+use serde_json::value::RawValue;
+use serde_json::{Map, Value};
+
+use super::source::Source;
+use crate::cli::args::client::Format;
+
+/// Longest text of an event that is read; far beyond what a server takes.
+const EVENT_BYTES_MAX: usize = 16 << 20;
+
+/// What some programs write before UTF-8.
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+
+/// Columns of a CSV file that are fields of the event; all others go into the payload.
+const FIELDS: [&str; 5] = ["event_name", "event_type", "event_uid", "timestamp", "user_id"];
+
+/// An event, or what stands in its place.
+#[derive(Debug, PartialEq)]
+pub(super) struct Event {
+    /// Its line in the file, from 1.
+    pub(super) line: u64,
+    /// Its JSON; or, if it is none, what was read.
+    pub(super) text: String,
+    /// Why it cannot be sent: a code and a sentence.
+    pub(super) flaw: Option<(&'static str, String)>,
+}
+
+/// The events that are left.
+pub(super) enum Events {
+    Lines { reader: Box<dyn BufRead + Send>, line: u64 },
+    Array(Array),
+    Table(Box<Table>),
+}
+
+/// The elements of an array, found without a value of any of them.
+pub(super) struct Array {
+    reader: Box<dyn BufRead + Send>,
+    line: u64,
+    place: Place,
+}
+
+#[derive(PartialEq)]
+enum Place {
+    Before,
+    Inside,
+    Behind,
+}
+
+/// The rows of a CSV file.
+pub(super) struct Table {
+    reader: csv::Reader<Box<dyn BufRead + Send>>,
+    columns: csv::StringRecord,
+    row: csv::ByteRecord,
+}
+
+impl Events {
+    pub(super) fn of(source: Source) -> anyhow::Result<Self> {
+        let (mut reader, format) = (source.reader, source.format);
+        if reader.fill_buf()?.starts_with(BYTE_ORDER_MARK) {
+            reader.consume(BYTE_ORDER_MARK.len());
+        }
+        Ok(match format {
+            Format::Ndjson => Self::Lines { reader, line: 0 },
+            Format::Json => Self::Array(Array { reader, line: 1, place: Place::Before }),
+            Format::Csv => Self::Table(Box::new(Table::of(reader)?)),
+        })
+    }
+
+    /// The next event; an error if nothing behind this place can be read.
+    pub(super) fn next(&mut self) -> anyhow::Result<Option<Event>> {
+        match self {
+            Self::Lines { reader, line } => next_line(reader, line),
+            Self::Array(array) => array.next(),
+            Self::Table(table) => table.next(),
+        }
+    }
+}
+
+/// The next line that is not blank.
+fn next_line(reader: &mut Box<dyn BufRead + Send>, line: &mut u64) -> anyhow::Result<Option<Event>> {
+    loop {
+        let mut bytes = Vec::new();
+        if reader.by_ref().take(EVENT_BYTES_MAX as u64).read_until(b'\n', &mut bytes)? == 0 {
+            return Ok(None);
+        }
+        *line += 1;
+        if bytes.len() == EVENT_BYTES_MAX && !bytes.ends_with(b"\n") {
+            reader.skip_until(b'\n')?;
+            let error = format!("the line is over {EVENT_BYTES_MAX} bytes");
+            let flaw = Some(("body_too_large", error));
+            return Ok(Some(Event { line: *line, text: String::new(), flaw }));
+        }
+        if !bytes.trim_ascii().is_empty() {
+            return Ok(Some(read_json(*line, &bytes)));
+        }
+    }
+}
+
+fn read_json(line: u64, bytes: &[u8]) -> Event {
+    let (text, flaw) = match std::str::from_utf8(bytes.trim_ascii()) {
+        Err(error) => {
+            let flaw = format!("the event is not UTF-8: invalid byte at offset {}", error.valid_up_to());
+            (String::from_utf8_lossy(bytes).into_owned(), Some(flaw))
+        }
+        Ok(text) => {
+            let flaw = serde_json::from_str::<&RawValue>(text).err();
+            (text.to_owned(), flaw.map(|error| format!("the event is not JSON: {error}")))
+        }
+    };
+    Event { line, text, flaw: flaw.map(|flaw| ("invalid_json", flaw)) }
+}
+
+impl Array {
+    fn next(&mut self) -> anyhow::Result<Option<Event>> {
+        if self.place == Place::Before {
+            if self.skip_space()? != Some(b'[') {
+                bail!("the file is no JSON array: `[` is not its first character; --format ndjson reads lines");
+            }
+            self.reader.consume(1);
+            self.place = Place::Inside;
+            if self.skip_space()? == Some(b']') {
+                self.reader.consume(1);
+                self.place = Place::Behind;
+            }
+        }
+        if self.place == Place::Behind {
+            if self.skip_space()?.is_some() {
+                bail!("something stands behind the array's end in line {}", self.line);
+            }
+            return Ok(None);
+        }
+        self.skip_space()?;
+        let line = self.line;
+        let event = read_json(line, &self.element()?);
+        // Behind an element that is broken nobody knows where the next one begins.
+        match event.flaw {
+            Some((_, flaw)) => bail!("line {line}: {flaw}; nothing from here on is sent"),
+            None => Ok(Some(event)),
+        }
+    }
+
+    /// The bytes up to the comma or bracket that ends the element, which is read too.
+    fn element(&mut self) -> anyhow::Result<Vec<u8>> {
+        let mut element = Vec::new();
+        let (mut depth, mut in_text, mut is_escaped) = (0_usize, false, false);
+        loop {
+            let bytes = self.reader.fill_buf()?;
+            if bytes.is_empty() {
+                bail!("the file ends in line {} before the array does", self.line);
+            }
+            let mut end = None;
+            for (at, byte) in bytes.iter().enumerate() {
+                self.line += u64::from(*byte == b'\n');
+                match byte {
+                    _ if is_escaped => is_escaped = false,
+                    b'\\' if in_text => is_escaped = true,
+                    b'"' => in_text = !in_text,
+                    _ if in_text => {}
+                    b'[' | b'{' => depth += 1,
+                    b',' | b']' if depth == 0 => {
+                        end = Some((at, *byte));
+                        break;
+                    }
+                    b']' | b'}' => depth = depth.saturating_sub(1),
+                    _ => {}
+                }
+            }
+            let taken = end.map_or(bytes.len(), |(at, _)| at);
+            element.extend_from_slice(&bytes[..taken]);
+            self.reader.consume(taken + usize::from(end.is_some()));
+            if let Some((_, byte)) = end {
+                self.place = if byte == b']' { Place::Behind } else { Place::Inside };
+                return Ok(element);
+            }
+            if element.len() > EVENT_BYTES_MAX {
+                bail!("the event before line {} is over {EVENT_BYTES_MAX} bytes", self.line);
+            }
+        }
+    }
+
+    /// The next byte that is no white space, which is not read yet.
+    fn skip_space(&mut self) -> anyhow::Result<Option<u8>> {
+        loop {
+            let bytes = self.reader.fill_buf()?;
+            let Some(first) = bytes.first().copied() else { return Ok(None) };
+            if !first.is_ascii_whitespace() {
+                return Ok(Some(first));
+            }
+            self.line += u64::from(first == b'\n');
+            self.reader.consume(1);
+        }
+    }
+}
+
+impl Table {
+    fn of(reader: Box<dyn BufRead + Send>) -> anyhow::Result<Self> {
+        let mut reader = csv::ReaderBuilder::new().flexible(true).from_reader(reader);
+        let columns = reader.headers().context("the header line cannot be read")?.clone();
+        for field in &FIELDS[..2] {
+            if !columns.iter().any(|column| column == *field) {
+                bail!("the header line has no column {field}");
+            }
+        }
+        Ok(Self { reader, columns, row: csv::ByteRecord::new() })
+    }
+
+    fn next(&mut self) -> anyhow::Result<Option<Event>> {
+        if !self.reader.read_byte_record(&mut self.row)? {
+            return Ok(None);
+        }
+        let line = self.row.position().map_or(0, csv::Position::line);
+        let values = self.row.iter().map(std::str::from_utf8).collect::<Result<Vec<_>, _>>();
+        let flaw = match &values {
+            Err(_) => "the row is not UTF-8".to_owned(),
+            Ok(values) if values.len() == self.columns.len() => {
+                return Ok(Some(Event { line, text: event_of(&self.columns, values), flaw: None }));
+            }
+            Ok(values) => format!("the row has {} fields, expected {}", values.len(), self.columns.len()),
+        };
+        let row: Vec<_> = self.row.iter().map(String::from_utf8_lossy).collect();
+        Ok(Some(Event { line, text: row.join(","), flaw: Some(("invalid_row", flaw)) }))
+    }
+}
+
+/// The event of a row; an empty field of the event is one that is not there.
+fn event_of(columns: &csv::StringRecord, values: &[&str]) -> String {
+    let (mut event, mut payload) = (Map::new(), Map::new());
+    for (column, value) in columns.iter().zip(values) {
+        let text = || Value::from(*value);
+        match column {
+            "user_id" if !value.is_empty() => {
+                event.insert(column.to_owned(), value.parse::<i64>().map_or_else(|_| text(), Value::from));
+            }
+            field if FIELDS.contains(&field) && value.is_empty() => {}
+            field if FIELDS.contains(&field) => {
+                event.insert(field.to_owned(), text());
+            }
+            other => {
+                payload.insert(other.to_owned(), text());
+            }
+        }
+    }
+    event.insert("payload".to_owned(), payload.into());
+    Value::from(event).to_string()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,95 @@
+//! How many requests may be under way: one more after each round that went well, half after one that did not (AIMD).
+
+use std::time::{Duration, Instant};
+
+/// The first wait, which doubles with each failure in a row, and the longest one.
+const WAIT_FIRST: Duration = Duration::from_millis(200);
+const WAIT_MAX: Duration = Duration::from_secs(30);
+
+/// The pace of one import.
+pub(super) struct Pace {
+    allowed: f64,
+    max: f64,
+    failures: u32,
+    resume_at: Option<Instant>,
+    /// Since when nothing has gone well.
+    ill_since: Option<Instant>,
+}
+
+impl Pace {
+    pub(super) fn new(max: u16) -> Self {
+        Self { allowed: max.into(), max: max.into(), failures: 0, resume_at: None, ill_since: None }
+    }
+
+    /// Whether one more request may start beside those `at_work`.
+    pub(super) fn allows(&self, at_work: usize, now: Instant) -> bool {
+        self.wait(now).is_none() && at_work < self.allowed as usize
+    }
+
+    /// How long nothing may start.
+    pub(super) fn wait(&self, now: Instant) -> Option<Duration> {
+        self.resume_at?.checked_duration_since(now).filter(|wait| !wait.is_zero())
+    }
+
+    /// How long nothing has gone well.
+    pub(super) fn lull(&self, now: Instant) -> Duration {
+        self.ill_since.map_or(Duration::ZERO, |since| now.saturating_duration_since(since))
+    }
+
+    /// A request went well.
+    pub(super) fn went_well(&mut self) {
+        (self.failures, self.ill_since) = (0, None);
+        self.allowed = (self.allowed + 1.0 / self.allowed).min(self.max);
+    }
+
+    /// A request has to be repeated, at the earliest when the server says; `dice` spreads clients that fail together.
+    pub(super) fn went_ill(&mut self, after: Option<Duration>, dice: u32, now: Instant) {
+        self.ill_since.get_or_insert(now);
+        // Requests of one burst that fail together are one failure.
+        if self.wait(now).is_none() {
+            self.failures += 1;
+            self.allowed = (self.allowed / 2.0).max(1.0);
+        }
+        let backoff = WAIT_FIRST.saturating_mul(1 << (self.failures - 1).min(16)).min(WAIT_MAX);
+        let spread = backoff.mul_f64(f64::from(dice) / f64::from(u32::MAX) / 2.0);
+        let wait = after.unwrap_or_default().max(backoff / 2 + spread);
+        self.resume_at = self.resume_at.max(Some(now + wait));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_burst_of_failures_halves_once_and_success_brings_it_back_slowly() {
+        let now = Instant::now();
+        let mut pace = Pace::new(8);
+        assert!(pace.allows(7, now) && !pace.allows(8, now));
+        (0..5).for_each(|_| pace.went_ill(None, 0, now));
+        assert_eq!(pace.wait(now), Some(WAIT_FIRST / 2));
+        let later = now + WAIT_MAX;
+        assert!(pace.allows(3, later) && !pace.allows(4, later));
+        (0..5).for_each(|_| pace.went_well());
+        assert!(pace.allows(4, later) && !pace.allows(5, later));
+        (0..100).for_each(|_| pace.went_well());
+        assert!(pace.allows(7, later) && !pace.allows(8, later));
+    }
+
+    #[test]
+    fn the_wait_doubles_up_to_its_limit_and_never_undercuts_the_servers() {
+        let mut now = Instant::now();
+        let mut pace = Pace::new(1);
+        let mut waits = Vec::new();
+        for _ in 0..40 {
+            pace.went_ill(None, u32::MAX, now);
+            let wait = pace.wait(now).expect("a wait");
+            waits.push(wait);
+            now += wait;
+        }
+        assert!(waits.is_sorted() && waits[0] == WAIT_FIRST && waits[39] == WAIT_MAX, "{waits:?}");
+        assert!(pace.allows(0, now), "never fewer than one");
+        pace.went_ill(Some(Duration::from_secs(90)), 0, now);
+        assert_eq!(pace.wait(now), Some(Duration::from_secs(90)));
+    }
+}

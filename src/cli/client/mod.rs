@@ -1,0 +1,32 @@
+//! The commands that talk to a server over HTTP, this machine's or another's.
+
+mod import;
+mod link;
+mod retry;
+mod send;
+mod target;
+
+use std::process::ExitCode;
+
+use super::args::client::ClientCommand;
+use crate::config::Config;
+
+/// The exit code when the server took the request and refused what was in it.
+const REFUSED: u8 = 3;
+
+/// Carries out a command; `load` gives the configuration, for what the command line leaves open.
+pub(super) fn run(command: ClientCommand, load: impl FnOnce() -> anyhow::Result<Config>) -> anyhow::Result<ExitCode> {
+    match command {
+        ClientCommand::Import(import) => {
+            let link = target::find(&import.server, load)?;
+            import::run(&import, link)
+        }
+        ClientCommand::Send(send) => send::run(&send, &target::find(&send.server, load)?),
+        ClientCommand::Retry(retry) => retry::run(&retry, &target::find(&retry.server, load)?),
+    }
+}
+
+/// The exit code of an answer that came: whether all of it went well.
+fn exit_code(is_well: bool) -> ExitCode {
+    if is_well { ExitCode::SUCCESS } else { ExitCode::from(REFUSED) }
+}

@@ -1,0 +1,44 @@
+//! `gristmill retry`: stored events are processed anew; the report is printed as a table or as it came.
+
+use std::process::ExitCode;
+
+use serde::Deserialize;
+use serde_json::json;
+
+use super::exit_code;
+use super::link::Link;
+use crate::cli::args::client::Retry;
+
+/// Answers with a report.
+const REPORTS: [u16; 4] = [200, 202, 207, 422];
+
+#[derive(Deserialize)]
+struct Report {
+    failed: u64,
+    results: Vec<Outcome>,
+}
+
+#[derive(Deserialize)]
+struct Outcome {
+    event_id: Option<i64>,
+    status: String,
+    event_name: Option<String>,
+    error: Option<String>,
+}
+
+pub(super) fn run(retry: &Retry, link: &Link) -> anyhow::Result<ExitCode> {
+    let body = json!({ "event_ids": retry.ids }).to_string();
+    let answer = link.post_once("/api/v1/events/process", &[], &body)?.understood(&REPORTS)?;
+    let report: Report = answer.json()?;
+    if retry.json {
+        println!("{}", answer.text.trim_end());
+    } else {
+        println!("{:>10}  {:<16}  {:<24}  ERROR", "ID", "STATUS", "NAME");
+        for outcome in &report.results {
+            let id = outcome.event_id.map_or_else(String::new, |id| id.to_string());
+            let name = outcome.event_name.as_deref().unwrap_or_default();
+            println!("{id:>10}  {:<16}  {name:<24}  {}", outcome.status, outcome.error.as_deref().unwrap_or_default());
+        }
+    }
+    Ok(exit_code(report.failed == 0))
+}

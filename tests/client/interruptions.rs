@@ -1,0 +1,85 @@
+//! Client or server end in the middle, or the server takes little: each event is stored once.
+
+use std::process::{Child, Stdio};
+
+use super::{ended, file, lines, rows, run};
+use crate::support::database::Database;
+use crate::support::postgres::free_port;
+use crate::support::run::{Ending, Guard, signal};
+use crate::support::server::{Server, Setup};
+use crate::support::wait::{SOON, wait_for};
+
+const EVENTS: usize = 4_000;
+const IMPORT: [&str; 4] = ["import", "a.ndjson", "--batch", "10"];
+
+/// A server whose port stays the same over restarts, and a file for it.
+fn server(database: &Database) -> Server {
+    let port = format!("http.bind = \"127.0.0.1:{}\"", free_port());
+    let server = Server::start(Setup::new(database).with_config(&port));
+    file(&server, "a.ndjson", lines(EVENTS));
+    server
+}
+
+/// An import that has got somewhere, and not to its end.
+fn under_way(server: &Server) -> (Child, Guard) {
+    let mut command = server.setup().gristmill(&IMPORT);
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the binary starts");
+    let guard = Guard::new(&child, Ending::Kill);
+    let state = server.data().join("a.ndjson.gristmill-import");
+    let has_begun = || {
+        let text = std::fs::read_to_string(&state).ok()?;
+        (!text.contains("\"done\":0,")).then_some(())
+    };
+    wait_for("a state with events", SOON, has_begun, || server.log());
+    assert_eq!(child.try_wait().expect("a child can be waited for"), None, "it ended too soon");
+    (child, guard)
+}
+
+fn assert_each_stored_once(server: &Server) {
+    assert_eq!(rows(server, "processed"), EVENTS);
+    assert_eq!(server.database().texts("SELECT CAST(id AS TEXT) FROM events").len(), EVENTS);
+    assert!(!server.data().join("a.ndjson.gristmill-import").exists(), "the state is removed");
+}
+
+both_databases! {
+    fn a_client_that_was_killed_goes_on_where_it_was(database) {
+        let server = server(&database);
+        let (mut child, _guard) = under_way(&server);
+        child.kill().expect("a child takes a signal");
+        child.wait().expect("a child can be waited for");
+        let said = run(server.setup(), &IMPORT, 0);
+        assert!(said.err.contains("going on behind the first"), "{}", said.err);
+        assert!(said.out.contains(&format!("{EVENTS} stored")), "{}", said.out);
+        assert_each_stored_once(&server);
+    }
+
+    fn a_client_that_is_asked_to_stop_keeps_its_state_and_says_so(database) {
+        let server = server(&database);
+        let (child, _guard) = under_way(&server);
+        signal(child.id(), "TERM");
+        let said = ended(&child.wait_with_output().expect("a child can be waited for"), 1);
+        assert!(said.err.contains("interrupted behind the first"), "{}", said.err);
+        let other = run(server.setup(), &["import", "a.ndjson", "--batch", "20"], 1);
+        assert!(other.err.contains("--batch"), "{}", other.err);
+        run(server.setup(), &IMPORT, 0);
+        assert_each_stored_once(&server);
+    }
+
+    fn a_server_that_is_killed_and_restarted_is_waited_for(database) {
+        let mut server = server(&database);
+        let (child, _guard) = under_way(&server);
+        server.kill9();
+        server.restart();
+        ended(&child.wait_with_output().expect("a child can be waited for"), 0);
+        assert_each_stored_once(&server);
+    }
+
+    fn a_rate_limit_slows_the_import_down_and_loses_nothing(database) {
+        let limits = "limits.requests_per_second = 10\nlimits.requests_burst = 2";
+        let server = Server::start(Setup::new(&database).with_config(limits));
+        file(&server, "a.ndjson", lines(500));
+        let said = run(server.setup(), &["import", "a.ndjson", "--batch", "25"], 0);
+        assert!(said.out.contains("500 stored (0 were there before)"), "{}", said.out);
+        assert_eq!(rows(&server, "processed"), 500);
+    }
+}
