@@ -4,6 +4,7 @@
 mod formats;
 mod interruptions;
 mod one_event;
+mod reading;
 
 use std::path::PathBuf;
 use std::process::Output;

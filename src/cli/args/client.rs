@@ -36,6 +36,12 @@ pub enum ClientCommand {
     Send(Send),
     /// Have stored events processed anew
     Retry(Retry),
+    /// Write the stored events as NDJSON; exit code 1 if it breaks off
+    Export(Export),
+    /// Print the server's figures
+    Stats(Stats),
+    /// Print outcomes as they happen, a line of JSON each, until it is interrupted
+    Tail(Tail),
 }
 
 /// Which server, and as whom.
@@ -125,6 +131,60 @@ pub struct Retry {
     #[arg(long)]
     pub json: bool,
     /// Which server, and as whom
+    #[command(flatten)]
+    pub server: ServerArgs,
+}
+
+/// The events to export.
+#[derive(Debug, Clone, PartialEq, ClapArgs)]
+pub struct Export {
+    /// Only events with this status
+    #[arg(long)]
+    pub status: Option<String>,
+    /// Only events with this event_name
+    #[arg(long)]
+    pub name: Option<String>,
+    /// Only events with this event_type
+    #[arg(long = "type", value_name = "TYPE")]
+    pub event_type: Option<String>,
+    /// Only events received after this time
+    #[arg(long, value_name = "TIME")]
+    pub after: Option<String>,
+    /// Only events received before this time
+    #[arg(long, value_name = "TIME")]
+    pub before: Option<String>,
+    /// Where they go; the file appears when it is whole [default: standard output]
+    #[arg(long, short, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+    /// Which server, and who asks
+    #[command(flatten)]
+    pub server: ServerArgs,
+}
+
+/// The figures to print.
+#[derive(Debug, Clone, PartialEq, ClapArgs)]
+pub struct Stats {
+    /// Print the answer as it came
+    #[arg(long)]
+    pub json: bool,
+    /// Which server, and who asks
+    #[command(flatten)]
+    pub server: ServerArgs,
+}
+
+/// The outcomes to follow.
+#[derive(Debug, Clone, PartialEq, ClapArgs)]
+pub struct Tail {
+    /// Only outcomes with this status
+    #[arg(long)]
+    pub status: Option<String>,
+    /// Only events with this event_name
+    #[arg(long)]
+    pub name: Option<String>,
+    /// Only events with this event_type
+    #[arg(long = "type", value_name = "TYPE")]
+    pub event_type: Option<String>,
+    /// Which server, and who asks
     #[command(flatten)]
     pub server: ServerArgs,
 }

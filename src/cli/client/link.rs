@@ -1,11 +1,12 @@
 //! Requests to one server with one token, over connections that are kept.
 
+use std::io::BufReader;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
 use serde::de::DeserializeOwned;
 use ureq::http::{Request, Response};
-use ureq::{Agent, Body};
+use ureq::{Agent, Body, BodyReader};
 
 /// How long a connection may take to come about, and each part of a call after that.
 const CONNECT: Duration = Duration::from_secs(10);
@@ -67,6 +68,27 @@ impl Link {
             request = request.header(*name, *value);
         }
         whole(self.agent.run(request.body(body)?)?)
+    }
+
+    /// GET of an answer that is read as it comes; one that is no success ends the command.
+    pub(super) fn read(
+        &self,
+        path: &str,
+        query: &[(&str, &str)],
+        headers: &[(&str, &str)],
+    ) -> anyhow::Result<BufReader<BodyReader<'static>>> {
+        let mut request = self.agent.get(format!("{}{path}", self.base));
+        request = request.header("Authorization", &self.authorization).query_pairs(query.iter().copied());
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        // A stream has no length, but it is never silent for long.
+        let request = request.config().timeout_recv_body(None).timeout_per_read(Some(ANSWER)).build();
+        let response = request.call().with_context(|| format!("no answer from {}", self.base))?;
+        match response.status().as_u16() {
+            200 => Ok(BufReader::new(response.into_body().into_reader())),
+            status => bail!("the server answered {status}: {}", whole(response)?.reason()),
+        }
     }
 
     /// POST whose failure ends the command.

@@ -1,9 +1,12 @@
 //! The commands that talk to a server over HTTP, this machine's or another's.
 
+mod export;
 mod import;
 mod link;
 mod retry;
 mod send;
+mod stats;
+mod tail;
 mod target;
 
 use std::process::ExitCode;
@@ -22,6 +25,9 @@ pub(super) fn run(command: ClientCommand, load: impl FnOnce() -> anyhow::Result<
             import::run(&import, link)
         }
         ClientCommand::Send(send) => send::run(&send, &target::find(&send.server, load)?),
+        ClientCommand::Export(export) => export::run(&export, &target::find(&export.server, load)?),
+        ClientCommand::Stats(stats) => stats::run(&stats, &target::find(&stats.server, load)?),
+        ClientCommand::Tail(tail) => tail::run(&tail, &target::find(&tail.server, load)?),
         ClientCommand::Retry(retry) => retry::run(&retry, &target::find(&retry.server, load)?),
     }
 }

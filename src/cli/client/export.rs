@@ -1,0 +1,85 @@
+//! `gristmill export`: the stored events as NDJSON. An export that breaks off is a failure, and its file never gets its name.
+
+use std::fs::{self, File};
+use std::io::{BufRead, BufWriter, Write, stdout};
+use std::path::Path;
+use std::process::ExitCode;
+
+use anyhow::{Context, bail};
+use serde::Deserialize;
+
+use super::link::Link;
+use crate::cli::args::client::Export;
+
+/// What the lines that are no event begin with: a cursor after each chunk, and the summary as the last one.
+const CURSOR: &str = "{\"cursor\":";
+const SUMMARY: &str = "{\"summary\":";
+
+#[derive(Deserialize)]
+struct Last {
+    summary: Summary,
+}
+
+#[derive(Deserialize)]
+struct Summary {
+    events: u64,
+    complete: bool,
+}
+
+pub(super) fn run(export: &Export, link: &Link) -> anyhow::Result<ExitCode> {
+    let events = match &export.output {
+        None => copy(export, link, &mut stdout().lock())?,
+        Some(path) => into_file(export, link, path)?,
+    };
+    eprintln!("{events} events exported");
+    Ok(ExitCode::SUCCESS)
+}
+
+fn into_file(export: &Export, link: &Link, path: &Path) -> anyhow::Result<u64> {
+    let mut draft = path.as_os_str().to_owned();
+    draft.push(".part");
+    let cannot = || format!("cannot write {}", path.display());
+    let mut file = BufWriter::new(File::create(&draft).with_context(cannot)?);
+    let events = copy(export, link, &mut file)?;
+    file.into_inner()
+        .map_err(std::io::IntoInnerError::into_error)
+        .and_then(|file| file.sync_all())
+        .with_context(cannot)?;
+    fs::rename(&draft, path).with_context(cannot)?;
+    Ok(events)
+}
+
+fn copy(export: &Export, link: &Link, output: &mut impl Write) -> anyhow::Result<u64> {
+    let mut lines = link.read("/api/v1/events/export", &filters(export), &[])?;
+    let (mut line, mut events) = (String::new(), 0);
+    loop {
+        line.clear();
+        let read = lines.read_line(&mut line).with_context(|| format!("the export broke off after {events} events"))?;
+        if read == 0 || !line.ends_with('\n') {
+            bail!("the export broke off after {events} events");
+        }
+        if line.starts_with(SUMMARY) {
+            let last: Last = serde_json::from_str(&line).context("the summary cannot be read")?;
+            output.flush().context("cannot write the events")?;
+            if !last.summary.complete || last.summary.events != events {
+                bail!("the export has {events} events, the server counts {}", last.summary.events);
+            }
+            return Ok(events);
+        }
+        if !line.starts_with(CURSOR) {
+            output.write_all(line.as_bytes()).context("cannot write the events")?;
+            events += 1;
+        }
+    }
+}
+
+fn filters(export: &Export) -> Vec<(&'static str, &str)> {
+    let given = [
+        ("status", &export.status),
+        ("event_name", &export.name),
+        ("event_type", &export.event_type),
+        ("received_after", &export.after),
+        ("received_before", &export.before),
+    ];
+    given.into_iter().filter_map(|(name, value)| Some((name, value.as_deref()?))).collect()
+}

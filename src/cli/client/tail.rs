@@ -1,0 +1,98 @@
+//! `gristmill tail`: outcomes as they happen, a line of JSON each; goes on where it was when the connection breaks.
+//!
+//! Not guaranteed: that an outcome is told only once. What may be missing is told on standard error.
+
+use std::io::{BufRead, Write, stdout};
+use std::process::ExitCode;
+use std::thread::sleep;
+use std::time::Duration;
+
+use anyhow::Context;
+
+use super::link::Link;
+use crate::cli::args::client::Tail;
+
+/// Waits between two connections.
+const WAIT_FIRST: Duration = Duration::from_millis(500);
+const WAIT_MAX: Duration = Duration::from_secs(15);
+
+/// Where the stream is, and what it tells just now.
+#[derive(Debug, Default, PartialEq)]
+struct Place {
+    id: Option<String>,
+    /// The place behind what comes next: one that was cut off on its way is asked for again.
+    next: Option<String>,
+    kind: String,
+}
+
+pub(super) fn run(tail: &Tail, link: &Link) -> anyhow::Result<ExitCode> {
+    let (mut place, mut wait, mut is_first) = (Place::default(), WAIT_FIRST, true);
+    loop {
+        let before = place.id.clone();
+        let why = match follow(tail, link, &mut place) {
+            // What is wrong from the start will not get better.
+            Err(error) if is_first && place.id.is_none() => return Err(error),
+            Err(error) => format!("{error:#}"),
+            Ok(()) => "the server ended the stream".to_owned(),
+        };
+        is_first = false;
+        wait = if place.id == before { (wait * 2).min(WAIT_MAX) } else { WAIT_FIRST };
+        eprintln!("gristmill: {why}; again in {} ms", wait.as_millis());
+        sleep(wait);
+    }
+}
+
+/// Follows one connection to its end.
+fn follow(tail: &Tail, link: &Link, place: &mut Place) -> anyhow::Result<()> {
+    let last: Vec<(&str, &str)> = place.id.iter().map(|id| ("Last-Event-ID", id.as_str())).collect();
+    let filters = [("status", &tail.status), ("event_name", &tail.name), ("event_type", &tail.event_type)];
+    let filters: Vec<_> = filters.into_iter().filter_map(|(name, value)| Some((name, value.as_deref()?))).collect();
+    let mut lines = link.read("/api/v1/events/stream", &filters, &last)?;
+    let mut line = String::new();
+    loop {
+        line.clear();
+        if lines.read_line(&mut line).context("the stream broke off")? == 0 {
+            return Ok(());
+        }
+        match place.take(line.trim_end()) {
+            Some(("gap", data)) => eprintln!("gristmill: outcomes may be missing here: {data}"),
+            Some((_, data)) => {
+                let mut output = stdout().lock();
+                writeln!(output, "{data}").and_then(|()| output.flush()).context("cannot write")?;
+            }
+            None => {}
+        }
+    }
+}
+
+impl Place {
+    /// Takes a line of the stream; the kind and data of what it tells.
+    fn take<'a>(&'a mut self, line: &'a str) -> Option<(&'a str, &'a str)> {
+        match line.split_once(": ")? {
+            ("id", id) => self.next = Some(id.to_owned()),
+            ("event", kind) => kind.clone_into(&mut self.kind),
+            ("data", data) => {
+                self.id = self.next.take().or_else(|| self.id.take());
+                return Some((&self.kind, data));
+            }
+            _ => {}
+        }
+        None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_streams_lines_tell_place_kind_and_data() {
+        let mut place = Place::default();
+        for line in [": alive", "", "id: 7.1", "event: outcome"] {
+            assert_eq!(place.take(line), None, "{line}");
+        }
+        assert_eq!(place.id, None, "not before it was told");
+        assert_eq!(place.take("data: {\"a\": 1}"), Some(("outcome", "{\"a\": 1}")));
+        assert_eq!(place.id.as_deref(), Some("7.1"));
+    }
+}

@@ -1,0 +1,85 @@
+//! What the client reads: exports, figures, outcomes as they happen.
+
+use std::io::{BufRead, BufReader, Read};
+use std::process::{Child, Stdio};
+
+use serde_json::{Value, json};
+
+use super::{ended, file, lines, run};
+use crate::support::events::{accepted, event, finished};
+use crate::support::run::{Ending, Guard};
+use crate::support::server::{Server, Setup};
+use crate::support::wait::{SOON, wait_for};
+
+/// A command that goes on while the test does.
+fn started(setup: &Setup, arguments: &[&str]) -> (Child, Guard) {
+    let mut command = setup.gristmill(arguments);
+    let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the binary starts");
+    let guard = Guard::new(&child, Ending::Kill);
+    (child, guard)
+}
+
+both_databases! {
+    fn an_export_writes_what_matches_and_its_file_only_when_it_is_whole(database) {
+        let mut server = Server::start(&database);
+        file(&server, "a.ndjson", lines(700));
+        run(server.setup(), &["import", "a.ndjson"], 0);
+        let client = server.client();
+        finished(&client, accepted(&client, &event("other")));
+        let said = run(server.setup(), &["export"], 0);
+        assert_eq!(said.out.lines().count(), 701);
+        assert!(said.err.contains("701 events exported"), "{}", said.err);
+        run(server.setup(), &["export", "--name", "other", "-o", "b.ndjson"], 0);
+        let text = std::fs::read_to_string(server.data().join("b.ndjson")).expect("the file is there");
+        let events: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+        assert_eq!((events.len(), &events[0]["event_name"]), (1, &json!("other")));
+        let wrong = run(server.setup(), &["export", "--status", "odd", "-o", "c.ndjson"], 1);
+        assert!(wrong.err.contains("status"), "{}", wrong.err);
+        assert!(!server.data().join("c.ndjson").exists());
+    }
+
+    fn an_export_that_breaks_off_is_a_failure(database) {
+        let mut server = Server::start(&database);
+        let client = server.client();
+        let heavy = json!({"event_name": "a", "event_type": "b", "payload": {"x": "y".repeat(500_000)}});
+        for _ in 0..100 {
+            accepted(&client, &heavy);
+        }
+        let (child, _guard) = started(server.setup(), &["export"]);
+        // What nobody reads fills the buffers on the way, long before the end.
+        let mut first = [0; 1];
+        let mut child = child;
+        child.stdout.as_mut().expect("a pipe").read_exact(&mut first).expect("it has begun");
+        server.kill9();
+        let output = child.wait_with_output().expect("a child can be waited for");
+        let said = ended(&output, 1);
+        assert!(said.err.contains("broke off"), "{}", said.err);
+    }
+
+    fn figures_and_outcomes_are_printed(database) {
+        let mut server = Server::start(&database);
+        let client = server.client();
+        let (mut child, _guard) = started(server.setup(), &["tail", "--name", "seen"]);
+        let mut outcomes = BufReader::new(child.stdout.take().expect("a pipe"));
+        let (sender, told) = std::sync::mpsc::channel();
+        std::thread::spawn(move || {
+            let mut line = String::new();
+            let read = outcomes.read_line(&mut line).unwrap_or_default();
+            // The test may be over.
+            let _ = sender.send((read > 0).then_some(line));
+        });
+        // A stream begins when it is open; until then what happens is not told.
+        let post = || {
+            accepted(&client, &event("unseen"));
+            accepted(&client, &event("seen"));
+            told.recv_timeout(std::time::Duration::from_secs(1)).ok()
+        };
+        let line = wait_for("an outcome", SOON, post, || server.log()).expect("the stream goes on");
+        let outcome: Value = serde_json::from_str(&line).expect("a line of JSON");
+        assert_eq!((&outcome["event_name"], &outcome["status"]), (&json!("seen"), &json!("processed")), "{outcome}");
+        let figures: Value = serde_json::from_str(&run(server.setup(), &["stats", "--json"], 0).out).expect("JSON");
+        assert_eq!(figures["balance"]["received"], figures["balance"]["processed"], "{figures}");
+        child.kill().expect("a child takes a signal");
+        child.wait().expect("a child can be waited for");
+    }
+}
