@@ -110,6 +110,7 @@ faults! {
     "10" a_full_disk_refuses_clearly_and_takes_events_when_there_is_room on BOTH needs Root in Both: machine::full_disks::of_data;
     "10w" a_full_disk_of_the_write_ahead_log_loses_nothing on POSTGRES needs Root in Both: machine::full_disks::of_the_write_ahead_log;
     "10l" a_full_disk_of_the_log_disturbs_nobody on BOTH needs Root in Both: machine::full_disks::of_the_log;
+    "10s" a_full_disk_of_the_spool_promises_nothing_more_and_keeps_what_it_did on POSTGRES needs Root in Both: machine::full_disks::of_the_spool;
     "11" a_lock_of_another_process_delays_writes_and_no_reads on SQLITE needs Nothing in Both: machine::locks::by_a_writer;
     "11r" a_reader_that_stays_leaves_the_log_of_writes_bounded on SQLITE needs Nothing in Both: machine::locks::by_a_reader;
     "12" a_removed_file_is_never_made_anew on SQLITE needs Nothing in Both: machine::files::removed;

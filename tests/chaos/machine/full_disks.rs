@@ -38,6 +38,33 @@ pub fn of_the_write_ahead_log(trial: &mut Trial) {
     fill_and_free(trial, &mut server, &disk, || cluster.start_again());
 }
 
+/// The disk of the spool, while the database is away: nothing more is promised until there is room, and what was
+/// promised stays.
+pub fn of_the_spool(trial: &mut Trial) {
+    let disk = SmallDisk::new("32M");
+    let data = disk.path().join("data");
+    std::fs::create_dir(&data).expect("the disk is ours");
+    let cluster = Cluster::start();
+    let database = trial.fresh_database_in(&cluster);
+    let mut server = Server::start(trial.setup(&database).with_config(IMPATIENT).with_data(data));
+    let token = server.token();
+    let load = Load::of(Plan::new(server.ports(), &token, 4).keyless(2));
+    await_more(&load, 50, &server);
+    cluster.stop_immediate();
+    let mut probe = Probe::new(server.client());
+    probe.await_answer(&server, is_spooled);
+    disk.fill();
+    let answer = probe.await_answer(&server, |answer| answer.status == 503);
+    trial.expect(answer.json()["retryable"] == true, || format!("a full disk gets {answer:?}"));
+    disk.free();
+    let began = Instant::now();
+    probe.await_answer(&server, is_spooled);
+    trial.recovered_in(began.elapsed());
+    cluster.start_again();
+    await_more(&load, 50, &server);
+    trial.judge(&database, &mut [&mut server], &probe.added_to(&load.stop()));
+}
+
 /// The disk of the service's own log: nothing else may notice.
 pub fn of_the_log(trial: &mut Trial) {
     let disk = SmallDisk::new("4M");
