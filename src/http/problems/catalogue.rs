@@ -22,7 +22,8 @@ pub static CATALOGUE: &[Entry] = &[
         "invalid_json",
         StatusCode::BAD_REQUEST,
         "The body is not JSON",
-        "The body must be one JSON object in UTF-8. The detail names the first byte that is wrong. Nothing was stored.",
+        "The body must be JSON in UTF-8: one event, or a batch where batches are taken. The detail names the first byte \
+         that is wrong. Nothing was stored.",
     ),
     row(
         Problem::InvalidRequest,
