@@ -50,7 +50,9 @@ impl Pace {
             self.failures += 1;
             self.allowed = (self.allowed / 2.0).max(1.0);
         }
-        let backoff = WAIT_FIRST.saturating_mul(1 << (self.failures - 1).min(16)).min(WAIT_MAX);
+        // None, where another request of the burst went well in between.
+        let doublings = self.failures.saturating_sub(1).min(16);
+        let backoff = WAIT_FIRST.saturating_mul(1 << doublings).min(WAIT_MAX);
         let spread = backoff.mul_f64(f64::from(dice) / f64::from(u32::MAX) / 2.0);
         let wait = after.unwrap_or_default().max(backoff / 2 + spread);
         self.resume_at = self.resume_at.max(Some(now + wait));
@@ -74,6 +76,16 @@ mod tests {
         assert!(pace.allows(4, later) && !pace.allows(5, later));
         (0..100).for_each(|_| pace.went_well());
         assert!(pace.allows(7, later) && !pace.allows(8, later));
+    }
+
+    #[test]
+    fn a_success_between_two_failures_of_a_burst_makes_the_wait_no_longer() {
+        let now = Instant::now();
+        let mut pace = Pace::new(4);
+        pace.went_ill(None, 0, now);
+        pace.went_well();
+        pace.went_ill(None, 0, now);
+        assert_eq!(pace.wait(now), Some(WAIT_FIRST / 2));
     }
 
     #[test]
