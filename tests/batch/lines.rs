@@ -81,6 +81,19 @@ both_databases! {
         assert_eq!((&report["results"][0]["index"], &report["results"][0]["code"]), (&json!(3), &json!("body_too_large")));
     }
 
+    // Guards `Lines::without_long_line`: what is thrown away takes no room.
+    fn a_line_beyond_all_room_in_flight_is_one_bad_result(database) {
+        let config = "pipeline.in_flight_bytes = \"2MiB\"\npipeline.flush_bytes = \"1MiB\"\n";
+        let mut server = Server::start(Setup::new(&database).with_config(config));
+        let client = server.client();
+        let long = format!("{}\"{}\"\n{}", many(3), "x".repeat(20 << 20), many(2));
+        let memory = server.rss_bytes();
+        let report = post_lines(&client, "*/*", long.as_bytes()).json();
+        assert_eq!((&report["processed"], &report["failed"]), (&json!(5), &json!(1)), "{report}");
+        let grown = server.rss_bytes().saturating_sub(memory);
+        assert!(grown < 16 << 20, "{grown} bytes more");
+    }
+
     fn keys_of_lines_make_a_second_sending_harmless(database) {
         let mut server = Server::start(&database);
         let client = server.client();

@@ -135,9 +135,9 @@ pub struct Retry {
     pub server: ServerArgs,
 }
 
-/// The events to export.
+/// What events are chosen by.
 #[derive(Debug, Clone, PartialEq, ClapArgs)]
-pub struct Export {
+pub struct Filters {
     /// Only events with this status
     #[arg(long)]
     pub status: Option<String>,
@@ -147,6 +147,26 @@ pub struct Export {
     /// Only events with this event_type
     #[arg(long = "type", value_name = "TYPE")]
     pub event_type: Option<String>,
+}
+
+impl Filters {
+    /// The parameters of a query.
+    pub fn parameters(&self) -> Vec<(&'static str, &str)> {
+        given([("status", &self.status), ("event_name", &self.name), ("event_type", &self.event_type)])
+    }
+}
+
+/// Those parameters that have a value.
+pub fn given<'a, const N: usize>(parameters: [(&'static str, &'a Option<String>); N]) -> Vec<(&'static str, &'a str)> {
+    parameters.into_iter().filter_map(|(name, value)| Some((name, value.as_deref()?))).collect()
+}
+
+/// The events to export.
+#[derive(Debug, Clone, PartialEq, ClapArgs)]
+pub struct Export {
+    /// Which of them
+    #[command(flatten)]
+    pub filters: Filters,
     /// Only events received after this time
     #[arg(long, value_name = "TIME")]
     pub after: Option<String>,
@@ -175,15 +195,9 @@ pub struct Stats {
 /// The outcomes to follow.
 #[derive(Debug, Clone, PartialEq, ClapArgs)]
 pub struct Tail {
-    /// Only outcomes with this status
-    #[arg(long)]
-    pub status: Option<String>,
-    /// Only events with this event_name
-    #[arg(long)]
-    pub name: Option<String>,
-    /// Only events with this event_type
-    #[arg(long = "type", value_name = "TYPE")]
-    pub event_type: Option<String>,
+    /// Which of them
+    #[command(flatten)]
+    pub filters: Filters,
     /// Which server, and who asks
     #[command(flatten)]
     pub server: ServerArgs,

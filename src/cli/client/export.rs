@@ -9,7 +9,7 @@ use anyhow::{Context, bail};
 use serde::Deserialize;
 
 use super::link::Link;
-use crate::cli::args::client::Export;
+use crate::cli::args::client::{Export, given};
 
 /// What the lines that are no event begin with: a cursor after each chunk, and the summary as the last one.
 const CURSOR: &str = "{\"cursor\":";
@@ -74,12 +74,7 @@ fn copy(export: &Export, link: &Link, output: &mut impl Write) -> anyhow::Result
 }
 
 fn filters(export: &Export) -> Vec<(&'static str, &str)> {
-    let given = [
-        ("status", &export.status),
-        ("event_name", &export.name),
-        ("event_type", &export.event_type),
-        ("received_after", &export.after),
-        ("received_before", &export.before),
-    ];
-    given.into_iter().filter_map(|(name, value)| Some((name, value.as_deref()?))).collect()
+    let mut filters = export.filters.parameters();
+    filters.extend(given([("received_after", &export.after), ("received_before", &export.before)]));
+    filters
 }

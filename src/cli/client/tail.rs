@@ -45,9 +45,7 @@ pub(super) fn run(tail: &Tail, link: &Link) -> anyhow::Result<ExitCode> {
 /// Follows one connection to its end.
 fn follow(tail: &Tail, link: &Link, place: &mut Place) -> anyhow::Result<()> {
     let last: Vec<(&str, &str)> = place.id.iter().map(|id| ("Last-Event-ID", id.as_str())).collect();
-    let filters = [("status", &tail.status), ("event_name", &tail.name), ("event_type", &tail.event_type)];
-    let filters: Vec<_> = filters.into_iter().filter_map(|(name, value)| Some((name, value.as_deref()?))).collect();
-    let mut lines = link.read("/api/v1/events/stream", &filters, &last)?;
+    let mut lines = link.read("/api/v1/events/stream", &tail.filters.parameters(), &last)?;
     let mut line = String::new();
     loop {
         line.clear();

@@ -11,7 +11,6 @@ use crate::domain::cloud_event;
 use crate::domain::event::validate;
 use crate::domain::rejection::{Flaw, Rejection};
 use crate::domain::scopes::Scope;
-use crate::http::auth::Caller;
 use crate::http::body;
 use crate::http::error::ApiError;
 use crate::http::media::{Media, Taken as TakenMedia};
@@ -109,6 +108,3 @@ fn refusal(rejections: &[(u64, Rejection)], events: usize) -> ApiError {
     let error = rejections.first().map(|(_, rejection)| rejection.error.clone()).unwrap_or_default();
     ApiError::batch_refused(Rejection::with_error(first, error).and(flaws), rejections.len(), events)
 }
-
-/// The token's owner, for the modules beside this one.
-pub(super) type Owner = std::sync::Arc<Caller>;

@@ -3,6 +3,7 @@
 
 use std::cell::Cell;
 use std::rc::Rc;
+use std::sync::Arc;
 
 use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
@@ -12,10 +13,10 @@ use futures_util::stream::unfold;
 use futures_util::{Stream, StreamExt};
 use serde::Serialize;
 
-use super::batch::Owner;
 use super::intake::{Intake, Taken};
 use super::lines::{Lines, Piece, wait_for_room};
 use super::report::{ItemResult, Tally};
+use crate::http::auth::Caller;
 use crate::http::encoding::Coding;
 use crate::http::error::ApiError;
 use crate::http::problems::Problem;
@@ -39,7 +40,7 @@ struct Settled {
 }
 
 /// Takes lines until the body ends.
-pub async fn submit_lines(call: Call, caller: Owner, key: Option<String>) -> Result<HttpResponse, ApiError> {
+pub async fn submit_lines(call: Call, caller: Arc<Caller>, key: Option<String>) -> Result<HttpResponse, ApiError> {
     let coding = Coding::declared(call.headers())?;
     let wants_lines = wants_lines(call.headers());
     let lines = Lines::new(call.state.pipeline.clone(), coding.unpack(call.payload), call.state.body_limits);
@@ -54,8 +55,8 @@ fn wants_lines(headers: &HeaderMap) -> bool {
 
 /// The pieces' results in order, some pieces at work at once; nothing is read any more once a piece was not stored.
 fn settle_all(
-    state: std::sync::Arc<AppState>,
-    caller: Owner,
+    state: Arc<AppState>,
+    caller: Arc<Caller>,
     key: Option<String>,
     lines: Lines,
 ) -> impl Stream<Item = Settled> {
@@ -91,7 +92,7 @@ fn settle_all(
     pieces.map(settle).buffered(PIECES_MAX)
 }
 
-fn read(caller: &Owner, key: Option<&str>, first: u64, piece: Piece) -> (Taken, Room) {
+fn read(caller: &Arc<Caller>, key: Option<&str>, first: u64, piece: Piece) -> (Taken, Room) {
     let mut intake = Intake::new(caller, key, first);
     for line in piece.body.split(|byte| *byte == b'\n').filter(|line| !line.trim_ascii().is_empty()) {
         match std::str::from_utf8(line) {

@@ -5,7 +5,7 @@ use bytes::Bytes;
 use super::report::ItemResult;
 use super::submit::{conflict, owner};
 use crate::domain::dedupe::{DedupeKey, Namespace};
-use crate::domain::rejection::Rejection;
+use crate::domain::rejection::{Flaw, RejectCode, Rejection};
 use crate::domain::submission::{Submission, Unreadable};
 use crate::http::auth::Caller;
 use crate::http::error::ApiError;
@@ -25,9 +25,12 @@ pub struct Intake<'a> {
 /// Reads an event from a part of a body.
 type Reader = fn(&Bytes, &str) -> Result<Submission, Unreadable>;
 
+/// A key as it is told.
+type Key = (Namespace, String);
+
 /// What is remembered of an event while it is on its way.
 enum Item {
-    HandedIn { event_name: Option<String>, user_id: i64, key: Option<(Namespace, String)> },
+    HandedIn { event_name: Option<String>, user_id: i64, key: Option<Key> },
     Refused { code: &'static str, error: String, rejection: Option<Box<Rejection>> },
 }
 
@@ -101,27 +104,34 @@ impl Taken {
     /// The result of each event, of which those that were handed in have `receipts`.
     pub fn results(self, receipts: Vec<Receipt>) -> Vec<ItemResult> {
         let mut receipts = receipts.into_iter();
-        self.results_by(|| receipts.next().map(Ok))
+        self.results_by(|index, key| match receipts.next() {
+            Some(receipt) => of_receipt(index, receipt, key),
+            None => ItemResult::new(index, "failed"),
+        })
     }
 
     /// The result of each event when none was stored, or nobody knows.
     pub fn unsettled(self, error: &ApiError) -> Vec<ItemResult> {
-        self.results_by(|| Some(Err(error)))
+        let (code, text) = (error.problem().entry().code, error.detail());
+        self.results_by(|index, _| ItemResult::new(index, "failed").because(code, text.to_owned()))
     }
 
-    fn results_by<'e>(self, mut next: impl FnMut() -> Option<Result<Receipt, &'e ApiError>>) -> Vec<ItemResult> {
+    /// The result of each event as `judge` has it, with nothing handed in.
+    pub fn judged(mut self, judge: impl Fn(&Entry) -> Option<Rejection>) -> Vec<ItemResult> {
+        let mut entries = self.take_entries().into_iter();
+        self.results_by(|index, _| match entries.next().as_ref().and_then(&judge) {
+            None => ItemResult::new(index, "valid"),
+            Some(rejection) => of_rejection(index, &rejection),
+        })
+    }
+
+    /// `next` gives the result of each event that can be handed in, by its index and key.
+    fn results_by(self, mut next: impl FnMut(u64, Option<Key>) -> ItemResult) -> Vec<ItemResult> {
         let result = |(index, item)| match item {
             Item::Refused { code, error, rejection } => {
                 ItemResult::new(index, "validation_error").because(code, error).with_flaws(rejection.as_deref())
             }
-            Item::HandedIn { event_name, user_id, key } => {
-                let result = match next() {
-                    Some(Ok(receipt)) => of_receipt(index, receipt, key),
-                    Some(Err(error)) => of_error(index, error),
-                    None => ItemResult::new(index, "failed"),
-                };
-                result.named(event_name, user_id)
-            }
+            Item::HandedIn { event_name, user_id, key } => next(index, key).named(event_name, user_id),
         };
         (self.first..).zip(self.items).map(result).collect()
     }
@@ -129,27 +139,6 @@ impl Taken {
     /// The entries that can be handed in.
     pub fn entries(&self) -> &[Entry] {
         &self.entries
-    }
-
-    /// The result of each event as `judge` has it, with nothing handed in.
-    pub fn judged(mut self, judge: impl Fn(&Entry) -> Option<Rejection>) -> Vec<ItemResult> {
-        let entries = self.take_entries();
-        let mut entries = entries.iter();
-        let result = |(index, item)| match item {
-            Item::Refused { code, error, rejection } => {
-                ItemResult::new(index, "validation_error").because(code, error).with_flaws(rejection.as_deref())
-            }
-            Item::HandedIn { event_name, user_id, .. } => {
-                let result = match entries.next().and_then(&judge) {
-                    None => ItemResult::new(index, "valid"),
-                    Some(rejection) => ItemResult::new(index, "validation_error")
-                        .because(rejection.code().as_str(), rejection.error.clone())
-                        .with_flaws(Some(&rejection)),
-                };
-                result.named(event_name, user_id)
-            }
-        };
-        (self.first..).zip(self.items).map(result).collect()
     }
 
     /// What is wrong with each event that is: with those not handed in, and with those that `judge` refuses.
@@ -167,8 +156,12 @@ impl Taken {
 
 /// A part that is no event for another reason than its fields.
 fn unread(error: &str) -> Rejection {
-    use crate::domain::rejection::{Flaw, RejectCode};
     Rejection::of(Flaw::new(RejectCode::InvalidField, "", error))
+}
+
+fn of_rejection(index: u64, rejection: &Rejection) -> ItemResult {
+    let result = ItemResult::new(index, "validation_error");
+    result.because(rejection.code().as_str(), rejection.error.clone()).with_flaws(Some(rejection))
 }
 
 fn refused(rejection: Rejection) -> Item {
@@ -179,7 +172,7 @@ fn refused(rejection: Rejection) -> Item {
     }
 }
 
-pub(super) fn of_receipt(index: u64, receipt: Receipt, key: Option<(Namespace, String)>) -> ItemResult {
+pub(super) fn of_receipt(index: u64, receipt: Receipt, key: Option<Key>) -> ItemResult {
     let of = |status, event_id| ItemResult::new(index, status).stored_as(event_id);
     match receipt.verdict {
         Verdict::Processed { processed_at } => of("processed", receipt.event_id).processed_at(processed_at),
@@ -195,14 +188,9 @@ pub(super) fn of_receipt(index: u64, receipt: Receipt, key: Option<(Namespace, S
             of("failed", first).because("event_uid_conflict", error)
         }
         Verdict::Rejected { rejection, kept } => {
-            let result = ItemResult::new(index, "validation_error");
-            let result = if kept { result.stored_as(receipt.event_id) } else { result };
-            result.because(rejection.code().as_str(), rejection.error.clone()).with_flaws(Some(&rejection))
+            let result = of_rejection(index, &rejection);
+            if kept { result.stored_as(receipt.event_id) } else { result }
         }
         Verdict::Withheld => ItemResult::new(index, "failed"),
     }
-}
-
-fn of_error(index: u64, error: &ApiError) -> ItemResult {
-    ItemResult::new(index, "failed").because(error.problem().entry().code, error.detail().to_owned())
 }

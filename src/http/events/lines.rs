@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
+use bytes::{Buf, Bytes, BytesMut};
 use memchr::{memchr, memchr_iter};
 use tokio::time::{Instant, sleep, timeout};
 
@@ -77,7 +77,7 @@ impl Lines {
     pub async fn next(&mut self) -> Result<Option<Piece>, ApiError> {
         loop {
             if self.whole >= LINES_MAX || self.end >= BYTES_MAX {
-                return Ok(Some(self.cut(false)));
+                return Ok(Some(self.cut()));
             }
             if self.buffer.len() - self.end > self.limits.bytes_max {
                 return Ok(Some(self.cut_long_line()));
@@ -86,12 +86,12 @@ impl Lines {
                 Arrival::Chunk(chunk) if self.has_room_for(chunk.len()).await? => self.append(&chunk),
                 Arrival::Chunk(chunk) => {
                     self.late = Some(chunk);
-                    return Ok(Some(self.cut(false)));
+                    return Ok(Some(self.cut()));
                 }
-                Arrival::Pause => return Ok(Some(self.cut(false))),
+                Arrival::Pause => return Ok(Some(self.cut())),
                 Arrival::End => {
                     self.end = self.buffer.len();
-                    return Ok((self.end > 0).then(|| self.cut(false)));
+                    return Ok((self.end > 0).then(|| self.cut()));
                 }
             }
         }
@@ -102,15 +102,30 @@ impl Lines {
         if let Some(late) = self.late.take() {
             return Ok(Arrival::Chunk(late));
         }
-        let mut clock = Deadlines::of_silence(&self.limits);
-        let next = clock.next(&mut self.body, self.buffer.len());
-        let chunk = if self.whole > 0 {
-            let Ok(chunk) = timeout(LINGER, next).await else { return Ok(Arrival::Pause) };
-            chunk?
-        } else {
-            next.await?
-        };
-        Ok(chunk.map_or(Arrival::End, Arrival::Chunk))
+        loop {
+            let mut clock = Deadlines::of_silence(&self.limits);
+            let next = clock.next(&mut self.body, self.buffer.len());
+            let chunk = if self.whole > 0 {
+                let Ok(chunk) = timeout(LINGER, next).await else { return Ok(Arrival::Pause) };
+                chunk?
+            } else {
+                next.await?
+            };
+            let Some(chunk) = chunk else { return Ok(Arrival::End) };
+            if let Some(chunk) = self.without_long_line(chunk) {
+                return Ok(Arrival::Chunk(chunk));
+            }
+        }
+    }
+
+    /// What follows in `chunk` on the line that is thrown away; `None` if it does not end here. It takes no room.
+    fn without_long_line(&mut self, mut chunk: Bytes) -> Option<Bytes> {
+        if self.is_skipping {
+            let end = memchr(b'\n', &chunk)?;
+            self.is_skipping = false;
+            chunk.advance(end + 1);
+        }
+        Some(chunk)
     }
 
     /// Takes room; `false` if there is none now but whole lines are here, whose work makes some.
@@ -124,12 +139,7 @@ impl Lines {
         wait_for_room(|| self.room.grow(bytes)).await.map(|()| true)
     }
 
-    fn append(&mut self, mut chunk: &[u8]) {
-        if self.is_skipping {
-            let Some(end) = memchr(b'\n', chunk) else { return };
-            self.is_skipping = false;
-            chunk = &chunk[end + 1..];
-        }
+    fn append(&mut self, chunk: &[u8]) {
         let before = self.buffer.len();
         self.buffer.extend_from_slice(chunk);
         for place in memchr_iter(b'\n', chunk) {
@@ -140,7 +150,7 @@ impl Lines {
     }
 
     /// Takes the whole lines out; their room goes with them, what is left gets one of its own.
-    fn cut(&mut self, has_long_line: bool) -> Piece {
+    fn cut(&mut self) -> Piece {
         let body = self.buffer.split_to(self.end).freeze();
         let mut room = self.pipeline.room();
         // Without room for the little that is left, it is counted with what comes next.
@@ -150,12 +160,12 @@ impl Lines {
         (self.whole, self.end) = (0, 0);
         // In a buffer of its own: the piece's is gone only with its last event.
         self.append(&left);
-        Piece { body, has_long_line, room }
+        Piece { body, has_long_line: false, room }
     }
 
     fn cut_long_line(&mut self) -> Piece {
         self.buffer.truncate(self.end);
         self.is_skipping = true;
-        self.cut(true)
+        Piece { has_long_line: true, ..self.cut() }
     }
 }

@@ -33,8 +33,7 @@ impl<'a> Counted<'a> {
     /// The values of the flush's row, in the order of [`COLUMNS`].
     pub fn values(&self, header: &FlushHeader, began: Instant) -> Vec<Value> {
         let event_ids: Vec<String> = self.0.iter().map(|one| one.id.to_string()).collect();
-        let of = |status| self.number(|one| one.status == status);
-        vec![
+        let mut values: Vec<Value> = vec![
             header.boot_id.into(),
             header.seq.into(),
             header.node.clone().into(),
@@ -42,19 +41,15 @@ impl<'a> Counted<'a> {
             counts(&self.0).into(),
             micros(header.gathered.as_micros()).into(),
             micros(began.elapsed().as_micros()).into(),
-            self.number(|one| one.is_received),
-            of(Status::Processed),
-            of(Status::Duplicate),
-            of(Status::ValidationError),
-            of(Status::Failed),
-            of(Status::Cancelled),
-            of(Status::Pending),
-            self.0.iter().map(|one| one.worked_us).sum::<i64>().into(),
-        ]
+            self.number(|one| one.is_received).into(),
+        ];
+        values.extend(STATES.map(|status| self.number(|one| one.status == status).into()));
+        values.push(self.0.iter().map(|one| one.worked_us).sum::<i64>().into());
+        values
     }
 
-    fn number(&self, is_meant: impl Fn(&One<'_>) -> bool) -> Value {
-        (self.0.iter().filter(|one| is_meant(one)).count() as i64).into()
+    fn number(&self, is_meant: impl Fn(&One<'_>) -> bool) -> i64 {
+        self.0.iter().filter(|one| is_meant(one)).count() as i64
     }
 }
 
@@ -111,8 +106,7 @@ pub(in crate::store) async fn correct(
     change: impl Fn(Status) -> i64,
 ) -> Result<(), DbErr> {
     let event_ids: Vec<String> = event_ids.iter().map(ToString::to_string).collect();
-    let of = |status| Value::from(change(status));
-    let values = [
+    let mut values: Vec<Value> = vec![
         // A boot of its own: nodes number their flushes themselves.
         Uuid::new_v4().into(),
         0_i64.into(),
@@ -122,17 +116,16 @@ pub(in crate::store) async fn correct(
         0_i64.into(),
         0_i64.into(),
         0_i64.into(),
-        of(Status::Processed),
-        of(Status::Duplicate),
-        of(Status::ValidationError),
-        of(Status::Failed),
-        of(Status::Cancelled),
-        of(Status::Pending),
-        0_i64.into(),
     ];
+    values.extend(STATES.map(|status| change(status).into()));
+    values.push(0_i64.into());
     let backend = tx.get_database_backend();
     tx.execute_raw(Statement::from_sql_and_values(backend, insert_sql(backend, 1), values)).await.map(drop)
 }
+
+/// The states in the order of their columns.
+const STATES: [Status; 6] =
+    [Status::Processed, Status::Duplicate, Status::ValidationError, Status::Failed, Status::Cancelled, Status::Pending];
 
 /// The columns whose values are bound.
 const COLUMNS: [Column; 15] = [
