@@ -57,6 +57,9 @@ const WAIT: Duration = Duration::from_secs(5);
 /// Longest wait for the list of nodes: who asks wants to see this node, above all when the database is away.
 const NODES_WAIT: Duration = Duration::from_secs(1);
 
+/// Why nothing can be spooled, although the spool has room.
+const NO_IDS: &str = "the database is away, and the event ids laid by for that are used up";
+
 /// How often a drain looks whether the line is empty.
 const DRAIN_LOOK: Duration = Duration::from_millis(10);
 
@@ -203,8 +206,9 @@ impl Pipeline {
     pub fn readiness(&self) -> Vec<String> {
         let refuge = self.inner.spool.as_ref().map(Spool::refusal);
         let mut reasons: Vec<String> = match (self.inner.health.trouble(), refuge) {
-            // What cannot go into the database goes into the spool.
-            (Some(Trouble::Away), Some(None)) => Vec::new(),
+            // What cannot go into the database goes into the spool, under an id that was laid by.
+            (Some(Trouble::Away), Some(None)) if !self.inner.door.ids.are_used_up() => Vec::new(),
+            (Some(Trouble::Away), Some(None)) => vec![NO_IDS.to_owned()],
             (Some(trouble), refuge) => std::iter::once(trouble.to_string()).chain(refuge.flatten()).collect(),
             (None, _) => Vec::new(),
         };

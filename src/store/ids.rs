@@ -112,6 +112,11 @@ impl Ids {
         }
     }
 
+    /// Whether the database is silent and no id is left, so that nothing can be spooled either.
+    pub fn are_used_up(&self) -> bool {
+        self.shared.stock().left() == 0 && self.shared.spare.as_ref().is_some_and(Spare::is_used_up)
+    }
+
     /// Reserves the next block before this one is used up. A failure shows in the `take` that needs the block.
     fn prefetch(&self) {
         let rests = self.shared.spare.as_ref().is_some_and(Spare::rests);

@@ -1,5 +1,7 @@
 //! What the spool does not take, and whose tokens are honoured meanwhile.
 
+use serde_json::json;
+
 use super::{at_work, await_drained, id_in, spooled};
 use crate::support::events::{EVENTS, event, finished, with_payload};
 use crate::support::wait::{SOON, wait_for};
@@ -37,6 +39,30 @@ fn a_full_spool_refuses_with_a_time_to_come_back_and_takes_again_when_it_is_drai
 }
 
 // Guards `Touch` in `Auth::authenticate`.
+// Guards `Ids::are_used_up` in `Pipeline::readiness`.
+#[test]
+fn a_node_whose_ids_are_used_up_in_an_outage_is_not_ready_until_it_is_over() {
+    let (cluster, mut server) = at_work("timeouts.accept = \"2s\"\n");
+    let client = server.client();
+    cluster.stop_immediate();
+    spooled(&client, &event("meanwhile"));
+    let lines = format!("{}\n", json!({"event_name": "a", "event_type": "b"})).repeat(70_000);
+    let headers = [("Content-Type", "application/x-ndjson")];
+    let answer = client.call("POST", "/api/v1/events/batch", &headers, Some(lines.as_bytes()));
+    let report = answer.json();
+    assert_eq!((answer.status, &report["complete"], &report["code"]), (207, &json!(false), &json!("not_stored")));
+    // A piece of lines gets all of its ids or none: what is left is good for less.
+    let last = (0..1_000).map(|_| client.post_json(EVENTS, &event("last"))).find(|answer| answer.status != 202);
+    assert_eq!(last.map(|answer| answer.status), Some(503));
+    let ready = client.get("/health/ready");
+    assert!(ready.status == 503 && ready.body.contains("event ids"), "{ready:?}");
+    cluster.start_again();
+    let is_ready = || (client.get("/health/ready").status == 200).then_some(());
+    wait_for("the node to be ready", SOON, is_ready, || server.log_tail());
+    let taken = || (client.post_json(EVENTS, &event("after")).status == 202).then_some(());
+    wait_for("an event to be taken", SOON, taken, || server.log_tail());
+}
+
 #[test]
 fn in_an_outage_known_tokens_work_and_unknown_ones_are_not_called_wrong() {
     let (cluster, mut server) = at_work("auth.refresh = \"50ms\"");

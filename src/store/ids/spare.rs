@@ -52,6 +52,12 @@ impl Spare {
         inner.failed_at.is_some() && inner.stock.wanted(count).is_none()
     }
 
+    /// Whether the database is silent and none is left.
+    pub fn is_used_up(&self) -> bool {
+        let inner = self.inner();
+        inner.failed_at.is_some() && inner.stock.left() == 0
+    }
+
     /// Whether the database was asked in vain just now.
     pub fn rests(&self) -> bool {
         self.inner().failed_at.is_some_and(|at| at.elapsed() < REST)
