@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use actix_web::HttpResponse;
 use actix_web::http::header::{self, HeaderName, HeaderValue};
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::problems::Problem;
@@ -254,8 +255,10 @@ impl From<StoreError> for ApiError {
     }
 }
 
-#[derive(Serialize)]
-struct Body<'a> {
+/// A failure, as in RFC 9457.
+#[derive(JsonSchema, Serialize)]
+#[schemars(rename = "Problem")]
+pub struct Body<'a> {
     #[serde(rename = "type")]
     kind: String,
     title: &'a str,
@@ -275,9 +278,11 @@ struct Body<'a> {
 }
 
 /// One flaw of an event in an answer.
-#[derive(Debug, Serialize)]
+#[derive(Debug, JsonSchema, Serialize)]
+#[schemars(rename = "Flaw")]
 pub struct FlawBody {
     pointer: String,
+    #[schemars(with = "String", extend("enum" = RejectCode::ALL.map(RejectCode::as_str)))]
     code: RejectCode,
     detail: String,
 }

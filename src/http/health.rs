@@ -3,13 +3,14 @@
 use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
 use actix_web::http::header::RETRY_AFTER;
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::error::{ApiError, RETRY_AFTER as DELAY, whole_seconds};
 use super::request::{Call, json};
 
 /// The answer of both.
-#[derive(Serialize)]
+#[derive(JsonSchema, Serialize)]
 pub(super) struct Health {
     status: &'static str,
     #[serde(skip_serializing_if = "Vec::is_empty")]

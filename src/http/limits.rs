@@ -2,6 +2,7 @@
 
 use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::accounts::{PAGE_DEFAULT, PAGE_MAX};
@@ -11,8 +12,8 @@ use super::request::{Call, json};
 use crate::domain::submission::NAME_CHARS_MAX;
 
 /// Named like the keys of `[limits]` where there is one; what is not limited is null.
-#[derive(Serialize)]
-struct Limits {
+#[derive(JsonSchema, Serialize)]
+pub struct Limits {
     payload_bytes: usize,
     payload_depth: usize,
     body_bytes: usize,

@@ -2,27 +2,23 @@
 //!
 //! Needs no token: what it says is the same for everyone. The page loads nothing and runs nothing.
 
-use std::fmt::Write;
-
 use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
-use actix_web::http::header::{ACCEPT, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderMap, VARY, X_CONTENT_TYPE_OPTIONS};
+use actix_web::http::header::{ACCEPT, HeaderMap, VARY};
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::error::ApiError;
+use super::html::{escaped, page, with_code};
 use super::problems::{CATALOGUE, Entry, Problem};
 use super::request::{Call, json};
 
 /// Longest code that is repeated in an answer, in characters.
 const SHOWN_CHARS_MAX: usize = 40;
-/// What the page may load: its own style, and nothing else.
-const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'";
-const STYLE: &str = "body{font:1rem/1.5 system-ui,sans-serif;max-width:45rem;margin:2rem auto;padding:0 1rem;\
-    color:#222;background:#fff}code{font-family:ui-monospace,monospace}a{color:#0a58ca}\
-    @media(prefers-color-scheme:dark){body{color:#ddd;background:#181818}a{color:#8ab4f8}}";
-
-#[derive(Serialize)]
-struct View {
+/// What the catalogue says of a problem.
+#[derive(JsonSchema, Serialize)]
+#[schemars(rename = "ProblemEntry")]
+pub struct View {
     code: &'static str,
     #[serde(rename = "type")]
     kind: String,
@@ -33,8 +29,10 @@ struct View {
     retryable: bool,
 }
 
-#[derive(Serialize)]
-struct Catalogue {
+/// Every problem.
+#[derive(JsonSchema, Serialize)]
+#[schemars(rename = "ProblemCatalogue")]
+pub struct Catalogue {
     data: Vec<View>,
 }
 
@@ -44,7 +42,7 @@ pub async fn all(call: Call) -> Result<HttpResponse, ApiError> {
         return Ok(negotiated(json(StatusCode::OK, &Catalogue { data: CATALOGUE.iter().map(View::of).collect() })));
     }
     let sections: String = CATALOGUE.iter().map(section).collect();
-    Ok(page("Problems", &sections))
+    Ok(negotiated(page("Problems", &sections)))
 }
 
 /// The problem of this code.
@@ -57,7 +55,8 @@ pub async fn one(call: Call) -> Result<HttpResponse, ApiError> {
     if !prefers_html(call.headers()) {
         return Ok(negotiated(json(StatusCode::OK, &View::of(entry))));
     }
-    Ok(page(entry.title, &format!("{}<p><a href=\"/problems\">All problems</a></p>", section(entry))))
+    let content = format!("{}<p><a href=\"/problems\">All problems</a></p>", section(entry));
+    Ok(negotiated(page(entry.title, &content)))
 }
 
 impl View {
@@ -84,50 +83,10 @@ fn section(entry: &Entry) -> String {
     )
 }
 
-fn page(title: &str, content: &str) -> HttpResponse {
-    let title = escaped(title);
-    let text = format!(
-        "<!doctype html><html lang=\"en\"><head><meta charset=\"utf-8\">\
-         <meta name=\"viewport\" content=\"width=device-width\"><title>{title}</title><style>{STYLE}</style></head>\
-         <body><h1>{title}</h1>{content}</body></html>"
-    );
-    let mut response = HttpResponse::Ok();
-    response.insert_header((CONTENT_TYPE, "text/html; charset=utf-8"));
-    response.insert_header((CONTENT_SECURITY_POLICY, POLICY));
-    response.insert_header((X_CONTENT_TYPE_OPTIONS, "nosniff"));
-    negotiated(response.body(text))
-}
-
 /// Caches must keep the two forms apart.
 fn negotiated(mut response: HttpResponse) -> HttpResponse {
     response.headers_mut().insert(VARY, ACCEPT.into());
     response
-}
-
-/// `text` for HTML; what stands between backticks becomes code.
-fn with_code(text: &str) -> String {
-    let mut html = String::new();
-    for (index, part) in text.split('`').enumerate() {
-        let part = escaped(part);
-        // Writing to a string cannot fail.
-        let _ = if index % 2 == 1 { write!(html, "<code>{part}</code>") } else { write!(html, "{part}") };
-    }
-    html
-}
-
-fn escaped(text: &str) -> String {
-    let mut html = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            '&' => html.push_str("&amp;"),
-            '<' => html.push_str("&lt;"),
-            '>' => html.push_str("&gt;"),
-            '"' => html.push_str("&quot;"),
-            '\'' => html.push_str("&#39;"),
-            c => html.push(c),
-        }
-    }
-    html
 }
 
 /// Whether `Accept` ranks HTML above JSON, which is the default.
@@ -186,11 +145,5 @@ mod tests {
             assert!(!html(accept), "{accept}");
         }
         assert!(!prefers_html(&HeaderMap::new()));
-    }
-
-    #[test]
-    fn nothing_gets_into_the_page_as_markup() {
-        assert_eq!(escaped("<a href=\"x\">&'"), "&lt;a href=&quot;x&quot;&gt;&amp;&#39;");
-        assert_eq!(with_code("send `<b>` & `x`."), "send <code>&lt;b&gt;</code> &amp; <code>x</code>.");
     }
 }

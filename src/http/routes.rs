@@ -7,7 +7,7 @@ use super::accounts::{tokens, users};
 use super::error::ApiError;
 use super::problems::Problem;
 use super::request::{Call, endpoint};
-use super::{events, health, limits, ops, problem_pages, stats};
+use super::{events, health, limits, openapi, ops, problem_pages, stats};
 
 /// Longest part of a path that is repeated in an answer, in characters.
 const PATH_CHARS_MAX: usize = 200;
@@ -32,6 +32,8 @@ pub fn api(routes: &mut ServiceConfig) {
         .service(at("/api/v1/tokens/{id}/rotate", "POST").route(post(tokens::rotate)))
         .service(at("/api/v1/users", "GET, HEAD, POST").route(get(users::list)).route(post(users::create)))
         .service(at("/api/v1/users/{id}", "GET, HEAD, PATCH").route(get(users::show)).route(patch(users::change)))
+        .service(at("/openapi.json", "GET, HEAD").route(get(openapi::show)))
+        .service(at("/docs", "GET, HEAD").route(get(openapi::browse)))
         .configure(both);
 }
 

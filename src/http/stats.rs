@@ -6,6 +6,7 @@ use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
 use actix_web::web::Query;
 use chrono::{DurationRound, TimeDelta};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::auth::allows;
@@ -28,9 +29,12 @@ struct Parameters {
     window: Option<String>,
 }
 
-#[derive(Serialize)]
-struct StatsView {
+/// Figures over a window, and the balance.
+#[derive(JsonSchema, Serialize)]
+#[schemars(rename = "Stats")]
+pub struct StatsView {
     window: String,
+    #[schemars(extend("format" = "date-time"))]
     since: String,
     /// Processed ones.
     events_per_minute: f64,
@@ -44,13 +48,16 @@ struct StatsView {
 }
 
 /// A batch is what one transaction writes.
-#[derive(Serialize)]
+#[derive(JsonSchema, Serialize)]
+#[schemars(rename = "BatchThroughput")]
 struct BatchView {
     flushes_per_minute: f64,
     events_per_flush: Option<f64>,
 }
 
-#[derive(Serialize)]
+/// What was received, and what became of it.
+#[derive(JsonSchema, Serialize)]
+#[schemars(rename = "Balance")]
 struct BalanceView {
     received: i64,
     processed: i64,
@@ -62,7 +69,8 @@ struct BalanceView {
 }
 
 /// What this node has accepted and the database has not: no part of the balance yet.
-#[derive(Serialize)]
+#[derive(JsonSchema, Serialize)]
+#[schemars(rename = "Spool")]
 struct SpoolView {
     events: u64,
 }

@@ -8,7 +8,7 @@ pub mod tokens;
 pub mod users;
 mod view;
 
-pub use pages::{PAGE_DEFAULT, PAGE_MAX};
+pub use pages::{PAGE_DEFAULT, PAGE_MAX, Page};
 pub use view::{MadeToken, TokenView, UserView};
 
 use actix_web::web::Data;

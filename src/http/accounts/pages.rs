@@ -4,6 +4,7 @@ use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
 use actix_web::http::header::LINK;
 use actix_web::web::Query;
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::http::error::ApiError;
@@ -29,8 +30,10 @@ pub struct Asked {
     list: &'static str,
 }
 
-#[derive(Serialize)]
-struct Page<T> {
+/// A page of a list.
+#[derive(JsonSchema, Serialize)]
+#[schemars(rename = "{T}Page")]
+pub struct Page<T> {
     data: Vec<T>,
     next_cursor: Option<String>,
 }

@@ -1,6 +1,7 @@
 //! How tokens and users are shown, here and on the command line.
 
 use chrono::{DateTime, Utc};
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::domain::scopes::Scope;
@@ -8,7 +9,8 @@ use crate::domain::timestamp::render;
 use crate::store::{Secret, Token, User};
 
 /// A token without its secret.
-#[derive(Debug, Serialize)]
+#[derive(Debug, JsonSchema, Serialize)]
+#[schemars(rename = "Token")]
 pub struct TokenView<'a> {
     id: i64,
     user_id: i64,
@@ -16,9 +18,13 @@ pub struct TokenView<'a> {
     prefix: &'a str,
     scopes: Vec<&'static str>,
     state: &'static str,
+    #[schemars(extend("format" = "date-time"))]
     created_at: String,
+    #[schemars(extend("format" = "date-time"))]
     expires_at: Option<String>,
+    #[schemars(extend("format" = "date-time"))]
     revoked_at: Option<String>,
+    #[schemars(extend("format" = "date-time"))]
     last_used_at: Option<String>,
 }
 
@@ -41,7 +47,7 @@ impl<'a> TokenView<'a> {
 }
 
 /// A token that was just made, with its secret: the only answer that has it.
-#[derive(Serialize)]
+#[derive(JsonSchema, Serialize)]
 pub struct MadeToken<'a> {
     #[serde(flatten)]
     view: TokenView<'a>,
@@ -58,11 +64,13 @@ impl<'a> MadeToken<'a> {
 }
 
 /// A user.
-#[derive(Debug, Serialize)]
+#[derive(Debug, JsonSchema, Serialize)]
+#[schemars(rename = "User")]
 pub struct UserView<'a> {
     id: i64,
     email: &'a str,
     disabled: bool,
+    #[schemars(extend("format" = "date-time"))]
     created_at: String,
 }
 

@@ -4,6 +4,7 @@ use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
 use actix_web::http::header::LOCATION;
 use chrono::{DateTime, Utc};
+use schemars::JsonSchema;
 use serde::Serialize;
 use uuid::Uuid;
 
@@ -17,14 +18,17 @@ use crate::store::StoredEvent;
 /// `durability` of what is committed.
 const DATABASE: &str = "database";
 
-#[derive(Serialize)]
-struct Enqueued<'a> {
+/// The event is stored.
+#[derive(JsonSchema, Serialize)]
+pub struct Enqueued<'a> {
     event_id: i64,
     task_id: &'a str,
     status: &'static str,
+    #[schemars(extend("enum" = ["database", "spool"]))]
     durability: &'static str,
     duplicate: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("enum" = Status::ALL.map(Status::as_str)))]
     event_status: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     dedup: Option<&'static str>,
@@ -66,13 +70,15 @@ fn enqueued(
     json(code, &Enqueued { event_id, task_id, status: "enqueued", durability, duplicate, event_status, dedup })
 }
 
-#[derive(Serialize)]
-struct Success<'a> {
+/// The event was processed.
+#[derive(JsonSchema, Serialize)]
+pub struct Success<'a> {
     status: &'static str,
     event_id: i64,
     event_name: &'a str,
     event_type: &'a str,
     user_id: i64,
+    #[schemars(extend("format" = "date-time"))]
     processed_at: String,
 }
 
@@ -96,8 +102,9 @@ pub fn success(event_id: i64, submitted: &Submitted, processed_at: DateTime<Utc>
     )
 }
 
-#[derive(Serialize)]
-struct Failed<'a> {
+/// The event was given up.
+#[derive(JsonSchema, Serialize)]
+pub struct Failed<'a> {
     status: &'static str,
     event_id: i64,
     error: &'a str,
@@ -109,8 +116,9 @@ pub fn failed(event_id: i64, error: &str) -> HttpResponse {
     json(StatusCode::OK, &Failed { status: "failed", event_id, error, retries_exhausted: true })
 }
 
-#[derive(Serialize)]
-struct Other {
+/// The event ended otherwise.
+#[derive(JsonSchema, Serialize)]
+pub struct Other {
     status: &'static str,
     event_id: i64,
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -11,6 +11,7 @@ use actix_web::http::header::{ACCEPT, CONTENT_TYPE, HeaderMap};
 use bytes::Bytes;
 use futures_util::stream::unfold;
 use futures_util::{Stream, StreamExt};
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::intake::{Intake, Taken};
@@ -123,8 +124,10 @@ async fn settle(state: &AppState, mut taken: Taken, mut room: Room) -> Settled {
     }
 }
 
-#[derive(Serialize)]
-struct Report {
+/// The report of lines that were not streamed.
+#[derive(JsonSchema, Serialize)]
+#[schemars(rename = "LinesReport")]
+pub struct Report {
     status: &'static str,
     #[serde(flatten)]
     tally: Tally,
@@ -166,12 +169,14 @@ async fn collected(mut settled: impl Stream<Item = Settled> + Unpin) -> Result<H
     }
 }
 
-#[derive(Serialize)]
-struct Summary {
+/// The last line of streamed results.
+#[derive(JsonSchema, Serialize)]
+#[schemars(rename = "LinesSummary")]
+pub struct Summary {
     summary: Totals,
 }
 
-#[derive(Serialize)]
+#[derive(JsonSchema, Serialize)]
 struct Totals {
     status: &'static str,
     #[serde(flatten)]

@@ -10,6 +10,7 @@ use actix_web::http::header::{CONTENT_TYPE, HeaderMap};
 use actix_web::web::Data;
 use bytes::Bytes;
 use futures_util::stream::try_unfold;
+use schemars::JsonSchema;
 use serde::Serialize;
 use tokio::sync::OwnedSemaphorePermit;
 
@@ -28,18 +29,21 @@ const FIRST_ROWS: usize = 1;
 /// Bytes of a chunk above which the next one has fewer events, and below a quarter of which it has more.
 const CHUNK_BYTES: usize = 2 * 1_024 * 1_024;
 
-#[derive(Serialize)]
-struct CursorLine {
+/// A line of an export that tells where to go on.
+#[derive(JsonSchema, Serialize)]
+pub struct CursorLine {
     cursor: String,
 }
 
-#[derive(Serialize)]
-struct SummaryLine {
+/// The last line of an export.
+#[derive(JsonSchema, Serialize)]
+pub struct SummaryLine {
     summary: Summary,
 }
 
 /// `complete` is always true: an export that is not has no summary.
-#[derive(Serialize)]
+#[derive(JsonSchema, Serialize)]
+#[schemars(rename = "ExportSummary")]
 struct Summary {
     events: u64,
     complete: bool,

@@ -3,6 +3,7 @@
 use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
 use actix_web::http::header::LINK;
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::asked::{Asked, LIMIT};
@@ -20,8 +21,10 @@ const PAGE_BYTES_MAX: usize = 8 * 1_024 * 1_024;
 /// A page ends early, maybe empty, when this many rows were looked at for it; its cursor leads on.
 const PAGE_LOOKS_MAX: usize = 20_000;
 
-#[derive(Serialize)]
-struct Page<'a> {
+/// A page of events.
+#[derive(JsonSchema, Serialize)]
+#[schemars(rename = "EventPage")]
+pub struct Page<'a> {
     data: Vec<EventView<'a>>,
     next_cursor: Option<String>,
 }

@@ -4,6 +4,7 @@ use std::collections::HashSet;
 
 use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::answers::{self, Submitted};
@@ -65,8 +66,9 @@ pub async fn retry(call: Call) -> Result<HttpResponse, ApiError> {
     }
 }
 
-#[derive(Serialize)]
-struct Cancelled {
+/// The event is called off.
+#[derive(JsonSchema, Serialize)]
+pub struct Cancelled {
     status: &'static str,
     event_id: i64,
 }

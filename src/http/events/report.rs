@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
 use chrono::{DateTime, Utc};
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::domain::rejection::Rejection;
@@ -13,18 +14,26 @@ use crate::http::error::FlawBody;
 use crate::http::request::json;
 use crate::store::End;
 
+/// What may become of one event.
+const RESULTS: [&str; 8] =
+    ["processed", "enqueued", "duplicate", "validation_error", "failed", "cancelled", "not_found", "valid"];
+/// What may become of a batch.
+const VERDICTS: [&str; 3] = ["success", "partial", "failed"];
+
 /// What became of one event of a batch.
-#[derive(Debug, Serialize)]
+#[derive(Debug, JsonSchema, Serialize)]
 pub struct ItemResult {
     index: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     event_id: Option<i64>,
+    #[schemars(extend("enum" = RESULTS))]
     status: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     event_name: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     user_id: Option<i64>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("format" = "date-time"))]
     processed_at: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     durability: Option<&'static str>,
@@ -114,7 +123,7 @@ impl ItemResult {
 }
 
 /// What results add up to.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, JsonSchema, Serialize)]
 pub struct Tally {
     /// Events of the request.
     pub total_events: u64,
@@ -160,8 +169,11 @@ impl Tally {
     }
 }
 
-#[derive(Serialize)]
-struct Report<'a> {
+/// The report of a batch.
+#[derive(JsonSchema, Serialize)]
+#[schemars(rename = "BatchReport")]
+pub struct Report<'a> {
+    #[schemars(extend("enum" = VERDICTS))]
     status: &'static str,
     #[serde(flatten)]
     tally: Tally,

@@ -15,11 +15,13 @@ use actix_web::http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderMap};
 use actix_web::web::Data;
 use bytes::Bytes;
 use futures_util::stream::unfold;
+use schemars::JsonSchema;
 use serde::Serialize;
 use tokio::sync::{OwnedSemaphorePermit, watch};
 use tokio::time::Instant;
 
 use super::asked;
+use crate::domain::outcome::Status;
 use crate::domain::scopes::Scope;
 use crate::domain::timestamp::render;
 use crate::http::error::ApiError;
@@ -152,12 +154,15 @@ fn written_place(place: FeedPlace) -> String {
     if place.told == usize::MAX { place.flush.to_string() } else { format!("{}-{}", place.flush, place.told) }
 }
 
-#[derive(Serialize)]
-struct OutcomeView<'a> {
+/// An outcome as the stream tells it.
+#[derive(JsonSchema, Serialize)]
+#[schemars(rename = "Outcome")]
+pub struct OutcomeView<'a> {
     id: i64,
     user_id: i64,
     event_name: Option<&'a str>,
     event_type: Option<&'a str>,
+    #[schemars(extend("enum" = Status::ALL.map(Status::as_str)))]
     status: &'static str,
     error_code: Option<&'a str>,
     attempts: i32,

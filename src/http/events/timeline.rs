@@ -2,9 +2,11 @@
 
 use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::read::{event_id, viewer};
+use crate::domain::outcome::Status;
 use crate::domain::scopes::Scope;
 use crate::domain::timestamp::render;
 use crate::http::error::ApiError;
@@ -13,25 +15,36 @@ use crate::http::request::{Call, json};
 use crate::http::state::STORE_WAIT;
 use crate::store::{Attempt, Timeline};
 
-#[derive(Serialize)]
-struct TimelineView {
+/// What happened to an event.
+#[derive(JsonSchema, Serialize)]
+#[schemars(rename = "Timeline")]
+pub struct TimelineView {
     id: i64,
     task_id: String,
+    #[schemars(extend("enum" = Status::ALL.map(Status::as_str)))]
     status: &'static str,
     generation: i32,
+    #[schemars(extend("format" = "date-time"))]
     received_at: String,
     attempts: Vec<AttemptView>,
+    #[schemars(extend("format" = "date-time"))]
     next_attempt_at: Option<String>,
+    #[schemars(extend("format" = "date-time"))]
     processed_at: Option<String>,
+    #[schemars(extend("format" = "date-time"))]
     finished_at: Option<String>,
 }
 
-#[derive(Serialize)]
+/// One attempt to process an event.
+#[derive(JsonSchema, Serialize)]
+#[schemars(rename = "Attempt")]
 struct AttemptView {
     generation: i32,
     attempt: i32,
     outcome: &'static str,
+    #[schemars(extend("format" = "date-time"))]
     started_at: Option<String>,
+    #[schemars(extend("format" = "date-time"))]
     ended_at: Option<String>,
     node: Option<String>,
     stage: Option<String>,

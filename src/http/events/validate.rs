@@ -2,6 +2,7 @@
 
 use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::batch::BATCH_MEDIA;
@@ -20,13 +21,16 @@ use crate::http::request::{Call, json};
 use crate::http::state::{AppState, STORE_WAIT};
 use crate::pipeline::Entry;
 
-#[derive(Serialize)]
-struct Valid {
+/// The event would be taken.
+#[derive(JsonSchema, Serialize)]
+pub struct Valid {
     status: &'static str,
 }
 
-#[derive(Serialize)]
-struct Report {
+/// What would become of each event of a batch.
+#[derive(JsonSchema, Serialize)]
+#[schemars(rename = "ValidationReport")]
+pub struct Report {
     status: &'static str,
     total_events: usize,
     valid: usize,

@@ -1,5 +1,6 @@
 //! An event as it is shown: its row, with payload and properties spliced in as the text that was stored.
 
+use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
@@ -8,25 +9,33 @@ use crate::domain::timestamp::render;
 use crate::http::error::ApiError;
 use crate::store::StoredEvent;
 
-/// The JSON form of a stored event.
-#[derive(Serialize)]
+/// A stored event.
+#[derive(JsonSchema, Serialize)]
+#[schemars(rename = "Event")]
 pub struct EventView<'a> {
     id: i64,
     task_id: String,
     event_name: Option<&'a str>,
     event_type: Option<&'a str>,
     user_id: i64,
+    #[schemars(extend("enum" = Status::ALL.map(Status::as_str)))]
     status: &'static str,
     processed: bool,
+    #[schemars(extend("format" = "date-time"))]
     processed_at: Option<String>,
     processing_error: Option<&'a str>,
     error_code: Option<&'a str>,
     attempts: i32,
+    #[schemars(extend("format" = "date-time"))]
     next_attempt_at: Option<String>,
+    /// An object; anything of an event that was refused for it.
     payload: Option<&'a RawValue>,
+    #[schemars(with = "Option<serde_json::Map<String, serde_json::Value>>")]
     properties: Option<&'a RawValue>,
     event_uid: Option<&'a str>,
+    #[schemars(extend("format" = "date-time"))]
     timestamp: Option<String>,
+    #[schemars(extend("format" = "date-time"))]
     received_at: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     duplicate_of: Option<i64>,

@@ -1,0 +1,60 @@
+//! The operations on the service itself: its figures, its limits, its health, its documents.
+
+use actix_web::http::Method;
+use serde_json::json;
+
+use super::operation::Operation;
+use super::schemas::Schemas;
+use crate::domain::scopes::Scope;
+use crate::http::health::Health;
+use crate::http::limits::Limits;
+use crate::http::problem_pages::{Catalogue, View};
+use crate::http::problems::Problem;
+use crate::http::stats::StatsView;
+
+const SERVICE: &str = "Service";
+const DOCUMENTS: &str = "Documents";
+const HTML: &str = "text/html";
+
+/// All of them, in the order in which they are shown.
+pub fn operations(schemas: &mut Schemas) -> Vec<Operation> {
+    let health = schemas.of::<Health>();
+    let page = || json!({"type": "string"});
+    vec![
+        Operation::new(Method::GET, "/api/v1/stats", SERVICE, "showStats", "Show the figures of all nodes")
+            .says("Over `window`: rates and times; since ever: the balance, received = what became of it + pending.")
+            .needs(&[Scope::ReadAll, Scope::Operate])
+            .parameter("Window")
+            .answers(200, "The figures", schemas.of::<StatsView>())
+            .problems(&[Problem::InvalidRequest]),
+        Operation::new(Method::GET, "/api/v1/limits", SERVICE, "showLimits", "Show the limits in effect")
+            .needs_token()
+            .is_rated()
+            .answers(200, "The limits", schemas.of::<Limits>()),
+        Operation::new(Method::GET, "/health/live", SERVICE, "isAlive", "Tell whether the process answers")
+            .says("It touches no database.")
+            .answers(200, "It does", health.clone()),
+        Operation::new(Method::GET, "/health/ready", SERVICE, "isReady", "Tell whether events can be taken durably")
+            .answers(200, "They can", health.clone())
+            .answers(503, "They cannot, with every reason", health),
+        Operation::new(Method::GET, "/problems", DOCUMENTS, "listProblems", "Explain every problem")
+            .answers(200, "The catalogue", schemas.of::<Catalogue>())
+            .answers_as(200, "", HTML, page()),
+        Operation::new(Method::GET, "/problems/{code}", DOCUMENTS, "showProblem", "Explain one problem")
+            .parameter("Code")
+            .answers(200, "Its entry", schemas.of::<View>())
+            .answers_as(200, "", HTML, page())
+            .problems(&[Problem::NotFound]),
+        Operation::new(Method::GET, "/openapi.json", DOCUMENTS, "showOpenApi", "This document").answers(
+            200,
+            "The document",
+            json!({"type": "object"}),
+        ),
+        Operation::new(Method::GET, "/docs", DOCUMENTS, "browse", "This document as a page").answers_as(
+            200,
+            "The page",
+            HTML,
+            page(),
+        ),
+    ]
+}
