@@ -1,6 +1,7 @@
 //! CloudEvents 1.0 over HTTP: in each mode, with their own examples and their own SDK.
 
 mod examples;
+mod sdk;
 
 use serde_json::{Value, json};
 
