@@ -1,4 +1,7 @@
-//! CloudEvents 1.0 over HTTP: their own examples, in each mode.
+//! CloudEvents 1.0 over HTTP: in each mode, with their own examples and their own SDK.
+
+mod examples;
+mod sdk;
 
 use serde_json::{Value, json};
 
@@ -18,6 +21,28 @@ fn example() -> Value {
         "comexampleothervalue": 5, "datacontenttype": "application/json",
         "data": {"appinfoA": "abc", "appinfoB": 123, "appinfoC": true}
     })
+}
+
+/// Asserts that the stored event has all that was sent in the JSON format: its fields, its data and every attribute.
+#[track_caller]
+fn assert_kept(event: &Value, sent: &Value) {
+    assert_eq!(event["status"], "processed", "{event}");
+    assert_eq!((&event["event_name"], &event["event_type"]), (&sent["type"], &json!("cloudevent")), "{event}");
+    let text = |name: &str| sent[name].as_str().unwrap_or_default().to_owned();
+    assert_eq!(event["event_uid"], format!("{} {}", text("source"), text("id")), "{event}");
+    assert_eq!(event["timestamp"], text("time").replace('Z', ".000000Z"), "{event}");
+    let mut payload = event["payload"].as_object().expect("an object").clone();
+    let attributes = payload.remove("ce_attributes");
+    let mut expected = sent.as_object().expect("an object").clone();
+    // What is null is not there.
+    expected.retain(|_, value| !value.is_null());
+    let data = match (expected.remove("data"), expected.remove("data_base64")) {
+        (Some(Value::Object(data)), _) => Value::from(data),
+        (Some(data), _) => json!({ "data": data }),
+        (None, Some(base64)) => json!({ "data_base64": base64 }),
+        (None, None) => json!({}),
+    };
+    assert_eq!((Value::from(payload), attributes), (data, Some(expected.into())), "{event}");
 }
 
 const STRUCTURED: [(&str, &str); 1] = [("Content-Type", "application/cloudevents+json; charset=utf-8")];

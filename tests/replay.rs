@@ -152,6 +152,66 @@ both_databases! {
         assert_eq!(client.post_text(VALIDATE, "{").status, 400);
         assert_eq!(server.database().texts("SELECT CAST(id AS TEXT) FROM events"), Vec::<String>::new());
     }
+
+    fn a_dry_run_judges_lines_without_end_line_by_line(database) {
+        let mut server = Server::start(&database);
+        let client = server.client();
+        let other = json!({"event_name": "a", "event_type": "b", "user_id": 999});
+        let good = format!("{}\n", event("a")).repeat(2_500);
+        let body = format!("{good}{{\n\n7\n{other}\n{{\"event_name\": \"a\"}}");
+        let post = |accept: &str, body: &str| {
+            let headers = [("Content-Type", "application/x-ndjson"), ("Accept", accept), ("Idempotency-Key", "k")];
+            client.call("POST", VALIDATE, &headers, Some(body.as_bytes()))
+        };
+        let answer = post("*/*", &body);
+        let report = answer.json();
+        assert_eq!(keys(&report), ["complete", "failed", "results", "status", "total_events", "valid"]);
+        let figures = ["total_events", "valid", "failed", "complete"].map(|key| report[key].clone());
+        assert_eq!((answer.status, figures), (207, [json!(2_504), json!(2_500), json!(4), json!(true)]), "{report}");
+        let codes = |results: &[Value]| -> Vec<Value> {
+            results.iter().map(|result| json!([result["index"], result["status"], result["code"]])).collect()
+        };
+        let expected = [(2_500, "invalid_json"), (2_501, "event_not_object"), (2_502, "user_unknown"), (2_503, "missing_field")];
+        let expected = expected.map(|(index, code)| json!([index, "validation_error", code]));
+        assert_eq!(codes(report["results"].as_array().expect("results")), expected);
+        let streamed = post("application/x-ndjson", &body);
+        let lines: Vec<Value> = streamed.body.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+        assert_eq!((streamed.status, lines.len()), (200, 2_505));
+        assert_eq!((&lines[0]["status"], codes(&lines[2_500..2_504])), (&json!("valid"), expected.to_vec()));
+        assert_eq!(lines[2_504], json!({"summary": {"status": "partial", "total_events": 2_504, "valid": 2_500, "failed": 4}}));
+        let fine = post("*/*", &good);
+        assert_eq!((fine.status, &fine.json()["results"]), (200, &json!([])), "{fine:?}");
+        let bad = post("*/*", "7\n");
+        assert_eq!((bad.status, &bad.json()["status"]), (422, &json!("failed")), "{bad:?}");
+        assert_eq!(post("*/*", "\n").json()["code"], "batch_empty");
+        assert_eq!(server.database().texts("SELECT CAST(id AS TEXT) FROM events"), Vec::<String>::new());
+        assert_eq!(server.database().texts("SELECT key FROM dedupe_keys"), Vec::<String>::new());
+    }
+
+    fn a_dry_run_takes_cloud_events_in_each_mode(database) {
+        let mut server = Server::start(&database);
+        let client = server.client();
+        let one = json!({"specversion": "1.0", "type": "t", "source": "s", "id": "1"});
+        let broken = json!({"specversion": "1.0", "type": "t", "source": "s"});
+        let post = |kind: &str, body: &Value| {
+            client.call("POST", VALIDATE, &[("Content-Type", kind)], Some(body.to_string().as_bytes()))
+        };
+        let structured = post("application/cloudevents+json", &one);
+        assert_eq!((structured.status, structured.json()), (200, json!({"status": "valid"})), "{structured:?}");
+        let refused = post("application/cloudevents+json", &broken);
+        assert_eq!((refused.status, &refused.json()["errors"][0]["pointer"]), (422, &json!("/id")), "{refused:?}");
+        let batch = post("application/cloudevents-batch+json", &json!([one, broken]));
+        assert_eq!((batch.status, statuses(&batch.json())), (207, vec!["valid", "validation_error"]), "{batch:?}");
+        let headers = [("ce-specversion", "1.0"), ("ce-type", "t"), ("ce-source", "s"), ("Content-Type", "text/plain")];
+        let binary = client.call("POST", VALIDATE, &headers, Some(b"text"));
+        assert_eq!((binary.status, &binary.json()["errors"][0]["pointer"]), (422, &json!("/id")), "{binary:?}");
+        let whole = [&headers[..], &[("ce-id", "1")]].concat();
+        assert_eq!(client.call("POST", VALIDATE, &whole, Some(b"text")).status, 200);
+        let unknown = client.call("POST", VALIDATE, &[("Content-Type", "text/csv")], Some(b"a,b"));
+        let taken = "application/json, application/x-ndjson, application/cloudevents+json, application/cloudevents-batch+json";
+        assert_eq!((unknown.status, unknown.header("accept-post")), (415, Some(taken)), "{unknown:?}");
+        assert_eq!(server.database().texts("SELECT CAST(id AS TEXT) FROM events"), Vec::<String>::new());
+    }
 }
 
 #[cfg(feature = "fault-injection")]

@@ -9,6 +9,8 @@ mod logging;
 mod normalization;
 #[cfg(feature = "fault-injection")]
 mod retries;
+#[cfg(feature = "fault-injection")]
+mod session;
 mod stats;
 mod stream;
 mod validation;

@@ -5,6 +5,9 @@
 
 use std::collections::BTreeMap;
 
+use base64::Engine;
+use base64::alphabet::STANDARD;
+use base64::engine::{GeneralPurpose, GeneralPurposeConfig};
 use bytes::Bytes;
 use serde_json::value::RawValue;
 use sha2::{Digest, Sha256};
@@ -19,6 +22,10 @@ pub const ATTRIBUTES: &str = "ce_attributes";
 
 /// The type that events from CloudEvents have: their own format knows only one name.
 pub const EVENT_TYPE: &str = "cloudevent";
+
+/// Base64 as most programs read it: bits after the last byte are nobody's concern.
+const BASE64: GeneralPurpose =
+    GeneralPurpose::new(&STANDARD, GeneralPurposeConfig::new().with_decode_allow_trailing_bits(true));
 
 type Members<'a> = BTreeMap<String, &'a RawValue>;
 
@@ -36,6 +43,8 @@ pub fn read(_: &Bytes, text: &str) -> Result<Submission, Unreadable> {
     }
     let mut members: Members<'_> = serde_json::from_str(text).map_err(not_json)?;
     let (data, base64) = (members.remove("data"), members.remove("data_base64"));
+    // An attribute that is null is not there.
+    members.retain(|_, value| Kind::of(value.get()) != Kind::Null);
     let mut flaws = Vec::new();
     let mut required = |name: &str| attribute(&members, name, &mut flaws);
     let (version, id, source, kind) = (required("specversion"), required("id"), required("source"), required("type"));
@@ -43,8 +52,9 @@ pub fn read(_: &Bytes, text: &str) -> Result<Submission, Unreadable> {
         flaws.push(invalid("specversion", "is not \"1.0\""));
     }
     let timestamp = time(&members, &mut flaws);
+    let data = data_of(data, base64, &mut flaws);
     let event_uid = source.zip(id).map(|(source, id)| uid(&source, &id));
-    let payload = JsonText::parse(payload(data, base64, &members)).map_err(not_json)?;
+    let payload = JsonText::parse(payload(data, &members)).map_err(not_json)?;
     let event_name = kind.map(|kind| name(kind, &mut flaws));
     Ok(Submission {
         event_name,
@@ -83,7 +93,7 @@ fn name(kind: String, flaws: &mut Vec<Flaw>) -> String {
 }
 
 fn time(members: &Members<'_>, flaws: &mut Vec<Flaw>) -> Option<chrono::DateTime<chrono::Utc>> {
-    let text = members.get("time").filter(|value| Kind::of(value.get()) != Kind::Null)?;
+    let text = members.get("time")?;
     let time = serde_json::from_str::<String>(text.get()).ok().and_then(|text| timestamp::parse(&text));
     if time.is_none() {
         flaws.push(invalid("time", "is not an RFC 3339 time such as \"2025-12-18T10:30:00Z\""));
@@ -101,16 +111,42 @@ fn uid(source: &str, id: &str) -> String {
     digest.iter().fold("sha256:".to_owned(), |text, byte| text + &format!("{byte:02x}"))
 }
 
-fn payload(data: Option<&RawValue>, base64: Option<&RawValue>, members: &Members<'_>) -> String {
+/// What an event carries.
+enum Data<'a> {
+    Json(&'a str),
+    Base64(&'a str),
+}
+
+/// The data, which stands in one of two members.
+fn data_of<'a>(data: Option<&'a RawValue>, base64: Option<&'a RawValue>, flaws: &mut Vec<Flaw>) -> Option<Data<'a>> {
+    let is_there = |value: &&RawValue| Kind::of(value.get()) != Kind::Null;
+    let Some(base64) = base64.filter(is_there) else { return data.map(|data| Data::Json(data.get())) };
+    if data.as_ref().is_some_and(is_there) {
+        flaws.push(invalid("data_base64", "stands beside data, a CloudEvent has one of them"));
+    }
+    let bytes = serde_json::from_str::<String>(base64.get()).ok().and_then(|text| BASE64.decode(text).ok());
+    if bytes.is_none() {
+        flaws.push(invalid("data_base64", "is no text in base64"));
+    }
+    Some(Data::Base64(base64.get()))
+}
+
+/// The data's own members beside the attributes; data that has a member of their name stands under `data`.
+fn payload(data: Option<Data<'_>>, members: &Members<'_>) -> String {
     let attributes: Vec<String> = members.iter().map(|(name, value)| member(name, value.get())).collect();
     let attributes = member(ATTRIBUTES, &format!("{{{}}}", attributes.join(",")));
-    let data = match (data.map(RawValue::get), base64) {
-        (Some(object), _) if Kind::of(object) == Kind::Object => object[1..object.len() - 1].trim_ascii().to_owned(),
-        (Some(other), _) => member("data", other),
-        (None, Some(base64)) => member("data_base64", base64.get()),
-        (None, None) => String::new(),
+    let data = match data {
+        Some(Data::Json(object)) if can_be_opened(object) => object[1..object.len() - 1].trim_ascii().to_owned(),
+        Some(Data::Json(value)) => member("data", value),
+        Some(Data::Base64(text)) => member("data_base64", text),
+        None => String::new(),
     };
     if data.is_empty() { format!("{{{attributes}}}") } else { format!("{{{data},{attributes}}}") }
+}
+
+fn can_be_opened(data: &str) -> bool {
+    let is_free = |members: Members<'_>| !members.contains_key(ATTRIBUTES);
+    Kind::of(data) == Kind::Object && serde_json::from_str(data).is_ok_and(is_free)
 }
 
 fn member(name: &str, value: &str) -> String {

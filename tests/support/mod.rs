@@ -36,6 +36,7 @@ pub mod load;
 pub mod machine;
 pub mod postgres;
 pub mod proxy;
+pub mod python;
 pub mod run;
 pub mod server;
 pub mod session;

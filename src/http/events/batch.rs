@@ -1,12 +1,13 @@
 //! `POST /api/v1/events/batch`: many events in one request and one transaction; or lines without end, in `bulk`.
 
 use actix_web::HttpResponse;
+use bytes::Bytes;
 
 use super::intake::{Intake, Taken};
 use super::prefer::Preferences;
-use super::report::{self, ItemResult};
+use super::report::{self, ItemResult, Tally};
 use super::{bulk, wait};
-use crate::domain::batch::read_batch;
+use crate::domain::batch::{BatchError, read_batch};
 use crate::domain::cloud_event;
 use crate::domain::event::validate;
 use crate::domain::rejection::{Flaw, Rejection};
@@ -34,21 +35,14 @@ pub async fn submit_batch(call: Call) -> Result<HttpResponse, ApiError> {
     let preferences = Preferences::read(call.headers())?;
     let key = batch_key(&call)?;
     if media == Media::Ndjson {
-        return bulk::submit_lines(call, caller, key).await;
+        return bulk::take_lines(call, caller, key, bulk::STORING).await;
     }
     let mut room = call.state.pipeline.room();
     let limits = call.state.body_limits.with_bytes_max(call.state.limits.batch_bytes);
     let make_room = |bytes| Ok(room.grow(bytes)?);
     let body = body::read(call.request.headers(), call.payload, &limits, make_room).await?;
     media.check(&body, BATCH_MEDIA)?;
-    let mut intake = Intake::new(&caller, key.as_deref(), 0);
-    if media == Media::CloudEvents {
-        intake = intake.of(cloud_event::read);
-    }
-    for text in read_batch(&body, call.state.limits.batch_events)? {
-        intake.take(&body, text);
-    }
-    let taken = intake.finish();
+    let taken = take(Intake::new(&caller, key.as_deref(), 0), media, &body, call.state.limits.batch_events)?;
     drop(body);
     let mut results = match preferences.handling() {
         Handling::Lenient => hand_in(&call.state, taken, room).await?,
@@ -57,7 +51,18 @@ pub async fn submit_batch(call: Call) -> Result<HttpResponse, ApiError> {
     if let Some(wait) = preferences.wait {
         wait::results(&call.state, &mut results, wait).await;
     }
-    Ok(preferences.applied_to(report::report(&results, preferences.is_minimal())))
+    Ok(preferences.applied_to(report::report(&results, Tally::OF_STORED, preferences.is_minimal())))
+}
+
+/// Takes the events of a batch; one of CloudEvents may be empty, as theirs says.
+pub(super) fn take(intake: Intake<'_>, media: Media, body: &Bytes, max: usize) -> Result<Taken, ApiError> {
+    let mut intake = if media == Media::CloudEvents { intake.of(cloud_event::read) } else { intake };
+    let texts = match read_batch(body, max) {
+        Err(BatchError::Empty { .. }) if media == Media::CloudEvents => Vec::new(),
+        texts => texts?,
+    };
+    texts.into_iter().for_each(|text| intake.take(body, text));
+    Ok(intake.finish())
 }
 
 fn batch_key(call: &Call) -> Result<Option<String>, ApiError> {

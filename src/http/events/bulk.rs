@@ -9,6 +9,7 @@ use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
 use actix_web::http::header::{ACCEPT, CONTENT_TYPE, HeaderMap};
 use bytes::Bytes;
+use futures_util::future::LocalBoxFuture;
 use futures_util::stream::unfold;
 use futures_util::{Stream, StreamExt};
 use schemars::JsonSchema;
@@ -34,19 +35,38 @@ const FAILURES_MAX: usize = 1_000;
 const NDJSON: &str = "application/x-ndjson";
 
 /// What became of one piece.
-struct Settled {
-    results: Vec<ItemResult>,
+pub struct Settled {
+    /// A result per event.
+    pub results: Vec<ItemResult>,
     /// Why no more of the body is read.
-    stop: Option<ApiError>,
+    pub stop: Option<ApiError>,
 }
 
+/// What lines are taken for.
+#[derive(Clone, Copy)]
+pub struct Purpose {
+    /// Does with the events of a piece what is to be done.
+    pub settle: fn(Arc<AppState>, Taken, Room) -> LocalBoxFuture<'static, Settled>,
+    /// What the results are counted in.
+    pub tally: Tally,
+}
+
+/// To store them.
+pub const STORING: Purpose =
+    Purpose { settle: |state, taken, room| Box::pin(store(state, taken, room)), tally: Tally::OF_STORED };
+
 /// Takes lines until the body ends.
-pub async fn submit_lines(call: Call, caller: Arc<Caller>, key: Option<String>) -> Result<HttpResponse, ApiError> {
+pub async fn take_lines(
+    call: Call,
+    caller: Arc<Caller>,
+    key: Option<String>,
+    purpose: Purpose,
+) -> Result<HttpResponse, ApiError> {
     let coding = Coding::declared(call.headers())?;
     let wants_lines = wants_lines(call.headers());
     let lines = Lines::new(call.state.pipeline.clone(), coding.unpack(call.payload), call.state.body_limits);
-    let settled = settle_all(call.state.clone().into_inner(), caller, key, lines);
-    if wants_lines { Ok(streamed(settled)) } else { collected(Box::pin(settled)).await }
+    let settled = settle_all(call.state.clone().into_inner(), caller, key, lines, purpose);
+    if wants_lines { Ok(streamed(settled, purpose.tally)) } else { collected(Box::pin(settled), purpose.tally).await }
 }
 
 fn wants_lines(headers: &HeaderMap) -> bool {
@@ -60,6 +80,7 @@ fn settle_all(
     caller: Arc<Caller>,
     key: Option<String>,
     lines: Lines,
+    purpose: Purpose,
 ) -> impl Stream<Item = Settled> {
     let stop = Rc::new(Cell::new(false));
     let pieces = unfold((lines, 0, stop.clone()), move |(mut lines, first, stop)| {
@@ -83,7 +104,7 @@ fn settle_all(
         let (state, stop) = (state.clone(), stop.clone());
         async move {
             let settled = match piece {
-                Ok((taken, room)) => settle(&state, taken, room).await,
+                Ok((taken, room)) => (purpose.settle)(state, taken, room).await,
                 Err(error) => Settled { results: Vec::new(), stop: Some(error) },
             };
             stop.set(stop.get() || settled.stop.is_some());
@@ -110,7 +131,7 @@ fn read(caller: &Arc<Caller>, key: Option<&str>, first: u64, piece: Piece) -> (T
     (intake.finish(), piece.room)
 }
 
-async fn settle(state: &AppState, mut taken: Taken, mut room: Room) -> Settled {
+async fn store(state: Arc<AppState>, mut taken: Taken, mut room: Room) -> Settled {
     let entries = taken.take_entries();
     if entries.is_empty() {
         return Settled { results: taken.results(Vec::new()), stop: None };
@@ -141,15 +162,18 @@ pub struct Report {
 }
 
 /// One answer with the counts and the first results that are no success.
-async fn collected(mut settled: impl Stream<Item = Settled> + Unpin) -> Result<HttpResponse, ApiError> {
-    let (mut tally, mut failures, mut stop) = (Tally::default(), Vec::new(), None);
+async fn collected(
+    mut settled: impl Stream<Item = Settled> + Unpin,
+    mut tally: Tally,
+) -> Result<HttpResponse, ApiError> {
+    let (mut failures, mut stop) = (Vec::new(), None);
     while let Some(piece) = settled.next().await {
         piece.results.iter().for_each(|result| tally.add(result));
         let room = FAILURES_MAX.saturating_sub(failures.len());
         failures.extend(piece.results.into_iter().filter(|result| !result.is_success()).take(room));
         stop = stop.or(piece.stop);
     }
-    // Where nothing was stored, there is no outcome to tell but this one.
+    // Where nothing came of it, there is no outcome to tell but this one.
     match stop {
         Some(error) if tally.failed == tally.total_events => Err(error),
         None if tally.total_events == 0 => Err(ApiError::new(Problem::BatchEmpty, "the body has no lines with events")),
@@ -184,8 +208,8 @@ struct Totals {
 }
 
 /// A line per result, and a summary as the last one; without it the answer is not whole.
-fn streamed(settled: impl Stream<Item = Settled> + 'static) -> HttpResponse {
-    let start = Some((Box::pin(settled), Tally::default(), None));
+fn streamed(settled: impl Stream<Item = Settled> + 'static, tally: Tally) -> HttpResponse {
+    let start = Some((Box::pin(settled), tally, None));
     let body = unfold(start, |state| async move {
         let (mut settled, mut tally, mut stop): (_, Tally, Option<ApiError>) = state?;
         let Some(piece) = settled.next().await else {

@@ -1,5 +1,7 @@
 //! CloudEvents over HTTP, binary mode: the attributes stand in headers, the body is the data.
 
+use std::borrow::Cow;
+
 use actix_web::http::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -12,9 +14,14 @@ use crate::http::error::ApiError;
 /// Attributes stand in headers with this prefix.
 const PREFIX: &str = "ce-";
 
+/// The media types of the other modes begin with it; there the headers are only a copy.
+const OTHER_MODES: &[u8] = b"application/cloudevents";
+
 /// Whether the request is a CloudEvent in binary mode.
 pub fn is_binary(headers: &HeaderMap) -> bool {
-    headers.contains_key("ce-specversion")
+    let kind = headers.get(CONTENT_TYPE).map_or(&[][..], HeaderValue::as_bytes);
+    let is_other = kind.get(..OTHER_MODES.len()).is_some_and(|start| start.eq_ignore_ascii_case(OTHER_MODES));
+    headers.contains_key("ce-specversion") && !is_other
 }
 
 /// The event in the JSON format, made of headers and data.
@@ -25,10 +32,15 @@ pub fn structured(headers: &HeaderMap, body: &Bytes) -> Result<String, ApiError>
             members.push(member(attribute, &text_of(attribute, value)?));
         }
     }
-    let kind = headers.get(CONTENT_TYPE).map(|value| text_of("datacontenttype", value)).transpose()?;
-    members.extend(kind.as_deref().map(|kind| member("datacontenttype", kind)));
-    members.extend(data(kind.as_deref(), body)?);
+    let kind = headers.get(CONTENT_TYPE).map(media_type).transpose()?;
+    members.extend(kind.map(|kind| member("datacontenttype", kind)));
+    members.extend(data(kind, body)?);
     Ok(format!("{{{}}}", members.join(",")))
+}
+
+/// A header that is no attribute's: its quotes and percent signs are its own.
+fn media_type(value: &HeaderValue) -> Result<&str, ApiError> {
+    value.to_str().map_err(|_| ApiError::invalid_request("the Content-Type is not visible ASCII"))
 }
 
 fn member(name: &str, value: &str) -> String {
@@ -57,7 +69,7 @@ fn data(kind: Option<&str>, body: &Bytes) -> Result<Option<String>, ApiError> {
 /// A header's text: UTF-8 in percent-encoding where it is more than ASCII.
 fn text_of(attribute: &str, value: &HeaderValue) -> Result<String, ApiError> {
     let refused = || ApiError::invalid_request(format!("the header of {attribute:?} is not percent-encoded UTF-8"));
-    let text = value.to_str().map_err(|_| refused())?;
+    let text = unquoted(value.to_str().map_err(|_| refused())?);
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();
     while let Some((byte, after)) = rest.split_first() {
@@ -74,6 +86,17 @@ fn text_of(attribute: &str, value: &HeaderValue) -> Result<String, ApiError> {
         }
     }
     String::from_utf8(bytes).map_err(|_| refused())
+}
+
+/// The inside of a quoted string, as older clients send what has a space.
+fn unquoted(text: &str) -> Cow<'_, str> {
+    let Some(inside) = text.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')) else { return text.into() };
+    let mut is_escaped = false;
+    let plain = inside.chars().filter(|character| {
+        is_escaped = *character == '\\' && !is_escaped;
+        !is_escaped
+    });
+    Cow::Owned(plain.collect())
 }
 
 #[cfg(test)]
@@ -105,5 +128,8 @@ mod tests {
         let event = text(&[("ce-subject", "Euro%20%E2%82%AC%20100%")], b"").expect("an event");
         assert_eq!(event, "{\"subject\":\"Euro € 100%\"}");
         assert!(text(&[("ce-subject", "%ff")], b"").is_err());
+        let quoted = text(&[("ce-subject", r#""a \\ \"b\" %20""#)], b"").expect("an event");
+        assert_eq!(quoted, r#"{"subject":"a \\ \"b\"  "}"#);
+        assert_eq!(text(&[("ce-subject", "\"")], b"").expect("an event"), r#"{"subject":"\""}"#);
     }
 }

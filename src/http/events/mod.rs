@@ -34,5 +34,5 @@ pub use report::{ItemResult, Report as BatchReport};
 pub use stream::{OutcomeView, Streams, stream};
 pub use submit::submit;
 pub use timeline::{TimelineView, timeline};
-pub use validate::{Report as ValidationReport, Valid, validate};
+pub use validate::{Valid, validate};
 pub use view::EventView;

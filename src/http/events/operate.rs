@@ -10,7 +10,7 @@ use serde::Serialize;
 use super::answers::{self, Submitted};
 use super::intake::of_receipt;
 use super::read::{event_id, viewer};
-use super::report::{ItemResult, report};
+use super::report::{ItemResult, Tally, report};
 use crate::domain::outcome::Status;
 use crate::domain::scopes::Scope;
 use crate::http::auth::Caller;
@@ -41,7 +41,7 @@ pub async fn process(call: Call) -> Result<HttpResponse, ApiError> {
     let mut replayed = replay(&state, &caller, distinct.into_iter().collect(), is_forced).await?;
     let results: Vec<ItemResult> =
         (0..).zip(&event_ids).map(|(index, id)| result_of(index, *id, &mut replayed)).collect();
-    Ok(report(&results, false))
+    Ok(report(&results, Tally::OF_STORED, false))
 }
 
 /// `POST /api/v1/events/{id}/retry`: one event that has not been processed; the answer is the reference's return value.

@@ -122,31 +122,46 @@ impl ItemResult {
     }
 }
 
-/// What results add up to.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, JsonSchema, Serialize)]
+/// What results add up to; what cannot be among them is not told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, JsonSchema, Serialize)]
 pub struct Tally {
     /// Events of the request.
     pub total_events: u64,
-    /// Those that are processed.
-    pub processed: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    valid: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    processed: Option<u64>,
     /// Those that are no success.
     pub failed: u64,
-    /// Those that repeat another one.
-    pub duplicates: u64,
-    /// Those that are stored and will be processed.
-    pub enqueued: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    duplicates: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    enqueued: Option<u64>,
 }
 
 impl Tally {
+    /// Of events that are stored.
+    pub const OF_STORED: Self =
+        Self { total_events: 0, valid: None, processed: Some(0), failed: 0, duplicates: Some(0), enqueued: Some(0) };
+
+    /// Of events that are only judged.
+    pub const OF_JUDGED: Self =
+        Self { total_events: 0, valid: Some(0), processed: None, failed: 0, duplicates: None, enqueued: None };
+
     /// Counts a result.
     pub fn add(&mut self, result: &ItemResult) {
         self.total_events += 1;
-        *match result.status {
+        let count = match result.status {
             "processed" => &mut self.processed,
             "duplicate" => &mut self.duplicates,
             "enqueued" => &mut self.enqueued,
-            _ => &mut self.failed,
-        } += 1;
+            "valid" => &mut self.valid,
+            _ => {
+                self.failed += 1;
+                return;
+            }
+        };
+        *count.get_or_insert(0) += 1;
     }
 
     /// `success`, `partial` or `failed`.
@@ -163,7 +178,7 @@ impl Tally {
         match (self.status(), self.enqueued) {
             ("failed", _) => StatusCode::UNPROCESSABLE_ENTITY,
             ("partial", _) => StatusCode::MULTI_STATUS,
-            (_, 0) => StatusCode::OK,
+            (_, None | Some(0)) => StatusCode::OK,
             _ => StatusCode::ACCEPTED,
         }
     }
@@ -181,8 +196,7 @@ pub struct Report<'a> {
 }
 
 /// The answer to a batch; a minimal one has only the results that are no success.
-pub fn report(results: &[ItemResult], is_minimal: bool) -> HttpResponse {
-    let mut tally = Tally::default();
+pub fn report(results: &[ItemResult], mut tally: Tally, is_minimal: bool) -> HttpResponse {
     results.iter().for_each(|result| tally.add(result));
     let shown = results.iter().filter(|result| !is_minimal || !result.is_success()).collect();
     json(tally.code(), &Report { status: tally.status(), tally, results: shown })
@@ -193,7 +207,7 @@ mod tests {
     use super::*;
 
     fn tally(statuses: &[&'static str]) -> Tally {
-        let mut tally = Tally::default();
+        let mut tally = Tally::OF_STORED;
         statuses.iter().for_each(|status| tally.add(&ItemResult::new(0, status)));
         tally
     }

@@ -30,13 +30,13 @@ const EVENT_MEDIA: Taken =
 pub async fn submit(call: Call) -> Result<HttpResponse, ApiError> {
     let caller = call.authorise(Scope::Write, "posting events").await?;
     let headers = call.request.headers();
-    let media = if cloud::is_binary(headers) { None } else { Some(Media::declared(headers, EVENT_MEDIA)?) };
+    let media = declared(headers, EVENT_MEDIA)?;
     let preferences = Preferences::read(headers)?.of_one_event();
     let header_key = idempotency_key(headers)?;
     let mut room = call.state.pipeline.room();
     let make_room = |bytes| Ok(room.grow(bytes)?);
     let body = body::read(headers, call.payload, &call.state.body_limits, make_room).await?;
-    let submission = read(headers, media, &body)?;
+    let submission = read(headers, media, EVENT_MEDIA, &body)?;
     drop(body);
     let user_id = owner(&submission, &caller)?;
     let key = DedupeKey::of(&submission, user_id, header_key);
@@ -60,10 +60,20 @@ pub async fn submit(call: Call) -> Result<HttpResponse, ApiError> {
     }
 }
 
+/// What the headers declare; `None` for a CloudEvent whose attributes they hold.
+pub(super) fn declared(headers: &HeaderMap, taken: Taken) -> Result<Option<Media>, ApiError> {
+    if cloud::is_binary(headers) { Ok(None) } else { Media::declared(headers, taken).map(Some) }
+}
+
 /// Reads the body: an event, or a CloudEvent; one whose attributes stand in headers may be of any media type.
-fn read(headers: &HeaderMap, media: Option<Media>, body: &Bytes) -> Result<Submission, ApiError> {
+pub(super) fn read(
+    headers: &HeaderMap,
+    media: Option<Media>,
+    taken: Taken,
+    body: &Bytes,
+) -> Result<Submission, ApiError> {
     let Some(media) = media else { return Ok(cloud_event::read(body, &cloud::structured(headers, body)?)?) };
-    media.check(body, EVENT_MEDIA)?;
+    media.check(body, taken)?;
     if media != Media::CloudEvent {
         return Ok(Submission::read(body)?);
     }

@@ -1,25 +1,38 @@
-//! `POST /api/v1/events/validate`: what would become of an event or a batch, with nothing stored.
+//! `POST /api/v1/events/validate`: what would become of an event, a batch or lines, with nothing stored.
+
+use std::sync::Arc;
 
 use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::batch::BATCH_MEDIA;
-use super::intake::Intake;
-use super::report::ItemResult;
-use super::submit::owner;
-use crate::domain::batch::{is_batch, read_batch};
+use super::batch;
+use super::bulk::{self, Purpose, Settled};
+use super::intake::{Intake, Taken};
+use super::report::{Tally, report};
+use super::submit::{declared, owner, read};
+use crate::domain::batch::is_batch;
 use crate::domain::event::validate as check;
 use crate::domain::rejection::{Flaw, RejectCode, Rejection};
 use crate::domain::scopes::Scope;
-use crate::domain::submission::Submission;
 use crate::http::body;
 use crate::http::error::ApiError;
-use crate::http::media::{JSON_ONLY, Media};
+use crate::http::media::{Media, Taken as TakenMedia};
 use crate::http::request::{Call, json};
 use crate::http::state::{AppState, STORE_WAIT};
-use crate::pipeline::Entry;
+use crate::pipeline::{Entry, Room};
+
+/// What may be judged: everything that may be posted.
+const MEDIA: TakenMedia = TakenMedia {
+    others: &[Media::Ndjson, Media::CloudEvent, Media::CloudEvents],
+    accept_post: "application/json, application/x-ndjson, application/cloudevents+json, \
+                  application/cloudevents-batch+json",
+};
+
+/// To say what would become of them.
+const JUDGING: Purpose =
+    Purpose { settle: |state, taken, room| Box::pin(judge_piece(state, taken, room)), tally: Tally::OF_JUDGED };
 
 /// The event would be taken.
 #[derive(JsonSchema, Serialize)]
@@ -27,42 +40,41 @@ pub struct Valid {
     status: &'static str,
 }
 
-/// What would become of each event of a batch.
-#[derive(JsonSchema, Serialize)]
-#[schemars(rename = "ValidationReport")]
-pub struct Report {
-    status: &'static str,
-    total_events: usize,
-    valid: usize,
-    failed: usize,
-    results: Vec<ItemResult>,
-}
-
-/// `POST /api/v1/events/validate`: an event, or a batch in one of its JSON forms.
+/// `POST /api/v1/events/validate`: an event, a batch or lines, in each of their forms.
 pub async fn validate(call: Call) -> Result<HttpResponse, ApiError> {
     let caller = call.authorise(Scope::Write, "validating events").await?;
-    let media = Media::declared(call.headers(), JSON_ONLY)?;
+    let media = declared(call.headers(), MEDIA)?;
+    if media == Some(Media::Ndjson) {
+        return bulk::take_lines(call, caller, None, JUDGING).await;
+    }
     let mut room = call.state.pipeline.room();
     let limits = call.state.body_limits.with_bytes_max(call.state.limits.batch_bytes);
     let make_room = |bytes| Ok(room.grow(bytes)?);
-    let body = body::read(call.request.headers(), call.payload, &limits, make_room).await?;
-    media.check(&body, BATCH_MEDIA)?;
-    if is_batch(&body) {
-        let mut intake = Intake::new(&caller, None, 0);
-        for text in read_batch(&body, call.state.limits.batch_events)? {
-            intake.take(&body, text);
-        }
-        let taken = intake.finish();
-        let users = unknown_users(&call.state, taken.entries()).await?;
-        let results = taken.judged(|entry| judge(&call.state, entry, &users).err());
-        return Ok(report(results));
+    let headers = call.request.headers();
+    let body = body::read(headers, call.payload, &limits, make_room).await?;
+    let of_batch = media.filter(|media| match media {
+        Media::CloudEvents => true,
+        Media::CloudEvent => false,
+        _ => is_batch(&body),
+    });
+    if let Some(media) = of_batch {
+        let taken = batch::take(Intake::new(&caller, None, 0), media, &body, call.state.limits.batch_events)?;
+        let Settled { results, stop } = judge_piece(call.state.into_inner(), taken, room).await;
+        return stop.map_or_else(|| Ok(report(&results, Tally::OF_JUDGED, false)), Err);
     }
-    let submission = Submission::read(&body)?;
+    let submission = read(headers, media, MEDIA, &body)?;
     let user_id = owner(&submission, &caller)?;
     let entry = Entry { user_id, submission, key: None };
     let users = unknown_users(&call.state, std::slice::from_ref(&entry)).await?;
     judge(&call.state, &entry, &users).map_err(|rejection| ApiError::rejected(rejection, None))?;
     Ok(json(StatusCode::OK, &Valid { status: "valid" }))
+}
+
+async fn judge_piece(state: Arc<AppState>, taken: Taken, _room: Room) -> Settled {
+    match unknown_users(&state, taken.entries()).await {
+        Ok(users) => Settled { results: taken.judged(|entry| judge(&state, entry, &users).err()), stop: None },
+        Err(error) => Settled { results: taken.unsettled(&error), stop: Some(error) },
+    }
 }
 
 /// Users of events that cannot have any, each with the reason; one question, however many they are.
@@ -88,15 +100,4 @@ fn judge(state: &AppState, entry: &Entry, users: &[(i64, RejectCode)]) -> Result
         Some((_, code)) => Err(Rejection::of(Flaw::new(*code, "/user_id", format!("user {user_id} does not exist")))),
         None => check(&entry.submission, &state.payload_limits),
     }
-}
-
-fn report(results: Vec<ItemResult>) -> HttpResponse {
-    let valid = results.iter().filter(|result| result.is_success()).count();
-    let (total_events, failed) = (results.len(), results.len() - valid);
-    let (status, code) = match (valid, failed) {
-        (_, 0) => ("success", StatusCode::OK),
-        (0, _) => ("failed", StatusCode::UNPROCESSABLE_ENTITY),
-        _ => ("partial", StatusCode::MULTI_STATUS),
-    };
-    json(code, &Report { status, total_events, valid, failed, results })
 }

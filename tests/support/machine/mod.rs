@@ -24,6 +24,11 @@ pub fn lacks(programs: &[&str]) -> Option<String> {
     missing.map(|program| format!("it needs the program {program}: run ./test, which installs it"))
 }
 
+/// Why a test that needs this program and no root cannot run here; `None` if it can.
+pub fn lacks_program(program: &str) -> Option<String> {
+    (!is_installed(program)).then(|| format!("it needs the program {program}"))
+}
+
 /// Whether a test has to be skipped, which it says: one of these is the reason, if any.
 pub fn skips(reasons: &[Option<String>]) -> bool {
     let reason = reasons.iter().flatten().next();

@@ -1,0 +1,29 @@
+//! Python with the libraries of `tests/requirements.txt`, which `./test` installs.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+/// Where `./test` puts Python, and says there that all of it is installed.
+const FOLDER: &str = "target/python";
+const INSTALLED: &str = "installed";
+
+/// Why a test that needs these libraries cannot run here; `None` if it can.
+pub fn lacks() -> Option<String> {
+    let is_there = folder().join(INSTALLED).exists();
+    (!is_there).then(|| "it needs the libraries of tests/requirements.txt: run ./test, which installs them".to_owned())
+}
+
+/// Runs a script of `tests/`, not started yet.
+pub fn script(path: &str, arguments: &[&str]) -> Command {
+    let mut command = Command::new(folder().join("bin/python"));
+    command.arg("-I").arg(root().join("tests").join(path)).args(arguments).stdin(Stdio::null());
+    command
+}
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn folder() -> PathBuf {
+    root().join(FOLDER)
+}
