@@ -18,6 +18,7 @@ mod durability;
 mod faults;
 mod limits;
 mod nodes;
+mod openapi;
 mod problems;
 mod rate;
 mod replay;

@@ -15,7 +15,7 @@ mod health;
 mod html;
 mod limits;
 mod media;
-mod openapi;
+pub mod openapi;
 mod ops;
 mod ports;
 mod problem_pages;

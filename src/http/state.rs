@@ -1,9 +1,10 @@
 //! What all requests share.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use serde_json::Value;
 use tokio::sync::Semaphore;
 
 use super::auth::Auth;
@@ -46,6 +47,8 @@ pub struct AppState {
     pub streams: Streams,
     /// Room for streams.
     pub stream_room: Arc<Semaphore>,
+    /// What the API is described by, made when it is first asked for.
+    pub document: OnceLock<Value>,
     draining: AtomicBool,
 }
 
@@ -74,6 +77,7 @@ impl AppState {
             exports,
             streams,
             stream_room,
+            document: OnceLock::new(),
             draining,
         }
     }

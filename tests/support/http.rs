@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use ureq::http::Request;
 
+use super::contract;
 pub use super::wire::Answer;
 use super::wire::Connection;
 
@@ -75,7 +76,7 @@ impl Client {
         };
         let mut answer = answer.unwrap_or_else(|error| panic!("{method} {path}: {error}"));
         let text = |value: &ureq::http::HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
-        Answer {
+        let answer = Answer {
             status: answer.status().as_u16(),
             headers: answer.headers().iter().map(|(name, value)| (name.to_string(), text(value))).collect(),
             body: answer
@@ -84,7 +85,9 @@ impl Client {
                 .limit(BODY_BYTES_MAX)
                 .read_to_string()
                 .unwrap_or_else(|error| panic!("{method} {path}: {error}")),
-        }
+        };
+        contract::check(method, path, &answer);
+        answer
     }
 }
 

@@ -20,6 +20,13 @@ pub fn script(path: &str, arguments: &[&str]) -> Command {
     command
 }
 
+/// A program that a library brings along, not started yet.
+pub fn program(name: &str) -> Command {
+    let mut command = Command::new(folder().join("bin").join(name));
+    command.stdin(Stdio::null());
+    command
+}
+
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }

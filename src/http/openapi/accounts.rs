@@ -26,7 +26,7 @@ pub fn operations(schemas: &mut Schemas) -> Vec<Operation> {
 }
 
 fn administered(method: Method, path: &'static str, tag: &str, id: &str, summary: &str) -> Operation {
-    Operation::new(method, path, tag, id, summary).needs(&[Scope::Admin]).is_rated()
+    Operation::new(method, path, tag, id, summary).needs(&[Scope::Admin]).within_the_rate()
 }
 
 fn tokens(schemas: &mut Schemas) -> Vec<Operation> {

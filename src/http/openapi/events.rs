@@ -4,7 +4,7 @@ use actix_web::http::Method;
 use serde_json::{Value, json};
 
 use super::operation::Operation;
-use super::schemas::{JSON, NDJSON, Schemas, cloud_event, new_batch, new_event, process_order};
+use super::schemas::{JSON, NDJSON, Schemas, cloud_event, new_batch, new_event, process_order, storable};
 use crate::config::Limits;
 use crate::domain::rejection::RejectCode;
 use crate::domain::scopes::Scope;
@@ -12,6 +12,8 @@ use crate::http::events as shapes;
 use crate::http::problems::Problem;
 
 const TAG: &str = "Events";
+const CLOUD_EVENT: &str = "application/cloudevents+json";
+const CLOUD_EVENTS: &str = "application/cloudevents-batch+json";
 
 /// Problems of what is handed to the pipeline.
 const OF_THE_PIPELINE: [Problem; 4] =
@@ -22,15 +24,27 @@ const OF_BATCHES: [Problem; 3] = [Problem::BatchNotList, Problem::BatchEmpty, Pr
 const FILTERS: [&str; 7] =
     ["Status", "EventName", "EventType", "UserId", "ErrorCode", "ReceivedAfter", "ReceivedBefore"];
 
+/// The forms in which events are sent.
+struct Forms {
+    event: Value,
+    batch: Value,
+    cloud: Value,
+    clouds: Value,
+}
+
 /// All of them, in the order in which they are shown.
 pub fn operations(schemas: &mut Schemas, limits: &Limits) -> Vec<Operation> {
-    let event = schemas.body("NewEvent", new_event(limits));
+    let itself = Schemas::named("Storable");
+    let storable = schemas.body("Storable", storable(&itself));
+    let event = schemas.body("NewEvent", new_event(limits, &storable));
     let batch = schemas.body("NewBatch", new_batch(limits, &event));
-    let cloud = schemas.body("CloudEvent", cloud_event());
+    let cloud = schemas.body("CloudEvent", cloud_event(&storable));
+    let clouds = json!({"type": "array", "items": cloud, "maxItems": limits.batch_events});
+    let forms = Forms { event, batch, cloud, clouds };
     vec![
-        submit(schemas, &event, &cloud),
-        submit_batch(schemas, &batch, &event, &cloud),
-        validate(schemas, &event, &batch),
+        submit(schemas, &forms),
+        submit_batch(schemas, &forms),
+        validate(schemas, &forms),
         process(schemas, limits),
         retry(schemas),
         cancel(schemas),
@@ -46,7 +60,7 @@ fn outcome_of(schemas: &mut Schemas) -> Vec<Value> {
     vec![schemas.of::<shapes::Success>(), schemas.of::<shapes::Failed>(), schemas.of::<shapes::Other>()]
 }
 
-fn submit(schemas: &mut Schemas, event: &Value, cloud: &Value) -> Operation {
+fn submit(schemas: &mut Schemas, forms: &Forms) -> Operation {
     let enqueued = schemas.of::<shapes::Enqueued>();
     let at_once: Vec<Value> = [enqueued.clone()].into_iter().chain(outcome_of(schemas)).collect();
     Operation::new(Method::POST, "/api/v1/events", TAG, "submitEvent", "Submit one event")
@@ -56,50 +70,37 @@ fn submit(schemas: &mut Schemas, event: &Value, cloud: &Value) -> Operation {
              also have its attributes in `ce-` headers and its data as the body.",
         )
         .needs(&[Scope::Write])
-        .is_rated()
+        .within_the_rate()
         .parameters(&["IdempotencyKey", "Prefer"])
-        .body(true, &[(JSON, event.clone()), ("application/cloudevents+json", cloud.clone())])
+        .body(true, &[(JSON, forms.event.clone()), (CLOUD_EVENT, forms.cloud.clone())])
         .answers(202, "It is stored and will be processed", enqueued)
         .with_header(202, "Location")
         .leads_to(202, "showEvent", "event_id")
         .leads_to(202, "showTimeline", "event_id")
-        .answers(200, "It repeats an event that was stored before, or its outcome was waited for", Schemas::any(&at_once))
+        .leads_to(202, "retryEvent", "event_id")
+        .leads_to(202, "cancelEvent", "event_id")
+        .answers(200, "It repeats an event that was stored before, or was waited for", Schemas::any(&at_once))
         .with_header(200, "Preference-Applied")
         .problems(&OF_THE_PIPELINE)
         .problems(&[Problem::EventUidConflict])
         .problems(&RejectCode::ALL.map(Problem::Rejected))
 }
 
-fn submit_batch(schemas: &mut Schemas, batch: &Value, event: &Value, cloud: &Value) -> Operation {
-    let report = schemas.of::<shapes::BatchReport>();
-    let lines = Schemas::any(&[schemas.of::<shapes::ItemResult>(), schemas.of::<shapes::LinesSummary>()]);
-    let forms = [
-        (JSON, batch.clone()),
-        (NDJSON, event.clone()),
-        ("application/cloudevents-batch+json", json!({"type": "array", "items": cloud, "minItems": 1})),
-    ];
-    let json_report = Schemas::any(&[report, schemas.of::<shapes::LinesReport>()]);
-    let described = [
-        (200, "All went well"),
-        (202, "All went well, and some events wait"),
-        (207, "Some events are no success"),
-        (422, "No event is a success"),
-    ];
-    let operation =
-        Operation::new(Method::POST, "/api/v1/events/batch", TAG, "submitBatch", "Submit many events")
-            .says(
-                "One transaction, one result per event, in the order of the events. Lines (`application/x-ndjson`, an event \
-                 each) may be any number: every 1,000 of them or every MiB is a transaction of its own, and with \
-                 `Accept: application/x-ndjson` the results are streamed, the last line being a summary: without it send the \
-                 rest again.",
-            )
-            .needs(&[Scope::Write])
-            .is_rated()
-            .parameters(&["IdempotencyKey", "Prefer"])
-            .body(true, &forms);
-    described
-        .into_iter()
-        .fold(operation, |operation, (status, text)| operation.answers(status, text, json_report.clone()))
+fn submit_batch(schemas: &mut Schemas, forms: &Forms) -> Operation {
+    let (report, lines) = reports(schemas);
+    let body = [(JSON, forms.batch.clone()), (NDJSON, forms.event.clone()), (CLOUD_EVENTS, forms.clouds.clone())];
+    let operation = Operation::new(Method::POST, "/api/v1/events/batch", TAG, "submitBatch", "Submit many events")
+        .says(
+            "One transaction, one result per event, in the order of the events. Lines (`application/x-ndjson`, an event \
+             each) may be any number: every 1,000 of them or every MiB is a transaction of its own, and with \
+             `Accept: application/x-ndjson` the results are streamed, the last line being a summary: without it send the \
+             rest again.",
+        )
+        .needs(&[Scope::Write])
+        .within_the_rate()
+        .parameters(&["IdempotencyKey", "Prefer"])
+        .body(true, &body);
+    reported(operation, &report)
         .answers_as(200, "", NDJSON, lines)
         .with_header(200, "Preference-Applied")
         .problems(&OF_BATCHES)
@@ -107,15 +108,22 @@ fn submit_batch(schemas: &mut Schemas, batch: &Value, event: &Value, cloud: &Val
         .problems(&[Problem::BatchRefused, Problem::Rejected(RejectCode::EventNotObject)])
 }
 
-fn validate(schemas: &mut Schemas, event: &Value, batch: &Value) -> Operation {
-    let report = schemas.of::<shapes::ValidationReport>();
-    let valid = Schemas::any(&[schemas.of::<shapes::Valid>(), report.clone()]);
+fn validate(schemas: &mut Schemas, forms: &Forms) -> Operation {
+    let (report, lines) = reports(schemas);
+    let judged = Schemas::any(&[schemas.of::<shapes::Valid>(), report.clone()]);
+    let body = [
+        (JSON, Schemas::any(&[forms.event.clone(), forms.batch.clone()])),
+        (NDJSON, forms.event.clone()),
+        (CLOUD_EVENT, forms.cloud.clone()),
+        (CLOUD_EVENTS, forms.clouds.clone()),
+    ];
     Operation::new(Method::POST, "/api/v1/events/validate", TAG, "validateEvents", "Check events without storing them")
-        .says("What would become of an event or a batch. Nothing is stored, and no key is looked up.")
+        .says("What would become of an event, a batch, or lines. Nothing is stored, and no key is looked up.")
         .needs(&[Scope::Write])
-        .is_rated()
-        .body(true, &[(JSON, Schemas::any(&[event.clone(), batch.clone()]))])
-        .answers(200, "All would be taken", valid)
+        .within_the_rate()
+        .body(true, &body)
+        .answers(200, "All would be taken", judged)
+        .answers_as(200, "", NDJSON, lines)
         .answers(207, "Some would be refused", report.clone())
         .answers(422, "All would be refused", report)
         .problems(&OF_BATCHES)
@@ -123,8 +131,25 @@ fn validate(schemas: &mut Schemas, event: &Value, batch: &Value) -> Operation {
         .problems(&RejectCode::ALL.map(Problem::Rejected))
 }
 
+/// The reports of a batch or lines, and the lines of streamed results.
+fn reports(schemas: &mut Schemas) -> (Value, Value) {
+    let report = Schemas::any(&[schemas.of::<shapes::BatchReport<'_>>(), schemas.of::<shapes::LinesReport>()]);
+    (report, Schemas::any(&[schemas.of::<shapes::ItemResult>(), schemas.of::<shapes::LinesSummary>()]))
+}
+
+/// `operation` with the statuses of a report.
+fn reported(operation: Operation, report: &Value) -> Operation {
+    let meanings = [
+        (200, "All went well"),
+        (202, "All went well, and some events wait"),
+        (207, "Some events are no success"),
+        (422, "No event is a success"),
+    ];
+    meanings.into_iter().fold(operation, |operation, (status, text)| operation.answers(status, text, report.clone()))
+}
+
 fn process(schemas: &mut Schemas, limits: &Limits) -> Operation {
-    let report = schemas.of::<shapes::BatchReport>();
+    let report = schemas.of::<shapes::BatchReport<'_>>();
     let order = schemas.body("ProcessOrder", process_order(limits));
     let operation = Operation::new(
         Method::POST,
@@ -134,22 +159,15 @@ fn process(schemas: &mut Schemas, limits: &Limits) -> Operation {
         "Process stored events",
     )
     .says(
-        "In one transaction. What is processed already gives its stored result unless `force` is set; an id that \
-                 does not exist, or belongs to another user, has the result `not_found`.",
+        "In one transaction. What is processed already gives its stored result unless `force` is set; an id that does \
+             not exist, or belongs to another user, has the result `not_found`.",
     )
     .needs(&[Scope::Operate])
-    .is_rated()
+    .within_the_rate()
     .body(true, &[(JSON, order)]);
-    [
-        (200, "All went well"),
-        (202, "All went well, and some wait"),
-        (207, "Some are no success"),
-        (422, "None is a success"),
-    ]
-    .into_iter()
-    .fold(operation, |operation, (status, text)| operation.answers(status, text, report.clone()))
-    .problems(&[Problem::BatchEmpty, Problem::BatchTooLarge, Problem::Draining, Problem::Overloaded])
-    .problems(&[RejectCode::MissingField, RejectCode::InvalidField].map(Problem::Rejected))
+    reported(operation, &report)
+        .problems(&[Problem::BatchEmpty, Problem::BatchTooLarge, Problem::Draining, Problem::Overloaded])
+        .problems(&[RejectCode::MissingField, RejectCode::InvalidField].map(Problem::Rejected))
 }
 
 fn retry(schemas: &mut Schemas) -> Operation {
@@ -157,7 +175,7 @@ fn retry(schemas: &mut Schemas) -> Operation {
     Operation::new(Method::POST, "/api/v1/events/{id}/retry", TAG, "retryEvent", "Process an event anew")
         .says("One that failed, was refused, was cancelled, or waits for its next attempt.")
         .needs(&[Scope::Operate])
-        .is_rated()
+        .within_the_rate()
         .parameter("Id")
         .answers(200, "Its outcome", outcome)
         .answers(202, "It is at work, or waits for another attempt", schemas.of::<shapes::Enqueued>())
@@ -171,7 +189,7 @@ fn cancel(schemas: &mut Schemas) -> Operation {
     Operation::new(Method::POST, "/api/v1/events/{id}/cancel", TAG, "cancelEvent", "Call an event off")
         .says("One that waits for its next attempt, or is at work. Calling it off again changes nothing.")
         .needs(&[Scope::Operate])
-        .is_rated()
+        .within_the_rate()
         .parameter("Id")
         .answers(200, "It is cancelled", schemas.of::<shapes::Cancelled>())
         .problems(&[Problem::NotFound, Problem::NotReplayable])
@@ -181,7 +199,7 @@ fn show(schemas: &mut Schemas) -> Operation {
     Operation::new(Method::GET, "/api/v1/events/{id}", TAG, "showEvent", "Show an event")
         .says("With `Prefer: wait=N` when it is finished, or after N seconds.")
         .needs(&[Scope::Read])
-        .is_rated()
+        .within_the_rate()
         .parameters(&["Id", "Prefer"])
         .answers(200, "The event", schemas.of::<shapes::EventView<'_>>())
         .with_header(200, "Preference-Applied")
@@ -192,7 +210,7 @@ fn timeline(schemas: &mut Schemas) -> Operation {
     Operation::new(Method::GET, "/api/v1/events/{id}/timeline", TAG, "showTimeline", "Show what happened to an event")
         .says("Every attempt with its times, its node, its error, and when the next one is due.")
         .needs(&[Scope::Read])
-        .is_rated()
+        .within_the_rate()
         .parameter("Id")
         .answers(200, "Its timeline", schemas.of::<shapes::TimelineView>())
         .problems(&[Problem::NotFound])
@@ -205,7 +223,7 @@ fn list(schemas: &mut Schemas) -> Operation {
              `status` other than `failed` and `validation_error` need a time range of at most 31 days.",
         )
         .needs(&[Scope::Read])
-        .is_rated()
+        .within_the_rate()
         .parameters(&FILTERS)
         .parameters(&["Order", "Limit", "Cursor"])
         .answers(200, "A page; a short one need not be the last, `next_cursor` says so", schemas.of::<shapes::EventPage<'_>>())
@@ -225,7 +243,7 @@ fn export(schemas: &mut Schemas) -> Operation {
              line is a `summary`: without it the export is not whole.",
         )
         .needs(&[Scope::Read])
-        .is_rated()
+        .within_the_rate()
         .parameters(&FILTERS)
         .parameters(&["Order", "Cursor"])
         .answers_as(200, "A line each", NDJSON, Schemas::any(&line))
@@ -241,7 +259,7 @@ fn stream(schemas: &mut Schemas) -> Operation {
              there, for at least 50 minutes.",
         )
         .needs(&[Scope::Read])
-        .is_rated()
+        .within_the_rate()
         .parameters(&["Status", "EventName", "EventType", "LastEventId"])
         .answers_as(200, "The stream", "text/event-stream", text)
         .problems(&[Problem::InvalidRequest, Problem::Overloaded, Problem::Draining])

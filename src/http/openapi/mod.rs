@@ -18,6 +18,7 @@ use serde_json::{Map, Value, json};
 use self::schemas::Schemas;
 use super::error::ApiError;
 use super::request::{self, Call};
+use super::state::AppState;
 use crate::config::Limits;
 
 const DESCRIPTION: &str = "JSON events in, durable processed rows out. A 2xx means that the event is durable. Errors are \
@@ -60,10 +61,14 @@ pub fn document(limits: &Limits) -> Value {
 
 /// `GET /openapi.json`; it needs no token, since it says the same to everyone.
 pub async fn show(call: Call) -> Result<HttpResponse, ApiError> {
-    Ok(request::json(StatusCode::OK, &document(&call.state.limits)))
+    Ok(request::json(StatusCode::OK, of(&call.state)))
 }
 
 /// `GET /docs`: the document as a page that loads nothing and runs nothing.
 pub async fn browse(call: Call) -> Result<HttpResponse, ApiError> {
-    Ok(page::of(&document(&call.state.limits)))
+    Ok(page::of(of(&call.state)))
+}
+
+fn of(state: &AppState) -> &Value {
+    state.document.get_or_init(|| document(&state.limits))
 }

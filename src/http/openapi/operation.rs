@@ -76,7 +76,7 @@ impl Operation {
     }
 
     /// As the token's rate allows.
-    pub fn is_rated(self) -> Self {
+    pub fn within_the_rate(self) -> Self {
         self.problems(&[Problem::RateLimited])
     }
 

@@ -59,6 +59,11 @@ impl Schemas {
     /// The schema of a body under its name.
     pub fn body(&mut self, name: &str, schema: Value) -> Value {
         self.bodies.insert(name.to_owned(), schema);
+        Self::named(name)
+    }
+
+    /// The schema of this name, wherever it is described.
+    pub fn named(name: &str) -> Value {
         json!({"$ref": format!("#/components/schemas/{name}")})
     }
 
@@ -71,10 +76,9 @@ impl Schemas {
 }
 
 /// One event as it is posted.
-pub fn new_event(limits: &Limits) -> Value {
+pub fn new_event(limits: &Limits, storable: &Value) -> Value {
     let payload = format!(
-        "Any object, of at most {} bytes and {} levels. No text in it may have the character U+0000, no number more than \
-         {} characters.",
+        "Any object of at most {} bytes and {} levels, with numbers of at most {} characters.",
         limits.payload_bytes, limits.payload_depth, limits.number_chars
     );
     json!({
@@ -83,7 +87,7 @@ pub fn new_event(limits: &Limits) -> Value {
         "properties": {
             "event_name": name("What happened."),
             "event_type": name("What kind of event it is."),
-            "payload": {"type": ["object", "null"], "description": payload},
+            "payload": {"type": ["object", "null"], "description": payload, "allOf": [storable]},
             "user_id": {
                 "type": ["integer", "null"], "format": "int64", "minimum": 1,
                 "description": "Whose event it is; another user than the token's needs the scope `write:all`.",
@@ -101,6 +105,19 @@ pub fn new_event(limits: &Limits) -> Value {
     })
 }
 
+/// JSON that a database can keep: no NUL in any text.
+pub fn storable(own: &Value) -> Value {
+    json!({
+        "description": "Any JSON without the character U+0000 in a text or a member's name.",
+        "anyOf": [
+            {"type": ["null", "boolean", "number"]},
+            {"type": "string", "pattern": TEXT_PATTERN},
+            {"type": "array", "items": own},
+            {"type": "object", "propertyNames": {"pattern": TEXT_PATTERN}, "additionalProperties": own},
+        ],
+    })
+}
+
 /// A batch: a list of events, bare or under `events`.
 pub fn new_batch(limits: &Limits, event: &Value) -> Value {
     let list = json!({"type": "array", "items": event, "minItems": 1, "maxItems": limits.batch_events});
@@ -108,7 +125,7 @@ pub fn new_batch(limits: &Limits, event: &Value) -> Value {
 }
 
 /// A CloudEvent in its JSON format.
-pub fn cloud_event() -> Value {
+pub fn cloud_event(storable: &Value) -> Value {
     let attribute = json!({"type": "string", "minLength": 1, "pattern": TEXT_PATTERN});
     json!({
         "type": "object",
@@ -120,9 +137,11 @@ pub fn cloud_event() -> Value {
             "source": attribute,
             "type": name("The event's name."),
             "time": time_or_null("When it happened."),
-            "data": {"description": "Any JSON."},
+            "data": storable,
             "data_base64": {"type": ["string", "null"], "contentEncoding": "base64", "pattern": BASE64_PATTERN},
         },
+        "propertyNames": {"pattern": TEXT_PATTERN},
+        "additionalProperties": storable,
         "not": {
             "required": ["data", "data_base64"],
             "properties": {"data": {"not": {"type": "null"}}, "data_base64": {"type": "string"}},

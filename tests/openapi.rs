@@ -1,0 +1,147 @@
+//! The API's document: it has the routes that there are, and the service keeps to it.
+
+use std::collections::BTreeSet;
+use std::fs;
+
+use gristmill::http::problems::CATALOGUE;
+use serde_json::{Value, json};
+
+use crate::support::database::Database;
+use crate::support::events::EVENTS;
+use crate::support::http::Client;
+use crate::support::machine::skips;
+use crate::support::python;
+use crate::support::server::{Server, Setup};
+
+/// Where routes stand, a line each.
+const ROUTES: &str = include_str!("../src/http/routes.rs");
+/// How schemathesis is told what it cannot know.
+const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/openapi");
+/// Examples for each operation and phase; the long form has more.
+const EXAMPLES: &str = "10";
+const EXAMPLES_VARIABLE: &str = "GRISTMILL_OPENAPI_EXAMPLES";
+
+fn document(server: &Server) -> Value {
+    Client::new(server.address(), None).get("/openapi.json").json()
+}
+
+/// Path and method of every route of the API's port.
+fn routes() -> BTreeSet<(String, String)> {
+    let operations = ROUTES.find("pub fn operations").expect("the routes of the other port");
+    let both = ROUTES.find("fn both(").expect("the routes of both ports");
+    let lines = ROUTES[..operations].lines().chain(ROUTES[both..].lines());
+    let routes = lines.filter_map(|line| line.split_once(".service(at(\"")).flat_map(|(_, rest)| {
+        let (path, rest) = rest.split_once("\", \"").expect("a path");
+        let (methods, _) = rest.split_once('"').expect("its methods");
+        let methods = methods.split(", ").filter(|method| *method != "HEAD");
+        methods.map(|method| (path.to_owned(), method.to_ascii_lowercase())).collect::<Vec<_>>()
+    });
+    routes.collect()
+}
+
+#[test]
+fn the_document_has_every_route_and_no_other() {
+    let document = document(&Server::start(&Database::sqlite()));
+    assert_eq!(document["openapi"], "3.1.0");
+    let paths = document["paths"].as_object().expect("paths");
+    let described: BTreeSet<(String, String)> = paths
+        .iter()
+        .flat_map(|(path, item)| {
+            item.as_object().expect("operations").keys().map(|method| (path.clone(), method.clone()))
+        })
+        .collect();
+    assert_eq!(described, routes());
+}
+
+#[test]
+fn every_problem_but_those_of_no_operation_is_in_the_document() {
+    let document = document(&Server::start(&Database::sqlite()));
+    let mut codes = BTreeSet::new();
+    for operation in document["paths"].as_object().expect("paths").values().flat_map(|item| item.as_object()).flatten()
+    {
+        for answer in operation.1["responses"].as_object().expect("responses").values() {
+            let schema = &answer["content"]["application/problem+json"]["schema"]["allOf"][1];
+            codes.extend(schema["properties"]["code"]["enum"].as_array().into_iter().flatten().map(Value::to_string));
+        }
+    }
+    let missing: Vec<&str> =
+        CATALOGUE.iter().map(|entry| entry.code).filter(|code| !codes.contains(&format!("\"{code}\""))).collect();
+    assert_eq!(missing, ["method_not_allowed", "pipeline_unavailable"], "of other methods, and of the operations port");
+}
+
+#[test]
+fn the_document_tells_the_limits_in_effect() {
+    let setup = Setup::new(&Database::sqlite()).with_config("[limits]\nbatch_events = 7");
+    let document = document(&Server::start(setup));
+    assert_eq!(document.pointer("/components/schemas/NewBatch/anyOf/1/maxItems"), Some(&json!(7)), "{document}");
+}
+
+#[test]
+fn every_reference_leads_somewhere() {
+    let document = document(&Server::start(&Database::sqlite()));
+    let text = document.to_string();
+    let references = text.split("\"$ref\":\"#").skip(1).map(|rest| rest.split('"').next().expect("its end"));
+    let dangling: BTreeSet<&str> = references.filter(|pointer| document.pointer(pointer).is_none()).collect();
+    assert!(dangling.is_empty(), "{dangling:?}");
+}
+
+#[test]
+fn the_page_has_every_operation_and_runs_and_loads_nothing() {
+    let server = Server::start(&Database::sqlite());
+    let page = Client::new(server.address(), None).get("/docs");
+    assert_eq!((page.status, page.header("content-type")), (200, Some("text/html; charset=utf-8")));
+    let policy = page.header("content-security-policy").expect("a policy");
+    assert!(policy.starts_with("default-src 'none'; ") && !policy.contains("script"), "{policy}");
+    let text = page.body.to_lowercase();
+    for forbidden in ["<script", "javascript:", "http:", "https:", "src=", "<link", "onload", "@import", "url("] {
+        assert!(!text.contains(forbidden), "{forbidden} in the page");
+    }
+    let document = document(&server);
+    for (path, item) in document["paths"].as_object().expect("paths") {
+        assert!(page.body.contains(&format!("<code>{path}</code>")), "{path}");
+        for operation in item.as_object().expect("operations").values() {
+            let id = operation["operationId"].as_str().expect("an id");
+            assert!(page.body.contains(&format!("<details id=\"{id}\">")), "{id}");
+        }
+    }
+}
+
+both_databases! {
+    // Not with a stream of outcomes, which has no end, nor as one of several users, whom it is not told of.
+    fn schemathesis_finds_no_answer_beside_the_document(database) {
+        if skips(&[python::lacks()]) {
+            return;
+        }
+        let mut server = Server::start(&database);
+        let admin = server.client();
+        let scopes = json!({"scopes": ["write", "read", "read:all", "operate", "admin"]});
+        let token = admin.post_json("/api/v1/tokens", &scopes).json();
+        let long_form = std::env::var(EXAMPLES_VARIABLE).ok();
+        // What the short form looks at is the same in every run: news are for the long form to find.
+        let seed = if long_form.is_some() { vec![] } else { vec!["--seed", "1"] };
+        let examples = long_form.as_deref().unwrap_or(EXAMPLES);
+        let file = server.data().join("openapi.json");
+        fs::write(&file, document(&server).to_string()).expect("the data folder is ours");
+        let output = python::program("schemathesis")
+            .current_dir(server.data())
+            .env("SCHEMATHESIS_HOOKS", "hooks")
+            .env("PYTHONPATH", FOLDER)
+            .env("PYTHONDONTWRITEBYTECODE", "1")
+            .env("OWN_TOKEN_ID", token["id"].to_string())
+            .env("OWN_USER_ID", token["user_id"].to_string())
+            .args(["--config-file", &format!("{FOLDER}/schemathesis.toml"), "run"])
+            .arg(&file)
+            .args(["--url", admin.base(), "--header", &format!("Authorization: Bearer {}", token["token"].as_str().expect("a secret"))])
+            .args(["--exclude-operation-id", "streamOutcomes", "--checks", "all"])
+            .args(["--exclude-checks", "object_level_authorization", "--max-examples", examples])
+            .args(seed)
+            .args(["--request-timeout", "30", "--generation-database", "none", "--no-color", "--warnings", "off"])
+            .output()
+            .expect("schemathesis starts");
+        let told = String::from_utf8_lossy(&output.stdout);
+        assert!(output.status.success(), "{told}\n{}", String::from_utf8_lossy(&output.stderr));
+        assert!(told.contains("No issues found"), "{told}");
+        let own = server.client_with(token["token"].as_str().expect("a secret"));
+        assert_eq!(own.get(EVENTS).status, 200, "the service is well afterwards, and its token was left alone");
+    }
+}
