@@ -12,6 +12,7 @@ mod error;
 mod events;
 mod fields;
 mod health;
+mod jobs;
 mod limits;
 mod media;
 mod ops;

@@ -4,6 +4,7 @@ mod answers;
 mod asked;
 mod batch;
 mod bulk;
+mod by_filter;
 mod cloud;
 pub(super) mod cursor;
 mod export;
@@ -21,8 +22,10 @@ mod timeline;
 mod validate;
 mod view;
 mod wait;
+mod wish;
 
 pub use batch::submit_batch;
+pub use by_filter::{cancel_matching, retry_matching};
 pub use export::export;
 pub use list::list;
 pub use operate::{cancel, process, retry};
