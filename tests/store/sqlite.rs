@@ -24,6 +24,7 @@ on_sqlite! {
     processed_follows_status: schema::contract_processed_follows_status;
     the_databases_clock_compares_with_bound_times: schema::contract_the_databases_clock_compares_with_bound_times;
     no_list_scans_the_table_or_sorts: listing::contract_no_list_scans_the_table_or_sorts;
+    no_job_scans_the_table_or_sorts: listing::contract_no_job_scans_the_table_or_sorts;
     a_list_meets_every_match_once_in_its_order: listing::contract_a_list_meets_every_match_once_in_its_order;
     every_entity_reads_its_table: schema::contract_every_entity_reads_its_table;
     users_are_made_once_and_disabled: accounts::contract_users_are_made_once_and_disabled;

@@ -205,6 +205,22 @@ impl Store {
         .await
     }
 
+    /// How the database looks for the events of a job that goes as far as `until`: the lines of its plan, on PostgreSQL
+    /// with what it read.
+    pub async fn explain_job(
+        &self,
+        new: NewJob,
+        until: Place,
+        after: Option<Place>,
+        wait: Duration,
+    ) -> Result<Vec<String>, StoreError> {
+        self.run("explain a job", wait, move |conn| async move {
+            let (filters, states) = (new.walked(until.received_at), new.states());
+            listing::explain_walk(&conn, &filters, &Within { states: &states, until }, after).await
+        })
+        .await
+    }
+
     /// The job `id`, if `visible_to` made it (`None` sees everyone's).
     pub async fn job(&self, id: i64, visible_to: Option<i64>, wait: Duration) -> Result<Option<Job>, StoreError> {
         self.run("read a job", wait, move |conn| async move {

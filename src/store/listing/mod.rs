@@ -140,17 +140,29 @@ impl Store {
         wait: Duration,
     ) -> Result<Vec<String>, StoreError> {
         let statement = look(self.backend(), &Look::of(query), after, SLICE_ROWS);
-        self.run("explain a list", wait, move |conn| async move {
-            let (explain, column) = match conn.backend() {
-                DbBackend::Postgres => ("EXPLAIN (ANALYZE, COSTS OFF, TIMING OFF)", 0),
-                _ => ("EXPLAIN QUERY PLAN", 3),
-            };
-            let statement = Statement { sql: format!("{explain} {}", statement.sql), ..statement };
-            let rows = walk(&conn, statement).await?;
-            Ok(rows.iter().map(|row| row.try_get_by_index(column)).collect::<Result<_, _>>()?)
-        })
-        .await
+        self.run("explain a list", wait, move |conn| async move { explain(&conn, statement).await }).await
     }
+}
+
+/// The lines of the plan of a job's walk.
+pub(super) async fn explain_walk(
+    conn: &Conn,
+    filters: &Filters,
+    within: &Within<'_>,
+    after: Option<Place>,
+) -> Result<Vec<String>, StoreError> {
+    let look = Look { filters, order: Order::Asc, within: Some(within) };
+    explain(conn, self::look(conn.backend(), &look, after, JOB_ROWS)).await
+}
+
+async fn explain(conn: &Conn, statement: Statement) -> Result<Vec<String>, StoreError> {
+    let (explain, column) = match conn.backend() {
+        DbBackend::Postgres => ("EXPLAIN (ANALYZE, COSTS OFF, TIMING OFF)", 0),
+        _ => ("EXPLAIN QUERY PLAN", 3),
+    };
+    let statement = Statement { sql: format!("{explain} {}", statement.sql), ..statement };
+    let rows = walk(conn, statement).await?;
+    Ok(rows.iter().map(|row| row.try_get_by_index(column)).collect::<Result<_, _>>()?)
 }
 
 /// Whose events a job walks, the oldest first: those of its list that were stored when it was made.
