@@ -51,7 +51,7 @@ const CALLS: [(&str, &str); 7] = [
 ];
 
 /// Actors of the line: only the topology file and the supervisor know more than one of them.
-const STAGES: [&str; 5] = ["validator", "normalizer", "persister", "retry", "claimer"];
+const STAGES: [&str; 6] = ["validator", "normalizer", "persister", "retry", "claimer", "replayer"];
 
 /// The only place of the tests that pauses.
 const WAIT: &str = "tests/support/wait.rs";

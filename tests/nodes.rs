@@ -21,4 +21,6 @@ pub mod freeze;
 #[cfg(feature = "fault-injection")]
 mod hints;
 #[cfg(feature = "fault-injection")]
+mod jobs;
+#[cfg(feature = "fault-injection")]
 pub mod midbatch;

@@ -10,6 +10,7 @@ pub mod event;
 pub mod flush;
 pub mod flush_minute;
 pub mod id_block;
+pub mod job;
 pub mod meta;
 pub mod node;
 pub mod replay;

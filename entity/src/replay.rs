@@ -3,7 +3,7 @@
 use sea_orm::entity::prelude::*;
 
 /// A row of `replays`.
-#[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
+#[derive(Clone, Debug, PartialEq, DeriveEntityModel)]
 #[sea_orm(table_name = "replays")]
 pub struct Model {
     /// The event; it has a row for each change.
@@ -19,6 +19,13 @@ pub struct Model {
     pub by_user: i64,
     /// By the database's clock.
     pub at: DateTimeUtc,
+    /// The job that did it, if it was one.
+    pub job_id: Option<i64>,
+    /// Whether the payload was changed.
+    pub patched: bool,
+    /// The payload before it was changed; read as text by hand-written SQL.
+    #[sea_orm(column_type = "JsonBinary")]
+    pub payload_before: Option<Json>,
 }
 
 /// No relation is followed: joins are written where they are needed.

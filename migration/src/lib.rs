@@ -8,6 +8,7 @@ use sea_orm_migration::prelude::*;
 mod feed;
 mod figures;
 mod first;
+mod jobs;
 mod received;
 mod replays;
 mod vitals;
@@ -26,6 +27,7 @@ impl MigratorTrait for Migrator {
             Box::new(figures::Figures),
             Box::new(feed::Feed),
             Box::new(replays::Replays),
+            Box::new(jobs::Jobs),
         ]
     }
 }

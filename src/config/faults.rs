@@ -43,6 +43,8 @@ pub enum FaultStage {
     Retry,
     /// The claimer.
     Claimer,
+    /// The replayer.
+    Replayer,
     /// The supervisor.
     Supervisor,
 }
@@ -56,6 +58,7 @@ impl FaultStage {
             Self::Persister => "persister",
             Self::Retry => "retry",
             Self::Claimer => "claimer",
+            Self::Replayer => "replayer",
             Self::Supervisor => "supervisor",
         }
     }
@@ -65,7 +68,7 @@ impl FaultStage {
     }
 
     fn waits(self) -> bool {
-        matches!(self, Self::Validator | Self::Persister | Self::Claimer)
+        matches!(self, Self::Validator | Self::Persister | Self::Claimer | Self::Replayer)
     }
 }
 
@@ -76,7 +79,7 @@ pub enum FaultPoint {
     /// The work on one event.
     Event,
     /// Beside all events: a look-up of users, a message to the normalizer, a flush, a timer that rings, a turn of the
-    /// claimer, a look of the supervisor.
+    /// claimer or the replayer, a look of the supervisor.
     Turn,
 }
 

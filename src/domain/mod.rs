@@ -10,6 +10,7 @@ pub mod event;
 pub mod json;
 pub mod normalize;
 pub mod outcome;
+pub mod patch;
 pub mod payload;
 mod pointer;
 pub mod rejection;

@@ -15,12 +15,12 @@ use super::media::{JSON_ONLY, Media};
 use super::request::Call;
 use super::state::AppState;
 use crate::config::units::parse_duration;
-use crate::domain::json::Kind;
+use crate::domain::json::{JsonText, Kind};
 use crate::domain::rejection::{Flaw, RejectCode, Rejection};
 use crate::domain::submission::Unreadable;
 use crate::domain::timestamp;
 
-/// Longest body, in bytes: what is administered is small, and its bytes are not counted as in flight.
+/// Longest body, in bytes: what is administered or asked for is small, and its bytes are not counted as in flight.
 const BODY_BYTES_MAX: usize = 64 * 1_024;
 /// Longest part of a value that is repeated in an answer, in characters.
 const SHOWN_CHARS_MAX: usize = 40;
@@ -139,6 +139,23 @@ impl Fields {
             self.invalid(name, "has something else than 64-bit integers");
         }
         numbers
+    }
+
+    /// An object, as it was sent.
+    pub fn object(&mut self, name: &str) -> Option<JsonText> {
+        let value = self.take(name, Kind::Object)?;
+        JsonText::parse(value.get()).ok()
+    }
+
+    /// Remembers every member that is not among `known`, where a misspelt one would change too much.
+    pub fn refuse_unknown(&mut self, known: &[&str]) {
+        let mut unknown: Vec<String> =
+            self.members.keys().filter(|name| !known.contains(&name.as_str())).cloned().collect();
+        unknown.sort_unstable();
+        for name in unknown {
+            let name: String = name.chars().take(SHOWN_CHARS_MAX).collect();
+            self.invalid(&name, &format!("is unknown, expected {}", known.join(", ")));
+        }
     }
 
     /// `true` or `false`.

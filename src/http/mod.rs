@@ -13,6 +13,7 @@ mod events;
 mod fields;
 mod health;
 mod html;
+mod jobs;
 mod limits;
 mod media;
 pub mod openapi;

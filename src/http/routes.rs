@@ -7,7 +7,7 @@ use super::accounts::{tokens, users};
 use super::error::ApiError;
 use super::problems::Problem;
 use super::request::{Call, endpoint};
-use super::{events, health, limits, openapi, ops, problem_pages, stats};
+use super::{events, health, jobs, limits, openapi, ops, problem_pages, stats};
 
 /// Longest part of a path that is repeated in an answer, in characters.
 const PATH_CHARS_MAX: usize = 200;
@@ -17,14 +17,19 @@ pub fn api(routes: &mut ServiceConfig) {
     routes
         .service(at("/api/v1/events", "GET, HEAD, POST").route(post(events::submit)).route(get(events::list)))
         .service(at("/api/v1/events/batch", "POST").route(post(events::submit_batch)))
+        .service(at("/api/v1/events/cancel", "POST").route(post(events::cancel_matching)))
         .service(at("/api/v1/events/export", "GET").route(stream(events::export)))
         .service(at("/api/v1/events/process", "POST").route(post(events::process)))
+        .service(at("/api/v1/events/retry", "POST").route(post(events::retry_matching)))
         .service(at("/api/v1/events/stream", "GET").route(stream(events::stream)))
         .service(at("/api/v1/events/validate", "POST").route(post(events::validate)))
         .service(at("/api/v1/events/{id}", "GET, HEAD").route(get(events::show)))
         .service(at("/api/v1/events/{id}/timeline", "GET, HEAD").route(get(events::timeline)))
         .service(at("/api/v1/events/{id}/retry", "POST").route(post(events::retry)))
         .service(at("/api/v1/events/{id}/cancel", "POST").route(post(events::cancel)))
+        .service(at("/api/v1/jobs", "GET, HEAD").route(get(jobs::list)))
+        .service(at("/api/v1/jobs/{id}", "GET, HEAD").route(get(jobs::show)))
+        .service(at("/api/v1/jobs/{id}/cancel", "POST").route(post(jobs::stop)))
         .service(at("/api/v1/limits", "GET, HEAD").route(get(limits::show)))
         .service(at("/api/v1/stats", "GET, HEAD").route(get(stats::stats)))
         .service(at("/api/v1/tokens", "GET, HEAD, POST").route(get(tokens::list)).route(post(tokens::create)))

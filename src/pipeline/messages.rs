@@ -58,6 +58,11 @@ pub(super) struct Due(pub Vec<i64>);
 #[rtype(result = "()")]
 pub(super) struct Spooled;
 
+/// A job was made.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(super) struct JobMade;
+
 impl Handed for Submitted {
     fn hand_to(&mut self, holder: Holder) {
         self.0.retain(|work| work.pass_to(holder));
@@ -79,6 +84,7 @@ impl Handed for Normalized {
 impl Handed for Scheduled {}
 impl Handed for Due {}
 impl Handed for Spooled {}
+impl Handed for JobMade {}
 
 /// A unit whose actor died, or whose message was refused.
 #[derive(Message)]

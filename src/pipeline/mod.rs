@@ -1,7 +1,7 @@
 //! The pipeline: a line of actors from the door to the database, and the Supervisor above it.
 //!
-//! In the order of the flow: `door`, `messages`, `validator`, `normalizer`, `persister`, `retry`, `claimer`, and `drainer`
-//! for what had to be spooled; `topology` connects them, `supervisor` keeps them alive.
+//! In the order of the flow: `door`, `messages`, `validator`, `normalizer`, `persister`, `retry`, `claimer`, `drainer`
+//! for what had to be spooled, `replayer` for jobs; `topology` connects them, `supervisor` keeps them alive.
 
 mod admission;
 mod claimer;
@@ -18,6 +18,7 @@ mod parts;
 mod persister;
 mod pool;
 mod replay;
+mod replayer;
 mod retry;
 mod stage;
 mod supervisor;
@@ -39,15 +40,17 @@ use self::claims::Claims;
 use self::custody::{Custody, Roll};
 use self::door::{Door, DoorLimits};
 pub use self::door::{Entry, Handling, Receipt, Refused, Room, Verdict};
+use self::messages::JobMade;
 use self::node::{Health, Node, Trouble};
 use self::parts::Material;
+use self::pool::Pool;
 pub use self::replay::Replayed;
 use self::supervisor::{Describe, Resize, Stop, Supervisor, SupervisorRules};
 use self::topology::{Kind, Line, Pools};
 pub use self::view::{ActorView, BootView, InFlightView, NodeView, PipelineView, PoolView};
 use crate::config::Config;
 use crate::domain::event::Event;
-use crate::store::{Ids, Spool, Store, StoreError};
+use crate::store::{Ids, ReplayRules, Spool, Store, StoreError};
 use crate::telemetry::condition::Condition;
 use crate::telemetry::facts;
 
@@ -98,6 +101,8 @@ struct Inner {
     lease: Duration,
     health: Arc<Health>,
     spool: Option<Spool>,
+    replay: ReplayRules,
+    jobs: Pool<JobMade>,
 }
 
 impl Pipeline {
@@ -123,7 +128,7 @@ impl Pipeline {
             health: &health,
         };
         let parts = material.parts();
-        let claims = parts.claims.clone();
+        let (claims, replay, jobs) = (parts.claims.clone(), parts.replayer_rules.replay, pools.jobs.clone());
         let rules = SupervisorRules {
             validators: config.actors.validators,
             normalizers: config.actors.normalizers,
@@ -157,7 +162,8 @@ impl Pipeline {
         let (draining, reserving) = (AtomicBool::new(false), Condition::new("reserving ids"));
         let door = Door { admission, ids, validators, outbox: Arc::default(), custody, limits, draining, reserving };
         let (boot_id, lease) = (identity.boot_id, config.lease.duration);
-        Ok(Self { inner: Arc::new(Inner { door, store, claims, supervisor, boot_id, lease, health, spool }) })
+        let inner = Inner { door, store, claims, supervisor, boot_id, lease, health, spool, replay, jobs };
+        Ok(Self { inner: Arc::new(inner) })
     }
 
     /// Room for a request: taken while its body is read, handed in with its events.

@@ -10,12 +10,13 @@ use super::drainer::DrainerRules;
 use super::faults::Faults;
 use super::node::Health;
 use super::persister::{Consequences, FlushLimits, PersisterRules, Refuge, Writer};
+use super::replayer::ReplayerRules;
 use super::topology::Pools;
 use super::users::Users;
 use crate::config::Config;
 use crate::domain::payload::PayloadLimits;
 use crate::domain::retry::RetryPolicy;
-use crate::store::{Ids, Spool, Store};
+use crate::store::{Ids, ReplayRules, Spool, Store};
 use crate::telemetry::condition::Condition;
 
 /// What the actors are made of.
@@ -26,6 +27,7 @@ pub(super) struct Parts {
     pub persister_rules: PersisterRules,
     pub claimer_rules: ClaimerRules,
     pub drainer_rules: DrainerRules,
+    pub replayer_rules: ReplayerRules,
     pub writer: Arc<Writer>,
     pub claims: Arc<Claims>,
     pub consequences: Consequences,
@@ -62,6 +64,7 @@ impl Material<'_> {
             persister_rules: self.persister_rules(),
             claimer_rules: self.claimer_rules(),
             drainer_rules: self.drainer_rules(),
+            replayer_rules: self.replayer_rules(),
             writer: self.writer(writing.clone()),
             consequences: Consequences {
                 retry: self.pools.scheduled.clone(),
@@ -119,6 +122,16 @@ impl Material<'_> {
             bytes_max: config.pipeline.flush_bytes,
             accept_timeout: config.timeouts.accept,
             soft_timeout: config.timeouts.processing_soft(),
+        }
+    }
+
+    fn replayer_rules(&self) -> ReplayerRules {
+        let config = self.config;
+        ReplayerRules {
+            replay: ReplayRules { limits: config.limits.payload(), keys_live_for: config.dedupe.window },
+            poll: config.lease.poll,
+            lease: config.lease.duration,
+            health: self.health.clone(),
         }
     }
 

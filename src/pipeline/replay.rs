@@ -7,10 +7,10 @@ use std::time::Instant;
 use tokio::sync::oneshot;
 
 use super::door::{Handling, Receipt, Room};
-use super::messages::{Item, Reply, Unit};
+use super::messages::{Item, JobMade, Reply, Unit};
 use super::{Pipeline, WAIT};
 use crate::clock;
-use crate::store::{ClaimOrder, Claimed, Replay, Seen, StoreError};
+use crate::store::{ClaimOrder, Claimed, Job, NewJob, Refusal, Replay, Seen, StoreError};
 use crate::telemetry::facts;
 
 /// What became of the events of a [`Replay`].
@@ -20,19 +20,28 @@ pub struct Replayed {
     pub seen: HashMap<i64, Seen>,
     /// The outcomes of those that were processed.
     pub receipts: HashMap<i64, Receipt>,
+    /// Those that were refused, and stayed as they were.
+    pub refused: HashMap<i64, Refusal>,
     /// Those that were claimed, but whose outcome did not come in time: they are at work, or will be.
     pub at_work: Vec<i64>,
 }
 
 impl Pipeline {
+    /// Makes a job, which goes on by itself, on this node or another.
+    pub async fn make_job(&self, new: NewJob) -> Result<Job, StoreError> {
+        let job = self.inner.store.create_job(new, WAIT).await?;
+        self.inner.jobs.send(JobMade);
+        Ok(job)
+    }
+
     /// Processes stored events in one transaction, each under a lease of its own. `room` is that of all of them.
     pub async fn process_stored(&self, replay: Replay, room: Room) -> Result<Replayed, StoreError> {
         let inner = &self.inner;
         let order =
             ClaimOrder { boot_id: inner.boot_id, limit: replay.ids.len(), bytes: usize::MAX, lease: inner.lease };
-        let reopened = inner.store.reopen(replay, order, WAIT).await?;
+        let reopened = inner.store.reopen(replay, inner.replay, order, WAIT).await?;
         if reopened.claimed.is_empty() {
-            return Ok(Replayed { seen: reopened.seen, ..Replayed::default() });
+            return Ok(Replayed { seen: reopened.seen, refused: reopened.refused, ..Replayed::default() });
         }
         facts::claimed(reopened.claimed.len());
         let ids: Vec<i64> = reopened.claimed.iter().map(|claimed| claimed.event.id).collect();
@@ -45,7 +54,7 @@ impl Pipeline {
             _ => HashMap::new(),
         };
         let at_work = ids.into_iter().filter(|id| !receipts.contains_key(id)).collect();
-        Ok(Replayed { seen: reopened.seen, receipts, at_work })
+        Ok(Replayed { seen: reopened.seen, receipts, refused: reopened.refused, at_work })
     }
 
     fn unit_of(&self, claimed: Vec<Claimed>, reply: Reply, room: Room) -> Unit {

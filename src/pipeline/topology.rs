@@ -6,6 +6,7 @@
 //!     ▲  ▲                                   │ Scheduled, or Spooled
 //!     │  └────── Claimer ◀── Due ── Retry ◀──┤
 //!     └───────── Drainer ◀── the spool ◀─────┘
+//!                Replayer ◀── JobMade, the table of jobs
 //! ```
 
 use std::sync::Arc;
@@ -16,11 +17,12 @@ use super::claimer::Claimer;
 use super::custody::{Custody, Holder};
 use super::drainer::Drainer;
 use super::gauges::Gauges;
-use super::messages::{Due, Normalized, Scheduled, Spooled, Submitted, Validated};
+use super::messages::{Due, JobMade, Normalized, Scheduled, Spooled, Submitted, Validated};
 use super::normalizer::Normalizer;
 use super::parts::Parts;
 use super::persister::Persister;
 use super::pool::Pool;
+use super::replayer::Replayer;
 use super::retry::Retry;
 use super::stage::Stage;
 use super::validator::Validator;
@@ -30,6 +32,7 @@ use super::validator::Validator;
 pub(super) enum Kind {
     Claimer,
     Drainer,
+    Replayer,
     Retry,
     Persister,
     Normalizer,
@@ -38,14 +41,15 @@ pub(super) enum Kind {
 
 impl Kind {
     /// Every kind, in the order of the flow.
-    pub const ALL: [Self; 6] =
-        [Self::Validator, Self::Normalizer, Self::Persister, Self::Retry, Self::Claimer, Self::Drainer];
+    pub const ALL: [Self; 7] =
+        [Self::Validator, Self::Normalizer, Self::Persister, Self::Retry, Self::Claimer, Self::Drainer, Self::Replayer];
 
     /// What an actor of this kind is called.
     pub fn name(self) -> &'static str {
         match self {
             Self::Claimer => "claimer",
             Self::Drainer => "drainer",
+            Self::Replayer => "replayer",
             Self::Retry => "retry",
             Self::Persister => "persister",
             Self::Normalizer => "normalizer",
@@ -58,6 +62,7 @@ impl Kind {
         match self {
             Self::Claimer => "claimer",
             Self::Drainer => "drainer",
+            Self::Replayer => "replayer",
             Self::Retry => "retry",
             Self::Persister => "persisters",
             Self::Normalizer => "normalizers",
@@ -85,6 +90,7 @@ pub(super) struct Pools {
     pub scheduled: Pool<Scheduled>,
     pub due: Pool<Due>,
     pub spooled: Pool<Spooled>,
+    pub jobs: Pool<JobMade>,
 }
 
 impl Pools {
@@ -96,6 +102,7 @@ impl Pools {
             scheduled: Pool::new(mailbox_max),
             due: Pool::new(mailbox_max),
             spooled: Pool::new(mailbox_max),
+            jobs: Pool::new(mailbox_max),
         }
     }
 
@@ -107,6 +114,7 @@ impl Pools {
         self.scheduled.remove(holder);
         self.due.remove(holder);
         self.spooled.remove(holder);
+        self.jobs.remove(holder);
     }
 }
 
@@ -197,6 +205,12 @@ impl Line {
                     Drainer::new(stage, spool, rules, writing, validators, custody)
                 });
                 pools.spooled.add(holder, &actor, gauges.clone());
+                Running::new(holder, arbiter, actor)
+            }
+            Kind::Replayer => {
+                let (store, rules) = (parts.store.clone(), parts.replayer_rules.clone());
+                let actor = Replayer::start_in_arbiter(&thread, move |_| Replayer::new(stage, store, rules));
+                pools.jobs.add(holder, &actor, gauges.clone());
                 Running::new(holder, arbiter, actor)
             }
         }

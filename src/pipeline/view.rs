@@ -83,7 +83,7 @@ impl BootView {
 /// The actors of one kind.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct PoolView {
-    /// `validators`, `normalizers`, `persisters`, `retry` or `claimer`.
+    /// `validators`, `normalizers`, `persisters`, `retry`, `claimer`, `drainer` or `replayer`.
     pub name: &'static str,
     /// Its actors.
     pub actors: Vec<ActorView>,

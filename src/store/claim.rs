@@ -11,6 +11,7 @@ use uuid::Uuid;
 use super::dialect::{now_plus_micros_sql, now_sql, placeholder};
 use super::{Store, StoreError, hints};
 use crate::clock;
+use crate::domain::dedupe::DedupeKey;
 use crate::domain::event::Event;
 use crate::domain::json::JsonText;
 use crate::domain::outcome::TransientCode;
@@ -214,16 +215,19 @@ pub(super) fn claimed(row: &QueryResult, lease_token: Uuid) -> Result<Claimed, D
         timestamp: row.try_get_by_index(7)?,
         flaws: Vec::new(),
     };
+    let (user_id, generation): (i64, u32) = (row.try_get_by_index(2)?, count(row, 11)?);
+    // At its first write it took its key, unless it was refused; then a replay takes it.
+    let key = if generation == 0 { None } else { DedupeKey::of(&submission, user_id, None) };
     let event = Event {
         id: row.try_get_by_index(0)?,
         task_id: row.try_get_by_index(1)?,
-        user_id: row.try_get_by_index(2)?,
+        user_id,
         submission,
-        key: None,
+        key,
         received_at: row.try_get_by_index(8)?,
         attempts: count(row, 9)?,
         crashes: count(row, 10)?,
-        generation: count(row, 11)?,
+        generation,
     };
     Ok(Claimed { event, lease_token, suspect: row.try_get_by_index(12)? })
 }

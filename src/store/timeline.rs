@@ -5,14 +5,21 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use entity::{attempt, event};
 use sea_orm::prelude::Uuid;
-use sea_orm::{ColumnTrait, DbErr, EntityTrait, FromQueryResult, QueryFilter, QueryOrder, QuerySelect};
+use sea_orm::{
+    ColumnTrait, ConnectionTrait, DbBackend, DbErr, EntityTrait, FromQueryResult, QueryFilter, QueryOrder, QueryResult,
+    QuerySelect, Statement,
+};
 
+use super::dialect::placeholder;
 use super::error::StoreError;
 use super::open::{Conn, Store};
 use crate::domain::outcome::Status;
 
 /// Attempts of one event that are read at most; replays have their own, so there is no other bound.
 const ATTEMPTS_MAX: u64 = 1_000;
+
+/// Changes by operators that are read at most, the latest ones: each may have a payload.
+const CHANGES_MAX: u64 = 20;
 
 /// The life of an event so far.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,6 +34,8 @@ pub struct Timeline {
     pub received_at: DateTime<Utc>,
     /// Every attempt that has ended, in their order.
     pub attempts: Vec<Attempt>,
+    /// What operators did with it, the latest last.
+    pub changes: Vec<OperatorChange>,
     /// When it is tried again.
     pub next_attempt_at: Option<DateTime<Utc>>,
     /// When it was processed.
@@ -56,6 +65,25 @@ pub struct Attempt {
     pub error_code: Option<String>,
     /// What happened.
     pub error: Option<String>,
+}
+
+/// What an operator did with an event.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OperatorChange {
+    /// The generation that began with it, or was called off.
+    pub generation: i32,
+    /// `replayed` or `cancelled`.
+    pub action: String,
+    /// The operator.
+    pub by: i64,
+    /// When.
+    pub at: DateTime<Utc>,
+    /// The job that did it, if it was one.
+    pub job_id: Option<i64>,
+    /// Whether the payload was patched.
+    pub is_patched: bool,
+    /// The payload before that, as JSON text.
+    pub payload_before: Option<String>,
 }
 
 /// The columns that the timeline needs: neither payload nor properties.
@@ -89,7 +117,7 @@ impl Store {
             let Some(row) = row(&conn, id, visible_to).await? else { return Ok(None) };
             let status = Status::parse(&row.status);
             let status = status.ok_or_else(|| DbErr::Type(format!("unknown event status {:?}", row.status)))?;
-            Ok(Some(row.timeline(status, failed)))
+            Ok(Some(Timeline { changes: changes(&conn, id).await?, ..row.timeline(status, failed) }))
         })
         .await
     }
@@ -128,6 +156,29 @@ async fn failed_attempts(conn: &Conn, id: i64) -> Result<Vec<Attempt>, DbErr> {
     Ok(rows.all(conn.read()).await?.into_iter().map(Attempt::from).collect())
 }
 
+async fn changes(conn: &Conn, id: i64) -> Result<Vec<OperatorChange>, DbErr> {
+    let backend = conn.backend();
+    let json = if backend == DbBackend::Postgres { "::text" } else { "" };
+    let sql = format!(
+        "SELECT generation, action, by_user, at, job_id, patched, payload_before{json} FROM replays \
+         WHERE event_id = {} ORDER BY at DESC, generation DESC LIMIT {CHANGES_MAX}",
+        placeholder(backend, 1)
+    );
+    let rows = conn.read().query_all_raw(Statement::from_sql_and_values(backend, sql, [id.into()])).await?;
+    let read = |row: &QueryResult| {
+        Ok(OperatorChange {
+            generation: row.try_get_by_index(0)?,
+            action: row.try_get_by_index(1)?,
+            by: row.try_get_by_index(2)?,
+            at: row.try_get_by_index(3)?,
+            job_id: row.try_get_by_index(4)?,
+            is_patched: row.try_get_by_index(5)?,
+            payload_before: row.try_get_by_index(6)?,
+        })
+    };
+    rows.iter().rev().map(read).collect()
+}
+
 impl From<attempt::Model> for Attempt {
     fn from(row: attempt::Model) -> Self {
         Self {
@@ -150,7 +201,17 @@ impl Row {
         let (next_attempt_at, processed_at, finished_at) = (self.next_attempt_at, self.processed_at, self.finished_at);
         let mut attempts = failed;
         attempts.extend(self.last_attempt(status, &attempts));
-        Timeline { task_id, status, generation, received_at, attempts, next_attempt_at, processed_at, finished_at }
+        Timeline {
+            task_id,
+            status,
+            generation,
+            received_at,
+            attempts,
+            changes: Vec::new(),
+            next_attempt_at,
+            processed_at,
+            finished_at,
+        }
     }
 
     /// The attempt that finished the event: only failures that may pass have rows of their own.

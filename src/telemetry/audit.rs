@@ -1,4 +1,4 @@
-//! Who changed users and tokens over HTTP: a line each, with ids only. `by_token` is the token that asked for it.
+//! Who changed users and tokens, or had many events changed, over HTTP: a line each, with ids only. `by_token` is the token that asked for it.
 
 use tracing::info;
 
@@ -25,4 +25,14 @@ pub fn token_rotated(token_id: i64, new_token_id: i64, by_token: i64) {
 /// A token was revoked.
 pub fn token_revoked(token_id: i64, by_token: i64) {
     info!(token_id, by_token, "token revoked");
+}
+
+/// A job was made.
+pub fn job_made(job_id: i64, kind: &str, by_token: i64) {
+    info!(job_id, kind, by_token, "job made");
+}
+
+/// A job was stopped.
+pub fn job_stopped(job_id: i64, by_token: i64) {
+    info!(job_id, by_token, "job stopped");
 }

@@ -285,6 +285,16 @@ pub fn works_again(what: &str, failures: u64, failed_for: Duration) {
     info!(what, failures, failed_for_ms = failed_for.as_millis(), "{what} works again");
 }
 
+/// A job has met every event of its filter.
+pub fn job_done(job_id: i64) {
+    info!(job_id, "job done");
+}
+
+/// A job cannot go on.
+pub fn job_failed(job_id: i64, error: &dyn Display) {
+    error!(job_id, %error, "job failed");
+}
+
 /// The node could not take leave of the database; the others notice by its silence.
 pub fn leave_failed(error: &dyn Display) {
     warn!(%error, "leases could not be given back, or the node not marked as stopped");

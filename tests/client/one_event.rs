@@ -29,6 +29,17 @@ both_databases! {
         let table = run(server.setup(), &["retry", "1", "999999"], 3).out;
         assert!(table.contains("processed") && table.contains("not_found"), "{table}");
         run(server.setup(), &["retry", "1"], 0);
+        let counted = run(server.setup(), &["retry", "--status", "validation_error", "--dry-run"], 0).out;
+        assert!(counted.contains("1 events match") && counted.contains(&id), "{counted}");
+        let done = run(server.setup(), &["retry", "--name", "a", "--force", "--patch", "{\"n\": 1.10}", "--json"], 0);
+        assert_eq!(parsed(&done.out)["changed"], 1, "{}", done.out);
+        assert!(done.out.contains("1.10") && done.err.contains("goes on by itself"), "{}\n{}", done.out, done.err);
+        let done = run(server.setup(), &["retry", "--status", "failed"], 0).out;
+        assert!(done.contains("done: 0 matched"), "{done}");
+        assert!(run(server.setup(), &["retry", "--name", "a", "--patch", "{"], 1).err.contains("the patch is not JSON"));
+        for wrong in [&["retry"][..], &["retry", "1", "--name", "a"], &["retry", "1", "--patch", "{}"], &["retry", "--force"]] {
+            run(server.setup(), wrong, 2);
+        }
 
         let (url, token) = (server.url("/"), server.token());
         let elsewhere = Setup::new(&Database::sqlite()).with_env("GRISTMILL_URL", &url).with_env("GRISTMILL_TOKEN", &token);

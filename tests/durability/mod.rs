@@ -12,6 +12,7 @@ mod keys;
 mod leases;
 mod lost_answers;
 mod outages;
+mod replays;
 mod units;
 
 #[cfg(feature = "fault-injection")]

@@ -23,7 +23,7 @@ both_databases! {
         let id = accepted(&client, &event("page_view"));
         let (event, timeline) = (finished(&client, id), timeline(&client, id));
         let wanted = [
-            "attempts", "finished_at", "generation", "id", "next_attempt_at", "processed_at", "received_at", "status", "task_id",
+            "attempts", "changes", "finished_at", "generation", "id", "next_attempt_at", "processed_at", "received_at", "status", "task_id",
         ];
         assert_eq!(keys(&timeline), wanted);
         for key in ["id", "task_id", "status", "received_at", "processed_at"] {

@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 use gristmill::domain::outcome::Status;
-use gristmill::store::{Filters, ListQuery, Order, Place, Store, StoreOptions};
+use gristmill::store::{Filters, JobKind, ListQuery, NewJob, Order, Place, Store, StoreOptions};
 use sea_orm::{ConnectionTrait, DbBackend};
 
 use super::{WAIT, migrated};
@@ -100,6 +100,25 @@ pub async fn contract_no_list_scans_the_table_or_sorts(options: StoreOptions) {
             }
             let is_plain = query.filters == Filters::default();
             assert!(plan.to_lowercase().contains("index") || is_plain, "{query:?} after {after:?}:\n{plan}");
+        }
+    }
+}
+
+/// So is every piece of a job.
+pub async fn contract_no_job_scans_the_table_or_sorts(options: StoreOptions) {
+    let store = filled(&options).await;
+    let middle = Place { received_at: received(6_000), id: 6_000 };
+    let until = Place { received_at: received(11_000), id: FAR + 11_000 };
+    for query in combinations().into_iter().filter(|query| query.order == Order::Asc || query.filters.status.is_some())
+    {
+        let new = NewJob { kind: JobKind::Retry, filters: query.filters, patch: None, is_forced: true, by: 1 };
+        for after in [None, Some(middle)] {
+            let plan = store.explain_job(new.clone(), until, after, WAIT).await.expect("a plan").join("\n");
+            for word in FORBIDDEN {
+                assert!(!plan.contains(word), "{new:?} after {after:?}:\n{plan}");
+            }
+            let has_none = Filters { status: None, ..new.filters.clone() } == Filters::default();
+            assert!(plan.to_lowercase().contains("index") || has_none, "{new:?} after {after:?}:\n{plan}");
         }
     }
 }

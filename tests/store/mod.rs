@@ -9,6 +9,7 @@ use sea_orm::{ConnectionTrait, Statement};
 
 mod accounts;
 mod ids;
+mod jobs;
 mod listing;
 mod nodes;
 mod opening;

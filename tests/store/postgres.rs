@@ -9,7 +9,7 @@ use gristmill::store::{Store, StoreOptions};
 use sea_orm::prelude::Uuid;
 use sea_orm::{ConnectionTrait, TransactionTrait};
 
-use super::{WAIT, accounts, ids, listing, migrated, nodes, number, on_postgres, opening, operations, schema};
+use super::{WAIT, accounts, ids, jobs, listing, migrated, nodes, number, on_postgres, opening, operations, schema};
 
 on_postgres! {
     eight_migrations_at_once_all_succeed: opening::contract_eight_migrations_at_once_all_succeed;
@@ -24,6 +24,7 @@ on_postgres! {
     processed_follows_status: schema::contract_processed_follows_status;
     the_databases_clock_compares_with_bound_times: schema::contract_the_databases_clock_compares_with_bound_times;
     no_list_scans_the_table_or_sorts: listing::contract_no_list_scans_the_table_or_sorts;
+    no_job_scans_the_table_or_sorts: listing::contract_no_job_scans_the_table_or_sorts;
     a_list_meets_every_match_once_in_its_order: listing::contract_a_list_meets_every_match_once_in_its_order;
     every_entity_reads_its_table: schema::contract_every_entity_reads_its_table;
     users_are_made_once_and_disabled: accounts::contract_users_are_made_once_and_disabled;
@@ -37,6 +38,12 @@ on_postgres! {
     a_heartbeat_grows_until_the_node_stops: nodes::contract_a_heartbeat_grows_until_the_node_stops;
     a_heartbeat_needs_neither_the_pool_nor_the_stores_thread: nodes::contract_a_heartbeat_needs_neither_the_pool_nor_the_stores_thread;
     boots_that_are_long_gone_are_removed: nodes::contract_boots_that_are_long_gone_are_removed;
+    a_job_finds_every_match_along_every_index: jobs::contract_a_job_finds_every_match_along_every_index;
+    a_job_changes_each_event_once_and_no_later_one: jobs::contract_a_job_changes_each_event_once_and_no_later_one;
+    runners_that_race_do_a_job_once: jobs::contract_runners_that_race_do_a_job_once;
+    a_piece_with_large_payloads_has_few_events: jobs::contract_a_piece_with_large_payloads_has_few_events;
+    a_retry_waits_while_much_is_due_and_a_cancellation_does_not: jobs::contract_a_retry_waits_while_much_is_due_and_a_cancellation_does_not;
+    jobs_take_turns_until_they_end: jobs::contract_jobs_take_turns_until_they_end;
     a_boot_inherits_what_was_said_of_its_folders_spool: nodes::contract_a_boot_inherits_what_was_said_of_its_folders_spool;
     a_dropped_begin_loses_no_later_write: contract_a_dropped_begin_loses_no_later_write;
     partitions_exist_before_their_ids_leave: contract_partitions_exist_before_their_ids_leave;

@@ -97,6 +97,7 @@ pub async fn contract_every_entity_reads_its_table(options: StoreOptions) {
         entity::flush::Entity::find().all(db).await?;
         entity::flush_minute::Entity::find().all(db).await?;
         entity::id_block::Entity::find().all(db).await?;
+        entity::job::Entity::find().all(db).await?;
         entity::node::Entity::find().all(db).await?;
         entity::replay::Entity::find().all(db).await?;
         entity::user::Entity::find().all(db).await?;

@@ -7,7 +7,9 @@ use gristmill::store::{Store, StoreOptions, begin_write, commit, identity, migra
 use sea_orm::ConnectionTrait;
 use tokio::runtime::Handle;
 
-use super::{Folder, WAIT, accounts, ids, listing, migrated, nodes, number, on_sqlite, opening, operations, schema};
+use super::{
+    Folder, WAIT, accounts, ids, jobs, listing, migrated, nodes, number, on_sqlite, opening, operations, schema,
+};
 
 on_sqlite! {
     eight_migrations_at_once_all_succeed: opening::contract_eight_migrations_at_once_all_succeed;
@@ -22,6 +24,7 @@ on_sqlite! {
     processed_follows_status: schema::contract_processed_follows_status;
     the_databases_clock_compares_with_bound_times: schema::contract_the_databases_clock_compares_with_bound_times;
     no_list_scans_the_table_or_sorts: listing::contract_no_list_scans_the_table_or_sorts;
+    no_job_scans_the_table_or_sorts: listing::contract_no_job_scans_the_table_or_sorts;
     a_list_meets_every_match_once_in_its_order: listing::contract_a_list_meets_every_match_once_in_its_order;
     every_entity_reads_its_table: schema::contract_every_entity_reads_its_table;
     users_are_made_once_and_disabled: accounts::contract_users_are_made_once_and_disabled;
@@ -34,6 +37,12 @@ on_sqlite! {
     a_boot_stops_the_earlier_ones_of_its_folder: nodes::contract_a_boot_stops_the_earlier_ones_of_its_folder;
     a_heartbeat_grows_until_the_node_stops: nodes::contract_a_heartbeat_grows_until_the_node_stops;
     boots_that_are_long_gone_are_removed: nodes::contract_boots_that_are_long_gone_are_removed;
+    a_job_finds_every_match_along_every_index: jobs::contract_a_job_finds_every_match_along_every_index;
+    a_job_changes_each_event_once_and_no_later_one: jobs::contract_a_job_changes_each_event_once_and_no_later_one;
+    runners_that_race_do_a_job_once: jobs::contract_runners_that_race_do_a_job_once;
+    a_piece_with_large_payloads_has_few_events: jobs::contract_a_piece_with_large_payloads_has_few_events;
+    a_retry_waits_while_much_is_due_and_a_cancellation_does_not: jobs::contract_a_retry_waits_while_much_is_due_and_a_cancellation_does_not;
+    jobs_take_turns_until_they_end: jobs::contract_jobs_take_turns_until_they_end;
     a_boot_inherits_what_was_said_of_its_folders_spool: nodes::contract_a_boot_inherits_what_was_said_of_its_folders_spool;
 }
 

@@ -34,7 +34,7 @@ pub enum ClientCommand {
     /// Send one event and print the answer
     #[command(after_long_help = SEND_HELP)]
     Send(Send),
-    /// Have stored events processed anew
+    /// Have stored events processed anew: those named, or all that match
     Retry(Retry),
     /// Write the stored events as NDJSON; exit code 1 if it breaks off
     Export(Export),
@@ -125,14 +125,48 @@ pub struct Send {
 #[derive(Debug, Clone, PartialEq, ClapArgs)]
 pub struct Retry {
     /// Ids of events
-    #[arg(required = true, value_name = "ID")]
+    #[arg(value_name = "ID", required_unless_present_any = CHOOSING, conflicts_with_all = MATCHING)]
     pub ids: Vec<i64>,
+    /// Or which of all
+    #[command(flatten)]
+    pub matching: Matching,
     /// Answer in JSON
     #[arg(long)]
     pub json: bool,
     /// Which server, and as whom
     #[command(flatten)]
     pub server: ServerArgs,
+}
+
+/// The arguments that choose events, and those that only make sense beside one of them.
+const CHOOSING: [&str; 5] = ["status", "name", "event_type", "error_code", "after"];
+const MATCHING: [&str; 9] =
+    ["status", "name", "event_type", "error_code", "after", "before", "patch", "force", "dry_run"];
+
+/// All events that match, in a job of the server that is followed to its end.
+#[derive(Debug, Clone, PartialEq, ClapArgs)]
+pub struct Matching {
+    /// Which of them
+    #[command(flatten)]
+    pub filters: Filters,
+    /// Only events with this error_code
+    #[arg(long, value_name = "CODE")]
+    pub error_code: Option<String>,
+    /// Only events received after this time
+    #[arg(long, value_name = "TIME")]
+    pub after: Option<String>,
+    /// Only events received before this time
+    #[arg(long, value_name = "TIME")]
+    pub before: Option<String>,
+    /// A JSON merge patch (RFC 7396) for their payloads
+    #[arg(long, value_name = "JSON")]
+    pub patch: Option<String>,
+    /// Processed ones as well
+    #[arg(long)]
+    pub force: bool,
+    /// Only tell how many there are
+    #[arg(long)]
+    pub dry_run: bool,
 }
 
 /// What events are chosen by.

@@ -3,6 +3,7 @@
 mod export;
 mod import;
 mod link;
+mod matching;
 mod retry;
 mod send;
 mod stats;

@@ -1,12 +1,12 @@
-//! `gristmill retry`: stored events are processed anew; the report is printed as a table or as it came.
+//! `gristmill retry`: stored events that are named are processed anew; the report is printed as a table or as it came.
 
 use std::process::ExitCode;
 
 use serde::Deserialize;
 use serde_json::json;
 
-use super::exit_code;
 use super::link::Link;
+use super::{exit_code, matching};
 use crate::cli::args::client::Retry;
 
 /// Answers with a report.
@@ -27,6 +27,9 @@ struct Outcome {
 }
 
 pub(super) fn run(retry: &Retry, link: &Link) -> anyhow::Result<ExitCode> {
+    if retry.ids.is_empty() {
+        return matching::run(&retry.matching, retry.json, link);
+    }
     let body = json!({ "event_ids": retry.ids }).to_string();
     let answer = link.post_once("/api/v1/events/process", &[], &body)?.understood(&REPORTS)?;
     let report: Report = answer.json()?;

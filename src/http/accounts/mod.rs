@@ -3,7 +3,7 @@
 //! Guaranteed: a secret is in one answer and nowhere else; who administers tokens cannot make one that may do more than
 //! its own. A change is seen at once here and within `auth.refresh` on the other nodes.
 
-mod pages;
+pub(super) mod pages;
 pub mod tokens;
 pub mod users;
 mod view;
@@ -23,7 +23,7 @@ use crate::store::{StoreError, StoreOutcome};
 const SHOWN_CHARS_MAX: usize = 40;
 
 /// The id in the path of a `what`; ids are written one way only.
-fn id_in_path(call: &Call, what: &str) -> Result<i64, ApiError> {
+pub(super) fn id_in_path(call: &Call, what: &str) -> Result<i64, ApiError> {
     let text = call.request.match_info().query("id");
     let is_canonical = text.bytes().all(|byte| byte.is_ascii_digit()) && !text.starts_with('0');
     text.parse().ok().filter(|_| is_canonical).ok_or_else(|| {
@@ -32,12 +32,12 @@ fn id_in_path(call: &Call, what: &str) -> Result<i64, ApiError> {
     })
 }
 
-fn no_such(what: &str, id: i64) -> ApiError {
+pub(super) fn no_such(what: &str, id: i64) -> ApiError {
     ApiError::new(Problem::NotFound, format!("there is no {what} {id}"))
 }
 
 /// A change that failed: 504 if the answer to its COMMIT was lost, since nobody knows then whether it was made.
-fn not_changed(error: StoreError) -> ApiError {
+pub(super) fn not_changed(error: StoreError) -> ApiError {
     if error.is_transient() && error.outcome == StoreOutcome::Unknown {
         let detail = "the database did not say whether the change was made, look before you send it again";
         return ApiError::new(Problem::OutcomeUnknown, detail);

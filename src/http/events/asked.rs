@@ -51,14 +51,11 @@ impl Asked {
     pub fn read(query: &str, caller: &Caller, beside: &[&str]) -> Result<Self, ApiError> {
         let known: Vec<&str> = FILTERS.iter().chain(beside).copied().collect();
         let mut given = Given::read(query, &known)?;
-        let mut filters = given.filters()?;
+        let filters = given.filters()?;
         let order = given.take("order").map_or(Ok(Order::Desc), |text| read_order(&text))?;
         let text = written(&filters, order);
         let viewer = viewer(caller);
-        if viewer.is_some() && filters.user_id.is_some_and(|user_id| Some(user_id) != viewer) {
-            return Err(ApiError::forbidden(Scope::ReadAll, "a list of another user's events"));
-        }
-        filters.user_id = filters.user_id.or(viewer);
+        let filters = visible(filters, viewer, "a list of another user's events")?;
         let limit = given.take("limit").map_or(Ok(LIMIT_DEFAULT), |text| read_limit(&text))?;
         let mut asked = Self { query: ListQuery { filters, order }, after: None, limit, text, viewer };
         match given.take("cursor") {
@@ -81,6 +78,26 @@ impl Asked {
     }
 }
 
+/// The filters of a job, from the members of an object; they must be some.
+pub fn filters_of_job(members: Vec<(String, String)>, caller: &Caller) -> Result<Filters, ApiError> {
+    let filters = Given::of("member", members, &FILTERS)?.filters()?;
+    if filters == Filters::default() {
+        let detail = format!("the filter is empty, expected at least one of {}", FILTERS.join(", "));
+        return Err(ApiError::invalid_request(detail));
+    }
+    let filters = visible(filters, viewer(caller), "changing another user's events")?;
+    check_range(&filters)?;
+    Ok(filters)
+}
+
+/// The filters for the events that the viewer may see.
+fn visible(filters: Filters, viewer: Option<i64>, what: &str) -> Result<Filters, ApiError> {
+    if viewer.is_some() && filters.user_id.is_some_and(|user_id| Some(user_id) != viewer) {
+        return Err(ApiError::forbidden(Scope::ReadAll, what));
+    }
+    Ok(Filters { user_id: filters.user_id.or(viewer), ..filters })
+}
+
 /// The filters of a stream, which the feed leads to its events.
 pub fn filters_of_stream(query: &str, caller: &Caller) -> Result<Filters, ApiError> {
     let filters = Given::read(query, &["status", "event_name", "event_type"])?.filters()?;
@@ -94,14 +111,19 @@ impl Given {
     fn read(query: &str, known: &[&str]) -> Result<Self, ApiError> {
         let pairs = Query::<Vec<(String, String)>>::from_query(query)
             .map_err(|error| ApiError::invalid_request(format!("the query cannot be read: {error}")))?;
+        Self::of("parameter", pairs.into_inner(), known)
+    }
+
+    /// Takes `pairs`, each of which is a `what`.
+    fn of(what: &str, pairs: Vec<(String, String)>, known: &[&str]) -> Result<Self, ApiError> {
         let mut given: Vec<(String, String)> = Vec::new();
-        for (name, value) in pairs.into_inner() {
+        for (name, value) in pairs {
             if !known.contains(&name.as_str()) {
-                let detail = format!("the parameter {:?} is unknown, expected {}", shown(&name), known.join(", "));
+                let detail = format!("the {what} {:?} is unknown, expected {}", shown(&name), known.join(", "));
                 return Err(ApiError::invalid_request(detail));
             }
             if given.iter().any(|(present, _)| *present == name) {
-                return Err(ApiError::invalid_request(format!("the parameter {name} is repeated, expected it once")));
+                return Err(ApiError::invalid_request(format!("the {what} {name} is repeated, expected it once")));
             }
             given.push((name, value));
         }

@@ -11,7 +11,9 @@ use super::answers::{self, Submitted};
 use super::intake::of_receipt;
 use super::read::{event_id, viewer};
 use super::report::{ItemResult, Tally, report};
+use super::wish;
 use crate::domain::outcome::Status;
+use crate::domain::patch::Patch;
 use crate::domain::scopes::Scope;
 use crate::http::auth::Caller;
 use crate::http::error::ApiError;
@@ -20,7 +22,7 @@ use crate::http::problems::Problem;
 use crate::http::request::{Call, json};
 use crate::http::state::{AppState, STORE_WAIT};
 use crate::pipeline::{Replayed, Verdict};
-use crate::store::{Replay, Seen};
+use crate::store::{Refusal, Replay, Seen};
 
 /// `POST /api/v1/events/process`: stored events, in one transaction, with the reference's report.
 pub async fn process(call: Call) -> Result<HttpResponse, ApiError> {
@@ -38,18 +40,28 @@ pub async fn process(call: Call) -> Result<HttpResponse, ApiError> {
         _ => {}
     }
     let distinct: HashSet<i64> = event_ids.iter().copied().collect();
-    let mut replayed = replay(&state, &caller, distinct.into_iter().collect(), is_forced).await?;
+    let mut replayed = replay(&state, &caller, distinct.into_iter().collect(), is_forced, None).await?;
     let results: Vec<ItemResult> =
         (0..).zip(&event_ids).map(|(index, id)| result_of(index, *id, &mut replayed)).collect();
     Ok(report(&results, Tally::OF_STORED, false))
 }
 
-/// `POST /api/v1/events/{id}/retry`: one event that has not been processed; the answer is the reference's return value.
+/// `POST /api/v1/events/{id}/retry`: one event that has not been processed, with a patch of its payload if the body has
+/// one; the answer is the reference's return value.
 pub async fn retry(call: Call) -> Result<HttpResponse, ApiError> {
     let caller = call.authorise(Scope::Operate, "replaying events").await?;
     let id = event_id(call.request.match_info().query("id"))?;
-    let mut replayed = replay(&call.state, &caller, vec![id], false).await?;
+    let (state, mut fields) = fields::read_if_any(call).await?;
+    fields.refuse_unknown(&["patch"]);
+    let patch = wish::patch(&mut fields, &state.payload_limits);
+    let patch = fields.finish(Some(patch))?;
+    let mut replayed = replay(&state, &caller, vec![id], false, patch).await?;
     let Some(seen) = replayed.seen.remove(&id) else { return Err(no_such(id)) };
+    match replayed.refused.remove(&id) {
+        Some(Refusal::Invalid(rejection)) => return Err(ApiError::invalid_fields(rejection)),
+        Some(Refusal::KeyHeld { of }) => return Err(ApiError::conflict(of, key_held(id, of))),
+        None => {}
+    }
     let Some(receipt) = replayed.receipts.remove(&id) else {
         if replayed.at_work.contains(&id) || seen.status == Status::Pending {
             let detail = format!("event {id} is at work, its outcome is still to come");
@@ -96,13 +108,23 @@ fn no_such(id: i64) -> ApiError {
     ApiError::new(Problem::NotFound, format!("there is no event {id}"))
 }
 
-async fn replay(state: &AppState, caller: &Caller, ids: Vec<i64>, is_forced: bool) -> Result<Replayed, ApiError> {
+fn key_held(id: i64, of: i64) -> String {
+    format!("the event_uid of event {id} belongs to event {of}, nothing was changed")
+}
+
+async fn replay(
+    state: &AppState,
+    caller: &Caller,
+    ids: Vec<i64>,
+    is_forced: bool,
+    patch: Option<Patch>,
+) -> Result<Replayed, ApiError> {
     if state.is_draining() {
         return Err(ApiError::new(Problem::Draining, "the server is stopping, nothing was changed"));
     }
     let mut room = state.pipeline.room();
     room.cover(ids.len())?;
-    let replay = Replay { ids, visible_to: viewer(caller), is_forced, by: caller.user_id };
+    let replay = Replay { ids, visible_to: viewer(caller), is_forced, patch, by: caller.user_id };
     Ok(state.pipeline.process_stored(replay, room).await?)
 }
 
@@ -123,9 +145,18 @@ fn result_of(index: u64, id: i64, replayed: &mut Replayed) -> ItemResult {
     let result = match replayed.receipts.get(&id) {
         Some(receipt) => of_receipt(index, receipt.clone(), None),
         None if replayed.at_work.contains(&id) => ItemResult::new(index, "enqueued").stored_as(id),
+        None if replayed.refused.contains_key(&id) => refused(index, id, &replayed.refused[&id]),
         None => as_it_stood(index, seen),
     };
     result.named(seen.event_name.clone(), seen.user_id)
+}
+
+fn refused(index: u64, id: i64, refusal: &Refusal) -> ItemResult {
+    let error = match refusal {
+        Refusal::Invalid(rejection) => rejection.error.clone(),
+        Refusal::KeyHeld { of } => key_held(id, *of),
+    };
+    ItemResult::new(index, "failed").stored_as(id).because(refusal.code(), error)
 }
 
 /// An event that was left as it is: processed already, a duplicate, or held by another node.

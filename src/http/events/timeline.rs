@@ -4,6 +4,7 @@ use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
 use schemars::JsonSchema;
 use serde::Serialize;
+use serde_json::value::RawValue;
 
 use super::read::{event_id, viewer};
 use crate::domain::outcome::Status;
@@ -13,7 +14,7 @@ use crate::http::error::ApiError;
 use crate::http::problems::Problem;
 use crate::http::request::{Call, json};
 use crate::http::state::STORE_WAIT;
-use crate::store::{Attempt, Timeline};
+use crate::store::{Attempt, OperatorChange, Timeline};
 
 /// What happened to an event.
 #[derive(JsonSchema, Serialize)]
@@ -27,6 +28,7 @@ pub struct TimelineView {
     #[schemars(extend("format" = "date-time"))]
     received_at: String,
     attempts: Vec<AttemptView>,
+    changes: Vec<ChangeView>,
     #[schemars(extend("format" = "date-time"))]
     next_attempt_at: Option<String>,
     #[schemars(extend("format" = "date-time"))]
@@ -52,28 +54,58 @@ struct AttemptView {
     error: Option<String>,
 }
 
+/// What an operator did with an event.
+#[derive(JsonSchema, Serialize)]
+#[schemars(rename = "Change")]
+struct ChangeView {
+    generation: i32,
+    action: String,
+    by: i64,
+    #[schemars(extend("format" = "date-time"))]
+    at: String,
+    job_id: Option<i64>,
+    patched: bool,
+    payload_before: Option<Box<RawValue>>,
+}
+
 /// `GET /api/v1/events/{id}/timeline`; whoever may not see the event is told that there is none.
 pub async fn timeline(call: Call) -> Result<HttpResponse, ApiError> {
     let caller = call.authorise(Scope::Read, "reading events").await?;
     let id = event_id(call.request.match_info().query("id"))?;
     let timeline = call.state.store.timeline(id, viewer(&caller), STORE_WAIT).await?;
     let timeline = timeline.ok_or_else(|| ApiError::new(Problem::NotFound, format!("there is no event {id}")))?;
-    Ok(json(StatusCode::OK, &TimelineView::of(id, timeline)))
+    Ok(json(StatusCode::OK, &TimelineView::of(id, timeline)?))
 }
 
 impl TimelineView {
-    fn of(id: i64, timeline: Timeline) -> Self {
-        Self {
+    fn of(id: i64, timeline: Timeline) -> Result<Self, ApiError> {
+        Ok(Self {
             id,
             task_id: timeline.task_id.to_string(),
             status: timeline.status.as_str(),
             generation: timeline.generation,
             received_at: render(timeline.received_at),
             attempts: timeline.attempts.into_iter().map(AttemptView::of).collect(),
+            changes: timeline.changes.into_iter().map(ChangeView::of).collect::<Result<_, _>>()?,
             next_attempt_at: timeline.next_attempt_at.map(render),
             processed_at: timeline.processed_at.map(render),
             finished_at: timeline.finished_at.map(render),
-        }
+        })
+    }
+}
+
+impl ChangeView {
+    fn of(change: OperatorChange) -> Result<Self, ApiError> {
+        let payload = change.payload_before.map(RawValue::from_string).transpose();
+        Ok(Self {
+            generation: change.generation,
+            action: change.action,
+            by: change.by,
+            at: render(change.at),
+            job_id: change.job_id,
+            patched: change.is_patched,
+            payload_before: payload.map_err(|_| ApiError::internal("a stored payload is not JSON"))?,
+        })
     }
 }
 

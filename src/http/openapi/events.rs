@@ -3,6 +3,7 @@
 use actix_web::http::Method;
 use serde_json::{Value, json};
 
+use super::jobs::retry_of_one;
 use super::operation::Operation;
 use super::schemas::{JSON, NDJSON, Schemas, cloud_event, new_batch, new_event, process_order, storable};
 use crate::config::Limits;
@@ -172,15 +173,17 @@ fn process(schemas: &mut Schemas, limits: &Limits) -> Operation {
 
 fn retry(schemas: &mut Schemas) -> Operation {
     let outcome = Schemas::any(&outcome_of(schemas));
+    let order = schemas.body("RetryOfOne", retry_of_one());
     Operation::new(Method::POST, "/api/v1/events/{id}/retry", TAG, "retryEvent", "Process an event anew")
         .says("One that failed, was refused, was cancelled, or waits for its next attempt.")
         .needs(&[Scope::Operate])
         .within_the_rate()
         .parameter("Id")
+        .body(false, &[(JSON, order)])
         .answers(200, "Its outcome", outcome)
         .answers(202, "It is at work, or waits for another attempt", schemas.of::<shapes::Enqueued>())
         .with_header(202, "Location")
-        .problems(&[Problem::NotFound, Problem::NotReplayable, Problem::InProgress])
+        .problems(&[Problem::NotFound, Problem::NotReplayable, Problem::InProgress, Problem::EventUidConflict])
         .problems(&[Problem::Draining, Problem::Overloaded])
         .problems(&RejectCode::ALL.map(Problem::Rejected))
 }

@@ -5,6 +5,7 @@
 
 mod accounts;
 mod events;
+mod jobs;
 mod operation;
 mod page;
 mod parameters;
@@ -31,6 +32,7 @@ const DESCRIPTION: &str = "JSON events in, durable processed rows out. A 2xx mea
 pub fn document(limits: &Limits) -> Value {
     let mut schemas = Schemas::new();
     let mut operations = events::operations(&mut schemas, limits);
+    operations.extend(jobs::operations(&mut schemas));
     operations.extend(accounts::operations(&mut schemas));
     operations.extend(service::operations(&mut schemas));
     let mut paths: Map<String, Value> = Map::new();

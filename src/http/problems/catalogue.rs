@@ -89,7 +89,8 @@ pub static CATALOGUE: &[Entry] = &[
         StatusCode::CONFLICT,
         "The key belongs to another event",
         "The `event_uid` or `Idempotency-Key` was used before for an event with other content, whose id is in \
-         `event_id`. Nothing was stored. Choose another key, or send the same content.",
+         `event_id`. Nothing was stored. Choose another key, or send the same content. A replay meets this when its \
+         event's key has become another event's: nothing was changed.",
     ),
     row(
         Problem::NotReplayable,
@@ -126,7 +127,7 @@ pub static CATALOGUE: &[Entry] = &[
         "body_too_large",
         StatusCode::PAYLOAD_TOO_LARGE,
         "The body is too large",
-        "The body has more bytes than are taken here: `limits.body_bytes` of events, 64 KiB of users and tokens. Nothing \
+        "The body has more bytes than are taken here: `limits.body_bytes` of events, 64 KiB of anything else. Nothing \
          was stored.",
     ),
     row(

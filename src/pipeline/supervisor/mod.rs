@@ -83,6 +83,7 @@ impl Supervisor {
             (Kind::Validator, self.rules.validators),
             (Kind::Claimer, 1),
             (Kind::Retry, 1),
+            (Kind::Replayer, 1),
             (Kind::Drainer, usize::from(self.line.parts.spool.is_some())),
         ];
         for (kind, size) in sizes {

@@ -1,9 +1,11 @@
 //! Dedupe keys in a flush: taken sorted and before the events, so that two flushes cannot deadlock over them.
 
 use std::borrow::Cow;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
-use sea_orm::{ConnectionTrait, DatabaseBackend, DatabaseTransaction, DbErr, QueryResult};
+use sea_orm::{
+    ColumnTrait, ConnectionTrait, DatabaseBackend, DatabaseTransaction, DbErr, EntityTrait, QueryFilter, QueryResult,
+};
 use uuid::Uuid;
 
 use super::{First, FlushHeader, Record, Stop, Written, ids_returned, postgres, sqlite};
@@ -11,13 +13,14 @@ use crate::config::Planted;
 use crate::domain::dedupe::DedupeKey;
 use crate::domain::outcome::{Outcome, Status};
 
-/// A new event's key, which its record is to take.
+/// The key of a new or replayed event, which its record is to take.
 pub(super) struct Claim<'a> {
     pub key: &'a DedupeKey,
     pub event_id: i64,
 }
 
-/// Takes the keys of new events and marks the records whose key another event holds.
+/// Takes the keys of new and replayed events, marks the records whose key another event holds, and gives those that took
+/// theirs just now.
 ///
 /// Of records with the same key the first takes it for all of them. They come from one unit: the Persister holds
 /// another unit's back for its next flush.
@@ -26,19 +29,19 @@ pub(super) async fn take(
     records: &[Record],
     header: &FlushHeader,
     written: &mut [Written],
-) -> Result<(), Stop> {
+) -> Result<HashSet<i64>, Stop> {
     let mut claims: Vec<Claim<'_>> = records.iter().filter_map(claim_of).collect();
     if claims.is_empty() || Planted::NoUniqueKey.is_chosen() {
-        return Ok(());
+        return Ok(HashSet::new());
     }
     // Stable: of equal keys the first in the unit stays the first.
     claims.sort_by(|a, b| a.key.identity().cmp(&b.key.identity()));
     let total = claims.len();
     claims.dedup_by(|later, first| later.key.identity() == first.key.identity());
     let has_followers = claims.len() < total;
-    let holders = take_all(tx, claims, header).await?;
+    let (taken, holders) = take_all(tx, claims, header).await?;
     if holders.is_empty() && !has_followers {
-        return Ok(());
+        return Ok(taken);
     }
     let mut leaders = HashMap::new();
     for (record, written) in records.iter().zip(written) {
@@ -46,15 +49,38 @@ pub(super) async fn take(
         let leader = leaders.entry(claim.key.identity()).or_insert_with(|| Holder::of(record, &claim));
         *written = holders.get(&leader.first.id).unwrap_or(leader).verdict_on(&claim);
     }
+    Ok(taken)
+}
+
+/// Gives back the keys, taken just now, of replayed events whose outcome was fenced: who holds the event now may have
+/// another one.
+pub(super) async fn give_back(
+    tx: &DatabaseTransaction,
+    records: &[Record],
+    written: &[Written],
+    taken: &HashSet<i64>,
+) -> Result<(), DbErr> {
+    use entity::dedupe_key::{Column, Entity};
+
+    let is_fenced = |(record, written): &(&Record, &Written)| {
+        matches!(written, Written::Fenced) && taken.contains(&record.event.id)
+    };
+    for (record, _) in records.iter().zip(written).filter(is_fenced) {
+        let Some(claim) = claim_of(record) else { continue };
+        let (user_id, namespace, text) = claim.key.identity();
+        let key = Entity::delete_by_id((user_id, namespace.code(), text.to_owned()));
+        key.filter(Column::EventId.eq(claim.event_id)).exec(tx).await?;
+    }
     Ok(())
 }
 
-/// Takes keys that are all different; gives the holders of those that another event, or an earlier write, has.
+/// Takes keys that are all different; gives the events that got theirs, and the holders of those that another event, or
+/// an earlier write, has.
 async fn take_all(
     tx: &DatabaseTransaction,
     mut claims: Vec<Claim<'_>>,
     header: &FlushHeader,
-) -> Result<HashMap<i64, Holder>, DbErr> {
+) -> Result<(HashSet<i64>, HashMap<i64, Holder>), DbErr> {
     let backend = tx.get_database_backend();
     let statements = match backend {
         DatabaseBackend::Postgres => vec![postgres::take_keys(&claims, header)],
@@ -64,7 +90,7 @@ async fn take_all(
     claims.retain(|claim| !taken.contains(&claim.event_id));
     let mut holders = HashMap::new();
     if claims.is_empty() {
-        return Ok(holders);
+        return Ok((taken, holders));
     }
     let statement = match backend {
         DatabaseBackend::Postgres => postgres::holders_of_keys(&claims),
@@ -74,16 +100,17 @@ async fn take_all(
         let holder = Holder::read(&row)?;
         holders.insert(row.try_get_by_index::<i64>(0)?, holder);
     }
-    Ok(holders)
+    Ok((taken, holders))
 }
 
-/// The records as they are to be written: one whose id was promised gets a row also when another event holds its key.
+/// The records as they are to be written: one whose id was promised gets a row also when another event holds its key, and
+/// one that is replayed has a row.
 pub(super) fn bow_to_holders<'a>(records: &'a [Record], written: &mut [Written]) -> Cow<'a, [Record]> {
     let mut records = Cow::Borrowed(records);
     for (place, written) in written.iter_mut().enumerate() {
         let record = &records[place];
         let outcome = match written {
-            _ if !record.is_acknowledged => continue,
+            _ if !record.is_acknowledged && record.lease.is_none() => continue,
             Written::Duplicate(first) => Outcome::duplicate(&record.event, first.id),
             Written::Conflict { of } => Outcome::key_conflict(&record.event, *of),
             _ => continue,
@@ -96,10 +123,9 @@ pub(super) fn bow_to_holders<'a>(records: &'a [Record], written: &mut [Written])
     records
 }
 
-/// The key that `record` takes: a new event's, unless the event was refused.
+/// The key that `record` takes, unless the event was refused.
 fn claim_of(record: &Record) -> Option<Claim<'_>> {
-    let is_new = record.lease.is_none() && record.outcome.status != Status::ValidationError;
-    let key = record.event.key.as_ref().filter(|_| is_new)?;
+    let key = record.event.key.as_ref().filter(|_| record.outcome.status != Status::ValidationError)?;
     Some(Claim { key, event_id: record.event.id })
 }
 

@@ -222,10 +222,11 @@ async fn commit_through(turnstile: &Turnstile, conn: &Conn, tx: DatabaseTransact
 async fn write_all(tx: &DatabaseTransaction, records: &[Record], header: &FlushHeader) -> Result<Vec<Written>, Stop> {
     let began = Instant::now();
     let mut written = vec![Written::Stored; records.len()];
-    keys::take(tx, records, header, &mut written).await?;
+    let keys = keys::take(tx, records, header, &mut written).await?;
     let records = &*keys::bow_to_holders(records, &mut written);
     insert_new(tx, records, header, &mut written).await?;
     claimed::update(tx, records, header, &mut written).await?;
+    keys::give_back(tx, records, &written, &keys).await?;
     let stored: Vec<&Record> = of_kind(records, &written, Written::is_stored);
     insert_attempts(tx, &stored, header).await?;
     counts::insert(tx, &Counted::of(records, &written), header, began).await?;

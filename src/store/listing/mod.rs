@@ -6,12 +6,15 @@
 //! Not guaranteed: that an event which is stored later is met; a spooled one may come with a time of receipt that a
 //! list has passed.
 
+mod way;
+
 use std::collections::HashMap;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use sea_orm::{ConnectionTrait, DbBackend, DbErr, QueryResult, Statement, TransactionTrait};
+use sea_orm::{ConnectionTrait, DatabaseTransaction, DbBackend, DbErr, QueryResult, Statement, TransactionTrait};
 
+use self::way::Way;
 use super::events::{Filter, StoredEvent, read_events};
 use super::open::Conn;
 use super::{Store, StoreError};
@@ -19,6 +22,9 @@ use crate::domain::outcome::Status;
 
 /// Rows that one slice looks at when its way does not decide all filters.
 const SLICE_ROWS: usize = 5_000;
+
+/// Rows that a piece of a job looks at: its transaction holds up all others on SQLite.
+const JOB_ROWS: usize = 2_000;
 
 /// What an event must be like to be listed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -113,13 +119,9 @@ impl Store {
         self.run("list events", wait, move |conn| async move {
             let way = Way::of(&query.filters);
             let rows_max = if way.decides(&query.filters) { limit } else { SLICE_ROWS };
-            let rows = walk(&conn, look(backend, &query, after, rows_max)).await?;
-            let mut seen = Vec::with_capacity(rows.len());
-            for row in &rows {
-                let place = Place { id: row.try_get_by_index(0)?, received_at: row.try_get_by_index(1)? };
-                seen.push((place, row.try_get_by_index::<i32>(2)? == 1));
-            }
+            let seen = looked_at(&walk(&conn, look(backend, &Look::of(&query), after, rows_max)).await?)?;
             let (matching, next) = cut(&seen, limit, rows_max);
+            let matching: Vec<i64> = matching.iter().map(|place| place.id).collect();
             let events = if matching.is_empty() {
                 Vec::new()
             } else {
@@ -137,24 +139,69 @@ impl Store {
         after: Option<Place>,
         wait: Duration,
     ) -> Result<Vec<String>, StoreError> {
-        let statement = look(self.backend(), query, after, SLICE_ROWS);
-        self.run("explain a list", wait, move |conn| async move {
-            let (explain, column) = match conn.backend() {
-                DbBackend::Postgres => ("EXPLAIN (ANALYZE, COSTS OFF, TIMING OFF)", 0),
-                _ => ("EXPLAIN QUERY PLAN", 3),
-            };
-            let statement = Statement { sql: format!("{explain} {}", statement.sql), ..statement };
-            let rows = walk(&conn, statement).await?;
-            Ok(rows.iter().map(|row| row.try_get_by_index(column)).collect::<Result<_, _>>()?)
-        })
-        .await
+        let statement = look(self.backend(), &Look::of(query), after, SLICE_ROWS);
+        self.run("explain a list", wait, move |conn| async move { explain(&conn, statement).await }).await
     }
+}
+
+/// The lines of the plan of a job's walk.
+pub(super) async fn explain_walk(
+    conn: &Conn,
+    filters: &Filters,
+    within: &Within<'_>,
+    after: Option<Place>,
+) -> Result<Vec<String>, StoreError> {
+    let look = Look { filters, order: Order::Asc, within: Some(within) };
+    explain(conn, self::look(conn.backend(), &look, after, JOB_ROWS)).await
+}
+
+async fn explain(conn: &Conn, statement: Statement) -> Result<Vec<String>, StoreError> {
+    let (explain, column) = match conn.backend() {
+        DbBackend::Postgres => ("EXPLAIN (ANALYZE, COSTS OFF, TIMING OFF)", 0),
+        _ => ("EXPLAIN QUERY PLAN", 3),
+    };
+    let statement = Statement { sql: format!("{explain} {}", statement.sql), ..statement };
+    let rows = walk(conn, statement).await?;
+    Ok(rows.iter().map(|row| row.try_get_by_index(column)).collect::<Result<_, _>>()?)
+}
+
+/// Whose events a job walks, the oldest first: those of its list that were stored when it was made.
+pub(super) struct Within<'a> {
+    /// In one of these states.
+    pub states: &'a [Status],
+    /// Received before this time, up to this id.
+    pub until: Place,
+}
+
+/// The places of the next events of `filters` that lie `within`, at most `limit` of them; `None` at their end. With a time
+/// range `filters` must end it no later than `within` does.
+pub(super) async fn meet(
+    tx: &DatabaseTransaction,
+    filters: &Filters,
+    within: &Within<'_>,
+    after: Option<Place>,
+    limit: usize,
+) -> Result<(Vec<Place>, Option<Place>), DbErr> {
+    let backend = tx.get_database_backend();
+    if backend == DbBackend::Postgres {
+        tx.execute_unprepared(WALK_ONLY).await?;
+    }
+    let look = look(backend, &Look { filters, order: Order::Asc, within: Some(within) }, after, JOB_ROWS);
+    let seen = looked_at(&tx.query_all_raw(look).await?)?;
+    if backend == DbBackend::Postgres {
+        tx.execute_unprepared(WALK_OVER).await?;
+    }
+    Ok(cut(&seen, limit, JOB_ROWS))
 }
 
 /// Leaves PostgreSQL nothing but the walk: with stale figures for a name it would read and sort all of its rows to give
 /// the first ones.
 const WALK_ONLY: &str = "SET LOCAL enable_seqscan = off; SET LOCAL enable_bitmapscan = off; \
                          SET LOCAL enable_sort = off; SET LOCAL enable_incremental_sort = off";
+
+/// Leaves it the rest again, for other statements of the transaction.
+const WALK_OVER: &str = "SET LOCAL enable_seqscan TO DEFAULT; SET LOCAL enable_bitmapscan TO DEFAULT; \
+                         SET LOCAL enable_sort TO DEFAULT; SET LOCAL enable_incremental_sort TO DEFAULT";
 
 async fn walk(conn: &Conn, look: Statement) -> Result<Vec<QueryResult>, DbErr> {
     if conn.backend() != DbBackend::Postgres {
@@ -167,12 +214,21 @@ async fn walk(conn: &Conn, look: Statement) -> Result<Vec<QueryResult>, DbErr> {
     Ok(rows)
 }
 
+/// Reads what [`look`] selects: the place of each row, and whether it matches.
+fn looked_at(rows: &[QueryResult]) -> Result<Vec<(Place, bool)>, DbErr> {
+    let read = |row: &QueryResult| {
+        let place = Place { id: row.try_get_by_index(0)?, received_at: row.try_get_by_index(1)? };
+        Ok((place, row.try_get_by_index::<i32>(2)? == 1))
+    };
+    rows.iter().map(read).collect()
+}
+
 /// The first `limit` matches of what was `seen`, and where the next slice begins.
-fn cut(seen: &[(Place, bool)], limit: usize, rows_max: usize) -> (Vec<i64>, Option<Place>) {
+fn cut(seen: &[(Place, bool)], limit: usize, rows_max: usize) -> (Vec<Place>, Option<Place>) {
     let mut matching = Vec::new();
     for (place, is_match) in seen {
         if *is_match {
-            matching.push(place.id);
+            matching.push(*place);
         }
         if matching.len() == limit {
             return (matching, Some(*place));
@@ -188,67 +244,6 @@ fn in_order(ids: &[i64], events: Vec<StoredEvent>) -> Vec<StoredEvent> {
     ids.iter().filter_map(|id| by_id.remove(id)).collect()
 }
 
-/// The index that a list walks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Way {
-    Received,
-    Bad,
-    User,
-    Name,
-    Id,
-}
-
-impl Way {
-    fn of(filters: &Filters) -> Self {
-        if filters.have_a_range() {
-            Self::Received
-        } else if filters.are_bad() {
-            Self::Bad
-        } else if filters.user_id.is_some() {
-            Self::User
-        } else if filters.event_name.is_some() {
-            Self::Name
-        } else {
-            Self::Id
-        }
-    }
-
-    /// Whether every row on the way matches.
-    fn decides(self, filters: &Filters) -> bool {
-        let mut rest = filters.clone();
-        match self {
-            Self::Received => (rest.received_after, rest.received_before) = (None, None),
-            Self::User => rest.user_id = None,
-            Self::Name => rest.event_name = None,
-            // Its index holds two states.
-            Self::Bad | Self::Id => {}
-        }
-        rest == Filters::default()
-    }
-
-    /// SQLite is told the index; PostgreSQL is left only one whose order is the list's.
-    fn table(self, backend: DbBackend) -> &'static str {
-        match self {
-            _ if backend == DbBackend::Postgres => "events",
-            Self::Received => "events INDEXED BY events_received",
-            Self::Bad => "events INDEXED BY events_bad",
-            Self::User => "events INDEXED BY events_user",
-            Self::Name => "events INDEXED BY events_name",
-            Self::Id => "events NOT INDEXED",
-        }
-    }
-
-    /// The column before the id in the index's order.
-    fn column(self) -> Option<&'static str> {
-        match self {
-            Self::Received => Some("received_at"),
-            Self::User => Some("user_id"),
-            Self::Name => Some("event_name"),
-            Self::Bad | Self::Id => None,
-        }
-    }
-}
-
 impl Order {
     /// How the index's rows compare with those before them.
     fn comparison(self) -> char {
@@ -260,12 +255,30 @@ impl Order {
     }
 }
 
+/// What is looked for, in which direction.
+struct Look<'a> {
+    filters: &'a Filters,
+    order: Order,
+    within: Option<&'a Within<'a>>,
+}
+
+impl<'a> Look<'a> {
+    fn of(query: &'a ListQuery) -> Self {
+        Self { filters: &query.filters, order: query.order, within: None }
+    }
+}
+
 /// `id, received_at, 1 if it matches` of the next rows on the way.
-fn look(backend: DbBackend, query: &ListQuery, after: Option<Place>, rows: usize) -> Statement {
-    let (filters, order) = (&query.filters, query.order);
+fn look(backend: DbBackend, wanted: &Look<'_>, after: Option<Place>, rows: usize) -> Statement {
+    let Look { filters, order, within } = *wanted;
     let way = Way::of(filters);
     let mut look = Filter::new(backend);
     matches(&mut look, filters);
+    if let Some(within) = within {
+        let states: Vec<String> = within.states.iter().map(|status| format!("'{}'", status.as_str())).collect();
+        look.and_sql(&format!("status IN ({})", states.join(",")));
+        look.and("received_at <", within.until.received_at.into());
+    }
     let select = format!("id, received_at, CASE WHEN {} THEN 1 ELSE 0 END", look.take_sql());
     match way {
         Way::Received => {
@@ -282,6 +295,9 @@ fn look(backend: DbBackend, query: &ListQuery, after: Option<Place>, rows: usize
     }
     if let Some(place) = after.filter(|_| way != Way::Received) {
         look.and(&format!("id {}", order.comparison()), place.id.into());
+    }
+    if let Some(within) = within.filter(|_| way != Way::Received) {
+        look.and("id <=", within.until.id.into());
     }
     let direction = order.sql();
     let first = way.column().map(|column| format!("{column} {direction}, ")).unwrap_or_default();

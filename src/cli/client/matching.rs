@@ -1,0 +1,114 @@
+//! `gristmill retry` with a filter: the server makes a job of it, which is followed to its end.
+
+use std::collections::BTreeMap;
+use std::io::Read;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+use super::exit_code;
+use super::link::Link;
+use crate::cli::args::client::{Matching, given};
+
+/// How often the job is looked at.
+const LOOK_EVERY: Duration = Duration::from_millis(500);
+
+#[derive(Serialize)]
+struct Wish<'a> {
+    filter: BTreeMap<&'static str, &'a str>,
+    /// Its text: a value would lose digits.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    patch: Option<Box<RawValue>>,
+    force: bool,
+    dry_run: bool,
+}
+
+#[derive(Deserialize)]
+struct DryRun {
+    matched: u64,
+    complete: bool,
+    event_ids: Vec<i64>,
+}
+
+#[derive(Deserialize)]
+struct Job {
+    id: i64,
+    status: String,
+    matched: u64,
+    changed: u64,
+    skipped: u64,
+    refused: BTreeMap<String, u64>,
+    error: Option<String>,
+}
+
+pub(super) fn run(matching: &Matching, is_json: bool, link: &Link) -> anyhow::Result<ExitCode> {
+    let wish = serde_json::to_string(&wish(matching)?)?;
+    let answer = link.post_once("/api/v1/events/retry", &[], &wish)?.understood(&[200, 202])?;
+    if matching.dry_run {
+        if is_json {
+            println!("{}", answer.text.trim_end());
+        } else {
+            answer.json::<DryRun>()?.print();
+        }
+        return Ok(ExitCode::SUCCESS);
+    }
+    let made: Job = answer.json()?;
+    eprintln!("job {} goes on by itself, also when this command is interrupted", made.id);
+    let (job, text) = followed(made, answer.text, link)?;
+    if is_json {
+        println!("{}", text.trim_end());
+    } else {
+        println!("{}", job.summary());
+    }
+    match job.status.as_str() {
+        "failed" => bail!("job {} failed: {}", job.id, job.error.unwrap_or_default()),
+        status => Ok(exit_code(status == "done" && job.refused.is_empty())),
+    }
+}
+
+fn wish(matching: &Matching) -> anyhow::Result<Wish<'_>> {
+    let mut filter: BTreeMap<_, _> = matching.filters.parameters().into_iter().collect();
+    filter.extend(given([
+        ("error_code", &matching.error_code),
+        ("received_after", &matching.after),
+        ("received_before", &matching.before),
+    ]));
+    let patch = matching.patch.clone().map(RawValue::from_string).transpose().context("the patch is not JSON")?;
+    Ok(Wish { filter, patch, force: matching.force, dry_run: matching.dry_run })
+}
+
+/// The job once it has ended, and the answer that says so.
+fn followed(mut job: Job, mut text: String, link: &Link) -> anyhow::Result<(Job, String)> {
+    while job.status == "running" {
+        std::thread::sleep(LOOK_EVERY);
+        text.clear();
+        link.read(&format!("/api/v1/jobs/{}", job.id), &[], &[])?.read_to_string(&mut text)?;
+        let now: Job = serde_json::from_str(&text).context("the server answered with what is no job")?;
+        if now.status == "running" && now.matched > job.matched {
+            eprintln!("{}", now.summary());
+        }
+        job = now;
+    }
+    Ok((job, text))
+}
+
+impl DryRun {
+    fn print(&self) {
+        let more = if self.complete { "" } else { " or more" };
+        println!("{}{more} events match", self.matched);
+        for id in &self.event_ids {
+            println!("{id:>10}");
+        }
+    }
+}
+
+impl Job {
+    fn summary(&self) -> String {
+        let refused: String = self.refused.iter().map(|(code, count)| format!(", {count} refused ({code})")).collect();
+        let Self { id, status, matched, changed, skipped, .. } = self;
+        format!("job {id} {status}: {matched} matched, {changed} processed anew, {skipped} skipped{refused}")
+    }
+}

@@ -1,0 +1,368 @@
+//! Jobs: what an operator wants done with all events that match a filter, and how far it has come.
+//!
+//! Guarantees: a job goes on in pieces, each in one transaction with its place and its counts, so that a crash repeats
+//! nothing and loses nothing. Whoever works on a piece holds the job's row; there is no other claim, and any node may do the
+//! next piece. A job meets each event at most once, and only those that were stored when it was made.
+
+mod chunk;
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use entity::job;
+use sea_orm::ActiveValue::Set;
+use sea_orm::sea_query::Expr;
+use sea_orm::{
+    ColumnTrait, ConnectionTrait, DatabaseTransaction, DbErr, EntityTrait, QueryFilter, QueryOrder, QuerySelect,
+    QueryTrait, Statement,
+};
+
+pub use self::chunk::Step;
+use super::error::StoreError;
+use super::listing::{self, Filters, Place, Within};
+use super::open::Store;
+use crate::clock;
+use crate::domain::outcome::{Status, cut};
+
+/// Events that a dry run names.
+const EXAMPLES_MAX: usize = 10;
+
+/// What a job does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum JobKind {
+    /// Has events processed anew.
+    Retry,
+    /// Calls pending events off.
+    Cancel,
+}
+
+/// Where a job stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum JobStatus {
+    /// It goes on.
+    Running,
+    /// It has met every event.
+    Done,
+    /// It met something that another try would meet as well.
+    Failed,
+    /// An operator stopped it.
+    Cancelled,
+}
+
+/// What a new job is made from.
+#[derive(Clone, Debug, PartialEq)]
+pub struct NewJob {
+    /// What it does.
+    pub kind: JobKind,
+    /// With which events.
+    pub filters: Filters,
+    /// What is changed in their payloads, as it was sent.
+    pub patch: Option<String>,
+    /// Whether processed events are processed anew as well.
+    pub is_forced: bool,
+    /// The user who wants it.
+    pub by: i64,
+}
+
+/// A job.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Job {
+    /// Given by the database.
+    pub id: i64,
+    /// What it is meant to do.
+    pub wanted: NewJob,
+    /// Where it stands.
+    pub status: JobStatus,
+    /// Events that matched so far.
+    pub matched: i64,
+    /// Of these: those that were reopened, or called off.
+    pub changed: i64,
+    /// Of these: those that somebody else had changed by then, or was at work on.
+    pub skipped: i64,
+    /// Of these: how many were refused, by code.
+    pub refused: BTreeMap<String, i64>,
+    /// Why it failed.
+    pub error: Option<String>,
+    /// When it was made.
+    pub created_at: DateTime<Utc>,
+    /// When it last got on.
+    pub updated_at: DateTime<Utc>,
+    /// When it ended.
+    pub finished_at: Option<DateTime<Utc>>,
+    until_id: i64,
+    cursor: Option<Place>,
+}
+
+/// What a job would find.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Found {
+    /// Events that match.
+    pub matched: u64,
+    /// The first of them.
+    pub event_ids: Vec<i64>,
+    /// Whether that is all; else the look was broken off.
+    pub is_complete: bool,
+}
+
+impl JobKind {
+    /// The kind as it stands in answers and in the table.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Retry => "retry",
+            Self::Cancel => "cancel",
+        }
+    }
+
+    fn parse(text: &str) -> Result<Self, DbErr> {
+        let kind = [Self::Retry, Self::Cancel].into_iter().find(|kind| kind.as_str() == text);
+        kind.ok_or_else(|| DbErr::Type(format!("unknown kind of a job {text:?}")))
+    }
+}
+
+impl JobStatus {
+    /// The status as it stands in answers and in the table.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Running => "running",
+            Self::Done => "done",
+            Self::Failed => "failed",
+            Self::Cancelled => "cancelled",
+        }
+    }
+
+    fn parse(text: &str) -> Result<Self, DbErr> {
+        let all = [Self::Running, Self::Done, Self::Failed, Self::Cancelled];
+        let status = all.into_iter().find(|status| status.as_str() == text);
+        status.ok_or_else(|| DbErr::Type(format!("unknown status of a job {text:?}")))
+    }
+}
+
+impl NewJob {
+    /// The states of the events that it changes; empty if there is none that it could.
+    pub fn states(&self) -> Vec<Status> {
+        let mut all = match self.kind {
+            JobKind::Retry => vec![Status::Failed, Status::ValidationError, Status::Cancelled],
+            JobKind::Cancel => vec![Status::Pending],
+        };
+        if self.is_forced {
+            all.push(Status::Processed);
+        }
+        match self.filters.status {
+            None => all,
+            // It waits, and is to wait no longer.
+            Some(Status::Pending) => vec![Status::Pending],
+            Some(status) => all.into_iter().filter(|possible| *possible == status).collect(),
+        }
+    }
+
+    /// The filters of its walk, when it was made at this time.
+    fn walked(&self, made_at: DateTime<Utc>) -> Filters {
+        let mut filters = self.filters.clone();
+        if filters.received_after.is_some() {
+            filters.received_before = Some(filters.received_before.map_or(made_at, |before| before.min(made_at)));
+        }
+        filters
+    }
+}
+
+impl Store {
+    /// Makes a job, which goes on by itself.
+    pub async fn create_job(&self, new: NewJob, wait: Duration) -> Result<Job, StoreError> {
+        self.transaction("make a job", wait, move |tx| {
+            Box::pin(async move {
+                let row = row_of(new, clock::now(), last_id(tx).await?);
+                Ok(Job::read(job::Entity::insert(row).exec_with_returning(tx).await?)?)
+            })
+        })
+        .await
+    }
+
+    /// What a job would find now, looking at so many pieces of the table at most.
+    pub async fn rehearse_job(&self, new: NewJob, pieces: usize, wait: Duration) -> Result<Found, StoreError> {
+        self.run("rehearse a job", wait, move |conn| async move {
+            use sea_orm::TransactionTrait;
+
+            let tx = conn.read().begin().await?;
+            let (made_at, states) = (clock::now(), new.states());
+            let until = Place { received_at: made_at, id: last_id(&tx).await? };
+            let (filters, within) = (new.walked(made_at), Within { states: &states, until });
+            let (mut found, mut after) = (Found::default(), None);
+            for _ in 0..pieces {
+                let (places, next) = listing::meet(&tx, &filters, &within, after, usize::MAX).await?;
+                found.matched += places.len() as u64;
+                let room = EXAMPLES_MAX - found.event_ids.len();
+                found.event_ids.extend(places.iter().take(room).map(|place| place.id));
+                found.is_complete = next.is_none();
+                after = next;
+                if found.is_complete {
+                    break;
+                }
+            }
+            tx.commit().await?;
+            Ok(found)
+        })
+        .await
+    }
+
+    /// How the database looks for the events of a job that goes as far as `until`: the lines of its plan, on PostgreSQL
+    /// with what it read.
+    pub async fn explain_job(
+        &self,
+        new: NewJob,
+        until: Place,
+        after: Option<Place>,
+        wait: Duration,
+    ) -> Result<Vec<String>, StoreError> {
+        self.run("explain a job", wait, move |conn| async move {
+            let (filters, states) = (new.walked(until.received_at), new.states());
+            listing::explain_walk(&conn, &filters, &Within { states: &states, until }, after).await
+        })
+        .await
+    }
+
+    /// The job `id`, if `visible_to` made it (`None` sees everyone's).
+    pub async fn job(&self, id: i64, visible_to: Option<i64>, wait: Duration) -> Result<Option<Job>, StoreError> {
+        self.run("read a job", wait, move |conn| async move {
+            let found = job::Entity::find_by_id(id)
+                .apply_if(visible_to, |rows, user_id| rows.filter(job::Column::ByUser.eq(user_id)))
+                .one(conn.read())
+                .await?;
+            Ok(found.map(Job::read).transpose()?)
+        })
+        .await
+    }
+
+    /// At most `limit` jobs with an id below `before`, the newest first, of one user or of all.
+    pub async fn jobs_before(
+        &self,
+        visible_to: Option<i64>,
+        before: i64,
+        limit: u64,
+        wait: Duration,
+    ) -> Result<Vec<Job>, StoreError> {
+        self.run("list jobs", wait, move |conn| async move {
+            let rows = job::Entity::find()
+                .apply_if(visible_to, |rows, user_id| rows.filter(job::Column::ByUser.eq(user_id)))
+                .filter(job::Column::Id.lt(before))
+                .order_by_desc(job::Column::Id)
+                .limit(limit)
+                .all(conn.read())
+                .await?;
+            Ok(rows.into_iter().map(Job::read).collect::<Result<_, _>>()?)
+        })
+        .await
+    }
+
+    /// Stops a job after the piece that is under way; one that has ended stays as it is.
+    pub async fn stop_job(&self, id: i64, wait: Duration) -> Result<(), StoreError> {
+        self.end_job(id, JobStatus::Cancelled, None, wait).await
+    }
+
+    /// Ends a job that cannot go on.
+    pub async fn fail_job(&self, id: i64, error: &str, wait: Duration) -> Result<(), StoreError> {
+        self.end_job(id, JobStatus::Failed, Some(cut(error)), wait).await
+    }
+
+    /// The running job that has waited longest for its next piece.
+    pub async fn running_job(&self, wait: Duration) -> Result<Option<i64>, StoreError> {
+        self.run("look for jobs", wait, |conn| async move {
+            let sql = "SELECT id FROM jobs WHERE status = 'running' ORDER BY updated_at LIMIT 1";
+            let row = conn.read().query_one_raw(Statement::from_string(conn.backend(), sql)).await?;
+            Ok(row.map(|row| row.try_get_by_index(0)).transpose()?)
+        })
+        .await
+    }
+
+    async fn end_job(
+        &self,
+        id: i64,
+        status: JobStatus,
+        error: Option<String>,
+        wait: Duration,
+    ) -> Result<(), StoreError> {
+        self.transaction("end a job", wait, move |tx| {
+            Box::pin(async move {
+                let now = clock::now();
+                job::Entity::update_many()
+                    .col_expr(job::Column::Status, Expr::value(status.as_str()))
+                    .col_expr(job::Column::Error, Expr::value(error))
+                    .col_expr(job::Column::UpdatedAt, Expr::value(now))
+                    .col_expr(job::Column::FinishedAt, Expr::value(now))
+                    .filter(job::Column::Id.eq(id))
+                    .filter(job::Column::Status.eq(JobStatus::Running.as_str()))
+                    .exec(tx)
+                    .await?;
+                Ok(())
+            })
+        })
+        .await
+    }
+}
+
+/// The highest id in the table: what is stored later lies beyond it, or was received later.
+async fn last_id(tx: &DatabaseTransaction) -> Result<i64, DbErr> {
+    let sql = "SELECT COALESCE(MAX(id), 0) FROM events";
+    let row = tx.query_one_raw(Statement::from_string(tx.get_database_backend(), sql)).await?;
+    row.map_or(Ok(0), |row| row.try_get_by_index(0))
+}
+
+fn row_of(new: NewJob, now: DateTime<Utc>, until_id: i64) -> job::ActiveModel {
+    let filters = new.filters;
+    job::ActiveModel {
+        kind: Set(new.kind.as_str().to_owned()),
+        status: Set(JobStatus::Running.as_str().to_owned()),
+        by_user: Set(new.by),
+        of_status: Set(filters.status.map(|status| status.as_str().to_owned())),
+        of_event_name: Set(filters.event_name),
+        of_event_type: Set(filters.event_type),
+        of_user: Set(filters.user_id),
+        of_error_code: Set(filters.error_code),
+        received_after: Set(filters.received_after),
+        received_before: Set(filters.received_before),
+        patch: Set(new.patch),
+        forced: Set(new.is_forced),
+        until_id: Set(until_id),
+        matched: Set(0),
+        changed: Set(0),
+        skipped: Set(0),
+        refused: Set("{}".to_owned()),
+        created_at: Set(now),
+        updated_at: Set(now),
+        ..Default::default()
+    }
+}
+
+impl Job {
+    fn read(row: job::Model) -> Result<Self, DbErr> {
+        let status = row
+            .of_status
+            .map(|text| Status::parse(&text).ok_or_else(|| DbErr::Type(format!("unknown status of events {text:?}"))));
+        let filters = Filters {
+            status: status.transpose()?,
+            event_name: row.of_event_name,
+            event_type: row.of_event_type,
+            user_id: row.of_user,
+            error_code: row.of_error_code,
+            received_after: row.received_after,
+            received_before: row.received_before,
+        };
+        let kind = JobKind::parse(&row.kind)?;
+        let cursor = row.cursor_at.zip(row.cursor_id).map(|(received_at, id)| Place { received_at, id });
+        Ok(Self {
+            id: row.id,
+            wanted: NewJob { kind, filters, patch: row.patch, is_forced: row.forced, by: row.by_user },
+            status: JobStatus::parse(&row.status)?,
+            matched: row.matched,
+            changed: row.changed,
+            skipped: row.skipped,
+            refused: serde_json::from_str(&row.refused).map_err(|error| DbErr::Json(error.to_string()))?,
+            error: row.error,
+            created_at: row.created_at,
+            updated_at: row.updated_at,
+            finished_at: row.finished_at,
+            until_id: row.until_id,
+            cursor,
+        })
+    }
+}

@@ -1,0 +1,275 @@
+//! Changes of stored rows for an operator: seen under a lock, noted with who it was, and counted back.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use sea_orm::{ConnectionTrait, DatabaseTransaction, DbBackend, DbErr, QueryResult, Statement, Value};
+use uuid::Uuid;
+
+use super::super::claim::{ClaimOrder, Claimed, claimed, claimed_columns};
+use super::super::dialect::{micros_ago, now_plus_micros_sql, now_sql, placeholder};
+use super::super::flush::counts;
+use super::{Refusal, ReplayRules};
+use crate::domain::dedupe::Namespace;
+use crate::domain::json::JsonText;
+use crate::domain::outcome::Status;
+use crate::domain::patch::Patch;
+use crate::domain::payload::validate_payload_shape;
+
+/// An event with its user, as it stood before it was reopened.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Seen {
+    /// Its number.
+    pub id: i64,
+    /// Its state.
+    pub status: Status,
+    /// Its name.
+    pub event_name: Option<String>,
+    /// Its type.
+    pub event_type: Option<String>,
+    /// Its user.
+    pub user_id: i64,
+    /// The user's email; `None` if there is no such user.
+    pub email: Option<String>,
+    /// When it was processed.
+    pub processed_at: Option<DateTime<Utc>>,
+    /// Why it was not.
+    pub error: Option<String>,
+    /// The stable code of that reason.
+    pub error_code: Option<String>,
+    /// The event that it repeats.
+    pub duplicate_of: Option<i64>,
+    pub(in crate::store) is_held: bool,
+    /// Another event that holds its key.
+    pub(in crate::store) key_holder: Option<i64>,
+}
+
+/// Who changes rows, and how.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::store) struct Change<'a> {
+    pub by: i64,
+    pub job: Option<i64>,
+    pub patch: Option<&'a Patch>,
+}
+
+/// The events of these ids that exist and are visible. Nobody is kept from changing them.
+pub(super) async fn seen(
+    tx: &DatabaseTransaction,
+    ids: &[i64],
+    visible_to: Option<i64>,
+) -> Result<HashMap<i64, Seen>, DbErr> {
+    let sql = seen_sql(ids, visible_to, "NULL", "", "");
+    read_seen(tx, Statement::from_string(tx.get_database_backend(), sql)).await
+}
+
+/// The same, with the holders of their keys; nobody else changes these rows before the end of the transaction.
+pub(in crate::store) async fn lock(
+    tx: &DatabaseTransaction,
+    ids: &[i64],
+    visible_to: Option<i64>,
+    keys_live_for: Duration,
+) -> Result<HashMap<i64, Seen>, DbErr> {
+    let backend = tx.get_database_backend();
+    let keys = format!(
+        "LEFT JOIN dedupe_keys k ON k.user_id = e.user_id AND k.namespace = {} AND k.key = e.event_uid \
+         AND k.event_id <> e.id AND k.created_at >= {}",
+        Namespace::EventUid.code(),
+        now_plus_micros_sql(backend, &placeholder(backend, 1)),
+    );
+    // In one order for all who lock many.
+    let lock = if backend == DbBackend::Postgres { "ORDER BY e.id FOR UPDATE OF e" } else { "" };
+    let sql = seen_sql(ids, visible_to, "k.event_id", &keys, lock);
+    read_seen(tx, Statement::from_sql_and_values(backend, sql, [micros_ago(keys_live_for)])).await
+}
+
+fn seen_sql(ids: &[i64], visible_to: Option<i64>, holder: &str, join: &str, end: &str) -> String {
+    let visible = visible_to.map_or(String::new(), |user_id| format!("AND e.user_id = {user_id}"));
+    format!(
+        "SELECT e.id, e.status, e.event_name, e.event_type, e.user_id, u.email, e.processed_at, e.processing_error, \
+         e.error_code, e.duplicate_of, e.lease_boot, CAST({holder} AS BIGINT) \
+         FROM events e LEFT JOIN users u ON u.id = e.user_id {join} WHERE e.id IN ({}) {visible} {end}",
+        list(ids)
+    )
+}
+
+async fn read_seen(tx: &DatabaseTransaction, statement: Statement) -> Result<HashMap<i64, Seen>, DbErr> {
+    let read = |row: &QueryResult| -> Result<(i64, Seen), DbErr> {
+        let status: String = row.try_get_by_index(1)?;
+        let seen = Seen {
+            id: row.try_get_by_index(0)?,
+            status: Status::parse(&status).ok_or_else(|| DbErr::Type(format!("unknown status {status:?}")))?,
+            event_name: row.try_get_by_index(2)?,
+            event_type: row.try_get_by_index(3)?,
+            user_id: row.try_get_by_index(4)?,
+            email: row.try_get_by_index(5)?,
+            processed_at: row.try_get_by_index(6)?,
+            error: row.try_get_by_index(7)?,
+            error_code: row.try_get_by_index(8)?,
+            duplicate_of: row.try_get_by_index(9)?,
+            is_held: row.try_get_by_index::<Option<Uuid>>(10)?.is_some(),
+            key_holder: row.try_get_by_index(11)?,
+        };
+        Ok((seen.id, seen))
+    };
+    tx.query_all_raw(statement).await?.iter().map(read).collect()
+}
+
+/// Why these locked events cannot be reopened, and the new payloads of the others if `patch` changes them.
+pub(in crate::store) async fn judge(
+    tx: &DatabaseTransaction,
+    events: &[&Seen],
+    patch: Option<&Patch>,
+    rules: &ReplayRules,
+) -> Result<(HashMap<i64, Refusal>, HashMap<i64, JsonText>), DbErr> {
+    let mut refused: HashMap<i64, Refusal> = HashMap::new();
+    for event in events {
+        refused.extend(event.key_holder.map(|of| (event.id, Refusal::KeyHeld { of })));
+    }
+    let mut patched = HashMap::new();
+    let Some(patch) = patch else { return Ok((refused, patched)) };
+    let ids: Vec<i64> = events.iter().map(|event| event.id).filter(|id| !refused.contains_key(id)).collect();
+    for (id, payload) in payloads(tx, &ids).await? {
+        let json = |error: serde_json::Error| DbErr::Json(error.to_string());
+        let payload = payload.map(JsonText::parse).transpose().map_err(json)?;
+        let payload = patch.apply(payload.as_ref()).map_err(json)?;
+        match validate_payload_shape(Some(&payload), &rules.limits) {
+            Ok(()) => drop(patched.insert(id, payload)),
+            Err(rejection) => drop(refused.insert(id, Refusal::Invalid(rejection))),
+        }
+    }
+    Ok((refused, patched))
+}
+
+async fn payloads(tx: &DatabaseTransaction, ids: &[i64]) -> Result<Vec<(i64, Option<String>)>, DbErr> {
+    if ids.is_empty() {
+        return Ok(Vec::new());
+    }
+    let backend = tx.get_database_backend();
+    let json = if backend == DbBackend::Postgres { "::text" } else { "" };
+    let sql = format!("SELECT id, payload{json} FROM events WHERE id IN ({})", list(ids));
+    let rows = tx.query_all_raw(Statement::from_string(backend, sql)).await?;
+    rows.iter().map(|row| Ok((row.try_get_by_index(0)?, row.try_get_by_index(1)?))).collect()
+}
+
+/// Makes locked events pending and due, claimed under `lease` if there is one, with their new payloads; notes who it was,
+/// and takes back what the balance counted. Gives those that were claimed.
+pub(in crate::store) async fn reopen(
+    tx: &DatabaseTransaction,
+    events: &[&Seen],
+    payloads: &HashMap<i64, JsonText>,
+    lease: Option<(&ClaimOrder, Uuid)>,
+    change: Change<'_>,
+) -> Result<Vec<Claimed>, DbErr> {
+    let final_ones: Vec<&Seen> = events.iter().copied().filter(|event| event.status.is_final()).collect();
+    let is_noted = |event: &&&Seen| change.patch.is_some() || event.status.is_final();
+    let noted: Vec<i64> = events.iter().filter(is_noted).map(|event| event.id).collect();
+    note(tx, &noted, "replayed", change).await?;
+    for event in events {
+        if let Some(payload) = payloads.get(&event.id) {
+            set_payload(tx, event.id, payload).await?;
+        }
+    }
+    let mut ids: Vec<i64> = events.iter().map(|event| event.id).collect();
+    ids.sort_unstable();
+    let mut reopened = Vec::new();
+    if !ids.is_empty() {
+        let token = lease.map_or_else(Uuid::nil, |(_, token)| token);
+        let rows = tx.query_all_raw(reopen_statement(tx, &ids, lease)).await?;
+        if lease.is_some() {
+            reopened = rows.iter().map(|row| claimed(row, token)).collect::<Result<_, _>>()?;
+        }
+    }
+    if !final_ones.is_empty() {
+        let undone = |status| final_ones.iter().filter(|event| event.status == status).count();
+        counts::correct(tx, &[], |status| -i64::try_from(undone(status)).unwrap_or(i64::MAX)).await?;
+    }
+    Ok(reopened)
+}
+
+/// A row that waits keeps its attempts; one that had ended begins anew.
+fn reopen_statement(tx: &DatabaseTransaction, ids: &[i64], lease: Option<(&ClaimOrder, Uuid)>) -> Statement {
+    let backend = tx.get_database_backend();
+    let anew =
+        |column: &str, value: &str| format!("{column} = CASE WHEN status = 'pending' THEN {column} ELSE {value} END");
+    let (taken, values, returned) = match lease {
+        Some((order, token)) => {
+            let taken = format!(
+                "lease_boot = {}, lease_token = {}, lease_until = {}",
+                placeholder(backend, 1),
+                placeholder(backend, 2),
+                now_plus_micros_sql(backend, &placeholder(backend, 3)),
+            );
+            let span = i64::try_from(order.lease.as_micros()).unwrap_or(i64::MAX);
+            let values: Vec<Value> = vec![order.boot_id.into(), token.into(), span.into()];
+            (taken, values, claimed_columns(backend))
+        }
+        // A token that is kept would tell a late writer that its outcome is there already.
+        None => ("lease_token = NULL, lease_until = NULL".to_owned(), Vec::new(), "id".to_owned()),
+    };
+    let sql = format!(
+        "UPDATE events SET {}, {}, {}, status = 'pending', suspect = FALSE, properties = NULL, \
+         processing_error = NULL, error_code = NULL, started_at = NULL, processed_at = NULL, finished_at = NULL, \
+         node = NULL, next_attempt_at = {}, {taken} \
+         WHERE id IN ({}) AND lease_boot IS NULL AND status <> 'duplicate' RETURNING {returned}",
+        anew("generation", "generation + 1"),
+        anew("attempts", "0"),
+        anew("crashes", "0"),
+        now_sql(backend),
+        list(ids),
+    );
+    Statement::from_sql_and_values(backend, sql, values)
+}
+
+async fn set_payload(tx: &DatabaseTransaction, id: i64, payload: &JsonText) -> Result<(), DbErr> {
+    let backend = tx.get_database_backend();
+    let cast = if backend == DbBackend::Postgres { "::text::jsonb" } else { "" };
+    let sql =
+        format!("UPDATE events SET payload = {}{cast} WHERE id = {}", placeholder(backend, 1), placeholder(backend, 2));
+    let statement = Statement::from_sql_and_values(backend, sql, [Value::from(payload.as_str()), id.into()]);
+    tx.execute_raw(statement).await.map(drop)
+}
+
+/// Calls locked events that are pending off, also from the nodes that hold them.
+pub(in crate::store) async fn cancel(tx: &DatabaseTransaction, ids: &[i64], change: Change<'_>) -> Result<(), DbErr> {
+    if ids.is_empty() {
+        return Ok(());
+    }
+    note(tx, ids, "cancelled", change).await?;
+    let backend = tx.get_database_backend();
+    let sql = format!(
+        "UPDATE events SET status = 'cancelled', finished_at = {}, next_attempt_at = NULL, lease_boot = NULL, \
+         lease_token = NULL, lease_until = NULL WHERE id IN ({}) AND status = 'pending'",
+        now_sql(backend),
+        list(ids),
+    );
+    tx.execute_raw(Statement::from_string(backend, sql)).await?;
+    let cancelled = i64::try_from(ids.len()).unwrap_or(i64::MAX);
+    counts::correct(tx, ids, |status| if status == Status::Cancelled { cancelled } else { 0 }).await
+}
+
+/// Leaves a row per event that says who is about to change it, in which generation, and what its payload was.
+async fn note(tx: &DatabaseTransaction, ids: &[i64], action: &str, change: Change<'_>) -> Result<(), DbErr> {
+    if ids.is_empty() {
+        return Ok(());
+    }
+    let backend = tx.get_database_backend();
+    let payload = if change.patch.is_some() { "payload" } else { "NULL" };
+    let sql = format!(
+        "INSERT INTO replays (event_id, generation, action, by_user, at, job_id, patched, payload_before) \
+         SELECT id, generation + CASE WHEN status = 'pending' THEN 0 ELSE 1 END, {}, {}, {}, {}, {}, {payload} \
+         FROM events WHERE id IN ({})",
+        placeholder(backend, 1),
+        placeholder(backend, 2),
+        now_sql(backend),
+        placeholder(backend, 3),
+        placeholder(backend, 4),
+        list(ids)
+    );
+    let values: [Value; 4] = [action.into(), change.by.into(), change.job.into(), change.patch.is_some().into()];
+    tx.execute_raw(Statement::from_sql_and_values(backend, sql, values)).await.map(drop)
+}
+
+fn list(ids: &[i64]) -> String {
+    ids.iter().map(ToString::to_string).collect::<Vec<_>>().join(",")
+}
