@@ -1,6 +1,7 @@
 //! Slices of JSON text that travel from the request to the database without being re-serialised.
 
 use bytes::Bytes;
+use serde::de::IgnoredAny;
 
 /// A syntactically valid JSON value, exactly as it was received.
 ///
@@ -17,7 +18,7 @@ impl JsonText {
     /// Reads `text`, for instance from a database column; errors if it is not JSON.
     pub fn parse(text: impl Into<String>) -> Result<Self, serde_json::Error> {
         let text = text.into();
-        serde_json::from_str::<serde::de::IgnoredAny>(&text)?;
+        check_syntax(&text)?;
         Ok(Self(Bytes::from(text)))
     }
 
@@ -40,6 +41,20 @@ impl JsonText {
     pub fn kind(&self) -> Kind {
         Kind::of(self.as_str())
     }
+}
+
+/// What JSON takes for white space: less than ASCII does.
+pub const SPACE: [char; 4] = [' ', '\t', '\n', '\r'];
+
+/// Errors if `text` is not JSON.
+pub fn check_syntax(text: &str) -> Result<(), serde_json::Error> {
+    serde_json::from_str::<IgnoredAny>(text).map(|_| ())
+}
+
+/// Whether a key that was read as bytes has a control character. Where keys are read so, serde_json takes one also
+/// unescaped, which is not JSON: [`check_syntax`] of the whole text tells.
+pub fn has_control(key: &[u8]) -> bool {
+    key.iter().any(|byte| *byte < b' ')
 }
 
 /// The six kinds of JSON value.

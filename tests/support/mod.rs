@@ -30,6 +30,7 @@ pub mod accounts;
 pub mod database;
 pub mod dice;
 pub mod events;
+pub mod fuzz;
 pub mod http;
 pub mod ledger;
 pub mod load;
