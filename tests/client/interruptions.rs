@@ -1,11 +1,10 @@
 //! Client or server end in the middle, or the server takes little: each event is stored once.
 
-use std::process::{Child, Stdio};
+use std::process::Child;
 
-use super::{ended, file, lines, rows, run};
+use super::{ended, file, lines, rows, run, server_with_port, started};
 use crate::support::database::Database;
-use crate::support::postgres::free_port;
-use crate::support::run::{Ending, Guard, signal};
+use crate::support::run::{Guard, signal};
 use crate::support::server::{Server, Setup};
 use crate::support::wait::{SOON, wait_for};
 
@@ -14,17 +13,14 @@ const IMPORT: [&str; 4] = ["import", "a.ndjson", "--batch", "10"];
 
 /// A server whose port stays the same over restarts, and a file for it.
 fn server(database: &Database) -> Server {
-    let port = format!("http.bind = \"127.0.0.1:{}\"", free_port());
-    let server = Server::start(Setup::new(database).with_config(&port));
+    let server = server_with_port(database);
     file(&server, "a.ndjson", lines(EVENTS));
     server
 }
 
 /// An import that has got somewhere, and not to its end.
 fn under_way(server: &Server) -> (Child, Guard) {
-    let mut command = server.setup().gristmill(&IMPORT);
-    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the binary starts");
-    let guard = Guard::new(&child, Ending::Kill);
+    let (mut child, guard) = started(server.setup(), &IMPORT);
     let state = server.data().join("a.ndjson.gristmill-import");
     let has_begun = || {
         let text = std::fs::read_to_string(&state).ok()?;

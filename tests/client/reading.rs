@@ -1,23 +1,13 @@
 //! What the client reads: exports, figures, outcomes as they happen.
 
 use std::io::{BufRead, BufReader, Read};
-use std::process::{Child, Stdio};
 
 use serde_json::{Value, json};
 
-use super::{ended, file, lines, run};
+use super::{ended, file, lines, run, started};
 use crate::support::events::{accepted, event, finished};
-use crate::support::run::{Ending, Guard};
-use crate::support::server::{Server, Setup};
+use crate::support::server::Server;
 use crate::support::wait::{SOON, wait_for};
-
-/// A command that goes on while the test does.
-fn started(setup: &Setup, arguments: &[&str]) -> (Child, Guard) {
-    let mut command = setup.gristmill(arguments);
-    let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the binary starts");
-    let guard = Guard::new(&child, Ending::Kill);
-    (child, guard)
-}
 
 both_databases! {
     fn an_export_writes_what_matches_and_its_file_only_when_it_is_whole(database) {
