@@ -6,6 +6,7 @@ mod interruptions;
 mod large_file;
 mod one_event;
 mod reading;
+mod standard_input;
 
 use std::path::PathBuf;
 use std::process::{Child, Output, Stdio};
