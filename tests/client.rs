@@ -3,14 +3,19 @@
 
 mod formats;
 mod interruptions;
+mod large_file;
 mod one_event;
 mod reading;
+mod standard_input;
 
 use std::path::PathBuf;
-use std::process::Output;
+use std::process::{Child, Output, Stdio};
 
 use serde_json::json;
 
+use crate::support::database::Database;
+use crate::support::postgres::free_port;
+use crate::support::run::{Ending, Guard};
 use crate::support::server::{Server, Setup};
 
 /// What a run of the binary said, after it ended with this code.
@@ -32,6 +37,20 @@ fn ended(output: &Output, code: i32) -> Said {
 #[track_caller]
 fn run(setup: &Setup, arguments: &[&str], code: i32) -> Said {
     ended(&setup.command(arguments), code)
+}
+
+/// A command that goes on while the test does.
+fn started(setup: &Setup, arguments: &[&str]) -> (Child, Guard) {
+    let mut command = setup.gristmill(arguments);
+    let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the binary starts");
+    let guard = Guard::new(&child, Ending::Kill);
+    (child, guard)
+}
+
+/// A server whose port stays the same over restarts.
+fn server_with_port(database: &Database) -> Server {
+    let port = format!("http.bind = \"127.0.0.1:{}\"", free_port());
+    Server::start(Setup::new(database).with_config(&port))
 }
 
 /// A file in the server's folder.

@@ -16,6 +16,7 @@ mod dedupe;
 mod durability;
 #[cfg(feature = "fault-injection")]
 mod faults;
+mod fuzz;
 mod jobs;
 mod limits;
 mod nodes;

@@ -3,10 +3,10 @@
 use std::fmt;
 
 use bytes::Bytes;
-use serde::de::{Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::de::{Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
-use super::json::Kind;
+use super::json::{Kind, SPACE, check_syntax, has_control};
 use super::submission::Unreadable;
 
 /// Why a body holds no batch.
@@ -46,7 +46,7 @@ pub fn is_batch(body: &[u8]) -> bool {
 /// The text of each event of the batch in `body`, at least one and at most `max`, as slices of it.
 pub fn read_batch(body: &Bytes, max: usize) -> Result<Vec<&str>, BatchError> {
     let text = std::str::from_utf8(body).map_err(|error| Unreadable::NotUtf8(error.valid_up_to()))?;
-    let start = text.trim_start_matches([' ', '\t', '\n', '\r']);
+    let start = text.trim_start_matches(SPACE);
     if start.is_empty() {
         return Err(Unreadable::Empty.into());
     }
@@ -54,7 +54,7 @@ pub fn read_batch(body: &Bytes, max: usize) -> Result<Vec<&str>, BatchError> {
         Kind::Array => text,
         Kind::Object => listed(text)?,
         other => {
-            serde_json::from_str::<IgnoredAny>(text).map_err(not_json)?;
+            check_syntax(text).map_err(not_json)?;
             return Err(BatchError::NotAList(format!("the batch is {}", other.with_article())));
         }
     };
@@ -80,38 +80,50 @@ fn listed(text: &str) -> Result<&str, BatchError> {
 
 fn member(text: &str) -> Result<Option<&str>, BatchError> {
     let mut deserializer = serde_json::Deserializer::from_str(text);
-    let list = deserializer.deserialize_map(EventsMember).and_then(|list| deserializer.end().map(|()| list));
-    list.map_err(not_json)
+    let read = deserializer.deserialize_map(EventsVisitor).and_then(|read| deserializer.end().map(|()| read));
+    let read = read.map_err(not_json)?;
+    if read.has_control_key {
+        check_syntax(text).map_err(not_json)?;
+    }
+    Ok(read.events)
 }
 
 fn not_json(error: serde_json::Error) -> BatchError {
     Unreadable::NotJson(error.to_string()).into()
 }
 
-struct EventsMember;
+/// What is read of an object.
+struct EventsMember<'a> {
+    events: Option<&'a str>,
+    has_control_key: bool,
+}
 
-impl<'de> Visitor<'de> for EventsMember {
-    type Value = Option<&'de str>;
+struct EventsVisitor;
+
+impl<'de> Visitor<'de> for EventsVisitor {
+    type Value = EventsMember<'de>;
 
     fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str("an object")
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-        let mut list = None;
+        let mut read = EventsMember { events: None, has_control_key: false };
         while let Some(key) = map.next_key::<Key>()? {
             let value = map.next_value::<&'de RawValue>()?.get();
+            read.has_control_key |= key.has_control;
             if key.is_events {
-                list = Some(value);
+                read.events = Some(value);
             }
         }
-        Ok(list)
+        Ok(read)
     }
 }
 
 /// Compared as bytes: a lone surrogate in another key is nobody's concern.
 struct Key {
     is_events: bool,
+    has_control: bool,
 }
 
 impl<'de> serde::Deserialize<'de> for Key {
@@ -130,7 +142,7 @@ impl Visitor<'_> for KeyVisitor {
     }
 
     fn visit_bytes<E>(self, key: &[u8]) -> Result<Key, E> {
-        Ok(Key { is_events: key == b"events" })
+        Ok(Key { is_events: key == b"events", has_control: has_control(key) })
     }
 }
 
@@ -196,7 +208,9 @@ mod tests {
         ] {
             assert_eq!(read(text), Err(error.to_owned()), "{text}");
         }
-        for text in ["[1,2", "[1,]", "{\"events\":[1}", "[1]x", "nope", "{\"events\":[1]}{}"] {
+        for text in
+            ["[1,2", "[1,]", "{\"events\":[1}", "[1]x", "nope", "{\"events\":[1]}{}", "{\"\t\":1,\"events\":[1]}"]
+        {
             assert!(read(text).expect_err("no JSON").starts_with("the body is not JSON"), "{text}");
         }
     }

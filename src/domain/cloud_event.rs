@@ -12,7 +12,7 @@ use bytes::Bytes;
 use serde_json::value::RawValue;
 use sha2::{Digest, Sha256};
 
-use super::json::{JsonText, Kind};
+use super::json::{JsonText, Kind, SPACE, check_syntax};
 use super::rejection::{Flaw, RejectCode, Rejection};
 use super::submission::{NAME_CHARS_MAX, Submission, Unreadable};
 use super::timestamp;
@@ -31,12 +31,12 @@ type Members<'a> = BTreeMap<String, &'a RawValue>;
 
 /// Reads the CloudEvent in `text`; of repeated members the last wins.
 pub fn read(_: &Bytes, text: &str) -> Result<Submission, Unreadable> {
-    let start = text.trim_ascii_start();
+    let start = text.trim_start_matches(SPACE);
     if start.is_empty() {
         return Err(Unreadable::Empty);
     }
     if !start.starts_with('{') {
-        serde_json::from_str::<serde::de::IgnoredAny>(text).map_err(not_json)?;
+        check_syntax(text).map_err(not_json)?;
         let detail = format!("the event is {}, expected an object", Kind::of(start).with_article());
         let flaw = Flaw::new(RejectCode::EventNotObject, "", detail);
         return Err(Unreadable::NotObject(Box::new(Rejection::of(flaw))));

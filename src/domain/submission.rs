@@ -4,10 +4,10 @@ use std::fmt;
 
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
-use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Visitor};
+use serde::de::{DeserializeSeed, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
-use super::json::{JsonText, Kind};
+use super::json::{JsonText, Kind, SPACE, check_syntax, has_control, integer};
 use super::rejection::{Flaw, RejectCode, Rejection};
 use super::timestamp;
 
@@ -59,7 +59,7 @@ impl Submission {
 
     /// Reads one event from `text`, which must be a part of `body`.
     pub fn read_part(body: &Bytes, text: &str) -> Result<Self, Unreadable> {
-        let start = text.trim_start_matches([' ', '\t', '\n', '\r']);
+        let start = text.trim_start_matches(SPACE);
         if start.is_empty() {
             return Err(Unreadable::Empty);
         }
@@ -70,15 +70,18 @@ impl Submission {
         let members = deserializer
             .deserialize_map(MembersVisitor)
             .and_then(|members| deserializer.end().map(|()| members))
+            .and_then(
+                |members| if members.has_control_key { check_syntax(text).map(|()| members) } else { Ok(members) },
+            )
             .map_err(|error| Unreadable::NotJson(error.to_string()))?;
         Ok(members.into_submission(body))
     }
 }
 
 fn not_an_object(text: &str, kind: Kind) -> Unreadable {
-    match serde_json::from_str::<IgnoredAny>(text) {
+    match check_syntax(text) {
         Err(error) => Unreadable::NotJson(error.to_string()),
-        Ok(IgnoredAny) => {
+        Ok(()) => {
             let detail = format!("the event is {}, expected an object", kind.with_article());
             Unreadable::NotObject(Box::new(Rejection::of(Flaw::new(RejectCode::EventNotObject, "", detail))))
         }
@@ -94,6 +97,8 @@ struct Members<'a> {
     user_id: Option<&'a str>,
     event_uid: Option<&'a str>,
     timestamp: Option<&'a str>,
+    /// Whether another member's key has a control character.
+    has_control_key: bool,
 }
 
 impl Members<'_> {
@@ -154,10 +159,10 @@ fn read_name(field: &str, value: Option<&str>) -> Read<Option<String>> {
 }
 
 fn read_user_id(value: Option<&str>) -> Read<Option<i64>> {
-    match present(value).map(str::parse::<i64>) {
+    match present(value).map(integer) {
         None => Read(None, None),
-        Some(Ok(user_id)) => Read(Some(Some(user_id)), None),
-        Some(Err(_)) => Read(None, Some(invalid("user_id", "is not a 64-bit integer"))),
+        Some(Some(user_id)) => Read(Some(Some(user_id)), None),
+        Some(None) => Read(None, Some(invalid("user_id", "is not a 64-bit integer"))),
     }
 }
 
@@ -180,7 +185,7 @@ enum Member {
     UserId,
     EventUid,
     Timestamp,
-    Unknown,
+    Unknown { has_control: bool },
 }
 
 struct KeySeed;
@@ -208,7 +213,7 @@ impl Visitor<'_> for KeySeed {
             b"user_id" => Member::UserId,
             b"event_uid" => Member::EventUid,
             b"timestamp" => Member::Timestamp,
-            _ => Member::Unknown,
+            other => Member::Unknown { has_control: has_control(other) },
         })
     }
 }
@@ -233,7 +238,7 @@ impl<'de> Visitor<'de> for MembersVisitor {
                 Member::UserId => members.user_id = value,
                 Member::EventUid => members.event_uid = value,
                 Member::Timestamp => members.timestamp = value,
-                Member::Unknown => {}
+                Member::Unknown { has_control } => members.has_control_key |= has_control,
             }
         }
         Ok(members)
@@ -243,6 +248,7 @@ impl<'de> Visitor<'de> for MembersVisitor {
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
+    use serde::de::IgnoredAny;
 
     use super::*;
 
@@ -280,9 +286,20 @@ mod tests {
 
     #[test]
     fn what_is_not_json_is_told_from_what_is_not_an_object() {
-        for text in
-            ["{", "{}{}", "{}x", "{\"a\":1,}", "{'a':1}", "[1,2", "{\"a\":01}", "{\"a\":\"\\x\"}", "NaN", "\u{feff}{}"]
-        {
+        for text in [
+            "{",
+            "{\"\n\":1}",
+            "{\"\\u0000\u{1}\":1}",
+            "{}{}",
+            "{}x",
+            "{\"a\":1,}",
+            "{'a':1}",
+            "[1,2",
+            "{\"a\":01}",
+            "{\"a\":\"\\x\"}",
+            "NaN",
+            "\u{feff}{}",
+        ] {
             assert!(matches!(read(text), Err(Unreadable::NotJson(_))), "{text}");
         }
         for text in ["[1,2]", "\"s\"", "1", "null", " true "] {
@@ -325,7 +342,7 @@ mod tests {
     fn names_that_a_database_cannot_hold_are_refused() {
         assert_eq!(flaws(r#"{"event_name":"a\u0000"}"#)[0].0, "invalid_field");
         assert_eq!(flaws(r#"{"event_name":"\ud800"}"#)[0].0, "invalid_field");
-        assert_eq!(flaws(r#"{"\ud800":1,"event_name":"a"}"#), []);
+        assert_eq!(flaws(r#"{"\ud800":1,"\u0001":2,"event_name":"a"}"#), []);
     }
 
     proptest! {

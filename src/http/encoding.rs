@@ -220,6 +220,9 @@ impl Stream for Chunks {
 }
 
 #[cfg(test)]
+mod fuzz;
+
+#[cfg(test)]
 mod tests {
     use actix_web::test::TestRequest;
 

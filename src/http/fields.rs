@@ -15,7 +15,7 @@ use super::media::{JSON_ONLY, Media};
 use super::request::Call;
 use super::state::AppState;
 use crate::config::units::parse_duration;
-use crate::domain::json::{JsonText, Kind};
+use crate::domain::json::{JsonText, Kind, integer};
 use crate::domain::rejection::{Flaw, RejectCode, Rejection};
 use crate::domain::submission::Unreadable;
 use crate::domain::timestamp;
@@ -124,7 +124,7 @@ impl Fields {
     /// A 64-bit integer.
     pub fn whole(&mut self, name: &str) -> Option<i64> {
         let value = self.take(name, Kind::Number)?;
-        let number = value.get().parse().ok();
+        let number = integer(value.get());
         if number.is_none() {
             self.invalid(name, "is not a 64-bit integer");
         }
@@ -134,7 +134,8 @@ impl Fields {
     /// An array of 64-bit integers.
     pub fn wholes(&mut self, name: &str) -> Option<Vec<i64>> {
         let value = self.take(name, Kind::Array)?;
-        let numbers = serde_json::from_str(value.get()).ok();
+        let items: Vec<Box<RawValue>> = serde_json::from_str(value.get()).unwrap_or_default();
+        let numbers = items.iter().map(|item| integer(item.get())).collect::<Option<_>>();
         if numbers.is_none() {
             self.invalid(name, "has something else than 64-bit integers");
         }

@@ -113,7 +113,13 @@ both_databases! {
         for body in ["", "\n\n \r\n"] {
             let answer = post_lines(&client, "*/*", body.as_bytes());
             assert_eq!((answer.status, &answer.json()["code"]), (422, &json!("batch_empty")), "{body:?}");
+            let streamed = post_lines(&client, "application/x-ndjson", body.as_bytes());
+            assert_eq!((streamed.status, &streamed.json()["code"]), (422, &json!("batch_empty")), "{body:?}");
         }
+        // What is wrong before the first result still has a status, also where results would be streamed.
+        let headers = [("Content-Type", "application/x-ndjson"), ("Content-Encoding", "gzip"), ("Accept", "application/x-ndjson")];
+        let packed = client.call("POST", BATCH, &headers, Some(b"plain"));
+        assert_eq!((packed.status, &packed.json()["code"]), (400, &json!("invalid_content_encoding")), "{packed:?}");
         let unknown = client.call("POST", BATCH, &[("Content-Type", "text/csv")], Some(b"a,b"));
         assert_eq!(unknown.header("accept-post"), Some("application/json, application/x-ndjson, application/cloudevents-batch+json"), "{unknown:?}");
     }

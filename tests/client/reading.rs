@@ -1,22 +1,23 @@
 //! What the client reads: exports, figures, outcomes as they happen.
 
 use std::io::{BufRead, BufReader, Read};
-use std::process::{Child, Stdio};
+use std::process::Child;
+use std::sync::mpsc::{Receiver, channel};
 
 use serde_json::{Value, json};
 
-use super::{ended, file, lines, run};
+use super::{ended, file, lines, run, server_with_port, started};
 use crate::support::events::{accepted, event, finished};
-use crate::support::run::{Ending, Guard};
-use crate::support::server::{Server, Setup};
+use crate::support::server::Server;
 use crate::support::wait::{SOON, wait_for};
 
-/// A command that goes on while the test does.
-fn started(setup: &Setup, arguments: &[&str]) -> (Child, Guard) {
-    let mut command = setup.gristmill(arguments);
-    let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the binary starts");
-    let guard = Guard::new(&child, Ending::Kill);
-    (child, guard)
+/// The lines that a command prints, as it prints them.
+fn told_lines(child: &mut Child) -> Receiver<String> {
+    let output = BufReader::new(child.stdout.take().expect("a pipe"));
+    let (sender, told) = channel();
+    // The test may be over before the command is.
+    std::thread::spawn(move || output.lines().map_while(Result::ok).try_for_each(|line| sender.send(line)));
+    told
 }
 
 both_databases! {
@@ -56,25 +57,50 @@ both_databases! {
         assert!(said.err.contains("broke off"), "{}", said.err);
     }
 
+    fn outcomes_are_followed_over_a_restart_of_the_server_and_none_is_left_out(database) {
+        let mut server = server_with_port(&database);
+        let (mut child, _guard) = started(server.setup(), &["tail", "--type", "engagement"]);
+        let told = told_lines(&mut child);
+        let client = server.client();
+        // A stream begins when it is open; until then what happens is not told.
+        let post = || {
+            accepted(&client, &event("before"));
+            told.recv_timeout(std::time::Duration::from_secs(1)).ok()
+        };
+        wait_for("an outcome", SOON, post, || server.log());
+        for round in 0..3 {
+            let (last, first) = (format!("last-{round}"), format!("first-{round}"));
+            accepted(&server.client(), &event(&last));
+            if round == 1 { server.terminate(); server.wait_exit(SOON); } else { server.kill9(); }
+            server.restart();
+            // Nobody may be there to hear of it yet.
+            accepted(&server.client(), &event(&first));
+            let mut missing = vec![last, first];
+            let all = || {
+                let lines = told.try_iter().map(|line| serde_json::from_str::<Value>(&line).expect("a line of JSON"));
+                lines.for_each(|outcome| missing.retain(|name| outcome["event_name"] != name.as_str()));
+                missing.is_empty().then_some(())
+            };
+            wait_for("both outcomes", SOON, all, || server.log());
+        }
+        child.kill().expect("a child takes a signal");
+        let said = child.wait_with_output().expect("a child can be waited for");
+        let complaints = String::from_utf8_lossy(&said.stderr);
+        assert!(complaints.contains("again in") && !complaints.contains("outcomes may be missing"), "{complaints}");
+    }
+
     fn figures_and_outcomes_are_printed(database) {
         let mut server = Server::start(&database);
         let client = server.client();
         let (mut child, _guard) = started(server.setup(), &["tail", "--name", "seen"]);
-        let mut outcomes = BufReader::new(child.stdout.take().expect("a pipe"));
-        let (sender, told) = std::sync::mpsc::channel();
-        std::thread::spawn(move || {
-            let mut line = String::new();
-            let read = outcomes.read_line(&mut line).unwrap_or_default();
-            // The test may be over.
-            let _ = sender.send((read > 0).then_some(line));
-        });
+        let told = told_lines(&mut child);
         // A stream begins when it is open; until then what happens is not told.
         let post = || {
             accepted(&client, &event("unseen"));
             accepted(&client, &event("seen"));
             told.recv_timeout(std::time::Duration::from_secs(1)).ok()
         };
-        let line = wait_for("an outcome", SOON, post, || server.log()).expect("the stream goes on");
+        let line = wait_for("an outcome", SOON, post, || server.log());
         let outcome: Value = serde_json::from_str(&line).expect("a line of JSON");
         assert_eq!((&outcome["event_name"], &outcome["status"]), (&json!("seen"), &json!("processed")), "{outcome}");
         let figures: Value = serde_json::from_str(&run(server.setup(), &["stats", "--json"], 0).out).expect("JSON");

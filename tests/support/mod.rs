@@ -31,6 +31,7 @@ mod contract;
 pub mod database;
 pub mod dice;
 pub mod events;
+pub mod fuzz;
 pub mod http;
 pub mod ledger;
 pub mod load;

@@ -144,6 +144,14 @@ impl Setup {
     }
 }
 
+/// Bytes of memory that the process has resident now; `None` if it has ended.
+pub fn resident(pid: u32) -> Option<u64> {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+    let kib = line.trim().strip_suffix(" kB").and_then(|kib| kib.parse::<u64>().ok());
+    Some(kib.expect("the kernel writes `VmRSS: <number> kB`") * 1024)
+}
+
 impl From<&Database> for Setup {
     fn from(database: &Database) -> Self {
         Self::new(database)
@@ -226,10 +234,7 @@ impl Server {
 
     /// Memory that is resident now.
     pub fn rss_bytes(&self) -> u64 {
-        let status = fs::read_to_string(format!("/proc/{}/status", self.pid())).expect("the server runs, on Linux");
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-        let kib = line.and_then(|line| line.trim().strip_suffix(" kB")).and_then(|kib| kib.parse::<u64>().ok());
-        kib.expect("the kernel writes `VmRSS: <number> kB`") * 1024
+        resident(self.pid()).expect("the server runs, on Linux")
     }
 
     /// How many threads of actors there are now.

@@ -47,7 +47,8 @@ pub enum ClientCommand {
 /// Which server, and as whom.
 #[derive(Debug, Clone, PartialEq, Default, ClapArgs)]
 pub struct ServerArgs {
-    /// The server, as http://localhost:8000; else the one that runs in the configured data folder
+    /// The server, as http://localhost:8000; else the one that runs in the configured data folder. There is no TLS in this
+    /// program: https:// is refused, a proxy on this machine can speak it
     #[arg(long, env = "GRISTMILL_URL", value_name = "URL")]
     pub url: Option<String>,
     /// A file with the token; without --url and a token, the first token in the configured data folder

@@ -2,6 +2,7 @@
 //! line is one bad result, and the results are streamed when the client asks for lines as well.
 
 use std::cell::Cell;
+use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -10,7 +11,7 @@ use actix_web::http::StatusCode;
 use actix_web::http::header::{ACCEPT, CONTENT_TYPE, HeaderMap};
 use bytes::Bytes;
 use futures_util::future::LocalBoxFuture;
-use futures_util::stream::unfold;
+use futures_util::stream::{Peekable, unfold};
 use futures_util::{Stream, StreamExt};
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -66,7 +67,8 @@ pub async fn take_lines(
     let wants_lines = wants_lines(call.headers());
     let lines = Lines::new(call.state.pipeline.clone(), coding.unpack(call.payload), call.state.body_limits);
     let settled = settle_all(call.state.clone().into_inner(), caller, key, lines, purpose);
-    if wants_lines { Ok(streamed(settled, purpose.tally)) } else { collected(Box::pin(settled), purpose.tally).await }
+    let settled = Box::pin(settled.peekable());
+    if wants_lines { streamed(settled, purpose.tally).await } else { collected(settled, purpose.tally).await }
 }
 
 fn wants_lines(headers: &HeaderMap) -> bool {
@@ -176,7 +178,7 @@ async fn collected(
     // Where nothing came of it, there is no outcome to tell but this one.
     match stop {
         Some(error) if tally.failed == tally.total_events => Err(error),
-        None if tally.total_events == 0 => Err(ApiError::new(Problem::BatchEmpty, "the body has no lines with events")),
+        None if tally.total_events == 0 => Err(without_lines()),
         stop => {
             let code = if stop.is_some() { StatusCode::MULTI_STATUS } else { tally.code() };
             let status = if stop.is_some() { "partial" } else { tally.status() };
@@ -193,6 +195,10 @@ async fn collected(
     }
 }
 
+fn without_lines() -> ApiError {
+    ApiError::new(Problem::BatchEmpty, "the body has no lines with events")
+}
+
 /// The last line of streamed results.
 #[derive(JsonSchema, Serialize)]
 #[schemars(rename = "LinesSummary")]
@@ -207,9 +213,23 @@ struct Totals {
     tally: Tally,
 }
 
-/// A line per result, and a summary as the last one; without it the answer is not whole.
-fn streamed(settled: impl Stream<Item = Settled> + 'static, tally: Tally) -> HttpResponse {
-    let start = Some((Box::pin(settled), tally, None));
+/// A line per result, and a summary as the last one; without it the answer is not whole. What is wrong from the start is
+/// told with its status, which can only be done before the first result.
+async fn streamed<S>(mut settled: Pin<Box<Peekable<S>>>, tally: Tally) -> Result<HttpResponse, ApiError>
+where
+    S: Stream<Item = Settled> + 'static,
+{
+    loop {
+        match settled.as_mut().peek_mut().await {
+            None => return Err(without_lines()),
+            Some(Settled { results, stop }) if results.is_empty() => match stop.take() {
+                Some(error) => return Err(error),
+                None => drop(settled.next().await),
+            },
+            Some(_) => break,
+        }
+    }
+    let start = Some((settled, tally, None));
     let body = unfold(start, |state| async move {
         let (mut settled, mut tally, mut stop): (_, Tally, Option<ApiError>) = state?;
         let Some(piece) = settled.next().await else {
@@ -228,7 +248,7 @@ fn streamed(settled: impl Stream<Item = Settled> + 'static, tally: Tally) -> Htt
         stop = stop.or(piece.stop);
         Some((Ok(Bytes::from(lines)), Some((settled, tally, stop))))
     });
-    HttpResponse::Ok().insert_header((CONTENT_TYPE, NDJSON)).streaming(body)
+    Ok(HttpResponse::Ok().insert_header((CONTENT_TYPE, NDJSON)).streaming(body))
 }
 
 fn line(value: &impl Serialize) -> Bytes {

@@ -8,6 +8,7 @@ use serde_json::{Map, Value};
 
 use super::source::Source;
 use crate::cli::args::client::Format;
+use crate::domain::json::SPACE;
 
 /// Longest text of an event that is read; far beyond what a server takes.
 const EVENT_BYTES_MAX: usize = 16 << 20;
@@ -101,12 +102,13 @@ fn next_line(reader: &mut Box<dyn BufRead + Send>, line: &mut u64) -> anyhow::Re
 }
 
 fn read_json(line: u64, bytes: &[u8]) -> Event {
-    let (text, flaw) = match std::str::from_utf8(bytes.trim_ascii()) {
+    let (text, flaw) = match std::str::from_utf8(bytes) {
         Err(error) => {
             let flaw = format!("the event is not UTF-8: invalid byte at offset {}", error.valid_up_to());
             (String::from_utf8_lossy(bytes).into_owned(), Some(flaw))
         }
         Ok(text) => {
+            let text = text.trim_matches(SPACE);
             let flaw = serde_json::from_str::<&RawValue>(text).err();
             (text.to_owned(), flaw.map(|error| format!("the event is not JSON: {error}")))
         }
@@ -187,7 +189,7 @@ impl Array {
         loop {
             let bytes = self.reader.fill_buf()?;
             let Some(first) = bytes.first().copied() else { return Ok(None) };
-            if !first.is_ascii_whitespace() {
+            if !SPACE.contains(&first.into()) {
                 return Ok(Some(first));
             }
             self.line += u64::from(first == b'\n');
@@ -248,5 +250,7 @@ fn event_of(columns: &csv::StringRecord, values: &[&str]) -> String {
     Value::from(event).to_string()
 }
 
+#[cfg(test)]
+mod fuzz;
 #[cfg(test)]
 mod tests;
