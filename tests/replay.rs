@@ -65,6 +65,21 @@ both_databases! {
         assert_eq!(audit, [format!("replayed {done}"), format!("replayed {mended}"), format!("replayed {bad}")]);
     }
 
+    fn an_event_that_is_at_work_is_left_to_its_worker(database) {
+        let mut server = Server::start(&database);
+        let client = server.client();
+        let id = accepted(&client, &event("a"));
+        finished(&client, id);
+        // As a claim of this very node leaves it, whose lease has just begun.
+        let claim = format!(
+            "UPDATE events SET status = 'pending', lease_boot = (SELECT boot_id FROM nodes LIMIT 1) WHERE id = {id}"
+        );
+        assert_eq!(server.database().execute(&claim), 1);
+        let answer = act(&client, id, "retry");
+        assert_eq!((answer.status, &answer.json()["code"]), (409, &json!("in_progress")), "{answer:?}");
+        assert_eq!(answer.json()["retryable"], true, "its outcome comes by itself");
+    }
+
     // Guards the one transaction of `Store::reopen` and of the flush.
     fn the_number_of_transactions_does_not_grow_with_the_batch(database) {
         let mut server = Server::start(&database);

@@ -86,7 +86,8 @@ fn heads_beyond_all_measure_are_refused_without_a_5xx() {
         let headers = format!("Expect: x\r\nContent-Length: {}\r\n", body.len());
         let token = server.token();
         let answer = exchange(server, &post(&token, &headers, &body));
-        assert_eq!(answer.as_ref().map(|answer| answer.status), Some(417), "{answer:?}");
+        let code = answer.as_ref().map(|answer| (answer.status, answer.json()["code"].clone()));
+        assert_eq!(code, Some((417, "expectation_failed".into())), "{answer:?}");
     }
     pair.assert_well();
 }

@@ -8,6 +8,8 @@ use super::{BATCH, rows};
 use crate::support::events::event;
 use crate::support::http::{Answer, Client};
 use crate::support::server::{Server, Setup};
+use crate::support::wait::{SOON, wait_for};
+use crate::support::wire::Connection;
 
 fn post_lines(client: &Client, accept: &str, body: &[u8]) -> Answer {
     let headers = [("Content-Type", "application/x-ndjson"), ("Accept", accept)];
@@ -69,6 +71,33 @@ both_databases! {
         let summary = &lines[3_001]["summary"];
         assert_eq!((&summary["total_events"], &summary["failed"]), (&json!(3_001), &json!(1)), "{summary}");
         assert_eq!(rows(&server), 3_000);
+    }
+
+    fn a_stop_takes_the_lines_of_a_request_under_way_and_begins_nothing_new(database) {
+        let mut server = Server::start(&database);
+        let token = server.token();
+        let head = |path: &str, header: &str| {
+            format!("POST {path} HTTP/1.1\r\nHost: test\r\nAuthorization: Bearer {token}\r\n{header}\r\n\r\n")
+        };
+        let chunk = |text: &str| format!("{:x}\r\n{text}\r\n", text.len());
+        let open = || Connection::open(server.address()).expect("the server takes connections");
+        let (mut under_way, mut begun) = (open(), open());
+        let lines = head(BATCH, "Content-Type: application/x-ndjson\r\nTransfer-Encoding: chunked");
+        under_way.send(format!("{lines}{}", chunk(&many(1_000))).as_bytes()).expect("the server reads");
+        let stored = || (rows(&server) == 1_000).then_some(());
+        wait_for("the first lines to be stored", SOON, stored, || server.log());
+        begun.send(head("/api/v1/events/1/retry", "Content-Length: 2").as_bytes()).expect("the server reads");
+        server.terminate();
+        let is_stopping = || server.log().contains("draining").then_some(());
+        wait_for("the stop", SOON, is_stopping, || server.log());
+        begun.send(b"{}").expect("the server reads");
+        let refused = begun.answer().expect("an answer");
+        assert_eq!((refused.status, &refused.json()["code"]), (503, &json!("draining")), "{refused:?}");
+        under_way.send(format!("{}0\r\n\r\n", chunk(&many(1_000))).as_bytes()).expect("the server reads");
+        let report = under_way.answer().expect("an answer").json();
+        assert_eq!((&report["processed"], &report["complete"]), (&json!(2_000), &json!(true)), "{report}");
+        assert_eq!(server.wait_exit(SOON).code(), Some(0), "{}", server.log());
+        assert_eq!(rows(&server), 2_000);
     }
 
     fn a_line_over_the_limit_is_one_bad_result(database) {

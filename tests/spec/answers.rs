@@ -122,4 +122,17 @@ both_databases! {
         let problem = client.get("/nowhere");
         assert_eq!(problem.json()["request_id"], problem.header("x-request-id").expect("checked above"));
     }
+
+    fn a_statement_that_the_database_refuses_is_an_internal_error_that_tells_nothing_of_it(database) {
+        let mut server = Server::start(&database);
+        let client = server.client();
+        let id = accepted(&client, &event("a"));
+        let path = format!("/api/v1/events/{id}/timeline");
+        server.database().execute("ALTER TABLE attempts RENAME TO astray");
+        let answer = client.get(&path);
+        assert_eq!((answer.status, &answer.json()["code"]), (500, &json!("internal_error")), "{answer:?}");
+        assert!(!answer.body.contains("attempts"), "{answer:?}");
+        server.database().execute("ALTER TABLE astray RENAME TO attempts");
+        assert_eq!(client.get(&path).status, 200, "and nothing is left of it");
+    }
 }

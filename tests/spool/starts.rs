@@ -45,6 +45,28 @@ fn a_node_that_is_killed_in_an_outage_and_starts_in_it_keeps_its_spool_and_waits
     assert_eq!(number(server.database(), "SELECT COUNT(*) FROM events WHERE event_name = 'meanwhile'"), 10);
 }
 
+// Guards `Store::may_be_spooled`: another node cannot see the event, and must not say that there is none.
+#[test]
+fn an_event_that_waits_in_a_dead_nodes_spool_is_not_called_unknown() {
+    let (cluster, mut dead) = at_work("");
+    let other = Server::start(Setup::new(dead.database()).with_config(QUICK));
+    let (client, token) = (dead.client(), dead.token());
+    let reader = other.client_with(&token);
+    cluster.stop_immediate();
+    let id = id_in(&spooled(&client, &event("meanwhile")));
+    dead.kill9();
+    cluster.start_again();
+    let path = format!("/api/v1/events/{id}");
+    let answered = || Some(reader.get(&path)).filter(|answer| answer.json()["code"] == "event_in_spool");
+    let answer = wait_for("the silence to be seen", SOON, answered, || format!("{:?}", reader.get(&path)));
+    assert_eq!((answer.status, &answer.json()["retryable"]), (503, &true.into()), "{answer:?}");
+    assert!(answer.header("retry-after").is_some(), "{answer:?}");
+    dead.restart();
+    let drained = || Some(reader.get(&path)).filter(|answer| answer.status == 200);
+    wait_for("the spool to be drained", SOON, drained, || dead.log());
+    assert_eq!(finished(&reader, id)["status"], "processed");
+}
+
 #[test]
 fn a_node_that_waits_for_its_database_stops_when_it_is_told_to() {
     let cluster = Cluster::start();

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::value::RawValue;
 
 use super::asked::filters_of_job;
-use crate::domain::json::Kind;
+use crate::domain::json::{Kind, integer};
 use crate::domain::patch::Patch;
 use crate::domain::payload::PayloadLimits;
 use crate::domain::rejection::{Flaw, RejectCode, Rejection};
@@ -62,7 +62,7 @@ fn text_of(name: &str, value: &str) -> Result<String, ApiError> {
         return Err(flaw(&format!("/filter/{shown}"), detail));
     }
     if expected == Kind::Number {
-        return Ok(value.to_owned());
+        return Ok(integer(value).map_or_else(|| value.to_owned(), |number| number.to_string()));
     }
     let surrogate = || flaw(&format!("/filter/{shown}"), format!("filter/{shown} has a lone surrogate escape"));
     serde_json::from_str(value).map_err(|_| surrogate())
