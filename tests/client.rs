@@ -47,10 +47,12 @@ fn started(setup: &Setup, arguments: &[&str]) -> (Child, Guard) {
     (child, guard)
 }
 
-/// A server whose port stays the same over restarts.
-fn server_with_port(database: &Database) -> Server {
+/// A server whose port stays the same over restarts, and that takes at most so many requests in a second: an import lasts,
+/// however fast the machine is.
+fn server_with_pace(database: &Database, requests: u32) -> Server {
     let port = format!("http.bind = \"127.0.0.1:{}\"", free_port());
-    Server::start(Setup::new(database).with_config(&port))
+    let pace = format!("limits.requests_per_second = {requests}\nlimits.requests_burst = {requests}");
+    Server::start(Setup::new(database).with_config(&port).with_config(&pace))
 }
 
 /// A file in the server's folder.

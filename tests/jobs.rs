@@ -162,8 +162,9 @@ both_databases! {
         let done = id_of(&client.post_json(EVENTS, &event("works")));
         let id = made(&client, "cancel", &json!({"filter": {"event_name": "fails"}}));
         assert_eq!(figures(&ended(&server, &client, id)), json!(["done", 5, 5, 0, {}]));
-        for id in ids {
-            let event = stored(&client, id);
+        let first = stored(&client, ids[0]);
+        for id in &ids {
+            let event = stored(&client, *id);
             assert_eq!((&event["status"], &event["next_attempt_at"]), (&json!("cancelled"), &Value::Null));
         }
         assert_eq!(stored(&client, done)["status"], "processed");
@@ -173,6 +174,16 @@ both_databases! {
         assert_eq!(balance(&client), expected);
         let again = made(&client, "retry", &json!({"filter": {"event_name": "fails"}}));
         assert_eq!(figures(&ended(&server, &client, again)), json!(["done", 5, 5, 0, {}]));
-        wait_for("all to fail again and wait", SOON, || (balance(&client)["cancelled"] == 0).then_some(()), String::new);
+        let waits = |attempts: i64| {
+            let all = ids.iter().map(|id| stored(&client, *id));
+            let waits = |event: &Value| event["status"] == "pending" && event["attempts"] == attempts;
+            all.into_iter().all(|event| waits(&event)).then_some(())
+        };
+        wait_for("all to fail again and wait", SOON, || waits(1), || server.log_tail());
+        let filter = json!({"event_name": "fails", "status": "pending", "received_after": first["received_at"]});
+        let sooner = made(&client, "retry", &json!({ "filter": filter }));
+        assert_eq!(figures(&ended(&server, &client, sooner))[2], 5, "those that wait are due now");
+        wait_for("their attempts to be counted on", SOON, || waits(2), || server.log_tail());
+        assert_eq!((&balance(&client)["pending"], &balance(&client)["processed"]), (&json!(5), &json!(1)));
     }
 }

@@ -6,7 +6,7 @@
 //! place with it.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use actix::prelude::*;
 
@@ -23,7 +23,7 @@ const WAIT: Duration = Duration::from_secs(5);
 /// Rest while another node is at work on the job, or too much waits to be processed.
 const REST: Duration = Duration::from_millis(200);
 
-/// Rest after a failure, doubled with every further one up to [`REST_MAX`].
+/// Rest after a failure, doubled with every further one up to [`REST_MAX`], and longest rest after a piece.
 const REST_MIN: Duration = Duration::from_millis(100);
 const REST_MAX: Duration = Duration::from_secs(5);
 
@@ -72,17 +72,18 @@ impl Replayer {
             return;
         }
         self.is_woken = false;
-        let turn = self.clone().run().into_actor(self);
-        context.spawn(turn.map(|(turned, strikes), replayer, context| {
+        let (began, turn) = (Instant::now(), self.clone().run().into_actor(self));
+        context.spawn(turn.map(move |(turned, strikes), replayer, context| {
             replayer.strikes = strikes;
-            replayer.end_turn(turned, context);
+            replayer.end_turn(turned, began.elapsed(), context);
         }));
     }
 
-    fn end_turn(&mut self, turned: Turned, context: &mut Context<Self>) {
+    fn end_turn(&mut self, turned: Turned, took: Duration, context: &mut Context<Self>) {
         self.condition.note(&turned);
         match turned {
-            Ok(Some(Step::Advanced(_) | Step::Ended(_))) => self.go_on(context),
+            // Half of the time is for others: SQLite has one connection that writes.
+            Ok(Some(Step::Advanced(_) | Step::Ended(_))) => drop(context.run_later(took.min(REST_MAX), Self::go_on)),
             Ok(Some(Step::Elsewhere | Step::Crowded)) => drop(context.run_later(REST, Self::go_on)),
             Ok(None) if self.is_woken => self.go_on(context),
             Ok(None) => self.is_busy = false,

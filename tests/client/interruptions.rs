@@ -4,18 +4,20 @@ use std::fs::OpenOptions;
 use std::io::Write;
 use std::process::Child;
 
-use super::{ended, file, lines, rows, run, server_with_port, started};
+use super::{ended, file, lines, rows, run, server_with_pace, started};
 use crate::support::database::Database;
 use crate::support::run::{Guard, signal};
 use crate::support::server::{Server, Setup};
 use crate::support::wait::{SOON, wait_for};
 
 const EVENTS: usize = 4_000;
+/// Requests that the server takes in a second: the import has four hundred.
+const REQUESTS: u32 = 100;
 const IMPORT: [&str; 4] = ["import", "a.ndjson", "--batch", "10"];
 
 /// A server whose port stays the same over restarts, and a file for it.
 fn server(database: &Database) -> Server {
-    let server = server_with_port(database);
+    let server = server_with_pace(database, REQUESTS);
     file(&server, "a.ndjson", lines(EVENTS));
     server
 }
@@ -52,7 +54,7 @@ both_databases! {
     }
 
     fn the_refused_events_of_a_killed_client_stand_in_their_file_once(database) {
-        let server = server_with_port(&database);
+        let server = server(&database);
         let bad = |number: usize| number % 7 == 3;
         let text = |number: usize, line: &str| match bad(number) {
             true => format!("{{\"event_name\": \"bad\", \"payload\": {{\"number\": {number}}}}}\n"),

@@ -7,7 +7,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use super::{ended, rows, server_with_port, started};
+use super::{ended, rows, server_with_pace, started};
 use crate::support::run::lock;
 use crate::support::server::{Server, resident};
 use crate::support::wait::{rest_until, wait_for};
@@ -16,7 +16,9 @@ use crate::support::wait::{rest_until, wait_for};
 const EVENTS: &str = "GRISTMILL_IMPORT_EVENTS";
 const EVENTS_SHORT: u64 = 20_000;
 
-/// So few events in a batch make the short form long enough for two deaths.
+/// So few events in a batch, and so few requests in a second, make the short form long enough for two deaths.
+const REQUESTS_SHORT: u32 = 200;
+const UNBOUNDED: u32 = 1_000_000;
 const SHORT: [&str; 6] = ["import", "a.ndjson", "--batch", "20", "--connections", "2"];
 const LONG: [&str; 2] = ["import", "a.ndjson"];
 
@@ -90,7 +92,7 @@ both_databases! {
     fn each_event_of_a_large_file_is_stored_once_though_server_and_client_are_killed(database) {
         let given = std::env::var(EVENTS).ok().map(|text| text.parse().expect("a number of events"));
         let (events, command) = (given.unwrap_or(EVENTS_SHORT), if given.is_some() { &LONG[..] } else { &SHORT });
-        let mut server = server_with_port(&database);
+        let mut server = server_with_pace(&database, if given.is_some() { UNBOUNDED } else { REQUESTS_SHORT });
         write(&server, events);
         let (of_server, of_client, is_over) = (Watched::default(), Watched::default(), AtomicBool::new(false));
         let began = Instant::now();

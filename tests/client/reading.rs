@@ -6,7 +6,7 @@ use std::sync::mpsc::{Receiver, channel};
 
 use serde_json::{Value, json};
 
-use super::{ended, file, lines, run, server_with_port, started};
+use super::{ended, file, lines, run, server_with_pace, started};
 use crate::support::events::{accepted, event, finished};
 use crate::support::server::Server;
 use crate::support::wait::{SOON, wait_for};
@@ -58,7 +58,7 @@ both_databases! {
     }
 
     fn outcomes_are_followed_over_a_restart_of_the_server_and_none_is_left_out(database) {
-        let mut server = server_with_port(&database);
+        let mut server = server_with_pace(&database, 1_000);
         let (mut child, _guard) = started(server.setup(), &["tail", "--type", "engagement"]);
         let told = told_lines(&mut child);
         let client = server.client();

@@ -318,6 +318,6 @@ pub static CATALOGUE: &[Entry] = &[
         StatusCode::GATEWAY_TIMEOUT,
         "Whether it was stored is unknown",
         "The database did not answer in time. Send an event again with the same `event_uid` or `Idempotency-Key`: what \
-         was stored is then found instead of stored twice. After a change of users or tokens look at the list first.",
+         was stored is then found instead of stored twice. After a change of users, tokens or jobs look at the list first.",
     ),
 ];
