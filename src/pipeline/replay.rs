@@ -27,8 +27,8 @@ pub struct Replayed {
 }
 
 impl Pipeline {
-    /// Makes a job, which goes on by itself, on this node or another.
-    pub async fn make_job(&self, new: NewJob) -> Result<Job, StoreError> {
+    /// Makes a job, which goes on by itself, on this node or another; `None` while too many run.
+    pub async fn make_job(&self, new: NewJob) -> Result<Option<Job>, StoreError> {
         let job = self.inner.store.create_job(new, WAIT).await?;
         self.inner.jobs.send(JobMade);
         Ok(job)

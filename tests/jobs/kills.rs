@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::{JOBS, balance, ended, figures, job, made};
+use super::{JOBS, balance, code, ended, figures, job, made};
 use crate::support::database::Database;
 use crate::support::dice::{self, Dice};
 use crate::support::events::{accepted, event};
@@ -60,6 +60,18 @@ both_databases! {
         assert_eq!(count("replays"), ["4000"]);
         assert_eq!(count("(SELECT DISTINCT event_id FROM replays) AS d"), ["4000"]);
         assert_eq!(count("events WHERE status = 'processed' AND generation = 1"), ["4000"]);
+    }
+
+    fn more_than_a_hundred_jobs_do_not_run_at_once(database) {
+        let hangs = "[[faults]]\nstage = \"replayer\"\npoint = \"turn\"\naction = \"hang\"\n";
+        let mut server = Server::start(Setup::new(&database).with_config(hangs));
+        let client = server.client();
+        let body = json!({"filter": {"event_name": "a"}});
+        let ids: Vec<i64> = (0..100).map(|_| made(&client, "cancel", &body)).collect();
+        let refused = client.post_json("/api/v1/events/cancel", &body);
+        assert_eq!(code(&refused), (503, "overloaded".to_owned()), "{refused:?}");
+        assert_eq!(client.call("POST", &format!("{JOBS}/{}/cancel", ids[0]), &[], None).status, 200);
+        made(&client, "cancel", &body);
     }
 
     fn a_job_that_is_stopped_stays_where_it_is(database) {

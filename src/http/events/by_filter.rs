@@ -79,7 +79,9 @@ async fn carry_out(state: &AppState, caller: &Caller, new: NewJob, is_dry: bool)
     if state.is_draining() {
         return Err(ApiError::new(Problem::Draining, "the server is stopping, nothing was changed"));
     }
-    let job = state.pipeline.make_job(new).await.map_err(not_changed)?;
+    let Some(job) = state.pipeline.make_job(new).await.map_err(not_changed)? else {
+        return Err(ApiError::new(Problem::Overloaded, "too many jobs are running, none was made"));
+    };
     audit::job_made(job.id, job.wanted.kind.as_str(), caller.token_id);
     let mut response = json(StatusCode::ACCEPTED, &JobView::of(&job)?);
     response.headers_mut().insert(LOCATION, header_value(format!("{PATH}/{}", job.id)));

@@ -274,7 +274,7 @@ pub static CATALOGUE: &[Entry] = &[
         "overloaded",
         StatusCode::SERVICE_UNAVAILABLE,
         "Too much is in flight",
-        "The pipeline is full. Nothing was stored; send again after `Retry-After`.",
+        "The pipeline is full, or 100 jobs are running. Nothing was stored; send again after `Retry-After`.",
     ),
     row(
         Problem::Draining,

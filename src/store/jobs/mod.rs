@@ -25,6 +25,9 @@ use super::open::Store;
 use crate::clock;
 use crate::domain::outcome::{Status, cut};
 
+/// Jobs that run at once, in turns; those that are made at the same instant may be some more.
+const RUNNING_MAX: i64 = 100;
+
 /// Events that a dry run names.
 const EXAMPLES_MAX: usize = 10;
 
@@ -167,12 +170,15 @@ impl NewJob {
 }
 
 impl Store {
-    /// Makes a job, which goes on by itself.
-    pub async fn create_job(&self, new: NewJob, wait: Duration) -> Result<Job, StoreError> {
+    /// Makes a job, which goes on by itself; `None` while too many run.
+    pub async fn create_job(&self, new: NewJob, wait: Duration) -> Result<Option<Job>, StoreError> {
         self.transaction("make a job", wait, move |tx| {
             Box::pin(async move {
+                if number(tx, "SELECT COUNT(*) FROM jobs WHERE status = 'running'").await? >= RUNNING_MAX {
+                    return Ok(None);
+                }
                 let row = row_of(new, clock::now(), last_id(tx).await?);
-                Ok(Job::read(job::Entity::insert(row).exec_with_returning(tx).await?)?)
+                Ok(Some(Job::read(job::Entity::insert(row).exec_with_returning(tx).await?)?))
             })
         })
         .await
@@ -302,7 +308,10 @@ impl Store {
 
 /// The highest id in the table: what is stored later lies beyond it, or was received later.
 async fn last_id(tx: &DatabaseTransaction) -> Result<i64, DbErr> {
-    let sql = "SELECT COALESCE(MAX(id), 0) FROM events";
+    number(tx, "SELECT COALESCE(MAX(id), 0) FROM events").await
+}
+
+async fn number(tx: &DatabaseTransaction, sql: &'static str) -> Result<i64, DbErr> {
     let row = tx.query_one_raw(Statement::from_string(tx.get_database_backend(), sql)).await?;
     row.map_or(Ok(0), |row| row.try_get_by_index(0))
 }
