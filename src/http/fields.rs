@@ -43,7 +43,7 @@ pub async fn read(call: Call) -> Result<(Data<AppState>, Fields), ApiError> {
 pub async fn read_if_any(call: Call) -> Result<(Data<AppState>, Fields), ApiError> {
     let state = call.state.clone();
     let body = body_of(call).await?;
-    let fields = if body.trim_ascii().is_empty() { Fields::default() } else { Fields::parse(&body)? };
+    let fields = if body.is_empty() { Fields::default() } else { Fields::parse(&body)? };
     Ok((state, fields))
 }
 

@@ -70,7 +70,8 @@ both_databases! {
         let mut server = Server::start(&database);
         let client = server.client();
         let id = misshapen(&client, "a", None, 7);
-        for body in ["", " ", "{}", r#"{"patch":null}"#] {
+        assert_eq!(code(&retry(&client, id, " ")), (400, "invalid_json".to_owned()));
+        for body in ["", "{}", r#"{"patch":null}"#] {
             assert_eq!(code(&retry(&client, id, body)), (422, "payload_not_object".to_owned()), "{body:?}");
         }
         assert_eq!(retry(&client, id, r#"{"patch":{}}"#).status, 200);
