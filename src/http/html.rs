@@ -11,7 +11,7 @@ const STYLE: &str = "body{font:1rem/1.5 system-ui,sans-serif;max-width:50rem;mar
     color:#222;background:#fff}code,pre{font-family:ui-monospace,monospace}a{color:#0a58ca}\
     pre{overflow-x:auto;padding:.5rem;background:#f4f4f4}table{border-collapse:collapse}\
     td,th{text-align:left;vertical-align:top;padding:.2rem 1rem .2rem 0}summary{cursor:pointer}\
-    details{margin:.3rem 0}summary b{display:inline-block;min-width:4rem}\
+    details{margin:.3rem 0}summary b{display:inline-block;min-width:4.8rem}\
     @media(prefers-color-scheme:dark){body{color:#ddd;background:#181818}a{color:#8ab4f8}pre{background:#262626}}";
 
 /// A page with this heading; `content` is HTML already.

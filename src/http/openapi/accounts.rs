@@ -18,7 +18,7 @@ const OF_FIELDS: [Problem; 3] = [
     Problem::Rejected(RejectCode::FieldTooLong),
 ];
 
-/// All of them, in the order in which they are shown.
+/// All of them.
 pub fn operations(schemas: &mut Schemas) -> Vec<Operation> {
     let mut operations = tokens(schemas);
     operations.extend(users(schemas));

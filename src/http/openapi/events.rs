@@ -33,7 +33,7 @@ struct Forms {
     clouds: Value,
 }
 
-/// All of them, in the order in which they are shown.
+/// All of them.
 pub fn operations(schemas: &mut Schemas, limits: &Limits) -> Vec<Operation> {
     let itself = Schemas::named("Storable");
     let storable = schemas.body("Storable", storable(&itself));

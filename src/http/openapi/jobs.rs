@@ -15,7 +15,7 @@ use crate::http::problems::Problem;
 
 const TAG: &str = "Jobs";
 
-/// All of them, in the order in which they are shown.
+/// All of them.
 pub fn operations(schemas: &mut Schemas) -> Vec<Operation> {
     let filter = schemas.body("Filter", filter());
     let retry = schemas.body("RetryOrder", retry_order(&filter));

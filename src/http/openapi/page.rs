@@ -30,7 +30,7 @@ pub fn of(document: &Value) -> HttpResponse {
     page("Gristmill: the API", &html)
 }
 
-/// Every operation with its path and method, those of a tag together and the tags in the order of their first one.
+/// Every operation with its path and method, those of a tag together, the tags in the order of their first path.
 fn operations(document: &Value) -> Vec<(&str, &str, &Value)> {
     let mut all: Vec<(&str, &str, &Value)> = members(&document["paths"])
         .flat_map(|(path, item)| members(item).map(move |(method, operation)| (path, method, operation)))

@@ -16,7 +16,7 @@ const SERVICE: &str = "Service";
 const DOCUMENTS: &str = "Documents";
 const HTML: &str = "text/html";
 
-/// All of them, in the order in which they are shown.
+/// All of them.
 pub fn operations(schemas: &mut Schemas) -> Vec<Operation> {
     let health = schemas.of::<Health>();
     let page = || json!({"type": "string"});
