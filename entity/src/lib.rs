@@ -4,6 +4,7 @@
 
 pub mod api_token;
 pub mod attempt;
+pub mod audit;
 pub mod auth_change;
 pub mod dedupe_key;
 pub mod event;

@@ -5,6 +5,7 @@
 pub use sea_orm_migration::MigratorTrait;
 use sea_orm_migration::prelude::*;
 
+mod audit;
 mod feed;
 mod figures;
 mod first;
@@ -28,6 +29,7 @@ impl MigratorTrait for Migrator {
             Box::new(feed::Feed),
             Box::new(replays::Replays),
             Box::new(jobs::Jobs),
+            Box::new(audit::Audit),
         ]
     }
 }

@@ -81,7 +81,7 @@ async fn run(config: &Config, runtime: Handle) -> anyhow::Result<()> {
     let ports = Ports::open(config)?;
     let Some(store) = database::open(config, &ports, &runtime, &mut signals).await? else { return Ok(()) };
     let spool = database::open_spool(config, &store, runtime).await?;
-    let token = first_run::prepare(&store, &config.data_dir).await?;
+    let token = first_run::prepare(&store, &config.data_dir, config.node_name()).await?;
     let identity = Identity { boot_id: Uuid::new_v4(), node: config.node_name(), folder: folder.id };
     let pipeline = Pipeline::start(config, store.clone(), spool.clone(), identity).await?;
     let servers = http::start(config, &ports, store.clone(), pipeline.clone()).await?;

@@ -4,6 +4,7 @@
 //! pipeline has said that the event is durable.
 
 mod accounts;
+mod audit;
 mod auth;
 mod bearer;
 mod body;

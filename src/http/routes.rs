@@ -7,7 +7,7 @@ use super::accounts::{tokens, users};
 use super::error::ApiError;
 use super::problems::Problem;
 use super::request::{Call, endpoint};
-use super::{events, health, jobs, limits, openapi, ops, problem_pages, stats};
+use super::{audit, events, health, jobs, limits, openapi, ops, problem_pages, stats};
 
 /// Longest part of a path that is repeated in an answer, in characters.
 const PATH_CHARS_MAX: usize = 200;
@@ -15,6 +15,7 @@ const PATH_CHARS_MAX: usize = 200;
 /// The API.
 pub fn api(routes: &mut ServiceConfig) {
     routes
+        .service(at("/api/v1/audit", "GET, HEAD").route(get(audit::list)))
         .service(at("/api/v1/events", "GET, HEAD, POST").route(post(events::submit)).route(get(events::list)))
         .service(at("/api/v1/events/batch", "POST").route(post(events::submit_batch)))
         .service(at("/api/v1/events/cancel", "POST").route(post(events::cancel_matching)))

@@ -1,4 +1,5 @@
-//! Who changed users and tokens, or had many events changed, over HTTP: a line each, with ids only. `by_token` is the token that asked for it.
+//! Who changed users and tokens, had many events changed, or controlled the pipeline, over HTTP: a line each, with ids only,
+//! beside the row in the table `audit`. `by_token` is the token that asked for it.
 
 use tracing::info;
 
