@@ -6,6 +6,7 @@ pub use sea_orm_migration::MigratorTrait;
 use sea_orm_migration::prelude::*;
 
 mod audit;
+mod controls;
 mod feed;
 mod figures;
 mod first;
@@ -30,6 +31,7 @@ impl MigratorTrait for Migrator {
             Box::new(replays::Replays),
             Box::new(jobs::Jobs),
             Box::new(audit::Audit),
+            Box::new(controls::Controls),
         ]
     }
 }

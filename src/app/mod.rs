@@ -140,6 +140,8 @@ async fn serve_until_told(
 async fn drain(door: &http::Door, pipeline: &Pipeline, limit: Duration) -> u64 {
     let for_line = (limit / 2).min(DRAIN_MAX);
     door.drain();
+    // Else requests would wait for a stage that is paused, and the servers for them.
+    pipeline.give_up_paused();
     // Who has not taken its answer by then is cut off.
     let _ = tokio::time::timeout(limit - for_line, door.stop_api()).await;
     let released = pipeline.drain(for_line).await;

@@ -8,6 +8,7 @@ mod audit;
 mod auth;
 mod bearer;
 mod body;
+mod control;
 mod encoding;
 mod error;
 mod events;

@@ -5,6 +5,7 @@
 
 mod audit;
 mod claim;
+mod controls;
 pub mod dialect;
 mod ends;
 mod error;
@@ -33,12 +34,13 @@ mod users;
 
 pub use audit::{Action, AuditEntry, AuditFilters, By};
 pub use claim::{ClaimOrder, Claimed, Death, Due};
+pub use controls::{Change, Control, Controls, Stamp, Target};
 pub use ends::End;
 pub use error::{Cause, Kind, Outcome as StoreOutcome, StoreError};
 pub use events::StoredEvent;
 pub use feed::{FeedEvent, FeedPlace};
 pub use flush::{FailedAttempt, First, FlushError, FlushHeader, Record, Written};
-pub use hints::Listener;
+pub use hints::{Hint, Listener};
 pub use ids::{BLOCK_IDS_MAX, Ids};
 pub use jobs::{Found, Job, JobKind, JobStatus, NewJob, Step};
 pub use listing::{Filters, ListQuery, Order, Place, Slice};

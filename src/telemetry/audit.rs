@@ -37,3 +37,13 @@ pub fn job_made(job_id: i64, kind: &str, by_token: i64) {
 pub fn job_stopped(job_id: i64, by_token: i64) {
     info!(job_id, by_token, "job stopped");
 }
+
+/// The line or a pool is controlled otherwise, on every node.
+pub fn controls_changed(target: &str, change: &str, by_token: i64) {
+    info!(target, change, by_token, "pipeline changed");
+}
+
+/// This node does now what is wanted.
+pub fn controls_applied(generation: i64) {
+    info!(generation, "pipeline controls applied");
+}

@@ -8,6 +8,7 @@ use sea_orm::prelude::Uuid;
 use sea_orm::{ConnectionTrait, Statement};
 
 mod accounts;
+mod controls;
 mod ids;
 mod jobs;
 mod listing;
