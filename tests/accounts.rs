@@ -1,5 +1,6 @@
 //! Users and tokens over HTTP, and what a token of the scope `admin` cannot do.
 
+mod audit;
 mod tokens;
 mod users;
 

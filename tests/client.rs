@@ -5,6 +5,7 @@ mod formats;
 mod interruptions;
 mod large_file;
 mod one_event;
+mod pipeline;
 mod reading;
 mod standard_input;
 

@@ -3,6 +3,7 @@
 mod kinds;
 mod losses;
 mod overload;
+mod paused;
 mod resize;
 mod slowness;
 pub mod storm;

@@ -11,6 +11,7 @@ mod batch;
 mod chaos;
 mod client;
 mod cloud_events;
+mod control;
 mod crash;
 mod dedupe;
 mod durability;

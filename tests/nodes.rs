@@ -4,6 +4,7 @@
 
 mod cluster;
 
+mod control;
 mod heartbeat;
 pub mod keys;
 mod lines;

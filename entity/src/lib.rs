@@ -4,7 +4,10 @@
 
 pub mod api_token;
 pub mod attempt;
+pub mod audit;
 pub mod auth_change;
+pub mod control;
+pub mod control_change;
 pub mod dedupe_key;
 pub mod event;
 pub mod flush;

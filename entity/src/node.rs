@@ -27,6 +27,8 @@ pub struct Model {
     pub spool_events: i64,
     /// Their bytes.
     pub spool_bytes: i64,
+    /// The generation of the controls that it has applied.
+    pub control_generation: i64,
 }
 
 /// No relation is followed: joins are written where they are needed.

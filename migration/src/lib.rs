@@ -5,6 +5,8 @@
 pub use sea_orm_migration::MigratorTrait;
 use sea_orm_migration::prelude::*;
 
+mod audit;
+mod controls;
 mod feed;
 mod figures;
 mod first;
@@ -28,6 +30,8 @@ impl MigratorTrait for Migrator {
             Box::new(feed::Feed),
             Box::new(replays::Replays),
             Box::new(jobs::Jobs),
+            Box::new(audit::Audit),
+            Box::new(controls::Controls),
         ]
     }
 }

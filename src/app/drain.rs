@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use uuid::Uuid;
 
 use super::{CLOSE_MAX, DRAIN_MAX, database, store_options, within};
@@ -26,6 +26,9 @@ pub fn drain_spool(config: &Config) -> anyhow::Result<Level> {
         let identity = Identity { boot_id: Uuid::new_v4(), node: config.node_name(), folder: folder.id };
         let pipeline = Pipeline::start(config, store.clone(), Some(spool.clone()), identity).await?;
         pipeline.close();
+        if let Some(reason) = pipeline.paused().first() {
+            bail!("{reason}: what is spooled stays until it is resumed");
+        }
         let (mut level, mut moved) = (spool.level(), Instant::now());
         while level.events > 0 && moved.elapsed() < STANDSTILL {
             tokio::time::sleep(LOOK).await;

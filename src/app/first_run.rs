@@ -10,7 +10,7 @@ use std::time::Duration;
 use anyhow::Context;
 
 use crate::clock;
-use crate::store::{Secret, Store};
+use crate::store::{By, Secret, Store};
 
 /// The user of the first token.
 const EMAIL: &str = "admin@localhost";
@@ -33,7 +33,7 @@ pub(super) enum FirstToken {
 /// Makes a user with every scope and its token, if there is no user yet.
 ///
 /// The token is in its file before it is in the database: a start that is killed in between is simply repeated.
-pub(super) async fn prepare(store: &Store, data_dir: &Path) -> anyhow::Result<FirstToken> {
+pub(super) async fn prepare(store: &Store, data_dir: &Path, node: String) -> anyhow::Result<FirstToken> {
     let path = data_dir.join(FILE);
     if !store.list_users(WAIT).await?.is_empty() {
         return Ok(if path.exists() { FirstToken::Kept(path) } else { FirstToken::Elsewhere });
@@ -41,7 +41,7 @@ pub(super) async fn prepare(store: &Store, data_dir: &Path) -> anyhow::Result<Fi
     let secret = Secret::generate()?;
     let cannot_write = || format!("cannot write the first token to {}", path.display());
     keep(&path, &secret).with_context(cannot_write)?;
-    if store.create_first_user(EMAIL, "first token", &secret, clock::now(), WAIT).await?.is_some() {
+    if store.create_first_user(EMAIL, "first token", &secret, clock::now(), &By::command(node), WAIT).await?.is_some() {
         return Ok(FirstToken::Made(secret, path));
     }
     // Another node was first.

@@ -81,7 +81,7 @@ async fn run(config: &Config, runtime: Handle) -> anyhow::Result<()> {
     let ports = Ports::open(config)?;
     let Some(store) = database::open(config, &ports, &runtime, &mut signals).await? else { return Ok(()) };
     let spool = database::open_spool(config, &store, runtime).await?;
-    let token = first_run::prepare(&store, &config.data_dir).await?;
+    let token = first_run::prepare(&store, &config.data_dir, config.node_name()).await?;
     let identity = Identity { boot_id: Uuid::new_v4(), node: config.node_name(), folder: folder.id };
     let pipeline = Pipeline::start(config, store.clone(), spool.clone(), identity).await?;
     let servers = http::start(config, &ports, store.clone(), pipeline.clone()).await?;
@@ -140,6 +140,8 @@ async fn serve_until_told(
 async fn drain(door: &http::Door, pipeline: &Pipeline, limit: Duration) -> u64 {
     let for_line = (limit / 2).min(DRAIN_MAX);
     door.drain();
+    // Else requests would wait for a stage that is paused, and the servers for them.
+    pipeline.give_up_paused();
     // Who has not taken its answer by then is cut off.
     let _ = tokio::time::timeout(limit - for_line, door.stop_api()).await;
     let released = pipeline.drain(for_line).await;

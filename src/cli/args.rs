@@ -1,6 +1,7 @@
 //! What can be typed: commands, options and their help. The commands themselves are carried out elsewhere.
 
 pub mod client;
+pub mod pipeline;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -33,6 +34,7 @@ Examples:
   gristmill spool status                           what waits on this node's disk for the database
   gristmill config show                            what is in effect, and where each value comes from
   gristmill import events.ndjson.gz                send a file to a server; repeat the line after an interruption
+  gristmill pipeline pause persisters              on every node, until it is resumed
   gristmill send --name page_view --type engagement --payload '{\"page\": \"/home\"}' --wait 5
 
 Environment variables (weaker than --set, stronger than the file):
@@ -43,6 +45,7 @@ Environment variables (weaker than --set, stronger than the file):
   EVENT_RETRY_DELAY           retry.delay, in seconds or as \"2s\"
   EVENT_PROCESSING_TIMEOUT    timeouts.processing, in seconds or as \"5m\"
   GRISTMILL_URL               --url of import, send and retry
+  GRISTMILL_OPERATIONS_URL    --url of pipeline
   GRISTMILL_TOKEN             their --token
 
 Exit codes:

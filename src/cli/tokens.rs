@@ -11,7 +11,7 @@ use crate::clock;
 use crate::config::Config;
 use crate::domain::scopes::Scopes;
 use crate::http::{MadeToken, TokenView};
-use crate::store::{NewToken, Secret, Store, Token};
+use crate::store::{By, NewToken, Secret, Store, Token};
 
 pub(super) fn run(config: &Config, command: TokenCommand) -> anyhow::Result<()> {
     match command {
@@ -32,7 +32,7 @@ fn create_token(config: &Config, create: TokenCreate) -> anyhow::Result<()> {
     let (token, secret) = with_store(config, async |store| {
         let user = user_id(&store, &create.user).await?;
         let new = NewToken { user_id: user, name: create.name, scopes, expires_at };
-        Ok(store.create_token(new, now, WAIT).await?)
+        Ok(store.create_token(new, now, &By::command(config.node_name()), WAIT).await?)
     })?;
     show_secret(&token, &secret, create.json)
 }
@@ -64,7 +64,7 @@ fn list(config: &Config, user: Option<&str>, json: bool) -> anyhow::Result<()> {
 fn revoke(config: &Config, which: &str) -> anyhow::Result<()> {
     let (token, changed) = with_store(config, async |store| {
         let token = find(&store, which).await?;
-        let changed = store.revoke_token(token.id, clock::now(), WAIT).await?;
+        let changed = store.revoke_token(token.id, clock::now(), &By::command(config.node_name()), WAIT).await?;
         Ok((token, changed))
     })?;
     println!("token {} {} revoked", token.prefix, if changed { "is now" } else { "was already" });
@@ -74,7 +74,7 @@ fn revoke(config: &Config, which: &str) -> anyhow::Result<()> {
 fn rotate(config: &Config, which: &str, overlap: Duration, json: bool) -> anyhow::Result<()> {
     let (token, secret) = with_store(config, async |store| {
         let old = find(&store, which).await?;
-        let rotated = store.rotate_token(old.id, overlap, clock::now(), WAIT).await?;
+        let rotated = store.rotate_token(old.id, overlap, clock::now(), &By::command(config.node_name()), WAIT).await?;
         rotated.with_context(|| format!("token {} is revoked or expired and cannot be rotated", old.prefix))
     })?;
     show_secret(&token, &secret, json)

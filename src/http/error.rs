@@ -229,6 +229,9 @@ impl From<Refused> for ApiError {
             Refused::Full { retry_after } => {
                 Self::new(Problem::Overloaded, "the pipeline is full, nothing was stored").after(retry_after)
             }
+            Refused::Paused { retry_after } => {
+                Self::new(Problem::Overloaded, "the pipeline is paused, nothing was stored").after(retry_after)
+            }
             Refused::Draining => Self::new(Problem::Draining, "the server is stopping, nothing was stored"),
             Refused::NotStored { retry_after } => {
                 Self::new(Problem::NotStored, "the database did not take the event, nothing was stored")

@@ -153,9 +153,10 @@ impl Fields {
         let mut unknown: Vec<String> =
             self.members.keys().filter(|name| !known.contains(&name.as_str())).cloned().collect();
         unknown.sort_unstable();
+        let expected = if known.is_empty() { "no member".to_owned() } else { known.join(", ") };
         for name in unknown {
             let name: String = name.chars().take(SHOWN_CHARS_MAX).collect();
-            self.invalid(&name, &format!("is unknown, expected {}", known.join(", ")));
+            self.invalid(&name, &format!("is unknown, expected {expected}"));
         }
     }
 

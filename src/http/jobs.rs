@@ -99,7 +99,7 @@ pub async fn stop(call: Call) -> Result<HttpResponse, ApiError> {
     let caller = call.authorise(Scope::Operate, WHAT).await?;
     let job = find(&call, &caller).await?;
     if job.finished_at.is_none() {
-        call.state.store.stop_job(job.id, STORE_WAIT).await.map_err(not_changed)?;
+        call.state.store.stop_job(job.id, &call.state.by(&caller), STORE_WAIT).await.map_err(not_changed)?;
         audit::job_stopped(job.id, caller.token_id);
     }
     let job = find(&call, &caller).await?;

@@ -4,9 +4,11 @@
 //! pipeline has said that the event is durable.
 
 mod accounts;
+mod audit;
 mod auth;
 mod bearer;
 mod body;
+mod control;
 mod encoding;
 mod error;
 mod events;

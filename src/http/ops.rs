@@ -1,4 +1,4 @@
-//! Operations, on a port of their own: what the pipeline is doing, and how many actors do it.
+//! Operations, on a port of their own: what the pipeline is doing; `control` changes it.
 //!
 //! A caller on this very machine needs no token to look, unless the request came through a proxy or under a foreign host
 //! name: a web page whose name was rebound to 127.0.0.1 must not read along.
@@ -6,22 +6,14 @@
 use actix_web::http::StatusCode;
 use actix_web::http::header::HOST;
 use actix_web::{HttpRequest, HttpResponse};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use super::auth::allows;
-use super::body;
 use super::error::ApiError;
-use super::media::{JSON_ONLY, Media};
 use super::problems::Problem;
 use super::request::{Call, json};
 use crate::domain::scopes::Scope;
-use crate::pipeline::{BootView, NotResized, PipelineView};
-
-/// Most actors of a pool, as in `config.toml`.
-const POOL_SIZE_MAX: usize = 64;
-
-/// Longest name of a pool that is repeated in an answer, in characters.
-const POOL_NAME_CHARS_MAX: usize = 40;
+use crate::pipeline::{BootView, PipelineView};
 
 /// Headers that a proxy adds; behind one, every peer looks local.
 const PROXY_HEADERS: [&str; 3] = ["forwarded", "x-forwarded-for", "via"];
@@ -30,14 +22,19 @@ const PROXY_HEADERS: [&str; 3] = ["forwarded", "x-forwarded-for", "via"];
 struct Index {
     service: &'static str,
     version: &'static str,
-    routes: [&'static str; 6],
+    routes: [&'static str; 11],
 }
 
 /// What there is on this port.
 pub async fn index(_: Call) -> Result<HttpResponse, ApiError> {
     let routes = [
         "/api/pipeline",
+        "/api/pipeline/pause",
+        "/api/pipeline/resume",
         "/api/pipeline/pools/{pool}",
+        "/api/pipeline/pools/{pool}/pause",
+        "/api/pipeline/pools/{pool}/resume",
+        "/api/pipeline/pools/{pool}/restart",
         "/health/live",
         "/health/ready",
         "/problems",
@@ -68,44 +65,6 @@ pub async fn pipeline(call: Call) -> Result<HttpResponse, ApiError> {
     }
 }
 
-/// What is to become of a pool.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Resizing {
-    size: usize,
-}
-
-/// `POST /api/pipeline/pools/{pool}`: another number of actors, until the process ends. A page in a browser on this
-/// machine could post here, so a token is always needed.
-pub async fn resize_pool(call: Call) -> Result<HttpResponse, ApiError> {
-    call.authorise_operator(Scope::Operate, "resizing a pool").await?;
-    let media = Media::declared(call.headers(), JSON_ONLY)?;
-    let pool = call.request.match_info().get("pool").unwrap_or_default().to_owned();
-    let body = body::read(call.request.headers(), call.payload, &call.state.body_limits, |_| Ok(())).await?;
-    media.check(&body, JSON_ONLY)?;
-    let size = wanted_size(&body)?;
-    match call.state.pipeline.resize(&pool, size).await {
-        Ok(view) => Ok(json(StatusCode::OK, &view)),
-        Err(NotResized::NoSuchPool) => {
-            let pool: String = pool.chars().take(POOL_NAME_CHARS_MAX).collect();
-            let detail = format!("there is no pool {pool:?}, expected validators, normalizers or persisters");
-            Err(ApiError::new(Problem::NotFound, detail))
-        }
-        Err(NotResized::Unsupervised) => Err(ApiError::new(Problem::PipelineUnavailable, "the supervisor is gone")),
-    }
-}
-
-fn wanted_size(body: &[u8]) -> Result<usize, ApiError> {
-    let value: serde_json::Value = serde_json::from_slice(body)
-        .map_err(|error| ApiError::new(Problem::InvalidJson, format!("the body is not JSON: {error}")))?;
-    let Resizing { size } =
-        Resizing::deserialize(value).map_err(|error| ApiError::invalid_request(format!("the body: {error}")))?;
-    if !(1..=POOL_SIZE_MAX).contains(&size) {
-        return Err(ApiError::invalid_request(format!("size is {size}, expected 1 to {POOL_SIZE_MAX}")));
-    }
-    Ok(size)
-}
-
 fn is_local(request: &HttpRequest) -> bool {
     let headers = request.headers();
     let is_peer_local = request.peer_addr().is_some_and(|peer| peer.ip().to_canonical().is_loopback());
@@ -134,18 +93,6 @@ mod tests {
             request = request.insert_header(*header);
         }
         is_local(&request.to_http_request())
-    }
-
-    #[test]
-    fn a_pool_has_one_to_64_actors() {
-        let size = |body: &str| wanted_size(body.as_bytes()).map_err(|error| error.problem().entry().code);
-        assert_eq!((size(r#"{"size":1}"#), size(r#"{"size":64}"#)), (Ok(1), Ok(64)));
-        for body in
-            [r#"{"size":0}"#, r#"{"size":65}"#, r#"{"size":-1}"#, r#"{"size":1.5}"#, "{}", "[]", r#"{"size":1,"a":1}"#]
-        {
-            assert_eq!(size(body), Err("invalid_request"), "{body}");
-        }
-        assert_eq!(size("size=2"), Err("invalid_json"));
     }
 
     #[test]

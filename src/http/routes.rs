@@ -7,7 +7,7 @@ use super::accounts::{tokens, users};
 use super::error::ApiError;
 use super::problems::Problem;
 use super::request::{Call, endpoint};
-use super::{events, health, jobs, limits, openapi, ops, problem_pages, stats};
+use super::{audit, control, events, health, jobs, limits, openapi, ops, problem_pages, stats};
 
 /// Longest part of a path that is repeated in an answer, in characters.
 const PATH_CHARS_MAX: usize = 200;
@@ -15,6 +15,7 @@ const PATH_CHARS_MAX: usize = 200;
 /// The API.
 pub fn api(routes: &mut ServiceConfig) {
     routes
+        .service(at("/api/v1/audit", "GET, HEAD").route(get(audit::list)))
         .service(at("/api/v1/events", "GET, HEAD, POST").route(post(events::submit)).route(get(events::list)))
         .service(at("/api/v1/events/batch", "POST").route(post(events::submit_batch)))
         .service(at("/api/v1/events/cancel", "POST").route(post(events::cancel_matching)))
@@ -47,7 +48,12 @@ pub fn operations(routes: &mut ServiceConfig) {
     routes
         .service(at("/", "GET, HEAD").route(get(ops::index)))
         .service(at("/api/pipeline", "GET, HEAD").route(get(ops::pipeline)))
-        .service(at("/api/pipeline/pools/{pool}", "POST").route(post(ops::resize_pool)))
+        .service(at("/api/pipeline/pause", "POST").route(post(control::pause)))
+        .service(at("/api/pipeline/resume", "POST").route(post(control::resume)))
+        .service(at("/api/pipeline/pools/{pool}", "POST").route(post(control::resize_pool)))
+        .service(at("/api/pipeline/pools/{pool}/pause", "POST").route(post(control::pause_pool)))
+        .service(at("/api/pipeline/pools/{pool}/resume", "POST").route(post(control::resume_pool)))
+        .service(at("/api/pipeline/pools/{pool}/restart", "POST").route(post(control::restart_pool)))
         .configure(both);
 }
 

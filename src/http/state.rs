@@ -7,14 +7,14 @@ use std::time::Duration;
 use serde_json::Value;
 use tokio::sync::Semaphore;
 
-use super::auth::Auth;
+use super::auth::{Auth, Caller};
 use super::body::BodyLimits;
 use super::events::Streams;
 use super::rate::Rate;
 use crate::config::{Config, Limits};
 use crate::domain::payload::PayloadLimits;
 use crate::pipeline::Pipeline;
-use crate::store::Store;
+use crate::store::{By, Store};
 
 /// Longest wait of a request for one look into the database.
 pub const STORE_WAIT: Duration = Duration::from_secs(5);
@@ -49,6 +49,7 @@ pub struct AppState {
     pub stream_room: Arc<Semaphore>,
     /// What the API is described by, made when it is first asked for.
     pub document: OnceLock<Value>,
+    node: String,
     draining: AtomicBool,
 }
 
@@ -78,8 +79,14 @@ impl AppState {
             streams,
             stream_room,
             document: OnceLock::new(),
+            node: config.node_name(),
             draining,
         }
+    }
+
+    /// Who makes a change, for the audit log.
+    pub fn by(&self, caller: &Caller) -> By {
+        By { user_id: Some(caller.user_id), token_id: Some(caller.token_id), node: self.node.clone() }
     }
 
     /// Turns readiness off and ends waits early; there is no way back.

@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 use actix::prelude::*;
 use uuid::Uuid;
 
+use super::brakes::Brakes;
 use super::claims::Claims;
 use super::custody::{Custody, Work};
 use super::door::Handling;
@@ -23,7 +24,7 @@ use super::stage::Stage;
 use super::watch::Watch;
 use crate::clock;
 use crate::domain::outcome::Failure;
-use crate::store::{ClaimOrder, Claimed, Due as Wanted, Listener, Store, StoreError};
+use crate::store::{ClaimOrder, Claimed, Due as Wanted, Hint, Listener, Store, StoreError};
 use crate::telemetry::condition::Condition;
 use crate::telemetry::facts;
 
@@ -59,6 +60,7 @@ pub(super) struct ClaimerRules {
     pub attempts_max: u32,
     pub soft_timeout: Duration,
     pub health: Arc<Health>,
+    pub brakes: Arc<Brakes>,
 }
 
 /// How hints come to a Claimer, for as long as it lives.
@@ -237,7 +239,7 @@ impl Turn {
         if self.polls {
             let room = self.room(self.rules.claims_max);
             let found = self.claim(Wanted::Waiting, room).await;
-            is_full = (found.len() == room || self.bytes_left() == 0) && self.is_heard();
+            is_full = (found.len() == room || self.bytes_left() == 0) && self.may_claim();
             works.extend(found);
         }
         if let Some(went) = &self.went {
@@ -303,11 +305,16 @@ impl Turn {
 
     /// How many more events may be claimed, if `claims_max` may be held in all.
     fn room(&self, claims_max: usize) -> usize {
-        if self.is_heard() { claims_max.saturating_sub(self.claims.len()) } else { 0 }
+        if self.may_claim() { claims_max.saturating_sub(self.claims.len()) } else { 0 }
     }
 
     fn bytes_left(&self) -> usize {
         self.rules.bytes_max.saturating_sub(self.claims.bytes())
+    }
+
+    /// What is claimed while the line is paused would only wait. What the timers name then is found by a later poll.
+    fn may_claim(&self) -> bool {
+        self.is_heard() && self.rules.brakes.may_claim()
     }
 
     /// While the others may hold this node for dead, it claims nothing: that would be taken over and charged.
@@ -365,7 +372,7 @@ impl Actor for Claimer {
         self.observed -= self.rules.lease;
         self.searched -= self.rules.lease;
         self.poll(context);
-        self.store.listen(Ear(context.address()));
+        self.store.listen(Hint::Due, Ear(context.address()));
     }
 }
 

@@ -116,6 +116,11 @@ pub enum Refused {
         /// When room can be expected.
         retry_after: Duration,
     },
+    /// A stage is paused; certainly nothing was stored.
+    Paused {
+        /// When another try makes sense.
+        retry_after: Duration,
+    },
     /// The node is stopping.
     Draining,
     /// Certainly nothing was stored.
@@ -162,6 +167,8 @@ fn full(admission: &Admission) -> Refused {
 pub(super) enum Unsettled {
     /// Nothing is stored.
     NotStored,
+    /// Nothing is stored: it waited in vain for a paused pool to go on.
+    Paused,
     /// It may be stored.
     Unknown,
     /// Nothing is stored, and another try would end the same way.
@@ -212,6 +219,7 @@ impl Door {
         match tokio::time::timeout(self.receipt_wait(), receipts).await {
             Ok(Ok(Ok(receipts))) => Ok(receipts),
             Ok(Ok(Err(Unsettled::NotStored))) => Err(Refused::NotStored { retry_after: self.admission.retry_after() }),
+            Ok(Ok(Err(Unsettled::Paused))) => Err(Refused::Paused { retry_after: self.admission.retry_after() }),
             Ok(Ok(Err(Unsettled::Impossible))) => Err(Refused::Impossible),
             Ok(Ok(Err(Unsettled::Unknown)) | Err(_)) | Err(_) => Err(Refused::Unknown),
         }

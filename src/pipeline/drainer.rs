@@ -14,6 +14,7 @@ use actix::prelude::*;
 use futures_util::future::join_all;
 use tokio::sync::oneshot;
 
+use super::brakes::Brakes;
 use super::custody::Custody;
 use super::door::{Handling, Receipt, Unsettled};
 use super::messages::{Item, Reply, Spooled, Submitted, Unit};
@@ -54,6 +55,7 @@ pub(super) struct DrainerRules {
     pub bytes_max: usize,
     pub accept_timeout: Duration,
     pub soft_timeout: Duration,
+    pub brakes: Arc<Brakes>,
 }
 
 /// Empties the spool into the line.
@@ -154,6 +156,10 @@ impl Drainer {
     }
 
     async fn try_batch(&mut self) -> Result<Turn, StoreError> {
+        // What is begun while the line is paused would be blamed for the end of a process that only waited.
+        if !self.rules.brakes.is_open() {
+            return Ok(Turn::Refused);
+        }
         let units = self.next_batch().await?;
         if units.is_empty() {
             return Ok(Turn::Empty);

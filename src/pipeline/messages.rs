@@ -21,8 +21,23 @@ use crate::domain::outcome::{Failure, Normalized as Normal, Transient, Transient
 
 /// A message that a pool hands to one of its actors.
 pub(super) trait Handed {
+    /// The units in it, if it has any.
+    fn works(&mut self) -> Option<&mut Vec<Work>> {
+        None
+    }
+
     /// Passes what is in it to the actor; what was taken back in the meantime goes no further.
-    fn hand_to(&mut self, _: Holder) {}
+    fn hand_to(&mut self, holder: Holder) {
+        if let Some(works) = self.works() {
+            works.retain(|work| work.pass_to(holder));
+        }
+    }
+
+    /// Gives its events more time, which they spent waiting for a paused pool.
+    fn put_off(&mut self, by: Duration) {
+        let items = self.works().into_iter().flatten().flat_map(|work| &mut work.items);
+        items.for_each(|item| item.soft_deadline += by);
+    }
 }
 
 /// Units that have to be validated.
@@ -64,20 +79,20 @@ pub(super) struct Spooled;
 pub(super) struct JobMade;
 
 impl Handed for Submitted {
-    fn hand_to(&mut self, holder: Holder) {
-        self.0.retain(|work| work.pass_to(holder));
+    fn works(&mut self) -> Option<&mut Vec<Work>> {
+        Some(&mut self.0)
     }
 }
 
 impl Handed for Validated {
-    fn hand_to(&mut self, holder: Holder) {
-        self.0.retain(|work| work.pass_to(holder));
+    fn works(&mut self) -> Option<&mut Vec<Work>> {
+        Some(&mut self.0)
     }
 }
 
 impl Handed for Normalized {
-    fn hand_to(&mut self, holder: Holder) {
-        self.0.retain(|work| work.pass_to(holder));
+    fn works(&mut self) -> Option<&mut Vec<Work>> {
+        Some(&mut self.0)
     }
 }
 

@@ -1,11 +1,14 @@
 //! The pipeline: a line of actors from the door to the database, and the Supervisor above it.
 //!
 //! In the order of the flow: `door`, `messages`, `validator`, `normalizer`, `persister`, `retry`, `claimer`, `drainer`
-//! for what had to be spooled, `replayer` for jobs; `topology` connects them, `supervisor` keeps them alive.
+//! for what had to be spooled, `replayer` for jobs; `topology` connects them, `supervisor` keeps them alive, `control` has
+//! them do what operators want.
 
 mod admission;
+mod brakes;
 mod claimer;
 mod claims;
+mod control;
 mod custody;
 mod door;
 mod drainer;
@@ -33,10 +36,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use actix::prelude::*;
+use tokio::sync::Notify;
 use uuid::Uuid;
 
 use self::admission::Admission;
+use self::brakes::Brakes;
 use self::claims::Claims;
+use self::control::Keeper;
+pub use self::control::{Changed, NotChanged};
 use self::custody::{Custody, Roll};
 use self::door::{Door, DoorLimits};
 pub use self::door::{Entry, Handling, Receipt, Refused, Room, Verdict};
@@ -45,9 +52,9 @@ use self::node::{Health, Node, Trouble};
 use self::parts::Material;
 use self::pool::Pool;
 pub use self::replay::Replayed;
-use self::supervisor::{Describe, Resize, Stop, Supervisor, SupervisorRules};
-use self::topology::{Kind, Line, Pools};
-pub use self::view::{ActorView, BootView, InFlightView, NodeView, PipelineView, PoolView};
+use self::supervisor::{Describe, Stop, Supervisor, SupervisorRules};
+use self::topology::{Line, Pools};
+pub use self::view::{ActorView, BootView, InFlightView, NodeView, PipelineView, PoolView, SettingView};
 use crate::config::Config;
 use crate::domain::event::Event;
 use crate::store::{Ids, ReplayRules, Spool, Store, StoreError};
@@ -77,15 +84,6 @@ pub struct Identity {
     pub folder: Uuid,
 }
 
-/// Why a pool keeps its size.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum NotResized {
-    /// There is none of this name, or it always has one actor.
-    NoSuchPool,
-    /// The Supervisor is gone.
-    Unsupervised,
-}
-
 /// A handle on the running line; clones share it.
 #[derive(Clone)]
 pub struct Pipeline {
@@ -103,6 +101,9 @@ struct Inner {
     spool: Option<Spool>,
     replay: ReplayRules,
     jobs: Pool<JobMade>,
+    brakes: Arc<Brakes>,
+    /// Wakes the Keeper.
+    news: Arc<Notify>,
 }
 
 impl Pipeline {
@@ -116,6 +117,7 @@ impl Pipeline {
     ) -> Result<Self, StoreError> {
         let (health, pools) = (Arc::new(Health::new()), Pools::new(config.actors.mailbox));
         store.register_node(identity.boot_id, &identity.node, identity.folder, WAIT).await?;
+        let brakes = Brakes::new(store.controls(WAIT).await?);
         let admission = Admission::new(config.pipeline.in_flight_events, config.pipeline.in_flight_bytes);
         let ids = ids(config, &store, identity.boot_id);
         let material = Material {
@@ -126,19 +128,11 @@ impl Pipeline {
             identity: &identity,
             pools: &pools,
             health: &health,
+            brakes: &brakes,
         };
         let parts = material.parts();
         let (claims, replay, jobs) = (parts.claims.clone(), parts.replayer_rules.replay, pools.jobs.clone());
-        let rules = SupervisorRules {
-            validators: config.actors.validators,
-            normalizers: config.actors.normalizers,
-            persisters: config.actors.persisters,
-            restart_backoff: config.actors.restart_backoff,
-            restart_window: config.actors.restart_window,
-            max_restarts: config.actors.max_restarts as usize,
-            soft_timeout: config.timeouts.processing_soft(),
-            hard_timeout: config.timeouts.processing,
-        };
+        let rules = supervisor_rules(config);
         let view = NodeView { name: identity.node.clone(), boot_id: identity.boot_id.to_string() };
         let (validators, room, roll) = (pools.submitted.clone(), admission.clone(), Arc::<Roll>::default());
         let for_line = roll.clone();
@@ -161,8 +155,17 @@ impl Pipeline {
         let custody = Custody::new(roll, supervisor.clone().recipient());
         let (draining, reserving) = (AtomicBool::new(false), Condition::new("reserving ids"));
         let door = Door { admission, ids, validators, outbox: Arc::default(), custody, limits, draining, reserving };
-        let (boot_id, lease) = (identity.boot_id, config.lease.duration);
-        let inner = Inner { door, store, claims, supervisor, boot_id, lease, health, spool, replay, jobs };
+        let (boot_id, lease, news) = (identity.boot_id, config.lease.duration, Arc::<Notify>::default());
+        let keeper = Keeper {
+            store: store.clone(),
+            boot_id,
+            brakes: brakes.clone(),
+            supervisor: supervisor.clone(),
+            news: news.clone(),
+        };
+        keeper.start();
+        let inner =
+            Inner { door, store, claims, supervisor, boot_id, lease, health, spool, replay, jobs, brakes, news };
         Ok(Self { inner: Arc::new(inner) })
     }
 
@@ -202,12 +205,6 @@ impl Pipeline {
         Some(nodes.into_iter().map(|node| BootView::of(node, *boot_id, *lease)).collect())
     }
 
-    /// Gives the pool of this name another size, until the process ends; says what it looks like then.
-    pub async fn resize(&self, pool: &str, size: usize) -> Result<PoolView, NotResized> {
-        let kind = Kind::of_pool(pool).ok_or(NotResized::NoSuchPool)?;
-        self.inner.supervisor.send(Resize { kind, size }).await.map_err(|_| NotResized::Unsupervised)
-    }
-
     /// Why events cannot be durably accepted now; empty if they can.
     pub fn readiness(&self) -> Vec<String> {
         let refuge = self.inner.spool.as_ref().map(Spool::refusal);
@@ -218,6 +215,7 @@ impl Pipeline {
             (Some(trouble), refuge) => std::iter::once(trouble.to_string()).chain(refuge.flatten()).collect(),
             (None, _) => Vec::new(),
         };
+        reasons.extend(self.inner.brakes.reasons());
         if self.inner.door.draining.load(Ordering::Acquire) {
             reasons.push("the node is draining".to_owned());
         }
@@ -264,6 +262,7 @@ impl Pipeline {
     /// within `limit`. Says how many leases those were.
     pub async fn drain(&self, limit: Duration) -> u64 {
         self.close();
+        self.give_up_paused();
         self.inner.health.take_leave();
         let is_empty = async {
             while self.in_flight() > 0 {
@@ -290,6 +289,20 @@ impl Pipeline {
             facts::leave_failed(&error);
             0
         })
+    }
+}
+
+fn supervisor_rules(config: &Config) -> SupervisorRules {
+    SupervisorRules {
+        validators: config.actors.validators,
+        normalizers: config.actors.normalizers,
+        persisters: config.actors.persisters,
+        restart_backoff: config.actors.restart_backoff,
+        restart_window: config.actors.restart_window,
+        max_restarts: config.actors.max_restarts as usize,
+        soft_timeout: config.timeouts.processing_soft(),
+        hard_timeout: config.timeouts.processing,
+        accept_timeout: config.timeouts.accept,
     }
 }
 

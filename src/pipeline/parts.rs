@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicUsize};
 
 use super::Identity;
+use super::brakes::Brakes;
 use super::claimer::ClaimerRules;
 use super::claims::Claims;
 use super::drainer::DrainerRules;
@@ -38,6 +39,7 @@ pub(super) struct Parts {
     /// Whether the database takes first writes.
     pub writing: Arc<Condition>,
     pub faults: Arc<Faults>,
+    pub brakes: Arc<Brakes>,
     pub retries_waiting: Arc<AtomicUsize>,
 }
 
@@ -50,6 +52,7 @@ pub(super) struct Material<'a> {
     pub identity: &'a Identity,
     pub pools: &'a Pools,
     pub health: &'a Arc<Health>,
+    pub brakes: &'a Arc<Brakes>,
 }
 
 impl Material<'_> {
@@ -77,6 +80,7 @@ impl Material<'_> {
             spool: self.spool.clone(),
             writing,
             faults: Arc::new(faults(config)),
+            brakes: self.brakes.clone(),
             retries_waiting: Arc::default(),
         }
     }
@@ -112,6 +116,7 @@ impl Material<'_> {
             bytes_max: config.lease.claim_bytes,
             attempts_max: self.policy().attempts_max(),
             soft_timeout: config.timeouts.processing_soft(),
+            brakes: self.brakes.clone(),
         }
     }
 
@@ -122,6 +127,7 @@ impl Material<'_> {
             bytes_max: config.pipeline.flush_bytes,
             accept_timeout: config.timeouts.accept,
             soft_timeout: config.timeouts.processing_soft(),
+            brakes: self.brakes.clone(),
         }
     }
 

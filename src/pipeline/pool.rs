@@ -1,19 +1,34 @@
-//! A pool of actors of one kind, seen from the stage before it: where a message goes.
+//! A pool of actors of one kind, seen from the stage before it: where a message goes, and where it waits while the pool
+//! is paused.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::time::Instant;
 
 use actix::dev::ToEnvelope;
 use actix::prelude::*;
 
-use super::custody::Holder;
+use super::custody::{Holder, Work};
 use super::gauges::Gauges;
 use super::messages::Handed;
+use super::topology::Kind;
 
 struct Member<M: Message<Result = ()> + Send> {
     holder: Holder,
     recipient: Recipient<M>,
     gauges: Arc<Gauges>,
+}
+
+/// Where messages wait while the pool is paused. It holds their units itself: whatever becomes of actors, they stay.
+struct Gate<M> {
+    holder: Holder,
+    waiting: Mutex<Vec<(Instant, M)>>,
+}
+
+impl<M> Gate<M> {
+    fn waiting(&self) -> MutexGuard<'_, Vec<(Instant, M)>> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// The actors that take messages of the type `M`; clones share them.
@@ -22,9 +37,15 @@ pub(super) struct Pool<M: Message<Result = ()> + Send> {
 }
 
 struct Inner<M: Message<Result = ()> + Send> {
-    members: RwLock<Vec<Member<M>>>,
+    members: RwLock<Members<M>>,
     next: AtomicUsize,
     mailbox_max: usize,
+}
+
+struct Members<M: Message<Result = ()> + Send> {
+    all: Vec<Member<M>>,
+    /// Shut while the pool is paused.
+    gate: Option<Gate<M>>,
 }
 
 impl<M: Message<Result = ()> + Send> Clone for Pool<M> {
@@ -36,8 +57,8 @@ impl<M: Message<Result = ()> + Send> Clone for Pool<M> {
 impl<M: Message<Result = ()> + Handed + Send + 'static> Pool<M> {
     /// An empty pool whose actors are preferred as long as fewer than `mailbox_max` messages wait at them.
     pub fn new(mailbox_max: usize) -> Self {
-        let inner = Inner { members: RwLock::new(Vec::new()), next: AtomicUsize::new(0), mailbox_max };
-        Self { inner: Arc::new(inner) }
+        let members = RwLock::new(Members { all: Vec::new(), gate: None });
+        Self { inner: Arc::new(Inner { members, next: AtomicUsize::new(0), mailbox_max }) }
     }
 
     /// Adds an actor.
@@ -47,22 +68,64 @@ impl<M: Message<Result = ()> + Handed + Send + 'static> Pool<M> {
         A::Context: ToEnvelope<A, M>,
     {
         let member = Member { holder, recipient: actor.clone().recipient(), gauges };
-        self.inner.members.write().unwrap_or_else(PoisonError::into_inner).push(member);
+        self.write().all.push(member);
     }
 
     /// Removes an actor, if it is one of this pool: when this returns, it is handed nothing more.
     pub fn remove(&self, holder: Holder) {
-        let mut members = self.inner.members.write().unwrap_or_else(PoisonError::into_inner);
-        members.retain(|member| member.holder != holder);
+        self.write().all.retain(|member| member.holder != holder);
+    }
+
+    /// Hands nothing more to the actors, which are of `kind`, or hands them what has waited and what comes. When this
+    /// returns, it is so.
+    pub fn set_paused(&self, kind: Kind, is_paused: bool) {
+        if is_paused {
+            let shut = || Gate { holder: Holder::new(kind), waiting: Mutex::default() };
+            self.write().gate.get_or_insert_with(shut);
+            return;
+        }
+        let opened = self.write().gate.take();
+        for (since, mut message) in opened.iter().flat_map(|gate| std::mem::take(&mut *gate.waiting())) {
+            message.put_off(since.elapsed());
+            self.send(message);
+        }
+    }
+
+    /// Events that wait for the pool to go on.
+    pub fn held(&self) -> usize {
+        let members = self.read();
+        let Some(gate) = &members.gate else { return 0 };
+        let mut waiting = gate.waiting();
+        let works = waiting.iter_mut().flat_map(|(_, message)| message.works()).flatten();
+        works.map(|work| work.items.len()).sum()
+    }
+
+    /// Takes the units out that wait for the pool to go on and are meant.
+    pub fn take_held(&self, is_meant: impl Fn(&Work) -> bool) -> Vec<Work> {
+        let members = self.read();
+        let Some(gate) = &members.gate else { return Vec::new() };
+        let mut taken = Vec::new();
+        gate.waiting().retain_mut(|(_, message)| {
+            let Some(works) = message.works() else { return true };
+            taken.extend(works.extract_if(.., |work| is_meant(work)));
+            !works.is_empty()
+        });
+        taken
     }
 
     /// Hands `message` to the next actor that is alive and has room in its mailbox; to the next one alive if none has.
+    /// While the pool is paused, it waits.
     ///
     /// If none is alive the message is dropped: the guard in it reports the loss.
     pub fn send(&self, mut message: M) {
-        let members = self.inner.members.read().unwrap_or_else(PoisonError::into_inner);
-        let first = self.inner.next.fetch_add(1, Ordering::Relaxed);
-        let in_turn = || (0..members.len()).map(|step| &members[(first + step) % members.len()]);
+        let members = self.read();
+        if let Some(gate) = &members.gate {
+            message.hand_to(gate.holder);
+            gate.waiting().push((Instant::now(), message));
+            return;
+        }
+        let (first, all) = (self.inner.next.fetch_add(1, Ordering::Relaxed), &members.all);
+        let in_turn = || (0..all.len()).map(|step| &all[(first + step) % all.len()]);
         let alive = || in_turn().filter(|member| member.recipient.connected());
         let has_room = |member: &&Member<M>| member.gauges.mailbox() < self.inner.mailbox_max;
         if let Some(member) = alive().find(has_room).or_else(|| alive().next()) {
@@ -70,5 +133,13 @@ impl<M: Message<Result = ()> + Handed + Send + 'static> Pool<M> {
             member.gauges.given();
             member.recipient.do_send(message);
         }
+    }
+
+    fn read(&self) -> RwLockReadGuard<'_, Members<M>> {
+        self.inner.members.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write(&self) -> RwLockWriteGuard<'_, Members<M>> {
+        self.inner.members.write().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -10,7 +10,7 @@ use super::door::{Handling, Receipt, Room};
 use super::messages::{Item, JobMade, Reply, Unit};
 use super::{Pipeline, WAIT};
 use crate::clock;
-use crate::store::{ClaimOrder, Claimed, Job, NewJob, Refusal, Replay, Seen, StoreError};
+use crate::store::{By, ClaimOrder, Claimed, Job, NewJob, Refusal, Replay, Seen, StoreError};
 use crate::telemetry::facts;
 
 /// What became of the events of a [`Replay`].
@@ -28,8 +28,8 @@ pub struct Replayed {
 
 impl Pipeline {
     /// Makes a job, which goes on by itself, on this node or another; `None` while too many run.
-    pub async fn make_job(&self, new: NewJob) -> Result<Option<Job>, StoreError> {
-        let job = self.inner.store.create_job(new, WAIT).await?;
+    pub async fn make_job(&self, new: NewJob, by: &By) -> Result<Option<Job>, StoreError> {
+        let job = self.inner.store.create_job(new, by, WAIT).await?;
         self.inner.jobs.send(JobMade);
         Ok(job)
     }

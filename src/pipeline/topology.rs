@@ -14,7 +14,7 @@ use std::sync::Arc;
 use actix::prelude::*;
 
 use super::claimer::Claimer;
-use super::custody::{Custody, Holder};
+use super::custody::{Custody, Holder, Work};
 use super::drainer::Drainer;
 use super::gauges::Gauges;
 use super::messages::{Due, JobMade, Normalized, Scheduled, Spooled, Submitted, Validated};
@@ -26,6 +26,7 @@ use super::replayer::Replayer;
 use super::retry::Retry;
 use super::stage::Stage;
 use super::validator::Validator;
+use crate::store::Target;
 
 /// The kinds of actors.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,9 +71,20 @@ impl Kind {
         }
     }
 
-    /// The kind in the pool of this name whose size can be changed; the others have one actor each.
-    pub fn of_pool(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|kind| kind.is_resizable() && kind.pool_name() == name)
+    /// What operators control of it; the others are left alone.
+    pub fn target(self) -> Option<Target> {
+        match self {
+            Self::Validator => Some(Target::Validators),
+            Self::Normalizer => Some(Target::Normalizers),
+            Self::Persister => Some(Target::Persisters),
+            Self::Claimer => Some(Target::Claimer),
+            Self::Drainer | Self::Replayer | Self::Retry => None,
+        }
+    }
+
+    /// Every kind that can be controlled.
+    pub fn controlled() -> impl Iterator<Item = (Self, Target)> {
+        Self::ALL.into_iter().filter_map(|kind| Some((kind, kind.target()?)))
     }
 
     /// Whether there may be more than one actor of this kind.
@@ -104,6 +116,34 @@ impl Pools {
             spooled: Pool::new(mailbox_max),
             jobs: Pool::new(mailbox_max),
         }
+    }
+
+    /// Has a pool of a stage paused or not; a Claimer looks by itself whether it may claim.
+    pub fn set_paused(&self, kind: Kind, is_paused: bool) {
+        match kind {
+            Kind::Validator => self.submitted.set_paused(kind, is_paused),
+            Kind::Normalizer => self.validated.set_paused(kind, is_paused),
+            Kind::Persister => self.normalized.set_paused(kind, is_paused),
+            Kind::Claimer | Kind::Drainer | Kind::Replayer | Kind::Retry => {}
+        }
+    }
+
+    /// Events that wait for a pool to go on.
+    pub fn held(&self, kind: Kind) -> usize {
+        match kind {
+            Kind::Validator => self.submitted.held(),
+            Kind::Normalizer => self.validated.held(),
+            Kind::Persister => self.normalized.held(),
+            Kind::Claimer | Kind::Drainer | Kind::Replayer | Kind::Retry => 0,
+        }
+    }
+
+    /// Takes the units out that wait for a pool to go on and are meant.
+    pub fn take_held(&self, is_meant: &impl Fn(&Work) -> bool) -> Vec<Work> {
+        let mut taken = self.submitted.take_held(is_meant);
+        taken.extend(self.validated.take_held(is_meant));
+        taken.extend(self.normalized.take_held(is_meant));
+        taken
     }
 
     /// Hands nothing more to the actor.

@@ -6,7 +6,7 @@ use serde::Serialize;
 use uuid::Uuid;
 
 use crate::domain::timestamp;
-use crate::store::Node;
+use crate::store::{Node, Stamp};
 
 /// The whole line of one node.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -15,6 +15,10 @@ pub struct PipelineView {
     pub node: NodeView,
     /// How often the line was built since the node started.
     pub generation: u64,
+    /// The generation of the controls that the node has applied.
+    pub control_generation: i64,
+    /// `running` or `paused`, as a whole.
+    pub state: SettingView<&'static str>,
     /// The pools, in the order of the flow.
     pub pools: Vec<PoolView>,
     /// What is between the door and the answer.
@@ -57,6 +61,8 @@ pub struct BootView {
     pub spool_bytes: u64,
     /// When it started, by the database's clock.
     pub started_at: String,
+    /// The generation of the controls that it says it has applied.
+    pub control_generation: i64,
 }
 
 impl BootView {
@@ -76,7 +82,28 @@ impl BootView {
             spool_events: node.vitals.spool_events,
             spool_bytes: node.vitals.spool_bytes,
             started_at: timestamp::render(node.started_at),
+            control_generation: node.control_generation,
         }
+    }
+}
+
+/// What is wanted, and whose wish it is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct SettingView<T> {
+    /// What is wanted.
+    pub value: T,
+    /// `config`, `stored`, or `pipeline` where it is wanted of the whole line.
+    pub source: &'static str,
+    /// The user who stored it, or removed what was stored.
+    pub by: Option<i64>,
+    /// When.
+    pub at: Option<String>,
+}
+
+impl<T> SettingView<T> {
+    pub(super) fn of(value: T, source: &'static str, stamp: Option<Stamp>) -> Self {
+        let at = stamp.map(|stamp| timestamp::render(stamp.at));
+        Self { value, source, by: stamp.map(|stamp| stamp.by), at }
     }
 }
 
@@ -85,6 +112,14 @@ impl BootView {
 pub struct PoolView {
     /// `validators`, `normalizers`, `persisters`, `retry`, `claimer`, `drainer` or `replayer`.
     pub name: &'static str,
+    /// How many actors it is to have, if that can be changed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub size: Option<SettingView<usize>>,
+    /// `running` or `paused`, if that can be changed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub state: Option<SettingView<&'static str>>,
+    /// Events that wait for the pool to go on.
+    pub held: usize,
     /// Its actors.
     pub actors: Vec<ActorView>,
 }

@@ -1,7 +1,8 @@
-//! Hints between nodes on PostgreSQL: somebody left work that is due now. A hint may be lost or repeated: polling is the
-//! truth, and hints only make it quicker. On SQLite there is one node and nobody to tell.
+//! Hints between nodes on PostgreSQL: somebody left work that is due now, or changed what operators want of the line. A
+//! hint may be lost or repeated: polling is the truth, and hints only make it quicker. On SQLite there is one node and
+//! nobody to tell.
 //!
-//! NOTIFY takes a lock at COMMIT, so a transaction sends at most one, and only when it left work.
+//! NOTIFY takes a lock at COMMIT, so a transaction sends at most one, and only when it has something to tell.
 
 use std::time::Duration;
 
@@ -14,9 +15,6 @@ use super::open::{Store, StoreOptions};
 use super::postgres;
 use crate::telemetry::condition::Condition;
 
-/// The channel; there is nothing in a hint but that it came.
-const CHANNEL: &str = "gristmill_due";
-
 /// Silence after which the session is asked whether it still lives: a dead path does not say so.
 const SILENCE_MAX: Duration = Duration::from_secs(30);
 
@@ -26,9 +24,27 @@ const PROBE_TIMEOUT: Duration = Duration::from_secs(2);
 /// Pause before the session is made anew.
 const RECONNECT_PAUSE: Duration = Duration::from_secs(1);
 
-/// Who wants to know of work that is due.
+/// What a hint is about; there is nothing in it but that it came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Hint {
+    /// Work was left that is due.
+    Due,
+    /// The controls were changed.
+    Controls,
+}
+
+impl Hint {
+    fn channel(self) -> &'static str {
+        match self {
+            Self::Due => "gristmill_due",
+            Self::Controls => "gristmill_controls",
+        }
+    }
+}
+
+/// Who wants to know of one kind of hints.
 pub trait Listener: Send + Sync + 'static {
-    /// Work may have been left.
+    /// A hint came, or may have been missed.
     fn wake(&self);
 
     /// Whether it still wants to know.
@@ -37,25 +53,33 @@ pub trait Listener: Send + Sync + 'static {
 
 /// Tells every node that work was left, when the transaction commits.
 pub(super) async fn work_is_due(connection: &impl ConnectionTrait) -> Result<(), DbErr> {
+    tell(connection, Hint::Due).await
+}
+
+/// Tells every node, when the transaction commits.
+pub(super) async fn tell(connection: &impl ConnectionTrait, hint: Hint) -> Result<(), DbErr> {
     if connection.get_database_backend() == DbBackend::Postgres {
-        connection.execute_unprepared(&format!("NOTIFY {CHANNEL}")).await?;
+        connection.execute_unprepared(&format!("NOTIFY {}", hint.channel())).await?;
     }
     Ok(())
 }
 
 impl Store {
-    /// Wakes `listener` when work may have been left, in a session of its own past any pooler, for as long as it listens.
-    pub fn listen(&self, listener: impl Listener) {
+    /// Wakes `listener` with each hint of its kind, in a session of its own past any pooler, for as long as it listens.
+    pub fn listen(&self, hint: Hint, listener: impl Listener) {
         if self.backend() == DbBackend::Postgres {
-            self.spawn(listen(self.options().clone(), listener));
+            self.spawn(listen(self.options().clone(), hint, listener));
         }
     }
 }
 
-async fn listen(options: StoreOptions, listener: impl Listener) {
-    let condition = Condition::new("listening for hints");
+async fn listen(options: StoreOptions, hint: Hint, listener: impl Listener) {
+    let condition = Condition::new(match hint {
+        Hint::Due => "listening for hints",
+        Hint::Controls => "listening for changes of the controls",
+    });
     while listener.listens() {
-        if let Err(error) = listen_once(&options, &listener, &condition).await {
+        if let Err(error) = listen_once(&options, hint, &listener, &condition).await {
             condition.failed(&error);
             tokio::time::sleep(RECONNECT_PAUSE).await;
         }
@@ -65,12 +89,13 @@ async fn listen(options: StoreOptions, listener: impl Listener) {
 /// One session, to its end. What was sent before it began, or while it was renewed, was missed.
 async fn listen_once(
     options: &StoreOptions,
+    hint: Hint,
     listener: &impl Listener,
     condition: &Condition,
 ) -> Result<(), StoreError> {
     let pool = postgres::pool(options.direct(), 1, options).await?;
     let mut session = PgListener::connect_with(pool.get_postgres_connection_pool()).await?;
-    session.listen(CHANNEL).await?;
+    session.listen(hint.channel()).await?;
     condition.succeeded();
     listener.wake();
     while listener.listens() {

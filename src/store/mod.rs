@@ -3,7 +3,9 @@
 //! Every operation runs as a task that its caller cannot cancel (`Store::run`): a database future that is dropped
 //! half-way can leave a pooled connection inside a transaction, and later writes on it would vanish.
 
+mod audit;
 mod claim;
+mod controls;
 pub mod dialect;
 mod ends;
 mod error;
@@ -30,13 +32,15 @@ mod timeline;
 mod tokens;
 mod users;
 
+pub use audit::{Action, AuditEntry, AuditFilters, By};
 pub use claim::{ClaimOrder, Claimed, Death, Due};
+pub use controls::{Change, Control, Controls, Stamp, Target};
 pub use ends::End;
 pub use error::{Cause, Kind, Outcome as StoreOutcome, StoreError};
 pub use events::StoredEvent;
 pub use feed::{FeedEvent, FeedPlace};
 pub use flush::{FailedAttempt, First, FlushError, FlushHeader, Record, Written};
-pub use hints::Listener;
+pub use hints::{Hint, Listener};
 pub use ids::{BLOCK_IDS_MAX, Ids};
 pub use jobs::{Found, Job, JobKind, JobStatus, NewJob, Step};
 pub use listing::{Filters, ListQuery, Order, Place, Slice};

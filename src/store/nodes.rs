@@ -41,6 +41,8 @@ pub struct Node {
     pub stopped_at: Option<DateTime<Utc>>,
     /// As of its last heartbeat.
     pub vitals: Vitals,
+    /// The generation of the controls that it has applied.
+    pub control_generation: i64,
 }
 
 /// What a node says of itself with each heartbeat.
@@ -65,6 +67,7 @@ impl Node {
             heartbeat: row.heartbeat,
             heartbeat_at: row.heartbeat_at,
             stopped_at: row.stopped_at,
+            control_generation: row.control_generation,
             vitals: Vitals {
                 claims: row.claims.cast_unsigned(),
                 spool_events: row.spool_events.cast_unsigned(),

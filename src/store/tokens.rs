@@ -8,11 +8,13 @@ use entity::{api_token, user};
 use sea_orm::ActiveValue::Set;
 use sea_orm::sea_query::{Cond, Expr};
 use sea_orm::{ColumnTrait, DatabaseTransaction, EntityTrait, QueryFilter, QueryOrder, QuerySelect, QueryTrait};
+use serde_json::{Value, json};
 
+use super::audit::{self, Action, By};
 use super::error::StoreError;
 use super::open::Store;
 use super::secret::{Secret, hash_token};
-use super::users::{User, bump_auth_version};
+use super::users::{self, User, bump_auth_version};
 use crate::domain::scopes::Scopes;
 use crate::domain::timestamp;
 
@@ -93,13 +95,19 @@ impl Store {
         &self,
         new: NewToken,
         now: DateTime<Utc>,
+        by: &By,
         wait: Duration,
     ) -> Result<(Token, Secret), StoreError> {
         let secret = Secret::generate()?;
-        let row = row_of(new, &secret, now);
-        let token =
-            self.transaction("create a token", wait, move |tx| Box::pin(async move { insert(tx, row).await })).await?;
-        Ok((token, secret))
+        let (row, by) = (row_of(new, &secret, now), by.clone());
+        let made = self.transaction("create a token", wait, move |tx| {
+            Box::pin(async move {
+                let token = insert(tx, row).await?;
+                audit::note(tx, &by, Action::TokenCreated, object(token.id), detail(&token)).await?;
+                Ok(token)
+            })
+        });
+        Ok((made.await?, secret))
     }
 
     /// Makes the first user of all and its token, which is `secret`, together. None when there is a user already.
@@ -109,9 +117,10 @@ impl Store {
         name: &str,
         secret: &Secret,
         now: DateTime<Utc>,
+        by: &By,
         wait: Duration,
     ) -> Result<Option<User>, StoreError> {
-        let (email, name, secret) = (email.to_owned(), name.to_owned(), secret.clone());
+        let (email, name, secret, by) = (email.to_owned(), name.to_owned(), secret.clone(), by.clone());
         self.transaction("create the first user", wait, move |tx| {
             Box::pin(async move {
                 // First: it holds the one row that every change of users writes, so the check below is exact.
@@ -127,7 +136,9 @@ impl Store {
                 };
                 let made: User = user::Entity::insert(row).exec_with_returning(tx).await?.into();
                 let token = NewToken { user_id: made.id, name, scopes: Scopes::all(), expires_at: None };
-                insert(tx, row_of(token, &secret, now)).await?;
+                let token = insert(tx, row_of(token, &secret, now)).await?;
+                audit::note(tx, &by, Action::UserCreated, users::object(made.id), json!({})).await?;
+                audit::note(tx, &by, Action::TokenCreated, object(token.id), detail(&token)).await?;
                 Ok(Some(made))
             })
         })
@@ -178,7 +189,8 @@ impl Store {
     }
 
     /// Revokes a token. False when there is none of this id that is not revoked yet.
-    pub async fn revoke_token(&self, id: i64, now: DateTime<Utc>, wait: Duration) -> Result<bool, StoreError> {
+    pub async fn revoke_token(&self, id: i64, now: DateTime<Utc>, by: &By, wait: Duration) -> Result<bool, StoreError> {
+        let by = by.clone();
         self.transaction("revoke a token", wait, move |tx| {
             Box::pin(async move {
                 let changed = api_token::Entity::update_many()
@@ -188,7 +200,11 @@ impl Store {
                     .exec(tx)
                     .await?;
                 bump_auth_version(tx).await?;
-                Ok(changed.rows_affected > 0)
+                if changed.rows_affected == 0 {
+                    return Ok(false);
+                }
+                audit::note(tx, &by, Action::TokenRevoked, object(id), json!({})).await?;
+                Ok(true)
             })
         })
         .await
@@ -200,16 +216,21 @@ impl Store {
         id: i64,
         overlap: Duration,
         now: DateTime<Utc>,
+        by: &By,
         wait: Duration,
     ) -> Result<Option<(Token, Secret)>, StoreError> {
         let secret = Secret::generate()?;
-        let made = secret.clone();
-        let token = self
-            .transaction("rotate a token", wait, move |tx| {
-                Box::pin(async move { rotate(tx, id, overlap, now, &made).await })
+        let (made, by) = (secret.clone(), by.clone());
+        let rotated = self.transaction("rotate a token", wait, move |tx| {
+            Box::pin(async move {
+                let Some(token) = rotate(tx, id, overlap, now, &made).await? else { return Ok(None) };
+                let seconds = overlap.as_secs();
+                let detail = json!({"new_token": token.id, "user_id": token.user_id, "overlap_seconds": seconds});
+                audit::note(tx, &by, Action::TokenRotated, object(id), detail).await?;
+                Ok(Some(token))
             })
-            .await?;
-        Ok(token.map(|token| (token, secret)))
+        });
+        Ok(rotated.await?.map(|token| (token, secret)))
     }
 
     /// The tokens of these hashes with their owners, whatever their state: the caller judges it.
@@ -253,6 +274,17 @@ impl Store {
         })
         .await
     }
+}
+
+/// How the audit log names a token.
+fn object(id: i64) -> String {
+    format!("tokens/{id}")
+}
+
+/// What the audit log says of a new token.
+fn detail(token: &Token) -> Value {
+    let expires_at = token.expires_at.map(timestamp::render);
+    json!({"user_id": token.user_id, "scopes": token.scopes.to_string(), "expires_at": expires_at})
 }
 
 async fn insert(tx: &DatabaseTransaction, row: api_token::ActiveModel) -> Result<Token, StoreError> {

@@ -7,7 +7,9 @@ use entity::{auth_change, user};
 use sea_orm::ActiveValue::Set;
 use sea_orm::sea_query::Expr;
 use sea_orm::{ColumnTrait, DatabaseTransaction, EntityTrait, ExprTrait, QueryFilter, QueryOrder, QuerySelect};
+use serde_json::json;
 
+use super::audit::{self, Action, By};
 use super::error::StoreError;
 use super::open::Store;
 
@@ -36,9 +38,10 @@ impl Store {
         &self,
         email: &str,
         now: DateTime<Utc>,
+        by: &By,
         wait: Duration,
     ) -> Result<Option<User>, StoreError> {
-        let email = email.to_owned();
+        let (email, by) = (email.to_owned(), by.clone());
         let row = user::ActiveModel {
             email: Set(email.clone()),
             disabled: Set(false),
@@ -54,6 +57,7 @@ impl Store {
                     return Ok(None);
                 }
                 let made = user::Entity::insert(row).exec_with_returning(tx).await?;
+                audit::note(tx, &by, Action::UserCreated, object(made.id), json!({})).await?;
                 Ok(Some(made.into()))
             })
         })
@@ -99,15 +103,27 @@ impl Store {
     }
 
     /// Disables or enables a user and gives it as it is then. None when there is none of this id.
-    pub async fn set_user_disabled(&self, id: i64, disabled: bool, wait: Duration) -> Result<Option<User>, StoreError> {
+    pub async fn set_user_disabled(
+        &self,
+        id: i64,
+        disabled: bool,
+        by: &By,
+        wait: Duration,
+    ) -> Result<Option<User>, StoreError> {
+        let by = by.clone();
         self.transaction("change a user", wait, move |tx| {
             Box::pin(async move {
                 bump_auth_version(tx).await?;
-                user::Entity::update_many()
+                let changed = user::Entity::update_many()
                     .col_expr(user::Column::Disabled, Expr::value(disabled))
                     .filter(user::Column::Id.eq(id))
+                    .filter(user::Column::Disabled.ne(disabled))
                     .exec(tx)
                     .await?;
+                if changed.rows_affected > 0 {
+                    let action = if disabled { Action::UserDisabled } else { Action::UserEnabled };
+                    audit::note(tx, &by, action, object(id), json!({})).await?;
+                }
                 Ok(user::Entity::find_by_id(id).one(tx).await?.map(User::from))
             })
         })
@@ -122,6 +138,11 @@ impl Store {
         })
         .await
     }
+}
+
+/// How the audit log names a user.
+pub(super) fn object(id: i64) -> String {
+    format!("users/{id}")
 }
 
 /// Belongs to the transaction of each change of users or tokens.

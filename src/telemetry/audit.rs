@@ -1,4 +1,5 @@
-//! Who changed users and tokens, or had many events changed, over HTTP: a line each, with ids only. `by_token` is the token that asked for it.
+//! Who changed users and tokens, had many events changed, or controlled the pipeline, over HTTP: a line each, with ids only,
+//! beside the row in the table `audit`. `by_token` is the token that asked for it.
 
 use tracing::info;
 
@@ -35,4 +36,14 @@ pub fn job_made(job_id: i64, kind: &str, by_token: i64) {
 /// A job was stopped.
 pub fn job_stopped(job_id: i64, by_token: i64) {
     info!(job_id, by_token, "job stopped");
+}
+
+/// The line or a pool is controlled otherwise, on every node.
+pub fn controls_changed(target: &str, change: &str, by_token: i64) {
+    info!(target, change, by_token, "pipeline changed");
+}
+
+/// This node does now what is wanted.
+pub fn controls_applied(generation: i64) {
+    info!(generation, "pipeline controls applied");
 }

@@ -24,6 +24,7 @@ mod members;
 mod network;
 mod outages;
 mod pairs;
+mod pauses;
 #[cfg(feature = "fault-injection")]
 mod planted;
 mod signals;
@@ -116,6 +117,8 @@ faults! {
     "12" a_removed_file_is_never_made_anew on SQLITE needs Nothing in Both: machine::files::removed;
     "12r" a_read_only_file_is_refused_with_a_clear_text on SQLITE needs Root in Both: machine::files::read_only;
     "12f" a_damaged_file_is_refused_and_left_alone on SQLITE needs Nothing in Both: machine::files::damaged;
+    "16" paused_persisters_refuse_what_has_no_room_and_lose_nothing on BOTH needs Nothing in Both: pauses::of_the_persisters;
+    "16k" a_pause_outlives_kills_and_a_resumed_line_loses_nothing on BOTH needs Nothing in Both: pauses::with_kills;
     "17" little_memory_loses_nothing on BOTH needs Root in Both: machine::caps::of_memory;
     "17h" few_file_handles_end_nothing_and_nothing_spins on BOTH needs Nothing in Both: machine::caps::of_file_handles;
     "17t" few_threads_lose_nothing on BOTH needs Root in Both: machine::caps::of_threads;

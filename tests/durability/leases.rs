@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use std::time::Duration;
 
-use gristmill::store::{ClaimOrder, Death, Due, Listener, Store, Vitals, Written};
+use gristmill::store::{ClaimOrder, Death, Due, Hint, Listener, Store, Vitals, Written};
 use sea_orm::prelude::Uuid;
 
 use super::records::{claim, deferred, flush, plain, processed, transient, under};
@@ -243,7 +243,7 @@ fn only_a_flush_that_leaves_due_work_tells_the_other_nodes_and_once() {
     let database = Database::postgres();
     with_store(&database, async |store| {
         let heard = Arc::new(AtomicUsize::new(0));
-        store.listen(Ear(heard.clone()));
+        store.listen(Hint::Due, Ear(heard.clone()));
         let count = |wanted| {
             let reached = || (heard.load(Ordering::Relaxed) >= wanted).then_some(());
             wait_for("hints", SOON, reached, || format!("{} of {wanted}", heard.load(Ordering::Relaxed)));

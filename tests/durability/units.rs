@@ -5,6 +5,7 @@ use std::sync::Barrier;
 use gristmill::config::Config;
 use gristmill::domain::submission::Submission;
 use gristmill::pipeline::{Entry, Handling, Identity, Pipeline, Receipt, Verdict};
+use gristmill::store::By;
 use sea_orm::prelude::Uuid;
 
 use super::Session;
@@ -37,7 +38,10 @@ fn receipts_of_a_line(database: &Database, names: &[&str]) -> Vec<Receipt> {
     let text = format!("data_dir = {data:?}\n[database]\nurl = {:?}\n[pipeline]\nflush_events = 1", database.url());
     let config = Config::from_toml(&text).expect("an allowed configuration");
     with_store(database, async |store| {
-        store.create_user("a@example.com", gristmill::clock::now(), WAIT).await.expect("the user is stored");
+        store
+            .create_user("a@example.com", gristmill::clock::now(), &By::command("test"), WAIT)
+            .await
+            .expect("the user is stored");
         let entry = |name: &&str| Entry {
             user_id: 1,
             submission: Submission::read(&body(name, "").into()).expect("a readable event"),

@@ -88,26 +88,3 @@ both_databases! {
         assert_undisturbed(&client, &[id]);
     }
 }
-
-#[test]
-fn only_a_known_pool_takes_a_size_from_1_to_64_and_only_with_the_scope_operate() {
-    let mut server = Server::start(&Database::sqlite());
-    let operations = server.dashboard();
-    for pool in ["nonsense", "retry", "claimer"] {
-        let answer = resize(&operations, pool, 2);
-        assert_eq!((answer.status, &answer.json()["code"]), (404, &json!("not_found")), "{answer:?}");
-    }
-    for size in [0, 65] {
-        let answer = resize(&operations, "validators", size);
-        assert_eq!((answer.status, &answer.json()["code"]), (400, &json!("invalid_request")), "{answer:?}");
-    }
-    let nobody = Client::new(server.dashboard_address(), None);
-    assert_eq!(resize(&nobody, "validators", 3).status, 401, "also from this machine");
-    let reader = server.setup().create_user_with_token("reader@example.org", "read:all");
-    assert_eq!(resize(&Client::new(server.dashboard_address(), Some(&reader)), "validators", 3).status, 403);
-    assert_eq!(actors(&pipeline(&mut server), "validators").len(), 2);
-    let answer = resize(&operations, "validators", 3);
-    let names: Vec<Value> =
-        actors(&json!({"pools": [answer.json()]}), "validators").iter().map(|a| a["name"].clone()).collect();
-    assert_eq!(names, ["validator-1", "validator-2", "validator-3"]);
-}

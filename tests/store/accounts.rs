@@ -6,14 +6,14 @@ use chrono::{DateTime, Utc};
 use gristmill::domain::scopes::{Scope, Scopes};
 use gristmill::store::{Kind, NewToken, Store, StoreOptions, User, hash_token};
 
-use super::{WAIT, migrated};
+use super::{WAIT, by, migrated};
 
 fn noon() -> DateTime<Utc> {
     DateTime::from_timestamp(1_800_000_000, 123_456_000).expect("a time")
 }
 
 async fn user(store: &Store, email: &str) -> User {
-    let made = store.create_user(email, noon(), WAIT).await;
+    let made = store.create_user(email, noon(), &by(), WAIT).await;
     made.expect("the store answers").expect("the email is free")
 }
 
@@ -30,12 +30,12 @@ fn token_of(user: &User) -> NewToken {
 pub async fn contract_users_are_made_once_and_disabled(options: StoreOptions) {
     let store = migrated(&options).await;
     let (ann, bob) = (user(&store, "ann@x.org").await, user(&store, "bob@x.org").await);
-    let again = store.create_user("ann@x.org", noon(), WAIT).await;
+    let again = store.create_user("ann@x.org", noon(), &by(), WAIT).await;
     assert_eq!(again.expect("the store answers"), None);
     let disabled = User { disabled: true, ..bob };
-    let changed = store.set_user_disabled(disabled.id, true, WAIT).await;
+    let changed = store.set_user_disabled(disabled.id, true, &by(), WAIT).await;
     assert_eq!(changed.expect("an answer"), Some(disabled.clone()));
-    assert_eq!(store.set_user_disabled(999, true, WAIT).await.expect("an answer"), None);
+    assert_eq!(store.set_user_disabled(999, true, &by(), WAIT).await.expect("an answer"), None);
     let all = store.list_users(WAIT).await.expect("the users");
     assert_eq!(all, [ann.clone(), disabled.clone()]);
     assert_eq!(store.users_after(0, 1, WAIT).await.expect("a page"), all[..1]);
@@ -50,7 +50,7 @@ pub async fn contract_users_are_made_once_and_disabled(options: StoreOptions) {
 pub async fn contract_tokens_live_from_creation_to_revocation(options: StoreOptions) {
     let store = migrated(&options).await;
     let ann = user(&store, "ann@x.org").await;
-    let made = store.create_token(token_of(&ann), noon(), WAIT).await;
+    let made = store.create_token(token_of(&ann), noon(), &by(), WAIT).await;
     let (token, secret) = made.expect("a token");
     assert!(secret.expose().starts_with(&token.prefix) && token.prefix.len() == 11);
     let hash = hash_token(secret.expose());
@@ -65,13 +65,13 @@ pub async fn contract_tokens_live_from_creation_to_revocation(options: StoreOpti
     for at in [later, noon()] {
         store.touch_tokens(&[(token.id, at)], WAIT).await.expect("noted");
     }
-    assert!(store.revoke_token(token.id, later, WAIT).await.expect("an answer"));
-    assert!(!store.revoke_token(token.id, later, WAIT).await.expect("an answer"));
+    assert!(store.revoke_token(token.id, later, &by(), WAIT).await.expect("an answer"));
+    assert!(!store.revoke_token(token.id, later, &by(), WAIT).await.expect("an answer"));
     let listed = store.list_tokens(Some(ann.id), WAIT).await.expect("the tokens");
     assert_eq!(listed.len(), 1);
     assert_eq!((listed[0].revoked_at, listed[0].last_used_at), (Some(later), Some(later)));
     assert_eq!(store.list_tokens(Some(0), WAIT).await.expect("the tokens"), []);
-    let (second, _) = store.create_token(token_of(&ann), noon(), WAIT).await.expect("a token");
+    let (second, _) = store.create_token(token_of(&ann), noon(), &by(), WAIT).await.expect("a token");
     let page = async |user, after, limit| {
         let tokens = store.tokens_after(user, after, limit, WAIT).await.expect("a page");
         tokens.iter().map(|token| token.id).collect::<Vec<_>>()
@@ -83,7 +83,7 @@ pub async fn contract_tokens_live_from_creation_to_revocation(options: StoreOpti
     assert_eq!(store.token_by_id(999, WAIT).await.expect("an answer"), None);
 
     let nobody = NewToken { user_id: 999, ..token_of(&ann) };
-    let error = store.create_token(nobody, noon(), WAIT).await.expect_err("no such user");
+    let error = store.create_token(nobody, noon(), &by(), WAIT).await.expect_err("no such user");
     assert_eq!(error.kind, Kind::Refused);
 }
 
@@ -93,9 +93,9 @@ pub async fn contract_rotation_overlaps_and_happens_once(options: StoreOptions) 
     let ann = user(&store, "ann@x.org").await;
     let expires_at = Some(noon() + Duration::from_secs(7200));
     let new = NewToken { expires_at, ..token_of(&ann) };
-    let (old, _) = store.create_token(new, noon(), WAIT).await.expect("a token");
+    let (old, _) = store.create_token(new, noon(), &by(), WAIT).await.expect("a token");
     let hour = Duration::from_secs(3600);
-    let rotated = store.rotate_token(old.id, hour, noon(), WAIT).await.expect("an answer");
+    let rotated = store.rotate_token(old.id, hour, noon(), &by(), WAIT).await.expect("an answer");
     let (fresh, secret) = rotated.expect("the token is live");
     assert_eq!((fresh.scopes, fresh.expires_at), (old.scopes, expires_at));
     let hash = hash_token(secret.expose());
@@ -103,16 +103,20 @@ pub async fn contract_rotation_overlaps_and_happens_once(options: StoreOptions) 
     let listed = store.list_tokens(None, WAIT).await.expect("the tokens");
     assert_eq!(listed[0].expires_at, Some(noon() + hour));
     let after = noon() + hour;
-    let again = store.rotate_token(old.id, hour, after, WAIT).await.expect("an answer");
+    let again = store.rotate_token(old.id, hour, after, &by(), WAIT).await.expect("an answer");
     assert!(again.is_none());
-    let rotated = store.rotate_token(fresh.id, Duration::ZERO, noon(), WAIT).await.expect("an answer");
+    let rotated = store.rotate_token(fresh.id, Duration::ZERO, noon(), &by(), WAIT).await.expect("an answer");
     let (last, _) = rotated.expect("the token is live");
     let ended = store.token_by_id(fresh.id, WAIT).await.expect("an answer").expect("the token");
     assert_eq!((ended.revoked_at, ended.state(noon())), (Some(noon()), "revoked"));
-    store.rotate_token(last.id, Duration::MAX, noon(), WAIT).await.expect("an answer").expect("the token is live");
+    store
+        .rotate_token(last.id, Duration::MAX, noon(), &by(), WAIT)
+        .await
+        .expect("an answer")
+        .expect("the token is live");
     let kept = store.token_by_id(last.id, WAIT).await.expect("an answer").expect("the token");
     assert_eq!(kept.expires_at, expires_at, "an endless overlap leaves the end as it was");
-    assert!(store.rotate_token(999, hour, noon(), WAIT).await.expect("an answer").is_none());
+    assert!(store.rotate_token(999, hour, noon(), &by(), WAIT).await.expect("an answer").is_none());
 }
 
 /// Servers that poll the version miss nothing.
@@ -121,14 +125,14 @@ pub async fn contract_each_change_of_tokens_and_users_moves_the_version(options:
     let mut versions = vec![store.auth_version(WAIT).await.expect("a version")];
     let ann = user(&store, "ann@x.org").await;
     versions.push(store.auth_version(WAIT).await.expect("a version"));
-    let (token, _) = store.create_token(token_of(&ann), noon(), WAIT).await.expect("a token");
+    let (token, _) = store.create_token(token_of(&ann), noon(), &by(), WAIT).await.expect("a token");
     versions.push(store.auth_version(WAIT).await.expect("a version"));
     let hour = Duration::from_secs(3600);
-    store.rotate_token(token.id, hour, noon(), WAIT).await.expect("an answer");
+    store.rotate_token(token.id, hour, noon(), &by(), WAIT).await.expect("an answer");
     versions.push(store.auth_version(WAIT).await.expect("a version"));
-    store.revoke_token(token.id, noon(), WAIT).await.expect("an answer");
+    store.revoke_token(token.id, noon(), &by(), WAIT).await.expect("an answer");
     versions.push(store.auth_version(WAIT).await.expect("a version"));
-    store.set_user_disabled(ann.id, true, WAIT).await.expect("an answer");
+    store.set_user_disabled(ann.id, true, &by(), WAIT).await.expect("an answer");
     versions.push(store.auth_version(WAIT).await.expect("a version"));
     assert!(versions.is_sorted_by(|a, b| a < b), "{versions:?}");
 }

@@ -8,7 +8,7 @@ use gristmill::domain::payload::PayloadLimits;
 use gristmill::store::{Filters, Job, JobKind, JobStatus, NewJob, ReplayRules, Step, Store, StoreOptions};
 use sea_orm::{ConnectionTrait, DbBackend, Statement};
 
-use super::{WAIT, migrated, number};
+use super::{WAIT, by, migrated, number};
 
 const RULES: ReplayRules = ReplayRules {
     limits: PayloadLimits { bytes_max: 1 << 21, depth_max: 10, number_chars_max: 1_000 },
@@ -119,7 +119,8 @@ pub async fn contract_a_job_finds_every_match_along_every_index(options: StoreOp
 pub async fn contract_a_job_changes_each_event_once_and_no_later_one(options: StoreOptions) {
     let store = migrated(&options).await;
     insert(&store, 1_200, "'a'", "'failed'", "'{}'").await;
-    let job = store.create_job(wanted(JobKind::Retry, named("a")), WAIT).await.expect("an answer").expect("a job");
+    let job =
+        store.create_job(wanted(JobKind::Retry, named("a")), &by(), WAIT).await.expect("an answer").expect("a job");
     let later = "UPDATE events SET id = id + 5000 WHERE id > 1190";
     let moved = store.run("move", WAIT, move |conn| async move { Ok(conn.write().execute_unprepared(later).await?) });
     moved.await.expect("they look as if they were stored later");
@@ -141,7 +142,8 @@ pub async fn contract_a_job_changes_each_event_once_and_no_later_one(options: St
 pub async fn contract_runners_that_race_do_a_job_once(options: StoreOptions) {
     let store = migrated(&options).await;
     insert(&store, 1_800, "'a'", "'pending'", "'{}'").await;
-    let job = store.create_job(wanted(JobKind::Cancel, named("a")), WAIT).await.expect("an answer").expect("a job");
+    let job =
+        store.create_job(wanted(JobKind::Cancel, named("a")), &by(), WAIT).await.expect("an answer").expect("a job");
     let runners: Vec<_> = (0..4).map(|_| tokio::spawn(race(store.clone(), job.id))).collect();
     let mut changed = 0;
     for runner in runners {
@@ -173,7 +175,7 @@ pub async fn contract_a_piece_with_large_payloads_has_few_events(options: StoreO
     };
     insert(&store, 20, "'a'", "'failed'", payload).await;
     let new = NewJob { patch: Some(r#"{"b":1}"#.to_owned()), ..wanted(JobKind::Retry, named("a")) };
-    let job = store.create_job(new, WAIT).await.expect("an answer").expect("a job");
+    let job = store.create_job(new, &by(), WAIT).await.expect("an answer").expect("a job");
     assert_eq!(carried_out(&store, job.id).await, [9, 9, 2]);
     let longer =
         count(&store, "length(CAST(payload AS TEXT)) > 1000008 AND CAST(payload AS TEXT) LIKE '%\"b\"%'").await;
@@ -185,9 +187,11 @@ pub async fn contract_a_piece_with_large_payloads_has_few_events(options: StoreO
 pub async fn contract_a_retry_waits_while_much_is_due_and_a_cancellation_does_not(options: StoreOptions) {
     let store = migrated(&options).await;
     insert(&store, 2_002, "'a'", "CASE WHEN n = 1 THEN 'failed' ELSE 'pending' END", "'{}'").await;
-    let retry = store.create_job(wanted(JobKind::Retry, named("a")), WAIT).await.expect("an answer").expect("a job");
+    let retry =
+        store.create_job(wanted(JobKind::Retry, named("a")), &by(), WAIT).await.expect("an answer").expect("a job");
     assert_eq!(store.advance_job(retry.id, RULES, WAIT).await.expect("a look"), Step::Crowded);
-    let cancel = store.create_job(wanted(JobKind::Cancel, named("a")), WAIT).await.expect("an answer").expect("a job");
+    let cancel =
+        store.create_job(wanted(JobKind::Cancel, named("a")), &by(), WAIT).await.expect("an answer").expect("a job");
     assert_eq!(carried_out(&store, cancel.id).await.iter().sum::<usize>(), 2_001);
     // It was made before they were called off, and meets them all the same.
     assert_eq!(carried_out(&store, retry.id).await.iter().sum::<usize>(), 2_002);
@@ -198,14 +202,14 @@ pub async fn contract_jobs_take_turns_until_they_end(options: StoreOptions) {
     let store = migrated(&options).await;
     insert(&store, 1_200, "'a'", "'pending'", "'{}'").await;
     let make = async || {
-        store.create_job(wanted(JobKind::Cancel, named("a")), WAIT).await.expect("an answer").expect("a job").id
+        store.create_job(wanted(JobKind::Cancel, named("a")), &by(), WAIT).await.expect("an answer").expect("a job").id
     };
     let (first, second) = (make().await, make().await);
     let next = async || store.running_job(WAIT).await.expect("a look");
     assert_eq!(next().await, Some(first));
     store.advance_job(first, RULES, WAIT).await.expect("a piece");
     assert_eq!(next().await, Some(second));
-    store.stop_job(second, WAIT).await.expect("it stops");
+    store.stop_job(second, &by(), WAIT).await.expect("it stops");
     assert_eq!(next().await, Some(first));
     store.fail_job(first, "no", WAIT).await.expect("it fails");
     assert_eq!(next().await, None);
@@ -214,8 +218,8 @@ pub async fn contract_jobs_take_turns_until_they_end(options: StoreOptions) {
     for _ in 0..100 {
         make().await;
     }
-    let more = store.create_job(wanted(JobKind::Cancel, named("a")), WAIT).await.expect("an answer");
+    let more = store.create_job(wanted(JobKind::Cancel, named("a")), &by(), WAIT).await.expect("an answer");
     assert_eq!(more, None, "the queue is bounded");
-    store.stop_job(first, WAIT).await.expect("it has ended");
+    store.stop_job(first, &by(), WAIT).await.expect("it has ended");
     assert_eq!(read(&store, first).await, failed);
 }

@@ -3,11 +3,12 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use gristmill::store::{Store, StoreOptions, migrate};
+use gristmill::store::{By, Store, StoreOptions, migrate};
 use sea_orm::prelude::Uuid;
 use sea_orm::{ConnectionTrait, Statement};
 
 mod accounts;
+mod controls;
 mod ids;
 mod jobs;
 mod listing;
@@ -20,6 +21,11 @@ mod sqlite;
 
 /// Longest wait of an operation in these tests.
 const WAIT: Duration = Duration::from_secs(10);
+
+/// Who makes changes in these tests.
+fn by() -> By {
+    By::command("test")
+}
 
 /// Options for `url` with the limits that the service has by default.
 pub fn options(url: &str) -> StoreOptions {

@@ -9,7 +9,9 @@ use gristmill::store::{Store, StoreOptions};
 use sea_orm::prelude::Uuid;
 use sea_orm::{ConnectionTrait, TransactionTrait};
 
-use super::{WAIT, accounts, ids, jobs, listing, migrated, nodes, number, on_postgres, opening, operations, schema};
+use super::{
+    WAIT, accounts, controls, ids, jobs, listing, migrated, nodes, number, on_postgres, opening, operations, schema,
+};
 
 on_postgres! {
     eight_migrations_at_once_all_succeed: opening::contract_eight_migrations_at_once_all_succeed;
@@ -45,6 +47,8 @@ on_postgres! {
     a_retry_waits_while_much_is_due_and_a_cancellation_does_not: jobs::contract_a_retry_waits_while_much_is_due_and_a_cancellation_does_not;
     jobs_take_turns_until_they_end: jobs::contract_jobs_take_turns_until_they_end;
     a_boot_inherits_what_was_said_of_its_folders_spool: nodes::contract_a_boot_inherits_what_was_said_of_its_folders_spool;
+    changes_of_controls_are_made_one_after_the_other: controls::contract_changes_of_controls_are_made_one_after_the_other;
+    a_control_is_stored_until_it_is_changed: controls::contract_a_control_is_stored_until_it_is_changed;
     a_dropped_begin_loses_no_later_write: contract_a_dropped_begin_loses_no_later_write;
     partitions_exist_before_their_ids_leave: contract_partitions_exist_before_their_ids_leave;
     asynchronous_commits_are_refused: contract_asynchronous_commits_are_refused;

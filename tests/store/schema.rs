@@ -91,7 +91,10 @@ pub async fn contract_every_entity_reads_its_table(options: StoreOptions) {
         let db = conn.read();
         entity::api_token::Entity::find().all(db).await?;
         entity::attempt::Entity::find().all(db).await?;
+        entity::audit::Entity::find().all(db).await?;
         entity::auth_change::Entity::find().all(db).await?;
+        entity::control::Entity::find().all(db).await?;
+        entity::control_change::Entity::find().all(db).await?;
         entity::dedupe_key::Entity::find().all(db).await?;
         entity::event::Entity::find().all(db).await?;
         entity::flush::Entity::find().all(db).await?;

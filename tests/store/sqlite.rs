@@ -8,7 +8,8 @@ use sea_orm::ConnectionTrait;
 use tokio::runtime::Handle;
 
 use super::{
-    Folder, WAIT, accounts, ids, jobs, listing, migrated, nodes, number, on_sqlite, opening, operations, schema,
+    Folder, WAIT, accounts, controls, ids, jobs, listing, migrated, nodes, number, on_sqlite, opening, operations,
+    schema,
 };
 
 on_sqlite! {
@@ -44,6 +45,8 @@ on_sqlite! {
     a_retry_waits_while_much_is_due_and_a_cancellation_does_not: jobs::contract_a_retry_waits_while_much_is_due_and_a_cancellation_does_not;
     jobs_take_turns_until_they_end: jobs::contract_jobs_take_turns_until_they_end;
     a_boot_inherits_what_was_said_of_its_folders_spool: nodes::contract_a_boot_inherits_what_was_said_of_its_folders_spool;
+    changes_of_controls_are_made_one_after_the_other: controls::contract_changes_of_controls_are_made_one_after_the_other;
+    a_control_is_stored_until_it_is_changed: controls::contract_a_control_is_stored_until_it_is_changed;
 }
 
 async fn refusal(options: &StoreOptions) -> String {

@@ -6,6 +6,7 @@ use std::time::Duration;
 use clap::{Args as ClapArgs, Subcommand, ValueEnum};
 
 use super::parse_span;
+use super::pipeline::PipelineCommand;
 
 const IMPORT_HELP: &str = "\
 The whole file is sent in batches under keys made from its beginning, so a batch that is sent again stores nothing
@@ -40,6 +41,9 @@ pub enum ClientCommand {
     Export(Export),
     /// Print the server's figures
     Stats(Stats),
+    /// Show the pipeline; pause, resume, restart or resize its pools, on every node
+    #[command(subcommand)]
+    Pipeline(PipelineCommand),
     /// Print outcomes as they happen, a line of JSON each, until it is interrupted
     Tail(Tail),
 }

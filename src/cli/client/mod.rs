@@ -4,6 +4,7 @@ mod export;
 mod import;
 mod link;
 mod matching;
+mod pipeline;
 mod retry;
 mod send;
 mod stats;
@@ -28,6 +29,7 @@ pub(super) fn run(command: ClientCommand, load: impl FnOnce() -> anyhow::Result<
         ClientCommand::Send(send) => send::run(&send, &target::find(&send.server, load)?),
         ClientCommand::Export(export) => export::run(&export, &target::find(&export.server, load)?),
         ClientCommand::Stats(stats) => stats::run(&stats, &target::find(&stats.server, load)?),
+        ClientCommand::Pipeline(command) => pipeline::run(&command, load),
         ClientCommand::Tail(tail) => tail::run(&tail, &target::find(&tail.server, load)?),
         ClientCommand::Retry(retry) => retry::run(&retry, &target::find(&retry.server, load)?),
     }

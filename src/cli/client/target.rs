@@ -14,10 +14,27 @@ use crate::config::Config;
 #[derive(Deserialize)]
 struct Ports {
     http: SocketAddr,
+    dashboard: SocketAddr,
 }
 
 /// A link to the server that is meant.
 pub(super) fn find(args: &ServerArgs, load: impl FnOnce() -> anyhow::Result<Config>) -> anyhow::Result<Link> {
+    find_at(args, |ports| ports.http, load)
+}
+
+/// A link to its operations port.
+pub(super) fn find_operations(
+    args: &ServerArgs,
+    load: impl FnOnce() -> anyhow::Result<Config>,
+) -> anyhow::Result<Link> {
+    find_at(args, |ports| ports.dashboard, load)
+}
+
+fn find_at(
+    args: &ServerArgs,
+    port: fn(&Ports) -> SocketAddr,
+    load: impl FnOnce() -> anyhow::Result<Config>,
+) -> anyhow::Result<Link> {
     let token = token(args)?;
     let (url, token) = match (&args.url, token) {
         (Some(url), Some(token)) => (checked(url)?, token),
@@ -25,7 +42,7 @@ pub(super) fn find(args: &ServerArgs, load: impl FnOnce() -> anyhow::Result<Conf
         (Some(url), None) => bail!("a token is needed for {url}: --token-file or GRISTMILL_TOKEN"),
         (None, token) => {
             let config = load().context("the configuration is wrong")?;
-            let url = running_in(&config.data_dir)?;
+            let url = running_in(&config.data_dir, port)?;
             let first = || read_token(&config.data_dir.join("first-token"));
             (url, token.map_or_else(first, Ok).context("no token: --token-file or GRISTMILL_TOKEN names one")?)
         }
@@ -65,12 +82,12 @@ fn checked(url: &str) -> anyhow::Result<String> {
 }
 
 /// The URL of the server whose data folder this is.
-fn running_in(data_dir: &Path) -> anyhow::Result<String> {
+fn running_in(data_dir: &Path, port: fn(&Ports) -> SocketAddr) -> anyhow::Result<String> {
     let path = data_dir.join("ports.json");
     let unknown = || format!("no server is known: --url or GRISTMILL_URL names one; {} cannot be read", path.display());
     let text = fs::read_to_string(&path).with_context(unknown)?;
     let ports: Ports = serde_json::from_str(&text).with_context(unknown)?;
-    Ok(format!("http://{}", reachable(ports.http)))
+    Ok(format!("http://{}", reachable(port(&ports))))
 }
 
 /// A server that listens everywhere is met on the loopback.

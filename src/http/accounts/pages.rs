@@ -9,8 +9,9 @@ use serde::Serialize;
 
 use crate::http::error::ApiError;
 use crate::http::events::cursor;
+use crate::http::fields::shown;
 use crate::http::request::{header_value, json};
-use crate::store::Place;
+use crate::store::{Action, Place};
 use chrono::DateTime;
 
 /// Rows on a page when the client does not say.
@@ -25,8 +26,12 @@ pub struct Asked {
     pub limit: u64,
     /// The id after which the page begins.
     pub after: i64,
-    /// Only what is of this user.
+    /// Only what is of this user, or was done by it.
     pub user_id: Option<i64>,
+    /// Only this action of the audit log.
+    pub action: Option<&'static str>,
+    /// What the parameter for the user is called.
+    user: &'static str,
     list: &'static str,
 }
 
@@ -43,12 +48,14 @@ impl Asked {
     pub fn read(list: &'static str, known: &[&str], query: &str) -> Result<Self, ApiError> {
         let pairs = Query::<Vec<(String, String)>>::from_query(query)
             .map_err(|error| ApiError::invalid_request(format!("the query cannot be read: {error}")))?;
-        let (mut limit, mut cursor, mut user_id) = (None, None, None);
+        let user = if known.contains(&"by_user") { "by_user" } else { "user_id" };
+        let (mut limit, mut cursor, mut user_id, mut action) = (None, None, None, None);
         for (name, value) in pairs.into_inner() {
             let place = match name.as_str() {
                 name if !known.contains(&name) => return Err(unknown(name, known)),
                 "limit" => &mut limit,
-                "user_id" => &mut user_id,
+                "user_id" | "by_user" => &mut user_id,
+                "action" => &mut action,
                 _ => &mut cursor,
             };
             if place.replace(value).is_some() {
@@ -56,8 +63,9 @@ impl Asked {
             }
         }
         let limit = limit.map_or(Ok(PAGE_DEFAULT), |text| whole("limit", &text, PAGE_MAX))?;
-        let user_id = user_id.map(|text| whole("user_id", &text, i64::MAX as u64)).transpose()?;
-        let asked = Self { limit, after: 0, user_id: user_id.map(u64::cast_signed), list };
+        let user_id = user_id.map(|text| whole(user, &text, i64::MAX as u64)).transpose()?;
+        let action = action.map(|text| known_action(&text)).transpose()?;
+        let asked = Self { limit, after: 0, user_id: user_id.map(u64::cast_signed), action, user, list };
         let after = cursor.map_or(Ok(0), |text| cursor::read(&asked.filters(), &text).map(|place| place.id))?;
         Ok(Self { after, ..asked })
     }
@@ -79,8 +87,9 @@ impl Asked {
     pub fn respond<V: Serialize>(&self, data: Vec<V>, next: Option<i64>) -> HttpResponse {
         let next_cursor = next.map(|id| cursor::write(&self.filters(), place(id)));
         let link = next_cursor.as_ref().map(|cursor| {
-            let user = self.user_id.map_or_else(String::new, |id| format!("&user_id={id}"));
-            format!("<{}?limit={}&cursor={cursor}{user}>; rel=\"next\"", self.list, self.limit)
+            let user = self.user_id.map_or_else(String::new, |id| format!("&{}={id}", self.user));
+            let action = self.action.map_or_else(String::new, |action| format!("&action={action}"));
+            format!("<{}?limit={}&cursor={cursor}{user}{action}>; rel=\"next\"", self.list, self.limit)
         });
         let mut response = json(StatusCode::OK, &Page { data, next_cursor });
         if let Some(link) = link {
@@ -91,7 +100,8 @@ impl Asked {
 
     /// What a cursor is bound to.
     fn filters(&self) -> String {
-        format!("{} user={:?}", self.list, self.user_id)
+        let action = self.action.map_or_else(String::new, |action| format!(" action={action}"));
+        format!("{} user={:?}{action}", self.list, self.user_id)
     }
 }
 
@@ -108,6 +118,14 @@ fn whole(name: &str, text: &str, most: u64) -> Result<u64, ApiError> {
     })
 }
 
+fn known_action(text: &str) -> Result<&'static str, ApiError> {
+    let mut all = Action::ALL.into_iter().map(Action::as_str);
+    all.find(|action| *action == text).ok_or_else(|| {
+        let (shown, all) = (shown(text), Action::ALL.map(Action::as_str).join(", "));
+        ApiError::invalid_request(format!("action is {shown}, expected one of {all}"))
+    })
+}
+
 /// These lists are in the order of ids alone.
 fn place(id: i64) -> Place {
     Place { received_at: DateTime::UNIX_EPOCH, id }
@@ -117,14 +135,18 @@ fn place(id: i64) -> Place {
 mod tests {
     use super::*;
 
+    fn asked(limit: u64, user_id: Option<i64>) -> Asked {
+        Asked { limit, after: 0, user_id, action: None, user: "user_id", list: "/x" }
+    }
+
     fn read(query: &str) -> Result<Asked, String> {
         Asked::read("/x", &["limit", "cursor", "user_id"], query).map_err(|error| error.detail().to_owned())
     }
 
     #[test]
     fn parameters_are_known_once_and_in_range() {
-        assert_eq!(read(""), Ok(Asked { limit: 50, after: 0, user_id: None, list: "/x" }));
-        assert_eq!(read("limit=500&user_id=7"), Ok(Asked { limit: 500, after: 0, user_id: Some(7), list: "/x" }));
+        assert_eq!(read(""), Ok(asked(50, None)));
+        assert_eq!(read("limit=500&user_id=7"), Ok(asked(500, Some(7))));
         for (query, detail) in [
             ("limit=501", "limit is \"501\", expected a whole number from 1 to 500"),
             ("limit=%2B1", "limit is \"+1\", expected a whole number from 1 to 500"),
@@ -139,7 +161,7 @@ mod tests {
 
     #[test]
     fn a_cursor_is_good_for_its_own_list_and_filter_only() {
-        let cursor = |list, user_id| cursor::write(&Asked { limit: 1, after: 0, user_id, list }.filters(), place(9));
+        let cursor = |list, user_id| cursor::write(&Asked { list, ..asked(1, user_id) }.filters(), place(9));
         assert_eq!(read(&format!("cursor={}", cursor("/x", None))).map(|asked| asked.after), Ok(9));
         assert!(read(&format!("cursor={}", cursor("/y", None))).is_err());
         assert!(read(&format!("cursor={}", cursor("/x", Some(1)))).is_err());

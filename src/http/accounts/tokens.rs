@@ -40,7 +40,8 @@ pub async fn create(call: Call) -> Result<HttpResponse, ApiError> {
     }
     let wanted = fields.finish(wanted)?;
     refuse_more_than_own(&caller, wanted.user_id, wanted.scopes)?;
-    let (token, secret) = state.store.create_token(wanted, now, STORE_WAIT).await.map_err(not_changed)?;
+    let (token, secret) =
+        state.store.create_token(wanted, now, &state.by(&caller), STORE_WAIT).await.map_err(not_changed)?;
     audit::token_created(token.id, token.user_id, caller.token_id);
     Ok(made(token.id, &MadeToken::of(&token, &secret, None, now)))
 }
@@ -73,7 +74,8 @@ pub async fn rotate(call: Call) -> Result<HttpResponse, ApiError> {
     let old = state.store.token_by_id(id, STORE_WAIT).await?.ok_or_else(|| no_such("token", id))?;
     refuse_more_than_own(&caller, old.user_id, old.scopes)?;
     let now = clock::now();
-    let rotated = state.store.rotate_token(id, overlap, now, STORE_WAIT).await.map_err(not_changed)?;
+    let rotated =
+        state.store.rotate_token(id, overlap, now, &state.by(&caller), STORE_WAIT).await.map_err(not_changed)?;
     let Some((token, secret)) = rotated else {
         return Err(ApiError::new(Problem::TokenEnded, format!("token {id} is revoked or expired")));
     };
@@ -88,7 +90,8 @@ pub async fn revoke(call: Call) -> Result<HttpResponse, ApiError> {
     let id = id_in_path(&call, "token")?;
     let store = &call.state.store;
     store.token_by_id(id, STORE_WAIT).await?.ok_or_else(|| no_such("token", id))?;
-    if store.revoke_token(id, clock::now(), STORE_WAIT).await.map_err(not_changed)? {
+    let by = call.state.by(&caller);
+    if store.revoke_token(id, clock::now(), &by, STORE_WAIT).await.map_err(not_changed)? {
         audit::token_revoked(id, caller.token_id);
     }
     see_change(&call.state).await;

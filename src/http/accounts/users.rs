@@ -26,7 +26,8 @@ pub async fn create(call: Call) -> Result<HttpResponse, ApiError> {
     let (state, mut fields) = fields::read(call).await?;
     let email = fields.required("email", email);
     let email = fields.finish(email)?;
-    let made = state.store.create_user(&email, clock::now(), STORE_WAIT).await.map_err(not_changed)?;
+    let made =
+        state.store.create_user(&email, clock::now(), &state.by(&caller), STORE_WAIT).await.map_err(not_changed)?;
     let user = made.ok_or_else(|| ApiError::new(Problem::EmailTaken, "there is a user with this email already"))?;
     audit::user_created(user.id, caller.token_id);
     let mut response = json(StatusCode::CREATED, &UserView::of(&user));
@@ -59,7 +60,8 @@ pub async fn change(call: Call) -> Result<HttpResponse, ApiError> {
     let (state, mut fields) = fields::read(call).await?;
     let disabled = fields.required("disabled", Fields::flag);
     let disabled = fields.finish(disabled)?;
-    let changed = state.store.set_user_disabled(id, disabled, STORE_WAIT).await.map_err(not_changed)?;
+    let changed =
+        state.store.set_user_disabled(id, disabled, &state.by(&caller), STORE_WAIT).await.map_err(not_changed)?;
     let user = changed.ok_or_else(|| no_such("user", id))?;
     audit::user_changed(user.id, user.disabled, caller.token_id);
     see_change(&state).await;

@@ -79,7 +79,7 @@ async fn carry_out(state: &AppState, caller: &Caller, new: NewJob, is_dry: bool)
     if state.is_draining() {
         return Err(ApiError::new(Problem::Draining, "the server is stopping, nothing was changed"));
     }
-    let Some(job) = state.pipeline.make_job(new).await.map_err(not_changed)? else {
+    let Some(job) = state.pipeline.make_job(new, &state.by(caller)).await.map_err(not_changed)? else {
         return Err(ApiError::new(Problem::Overloaded, "too many jobs are running, none was made"));
     };
     audit::job_made(job.id, job.wanted.kind.as_str(), caller.token_id);

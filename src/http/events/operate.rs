@@ -90,7 +90,7 @@ pub async fn cancel(call: Call) -> Result<HttpResponse, ApiError> {
     let caller = call.authorise(Scope::Operate, "cancelling events").await?;
     let id = event_id(call.request.match_info().query("id"))?;
     let (store, visible_to) = (&call.state.store, viewer(&caller));
-    if !store.cancel(id, visible_to, caller.user_id, STORE_WAIT).await? {
+    if !store.cancel(id, visible_to, &call.state.by(&caller), STORE_WAIT).await? {
         let mut seen = store.fetch_event_with_user(vec![id], visible_to, STORE_WAIT).await?;
         match seen.remove(&id).map(|seen| seen.status) {
             None => return Err(no_such(id)),
@@ -124,7 +124,7 @@ async fn replay(
     }
     let mut room = state.pipeline.room();
     room.cover(ids.len())?;
-    let replay = Replay { ids, visible_to: viewer(caller), is_forced, patch, by: caller.user_id };
+    let replay = Replay { ids, visible_to: viewer(caller), is_forced, patch, by: state.by(caller) };
     Ok(state.pipeline.process_stored(replay, room).await?)
 }
 

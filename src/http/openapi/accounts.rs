@@ -1,4 +1,4 @@
-//! The operations on tokens and users.
+//! The operations on tokens and users, and on the log of who changed what.
 
 use actix_web::http::Method;
 
@@ -7,10 +7,12 @@ use super::schemas::{JSON, Schemas, new_token, new_user, rotation, user_change};
 use crate::domain::rejection::RejectCode;
 use crate::domain::scopes::Scope;
 use crate::http::accounts as shapes;
+use crate::http::audit::AuditView;
 use crate::http::problems::Problem;
 
 const TOKENS: &str = "Tokens";
 const USERS: &str = "Users";
+const AUDIT: &str = "Audit";
 /// Problems of fields.
 const OF_FIELDS: [Problem; 3] = [
     Problem::Rejected(RejectCode::MissingField),
@@ -22,6 +24,14 @@ const OF_FIELDS: [Problem; 3] = [
 pub fn operations(schemas: &mut Schemas) -> Vec<Operation> {
     let mut operations = tokens(schemas);
     operations.extend(users(schemas));
+    operations.push(
+        administered(Method::GET, "/api/v1/audit", AUDIT, "listAudit", "List who changed what")
+            .says("The newest first: users, tokens, replays, jobs and the pipeline. Never a secret.")
+            .parameters(&["Action", "ByUser", "Limit", "Cursor"])
+            .answers(200, "A page", schemas.of::<shapes::Page<AuditView>>())
+            .with_header(200, "Link")
+            .problems(&[Problem::InvalidRequest, Problem::InvalidCursor]),
+    );
     operations
 }
 

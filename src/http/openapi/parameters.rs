@@ -6,6 +6,7 @@ use super::schemas::DURATION_PATTERN;
 use crate::domain::outcome::Status;
 use crate::http::accounts::{PAGE_DEFAULT, PAGE_MAX};
 use crate::http::events::WAIT_SECONDS_MAX;
+use crate::store::Action;
 
 /// What a header may consist of.
 const VISIBLE_PATTERN: &str = r"^[\t\x20-\x7e]*$";
@@ -27,6 +28,8 @@ pub fn parameters() -> Value {
         "EventName": query("event_name", "Its exact name.", &text),
         "EventType": query("event_type", "Its exact type. Needs a time range.", &text),
         "UserId": query("user_id", "Whose it is; another user than the token's needs the scope `read:all`.", &id),
+        "Action": query("action", "What was done.", &json!({"enum": Action::ALL.map(Action::as_str)})),
+        "ByUser": query("by_user", "Who did it.", &id),
         "ErrorCode": query("error_code", "Why it failed. Needs a time range.", &text),
         "ReceivedAfter": query("received_after", "Received at this time or later.", &time),
         "ReceivedBefore": query("received_before", "Received before this time.", &time),

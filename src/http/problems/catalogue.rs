@@ -274,7 +274,8 @@ pub static CATALOGUE: &[Entry] = &[
         "overloaded",
         StatusCode::SERVICE_UNAVAILABLE,
         "Too much is in flight",
-        "The pipeline is full, or 100 jobs are running. Nothing was stored; send again after `Retry-After`.",
+        "The pipeline is full or an operator has paused it, or 100 jobs are running. Nothing was stored; send again after \
+         `Retry-After`.",
     ),
     row(
         Problem::Draining,

@@ -123,6 +123,16 @@ impl Child {
         units
     }
 
+    /// Puts a fresh actor into the place of one that has not ended; gives what that one held.
+    pub fn replace(&mut self, line: &Line) -> Vec<Unit> {
+        let units = self.empty(line, None);
+        if self.start(line) {
+            self.restarts += 1;
+            facts::actor_restarted(&self.name, self.restarts);
+        }
+        units
+    }
+
     /// Ends the actor; what it holds is not needed again.
     pub fn stop(&mut self) {
         if let Some(running) = self.running.take() {

@@ -1,10 +1,11 @@
 //! Supervisor: builds the line, replaces actors that die, and hands their work out again.
 //!
-//! Receives [`Lost`], [`Describe`] and [`Resize`]. Ours, because actix's own supervisor does not survive a panic. Keeps what the
+//! Receives [`Lost`], [`Describe`] and [`Apply`]. Ours, because actix's own supervisor does not survive a panic. Keeps what the
 //! actors are made of and what they count. A crash here would end the replacing: the process must end then, so that
 //! the init system starts a new one.
 
 mod child;
+mod control;
 mod resize;
 
 use std::sync::Arc;
@@ -14,11 +15,12 @@ use std::time::{Duration, Instant};
 use actix::prelude::*;
 
 use self::child::{Child, End};
-pub(super) use self::resize::Resize;
+pub(super) use self::control::Apply;
 use super::admission::Admission;
 use super::messages::{Lost, Submitted, Unit};
 use super::topology::{Kind, Line};
 use super::view::{InFlightView, NodeView, PipelineView, PoolView};
+use crate::store::Target;
 use crate::telemetry::facts;
 
 /// How often the Supervisor looks after its actors.
@@ -44,6 +46,20 @@ pub(super) struct SupervisorRules {
     pub max_restarts: usize,
     pub soft_timeout: Duration,
     pub hard_timeout: Duration,
+    /// How long a new event waits for a paused pool.
+    pub accept_timeout: Duration,
+}
+
+impl SupervisorRules {
+    /// Actors of this kind, where nothing else is stored.
+    fn configured(&self, kind: Kind) -> usize {
+        match kind {
+            Kind::Validator => self.validators,
+            Kind::Normalizer => self.normalizers,
+            Kind::Persister => self.persisters,
+            Kind::Claimer | Kind::Drainer | Kind::Replayer | Kind::Retry => 1,
+        }
+    }
 }
 
 /// The actor above the line.
@@ -78,14 +94,15 @@ impl Supervisor {
 
     fn build(&mut self) {
         let sizes = [
-            (Kind::Persister, self.rules.persisters),
-            (Kind::Normalizer, self.rules.normalizers),
-            (Kind::Validator, self.rules.validators),
+            (Kind::Persister, self.wanted_size(Kind::Persister)),
+            (Kind::Normalizer, self.wanted_size(Kind::Normalizer)),
+            (Kind::Validator, self.wanted_size(Kind::Validator)),
             (Kind::Claimer, 1),
             (Kind::Retry, 1),
             (Kind::Replayer, 1),
             (Kind::Drainer, usize::from(self.line.parts.spool.is_some())),
         ];
+        self.work_the_gates();
         for (kind, size) in sizes {
             self.children.extend((0..size).map(|place| Child::new(kind, place)));
         }
@@ -108,6 +125,7 @@ impl Supervisor {
             child.restart_if_due(now, &self.line);
         }
         self.children.retain_mut(|child| !child.has_left(&self.line));
+        self.give_up_late();
         self.redeliver(units, context);
         if self.abandoned > ABANDONED_MAX {
             self.give_up("too many threads of stuck actors were left behind", context);
@@ -161,7 +179,13 @@ impl Supervisor {
 
     fn pool(&self, kind: Kind) -> PoolView {
         let of_kind = self.children.iter().filter(|child| child.kind == kind);
-        PoolView { name: kind.pool_name(), actors: of_kind.map(Child::view).collect() }
+        PoolView {
+            name: kind.pool_name(),
+            size: self.size_view(kind),
+            state: kind.target().map(|target| self.state_view(target)),
+            held: self.line.pools.held(kind),
+            actors: of_kind.map(Child::view).collect(),
+        }
     }
 
     fn describe(&self) -> PipelineView {
@@ -169,6 +193,8 @@ impl Supervisor {
         PipelineView {
             node: self.node.clone(),
             generation: self.generation,
+            control_generation: self.line.parts.brakes.applied().generation,
+            state: self.state_view(Target::Pipeline),
             pools: Kind::ALL.into_iter().map(|kind| self.pool(kind)).filter(|pool| !pool.actors.is_empty()).collect(),
             in_flight: InFlightView { events, bytes },
             retries_waiting: self.line.parts.retries_waiting.load(Ordering::Relaxed),

@@ -3,29 +3,15 @@
 //! A new actor is handed messages from the next one on. An actor that has to leave is handed nothing more, finishes
 //! what it holds and ends; what it cannot finish is taken from it like from any other. No event is charged for it.
 
-use actix::prelude::*;
-
 use super::super::topology::Kind;
-use super::super::view::PoolView;
 use super::Supervisor;
 use super::child::Child;
 use crate::telemetry::facts;
 
-/// Gives a pool another size; answers with the pool as it is then.
-#[derive(Message)]
-#[rtype(result = "PoolView")]
-pub(in crate::pipeline) struct Resize {
-    pub kind: Kind,
-    pub size: usize,
-}
-
 impl Supervisor {
-    fn resize(&mut self, kind: Kind, size: usize) {
-        let places = |children: &[Child]| -> Vec<usize> {
-            let staying = children.iter().filter(|child| child.kind == kind && !child.is_leaving());
-            staying.map(|child| child.place).collect()
-        };
-        let before = places(&self.children);
+    /// Gives a pool another size.
+    pub(super) fn resize(&mut self, kind: Kind, size: usize) {
+        let before = self.places(kind);
         for child in self.children.iter_mut().filter(|child| child.kind == kind && child.place >= size) {
             child.leave(&self.line);
         }
@@ -34,15 +20,12 @@ impl Supervisor {
             child.start(&self.line);
             self.children.push(child);
         }
-        facts::pool_resized(kind.pool_name(), before.len(), places(&self.children).len());
+        facts::pool_resized(kind.pool_name(), before.len(), self.places(kind).len());
     }
-}
 
-impl Handler<Resize> for Supervisor {
-    type Result = MessageResult<Resize>;
-
-    fn handle(&mut self, Resize { kind, size }: Resize, _: &mut Context<Self>) -> Self::Result {
-        self.resize(kind, size);
-        MessageResult(self.pool(kind))
+    /// The places of a pool whose actors stay.
+    pub(super) fn places(&self, kind: Kind) -> Vec<usize> {
+        let staying = self.children.iter().filter(|child| child.kind == kind && !child.is_leaving());
+        staying.map(|child| child.place).collect()
     }
 }

@@ -17,8 +17,10 @@ use sea_orm::{
     ColumnTrait, ConnectionTrait, DatabaseTransaction, DbErr, EntityTrait, QueryFilter, QueryOrder, QuerySelect,
     QueryTrait, Statement,
 };
+use serde_json::json;
 
 pub use self::chunk::Step;
+use super::audit::{self, Action, By};
 use super::error::StoreError;
 use super::listing::{self, Filters, Place, Within};
 use super::open::Store;
@@ -171,14 +173,22 @@ impl NewJob {
 
 impl Store {
     /// Makes a job, which goes on by itself; `None` while too many run.
-    pub async fn create_job(&self, new: NewJob, wait: Duration) -> Result<Option<Job>, StoreError> {
+    pub async fn create_job(&self, new: NewJob, by: &By, wait: Duration) -> Result<Option<Job>, StoreError> {
+        let by = by.clone();
         self.transaction("make a job", wait, move |tx| {
             Box::pin(async move {
                 if number(tx, "SELECT COUNT(*) FROM jobs WHERE status = 'running'").await? >= RUNNING_MAX {
                     return Ok(None);
                 }
                 let row = row_of(new, clock::now(), last_id(tx).await?);
-                Ok(Some(Job::read(job::Entity::insert(row).exec_with_returning(tx).await?)?))
+                let job = Job::read(job::Entity::insert(row).exec_with_returning(tx).await?)?;
+                let detail = json!({
+                    "kind": job.wanted.kind.as_str(),
+                    "force": job.wanted.is_forced,
+                    "patched": job.wanted.patch.is_some(),
+                });
+                audit::note(tx, &by, Action::JobMade, object(job.id), detail).await?;
+                Ok(Some(job))
             })
         })
         .await
@@ -261,13 +271,13 @@ impl Store {
     }
 
     /// Stops a job after the piece that is under way; one that has ended stays as it is.
-    pub async fn stop_job(&self, id: i64, wait: Duration) -> Result<(), StoreError> {
-        self.end_job(id, JobStatus::Cancelled, None, wait).await
+    pub async fn stop_job(&self, id: i64, by: &By, wait: Duration) -> Result<(), StoreError> {
+        self.end_job(id, JobStatus::Cancelled, None, Some(by.clone()), wait).await
     }
 
     /// Ends a job that cannot go on.
     pub async fn fail_job(&self, id: i64, error: &str, wait: Duration) -> Result<(), StoreError> {
-        self.end_job(id, JobStatus::Failed, Some(cut(error)), wait).await
+        self.end_job(id, JobStatus::Failed, Some(cut(error)), None, wait).await
     }
 
     /// The running job that has waited longest for its next piece.
@@ -285,12 +295,13 @@ impl Store {
         id: i64,
         status: JobStatus,
         error: Option<String>,
+        by: Option<By>,
         wait: Duration,
     ) -> Result<(), StoreError> {
         self.transaction("end a job", wait, move |tx| {
             Box::pin(async move {
                 let now = clock::now();
-                job::Entity::update_many()
+                let ended = job::Entity::update_many()
                     .col_expr(job::Column::Status, Expr::value(status.as_str()))
                     .col_expr(job::Column::Error, Expr::value(error))
                     .col_expr(job::Column::UpdatedAt, Expr::value(now))
@@ -299,11 +310,19 @@ impl Store {
                     .filter(job::Column::Status.eq(JobStatus::Running.as_str()))
                     .exec(tx)
                     .await?;
+                if let Some(by) = by.filter(|_| ended.rows_affected > 0) {
+                    audit::note(tx, &by, Action::JobStopped, object(id), json!({})).await?;
+                }
                 Ok(())
             })
         })
         .await
     }
+}
+
+/// How the audit log names a job.
+fn object(id: i64) -> String {
+    format!("jobs/{id}")
 }
 
 /// The highest id in the table: what is stored later lies beyond it, or was received later.

@@ -9,16 +9,21 @@ pub(super) mod rows;
 use std::collections::HashMap;
 use std::time::Duration;
 
+use serde_json::{Value, json};
 use uuid::Uuid;
 
 pub use self::rows::Seen;
 use self::rows::{Change, seen};
+use super::audit::{self, Action, By};
 use super::claim::{ClaimOrder, Claimed};
 use super::{Store, StoreError};
 use crate::domain::outcome::Status;
 use crate::domain::patch::Patch;
 use crate::domain::payload::PayloadLimits;
 use crate::domain::rejection::Rejection;
+
+/// Ids of events that a row of the audit log has; `replays` has all of them.
+const AUDITED_IDS_MAX: usize = 100;
 
 /// What an operator wants done with stored events.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,8 +36,8 @@ pub struct Replay {
     pub is_forced: bool,
     /// What is changed in their payloads first.
     pub patch: Option<Patch>,
-    /// The user who wants it.
-    pub by: i64,
+    /// Who wants it.
+    pub by: By,
 }
 
 /// What replays keep to.
@@ -75,6 +80,29 @@ pub struct Reopened {
     pub claimed: Vec<Claimed>,
     /// Those that were refused.
     pub refused: HashMap<i64, Refusal>,
+}
+
+/// How the audit log names the events of a replay.
+fn object(claimed: &[Claimed]) -> String {
+    match claimed {
+        [one] => format!("events/{}", one.event.id),
+        _ => "events".to_owned(),
+    }
+}
+
+impl Replay {
+    /// What the audit log says of it: the events that are processed anew, the first of them by their ids.
+    fn detail(&self, claimed: &[Claimed]) -> Value {
+        let mut ids: Vec<i64> = claimed.iter().map(|claimed| claimed.event.id).collect();
+        ids.sort_unstable();
+        ids.truncate(AUDITED_IDS_MAX);
+        json!({
+            "events": claimed.len(),
+            "event_ids": ids,
+            "force": self.is_forced,
+            "patched": self.patch.is_some(),
+        })
+    }
 }
 
 impl Seen {
@@ -120,8 +148,13 @@ impl Store {
                 let patch = replay.patch.as_ref();
                 let (refused, payloads) = rows::judge(tx, &wanted, patch, &rules).await?;
                 wanted.retain(|event| !refused.contains_key(&event.id));
-                let (change, lease) = (Change { by: replay.by, job: None, patch }, Some((&order, Uuid::new_v4())));
+                let by = replay.by.user_or_none();
+                let (change, lease) = (Change { by, job: None, patch }, Some((&order, Uuid::new_v4())));
                 let claimed = rows::reopen(tx, &wanted, &payloads, lease, change).await?;
+                if !claimed.is_empty() {
+                    audit::note(tx, &replay.by, Action::EventsReplayed, object(&claimed), replay.detail(&claimed))
+                        .await?;
+                }
                 Ok(Reopened { seen, claimed, refused })
             })
         })
@@ -129,13 +162,15 @@ impl Store {
     }
 
     /// Calls a pending event off, also from the node that holds it; `false` if it is not pending, or not visible.
-    pub async fn cancel(&self, id: i64, visible_to: Option<i64>, by: i64, wait: Duration) -> Result<bool, StoreError> {
+    pub async fn cancel(&self, id: i64, visible_to: Option<i64>, by: &By, wait: Duration) -> Result<bool, StoreError> {
+        let by = by.clone();
         self.transaction("cancel an event", wait, move |tx| {
             Box::pin(async move {
                 let seen = rows::lock(tx, &[id], visible_to, Duration::ZERO).await?;
                 let is_pending = seen.get(&id).is_some_and(|event| event.status == Status::Pending);
                 if is_pending {
-                    rows::cancel(tx, &[id], Change { by, job: None, patch: None }).await?;
+                    rows::cancel(tx, &[id], Change { by: by.user_or_none(), job: None, patch: None }).await?;
+                    audit::note(tx, &by, Action::EventCancelled, format!("events/{id}"), json!({})).await?;
                 }
                 Ok(is_pending)
             })

@@ -1,0 +1,96 @@
+//! The commands that look at the pipeline and control it.
+
+use std::path::PathBuf;
+
+use clap::{Args as ClapArgs, Subcommand};
+
+use super::client::ServerArgs;
+
+/// What to do with the pipeline.
+#[derive(Debug, Clone, PartialEq, Subcommand)]
+pub enum PipelineCommand {
+    /// Show pools, actors and nodes
+    Show {
+        /// Print the answer as it came
+        #[arg(long)]
+        json: bool,
+        /// Which server, and as whom
+        #[command(flatten)]
+        server: OperationsArgs,
+    },
+    /// Hand a pool nothing more, on every node, until it is resumed
+    Pause(Which),
+    /// Go on with a pool; what is paused by itself stays so when the whole line is resumed
+    Resume(Which),
+    /// Replace each actor of a pool, on every node
+    Restart {
+        /// validators, normalizers, persisters or claimer
+        pool: String,
+        /// Which server, and as whom
+        #[command(flatten)]
+        server: OperationsArgs,
+    },
+    /// Give a pool another size, on every node, also after restarts
+    Size {
+        /// validators, normalizers or persisters
+        pool: String,
+        /// 1 to 64, or default for what is configured
+        #[arg(value_name = "N|default", value_parser = parse_size)]
+        size: Size,
+        /// Which server, and as whom
+        #[command(flatten)]
+        server: OperationsArgs,
+    },
+}
+
+impl PipelineCommand {
+    /// Which server, and as whom.
+    pub fn server(&self) -> &OperationsArgs {
+        match self {
+            Self::Show { server, .. } | Self::Restart { server, .. } | Self::Size { server, .. } => server,
+            Self::Pause(which) | Self::Resume(which) => &which.server,
+        }
+    }
+}
+
+/// A pool or all of them.
+#[derive(Debug, Clone, PartialEq, ClapArgs)]
+pub struct Which {
+    /// validators, normalizers, persisters or claimer [default: the whole line]
+    pub pool: Option<String>,
+    /// Which server, and as whom
+    #[command(flatten)]
+    pub server: OperationsArgs,
+}
+
+/// A number of actors; `None` = as configured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Size(pub Option<u16>);
+
+/// Which server's operations port, and as whom.
+#[derive(Debug, Clone, PartialEq, Default, ClapArgs)]
+pub struct OperationsArgs {
+    /// The operations port, as http://localhost:5555; else that of the server in the configured data folder
+    #[arg(long, env = "GRISTMILL_OPERATIONS_URL", value_name = "URL")]
+    pub url: Option<String>,
+    /// A file with the token, which needs the scope operate; without --url and a token, the first token
+    #[arg(long, value_name = "FILE")]
+    pub token_file: Option<PathBuf>,
+    /// The token itself; every user of the machine can see it here, prefer the file or the variable
+    #[arg(long, env = "GRISTMILL_TOKEN", hide_env_values = true, value_name = "TOKEN")]
+    pub token: Option<String>,
+}
+
+impl OperationsArgs {
+    /// The same, of whatever port.
+    pub fn server(&self) -> ServerArgs {
+        ServerArgs { url: self.url.clone(), token_file: self.token_file.clone(), token: self.token.clone() }
+    }
+}
+
+fn parse_size(text: &str) -> Result<Size, String> {
+    if text == "default" {
+        return Ok(Size(None));
+    }
+    text.parse().map(|size| Size(Some(size))).map_err(|_| "expected a whole number, or default".to_owned())
+}

@@ -1,0 +1,95 @@
+//! `gristmill pipeline`: how the line stands, and what an operator wants of it, over the operations port.
+
+use std::io::Read;
+use std::process::ExitCode;
+
+use anyhow::Context;
+use serde::Deserialize;
+use serde_json::json;
+
+use super::link::Link;
+use super::{exit_code, target};
+use crate::cli::args::pipeline::{PipelineCommand, Which};
+use crate::config::Config;
+
+const PATH: &str = "/api/pipeline";
+
+/// The line as a table shows it.
+#[derive(Deserialize)]
+struct Line {
+    control_generation: i64,
+    state: Setting<String>,
+    pools: Vec<Pool>,
+    nodes: Option<Vec<Node>>,
+}
+
+#[derive(Deserialize)]
+struct Pool {
+    name: String,
+    state: Option<Setting<String>>,
+    size: Option<Setting<u64>>,
+    held: u64,
+    actors: Vec<serde_json::Value>,
+}
+
+#[derive(Deserialize)]
+struct Setting<T> {
+    value: T,
+    source: String,
+}
+
+#[derive(Deserialize)]
+struct Node {
+    name: String,
+    state: String,
+    control_generation: i64,
+}
+
+pub(super) fn run(
+    command: &PipelineCommand,
+    load: impl FnOnce() -> anyhow::Result<Config>,
+) -> anyhow::Result<ExitCode> {
+    let link = target::find_operations(&command.server().server(), load)?;
+    match command {
+        PipelineCommand::Show { json, .. } => show(*json, &link),
+        PipelineCommand::Pause(which) => told(&link, &path_of(which, "pause"), "{}"),
+        PipelineCommand::Resume(which) => told(&link, &path_of(which, "resume"), "{}"),
+        PipelineCommand::Restart { pool, .. } => told(&link, &format!("{PATH}/pools/{pool}/restart"), "{}"),
+        PipelineCommand::Size { pool, size, .. } => {
+            told(&link, &format!("{PATH}/pools/{pool}"), &json!({"size": size.0}).to_string())
+        }
+    }
+}
+
+fn path_of(which: &Which, verb: &str) -> String {
+    which.pool.as_ref().map_or_else(|| format!("{PATH}/{verb}"), |pool| format!("{PATH}/pools/{pool}/{verb}"))
+}
+
+/// Prints what was stored, as it came.
+fn told(link: &Link, path: &str, body: &str) -> anyhow::Result<ExitCode> {
+    let answer = link.post_once(path, &[], body)?.understood(&[200])?;
+    println!("{}", answer.text.trim_end());
+    Ok(exit_code(true))
+}
+
+fn show(as_it_came: bool, link: &Link) -> anyhow::Result<ExitCode> {
+    let mut text = String::new();
+    link.read(PATH, &[], &[])?.read_to_string(&mut text).context("the answer broke off")?;
+    if as_it_came {
+        println!("{}", text.trim_end());
+        return Ok(exit_code(true));
+    }
+    let line: Line = serde_json::from_str(&text).context("the answer is not JSON of a pipeline")?;
+    println!("the line is {} ({}), generation {}\n", line.state.value, line.state.source, line.control_generation);
+    println!("{:<12}  {:<20}  {:<12}  {:>6}  {:>6}", "POOL", "STATE", "SIZE", "ACTORS", "HELD");
+    for pool in &line.pools {
+        let state = pool.state.as_ref().map_or_else(String::new, |state| format!("{} ({})", state.value, state.source));
+        let size = pool.size.as_ref().map_or_else(String::new, |size| format!("{} ({})", size.value, size.source));
+        println!("{:<12}  {state:<20}  {size:<12}  {:>6}  {:>6}", pool.name, pool.actors.len(), pool.held);
+    }
+    println!("\n{:<24}  {:<8}  {:>10}", "NODE", "STATE", "GENERATION");
+    for node in line.nodes.unwrap_or_default() {
+        println!("{:<24}  {:<8}  {:>10}", node.name, node.state, node.control_generation);
+    }
+    Ok(exit_code(true))
+}

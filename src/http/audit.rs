@@ -1,0 +1,56 @@
+//! `GET /api/v1/audit`: who changed what.
+
+use actix_web::HttpResponse;
+use schemars::JsonSchema;
+use serde::Serialize;
+use serde_json::{Map, Value};
+
+use super::accounts::pages::Asked;
+use super::error::ApiError;
+use super::request::Call;
+use super::state::STORE_WAIT;
+use crate::domain::scopes::Scope;
+use crate::domain::timestamp::render;
+use crate::store::{Action, AuditEntry, AuditFilters};
+
+const PATH: &str = "/api/v1/audit";
+
+/// A change as it is answered.
+#[derive(Debug, JsonSchema, Serialize)]
+#[schemars(rename = "AuditEntry")]
+pub struct AuditView {
+    id: i64,
+    #[schemars(extend("format" = "date-time"))]
+    at: String,
+    /// Null for a command on a machine of the service.
+    by_user: Option<i64>,
+    /// Null for a command on a machine of the service.
+    by_token: Option<i64>,
+    /// The node that made it.
+    node: String,
+    #[schemars(extend("examples" = Action::ALL.map(Action::as_str)))]
+    action: String,
+    /// What was changed, as `tokens/7`.
+    object: String,
+    #[schemars(with = "Map<String, Value>")]
+    detail: Value,
+}
+
+/// `GET /api/v1/audit`: the newest first.
+pub async fn list(call: Call) -> Result<HttpResponse, ApiError> {
+    call.authorise(Scope::Admin, "reading the audit log").await?;
+    let asked = Asked::read(PATH, &["limit", "cursor", "action", "by_user"], call.request.query_string())?;
+    let filters = AuditFilters { action: asked.action, by_user: asked.user_id };
+    // No row has the id 0: it stands for the beginning of the list.
+    let before = if asked.after == 0 { i64::MAX } else { asked.after };
+    let mut rows = call.state.store.audit_before(filters, before, asked.fetched(), STORE_WAIT).await?;
+    let next = asked.cut(&mut rows, |row| row.id);
+    Ok(asked.respond(rows.into_iter().map(AuditView::of).collect(), next))
+}
+
+impl AuditView {
+    fn of(row: AuditEntry) -> Self {
+        let AuditEntry { id, at, by, action, object, detail } = row;
+        Self { id, at: render(at), by_user: by.user_id, by_token: by.token_id, node: by.node, action, object, detail }
+    }
+}

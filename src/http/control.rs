@@ -1,0 +1,174 @@
+//! Changing the line, on the operations port: sizes of pools, pauses, restarts. What is changed is stored, for every node.
+//!
+//! A page in a browser on this machine could post here, so a token is always needed.
+
+use actix_web::HttpResponse;
+use actix_web::http::StatusCode;
+use serde::Deserialize;
+
+use super::accounts::not_changed;
+use super::auth::Caller;
+use super::body;
+use super::error::ApiError;
+use super::fields;
+use super::media::{JSON_ONLY, Media};
+use super::problems::Problem;
+use super::request::{Call, json};
+use super::state::AppState;
+use crate::domain::scopes::Scope;
+use crate::pipeline::NotChanged;
+use crate::store::{Change, Target};
+use crate::telemetry::audit;
+
+const WHAT: &str = "controlling the pipeline";
+
+/// Most actors of a pool, as in `config.toml`.
+const POOL_SIZE_MAX: u16 = 64;
+
+/// Longest name of a pool that is repeated in an answer, in characters.
+const POOL_NAME_CHARS_MAX: usize = 40;
+
+/// What a pool is to become.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Resizing {
+    /// `null` goes back to the configuration; it has to be said.
+    #[serde(deserialize_with = "Deserialize::deserialize")]
+    size: Option<i64>,
+}
+
+/// `POST /api/pipeline/pools/{pool}`: another number of actors.
+pub async fn resize_pool(call: Call) -> Result<HttpResponse, ApiError> {
+    let caller = call.authorise_operator(Scope::Operate, WHAT).await?;
+    let media = Media::declared(call.headers(), JSON_ONLY)?;
+    let pool = pool_in_path(&call)?;
+    if pool == Target::Claimer {
+        return Err(no_such_pool(pool.as_str(), "validators, normalizers or persisters"));
+    }
+    let body = body::read(call.request.headers(), call.payload, &call.state.body_limits, |_| Ok(())).await?;
+    media.check(&body, JSON_ONLY)?;
+    let size = wanted_size(&body)?;
+    change(&call.state, &caller, pool, Change::Size(size)).await
+}
+
+/// `POST /api/pipeline/pools/{pool}/pause`.
+pub async fn pause_pool(call: Call) -> Result<HttpResponse, ApiError> {
+    change_pool(call, Change::Pause).await
+}
+
+/// `POST /api/pipeline/pools/{pool}/resume`.
+pub async fn resume_pool(call: Call) -> Result<HttpResponse, ApiError> {
+    change_pool(call, Change::Resume).await
+}
+
+/// `POST /api/pipeline/pools/{pool}/restart`: each actor is replaced.
+pub async fn restart_pool(call: Call) -> Result<HttpResponse, ApiError> {
+    change_pool(call, Change::Restart).await
+}
+
+/// `POST /api/pipeline/pause`: every stage and the Claimer.
+pub async fn pause(call: Call) -> Result<HttpResponse, ApiError> {
+    change_line(call, Change::Pause).await
+}
+
+/// `POST /api/pipeline/resume`; what is paused by itself stays so.
+pub async fn resume(call: Call) -> Result<HttpResponse, ApiError> {
+    change_line(call, Change::Resume).await
+}
+
+async fn change_pool(call: Call, wanted: Change) -> Result<HttpResponse, ApiError> {
+    let caller = call.authorise_operator(Scope::Operate, WHAT).await?;
+    let pool = pool_in_path(&call)?;
+    let state = nothing_more(call).await?;
+    change(&state, &caller, pool, wanted).await
+}
+
+async fn change_line(call: Call, wanted: Change) -> Result<HttpResponse, ApiError> {
+    let caller = call.authorise_operator(Scope::Operate, WHAT).await?;
+    let state = nothing_more(call).await?;
+    change(&state, &caller, Target::Pipeline, wanted).await
+}
+
+/// Reads a body that has nothing to say.
+async fn nothing_more(call: Call) -> Result<actix_web::web::Data<AppState>, ApiError> {
+    let (state, mut fields) = fields::read_if_any(call).await?;
+    fields.refuse_unknown(&[]);
+    fields.finish(Some(()))?;
+    Ok(state)
+}
+
+async fn change(state: &AppState, caller: &Caller, target: Target, wanted: Change) -> Result<HttpResponse, ApiError> {
+    match state.pipeline.change(target, wanted, state.by(caller)).await {
+        Ok(changed) => {
+            audit::controls_changed(target.as_str(), &told(wanted), caller.token_id);
+            Ok(json(StatusCode::OK, &changed))
+        }
+        Err(NotChanged::Store(error)) => Err(not_changed(error)),
+        Err(NotChanged::Unsupervised) => {
+            let detail = "the change is stored, but the supervisor is gone and the process with it";
+            Err(ApiError::new(Problem::PipelineUnavailable, detail))
+        }
+    }
+}
+
+/// The change as its log line has it.
+fn told(change: Change) -> String {
+    match change {
+        Change::Size(Some(size)) => format!("size {size}"),
+        Change::Size(None) => "size as configured".to_owned(),
+        Change::Pause => "pause".to_owned(),
+        Change::Resume => "resume".to_owned(),
+        Change::Restart => "restart".to_owned(),
+    }
+}
+
+fn pool_in_path(call: &Call) -> Result<Target, ApiError> {
+    let name = call.request.match_info().get("pool").unwrap_or_default();
+    Target::of_pool(name).ok_or_else(|| no_such_pool(name, "validators, normalizers, persisters or claimer"))
+}
+
+fn no_such_pool(name: &str, expected: &str) -> ApiError {
+    let name: String = name.chars().take(POOL_NAME_CHARS_MAX).collect();
+    ApiError::new(Problem::NotFound, format!("there is no pool {name:?}, expected {expected}"))
+}
+
+fn wanted_size(body: &[u8]) -> Result<Option<u16>, ApiError> {
+    let value: serde_json::Value = serde_json::from_slice(body)
+        .map_err(|error| ApiError::new(Problem::InvalidJson, format!("the body is not JSON: {error}")))?;
+    let Resizing { size } =
+        Resizing::deserialize(value).map_err(|error| ApiError::invalid_request(format!("the body: {error}")))?;
+    let Some(size) = size else { return Ok(None) };
+    let in_range = u16::try_from(size).ok().filter(|size| (1..=POOL_SIZE_MAX).contains(size));
+    in_range.map(Some).ok_or_else(|| {
+        ApiError::invalid_request(format!(
+            "size is {size}, expected 1 to {POOL_SIZE_MAX}, or null for the configuration"
+        ))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pool_has_one_to_64_actors_or_as_many_as_configured() {
+        let size = |body: &str| wanted_size(body.as_bytes()).map_err(|error| error.problem().entry().code);
+        assert_eq!((size(r#"{"size":1}"#), size(r#"{"size":64}"#)), (Ok(Some(1)), Ok(Some(64))));
+        assert_eq!(size(r#"{"size":null}"#), Ok(None));
+        for body in [
+            r#"{"size":0}"#,
+            r#"{"size":65}"#,
+            r#"{"size":-1}"#,
+            r#"{"size":1.5}"#,
+            r#"{"size":"4"}"#,
+            r#"{"size":"default"}"#,
+            "{}",
+            "[]",
+            "null",
+            r#"{"size":1,"a":1}"#,
+        ] {
+            assert_eq!(size(body), Err("invalid_request"), "{body}");
+        }
+        assert_eq!(size("size=2"), Err("invalid_json"));
+    }
+}

@@ -1,0 +1,130 @@
+//! Control that lasts: what operators want stands in the database, and every node makes it so.
+//!
+//! Guarantees: a node that starts has applied what is stored before it takes work; one that was cut off applies it when
+//! its database answers again; what it has applied it says in its row of `nodes`. Until then it goes on as it was told
+//! last. Not guaranteed: that all nodes change at the same instant.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix::Addr;
+use serde::Serialize;
+use tokio::sync::Notify;
+use uuid::Uuid;
+
+use super::brakes::Brakes;
+use super::supervisor::{Apply, Describe, Supervisor};
+use super::view::{PipelineView, PoolView};
+use super::{Pipeline, WAIT};
+use crate::store::{By, Change, Hint, Listener, Store, StoreError, Target};
+use crate::telemetry::condition::Condition;
+
+/// How often a node looks for changes: the hint may be lost.
+const POLL: Duration = Duration::from_secs(1);
+
+/// What became of a change.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(untagged)]
+pub enum Changed {
+    /// The pool as this node has it then.
+    Pool {
+        /// The generation of the controls in force on this node.
+        control_generation: i64,
+        /// The pool.
+        #[serde(flatten)]
+        pool: PoolView,
+    },
+    /// The whole line as this node has it then.
+    Line(PipelineView),
+}
+
+/// Why a change was not made, or cannot be shown.
+#[derive(Debug)]
+pub enum NotChanged {
+    /// The database did not take it.
+    Store(StoreError),
+    /// It is stored, but the Supervisor is gone and with it the process.
+    Unsupervised,
+}
+
+/// Makes the line what operators want, whenever that changes.
+pub(super) struct Keeper {
+    pub store: Store,
+    pub boot_id: Uuid,
+    pub brakes: Arc<Brakes>,
+    pub supervisor: Addr<Supervisor>,
+    pub news: Arc<Notify>,
+}
+
+/// How hints come to a Keeper, for as long as its line lives.
+struct Ear {
+    news: Arc<Notify>,
+    supervisor: Addr<Supervisor>,
+}
+
+impl Listener for Ear {
+    fn wake(&self) {
+        self.news.notify_one();
+    }
+
+    fn listens(&self) -> bool {
+        self.supervisor.connected()
+    }
+}
+
+impl Keeper {
+    /// Looks from now on.
+    pub fn start(self) {
+        self.store.listen(Hint::Controls, Ear { news: self.news.clone(), supervisor: self.supervisor.clone() });
+        self.store.clone().spawn(self.keep());
+    }
+
+    async fn keep(self) {
+        let (condition, mut acknowledged) = (Condition::new("following the controls"), None);
+        while self.supervisor.connected() {
+            condition.note(&self.look(&mut acknowledged).await);
+            // Whether it was told or not, it looks.
+            let _ = tokio::time::timeout(POLL, self.news.notified()).await;
+        }
+    }
+
+    async fn look(&self, acknowledged: &mut Option<i64>) -> Result<(), StoreError> {
+        if self.store.control_generation(WAIT).await? != self.brakes.applied().generation {
+            let wanted = self.store.controls(WAIT).await?;
+            // A Supervisor that is gone takes the process with it.
+            let _ = self.supervisor.send(Apply(wanted)).await;
+        }
+        let applied = self.brakes.applied().generation;
+        if *acknowledged != Some(applied) {
+            self.store.acknowledge_controls(self.boot_id, applied, WAIT).await?;
+            *acknowledged = Some(applied);
+        }
+        Ok(())
+    }
+}
+
+impl Pipeline {
+    /// Stores a change for all nodes, and applies it on this one.
+    pub async fn change(&self, target: Target, change: Change, by: By) -> Result<Changed, NotChanged> {
+        let inner = &self.inner;
+        let wanted = inner.store.change_controls(target, change, by, WAIT).await.map_err(NotChanged::Store)?;
+        let applied = inner.supervisor.send(Apply(wanted)).await;
+        // It says so in its row.
+        inner.news.notify_one();
+        applied.map_err(|_| NotChanged::Unsupervised)?;
+        let line = inner.supervisor.send(Describe).await.map_err(|_| NotChanged::Unsupervised)?;
+        let control_generation = line.control_generation;
+        let pool = line.pools.iter().find(|pool| pool.name == target.as_str()).cloned();
+        Ok(pool.map_or(Changed::Line(line), |pool| Changed::Pool { control_generation, pool }))
+    }
+
+    /// Gives up what waits for a paused stage: the node is about to stop.
+    pub fn give_up_paused(&self) {
+        self.inner.brakes.leave();
+    }
+
+    /// Why nothing is accepted or drained, if a stage is paused.
+    pub fn paused(&self) -> Vec<String> {
+        self.inner.brakes.reasons()
+    }
+}

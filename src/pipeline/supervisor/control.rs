@@ -1,0 +1,116 @@
+//! Applying what operators want: sizes, pauses, restarts.
+//!
+//! A paused pool is handed nothing more. What its actors hold they finish, so that nothing of it can hang or be charged; what
+//! comes later waits at the pool's gate, bounded like all that is in flight. There a new event waits for at most
+//! `timeouts.accept`, then its client is told that nothing was stored; an event that was claimed waits under its lease,
+//! which the node keeps by living, until the pool goes on. Time at the gate is no time of an attempt.
+
+use std::time::Duration;
+
+use actix::prelude::*;
+
+use super::super::custody::Work;
+use super::super::door::Unsettled;
+use super::super::messages::Unit;
+use super::super::topology::Kind;
+use super::super::view::SettingView;
+use super::Supervisor;
+use crate::store::{Control, Controls, Target};
+use crate::telemetry::audit;
+
+/// Makes the line what is wanted, unless that is older than what it is already.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(in crate::pipeline) struct Apply(pub Controls);
+
+impl Handler<Apply> for Supervisor {
+    type Result = ();
+
+    fn handle(&mut self, Apply(wanted): Apply, context: &mut Context<Self>) {
+        let before = self.line.parts.brakes.applied();
+        if wanted.generation <= before.generation {
+            return;
+        }
+        let generation = wanted.generation;
+        self.line.parts.brakes.apply(wanted.clone());
+        self.work_the_gates();
+        for (kind, _) in Kind::controlled().filter(|(kind, _)| kind.is_resizable()) {
+            let (size, present) = (self.wanted_size(kind), self.places(kind).len());
+            if size != present {
+                self.resize(kind, size);
+            }
+        }
+        let is_due = |target: Target| wanted.of(target).restarts > before.of(target).restarts;
+        let units = Kind::controlled().filter(|(_, target)| is_due(*target)).flat_map(|(kind, _)| self.replace(kind));
+        let units = units.collect();
+        self.redeliver(units, context);
+        audit::controls_applied(generation);
+    }
+}
+
+impl Supervisor {
+    /// Shuts the gates of paused pools and opens the others.
+    pub(super) fn work_the_gates(&self) {
+        let applied = self.line.parts.brakes.applied();
+        for (kind, target) in Kind::controlled() {
+            self.line.pools.set_paused(kind, applied.is_paused(target));
+        }
+    }
+
+    /// How many actors of this kind there are to be.
+    pub(super) fn wanted_size(&self, kind: Kind) -> usize {
+        let stored = kind.target().and_then(|target| self.line.parts.brakes.applied().of(target).size);
+        stored.unwrap_or_else(|| self.rules.configured(kind))
+    }
+
+    /// Gives up what has waited for a paused pool for too long, and everything once the node is about to stop: then leases
+    /// are given back.
+    pub(super) fn give_up_late(&self) {
+        let brakes = &self.line.parts.brakes;
+        if brakes.is_open() {
+            return;
+        }
+        let patience = if brakes.is_leaving() { Duration::ZERO } else { self.rules.accept_timeout };
+        let may_go = |work: &Work| brakes.is_leaving() || work.items.iter().all(|item| item.lease.is_none());
+        let is_late = |work: &Work| may_go(work) && work.taken_at.elapsed() >= patience;
+        self.line.pools.take_held(&is_late).into_iter().for_each(give_up);
+    }
+
+    /// Puts a fresh actor into each place of the pool; gives what the others held.
+    fn replace(&mut self, kind: Kind) -> Vec<Unit> {
+        let staying = self.children.iter_mut().filter(|child| child.kind == kind && !child.is_leaving());
+        staying.flat_map(|child| child.replace(&self.line)).collect()
+    }
+
+    /// The size that is wanted of a pool, and whose wish that is.
+    pub(super) fn size_view(&self, kind: Kind) -> Option<SettingView<usize>> {
+        let applied = self.line.parts.brakes.applied();
+        let control = applied.of(kind.target().filter(|_| kind.is_resizable())?);
+        let source = if control.size.is_some() { "stored" } else { "config" };
+        Some(SettingView::of(self.wanted_size(kind), source, control.sized))
+    }
+
+    /// Whether a pool is to be paused, and whose wish that is.
+    pub(super) fn state_view(&self, target: Target) -> SettingView<&'static str> {
+        let applied = self.line.parts.brakes.applied();
+        let (own, line) = (applied.of(target), applied.of(Target::Pipeline));
+        let of = |control: &Control, source| {
+            let state = if control.is_paused { "paused" } else { "running" };
+            SettingView::of(state, source, control.paused)
+        };
+        match (own.is_paused, line.is_paused, own.paused) {
+            (false, true, _) => of(line, "pipeline"),
+            (_, _, None) => of(own, "config"),
+            _ => of(own, "stored"),
+        }
+    }
+}
+
+/// Answers who waits for the unit, if anybody does.
+fn give_up(work: Work) {
+    let unsettled = if work.maybe_stored { Unsettled::Unknown } else { Unsettled::Paused };
+    if let Some(reply) = work.settle().and_then(|mut unit| unit.reply.take()) {
+        // A client that went away has no use for the news.
+        let _ = reply.send(Err(unsettled));
+    }
+}

@@ -1,0 +1,292 @@
+//! What operators want of the line: sizes of pools, what is paused, what is to be replaced.
+//!
+//! Guarantees: a change is one transaction with its row of the audit log, and moves the generation. Changes are made one
+//! after the other, because each holds the row of the generation, so that a generation stands for one state of all
+//! controls. What is stored is for every node; each says which generation it has applied.
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use entity::{control, control_change, node};
+use sea_orm::sea_query::Expr;
+use sea_orm::{ColumnTrait, ConnectionTrait, DatabaseTransaction, DbErr, EntityTrait, ExprTrait, QueryFilter};
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use super::audit::{self, Action, By};
+use super::error::StoreError;
+use super::hints::{self, Hint};
+use super::open::Store;
+use crate::clock;
+
+/// What can be controlled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Target {
+    /// The whole line.
+    Pipeline,
+    /// The first stage.
+    Validators,
+    /// The second.
+    Normalizers,
+    /// The last.
+    Persisters,
+    /// What brings stored events back into the line.
+    Claimer,
+}
+
+/// What can be done with it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// So many actors; `None` = as configured.
+    Size(Option<u16>),
+    /// It is handed nothing from now on.
+    Pause,
+    /// It goes on.
+    Resume,
+    /// Its actors are replaced.
+    Restart,
+}
+
+/// Who stored something, and when.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stamp {
+    /// The user.
+    pub by: i64,
+    /// By the clock of the node that was asked.
+    pub at: DateTime<Utc>,
+}
+
+/// What is wanted of one target.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Control {
+    /// Its number of actors; `None` = as configured.
+    pub size: Option<usize>,
+    /// Who stored that, or removed it.
+    pub sized: Option<Stamp>,
+    /// Whether it is paused.
+    pub is_paused: bool,
+    /// Who paused or resumed it.
+    pub paused: Option<Stamp>,
+    /// How often its actors were to be replaced.
+    pub restarts: i64,
+}
+
+/// What is wanted of all of them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Controls {
+    /// Grows with every change.
+    pub generation: i64,
+    all: [Control; Target::ALL.len()],
+}
+
+impl Target {
+    /// All of them, in the order of the flow.
+    pub const ALL: [Self; 5] = [Self::Pipeline, Self::Validators, Self::Normalizers, Self::Persisters, Self::Claimer];
+
+    /// Its name in paths and in the table.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Pipeline => "pipeline",
+            Self::Validators => "validators",
+            Self::Normalizers => "normalizers",
+            Self::Persisters => "persisters",
+            Self::Claimer => "claimer",
+        }
+    }
+
+    /// The pool of this name.
+    pub fn of_pool(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().skip(1).find(|target| target.as_str() == name)
+    }
+
+    fn place(self) -> usize {
+        Self::ALL.iter().position(|target| *target == self).expect("all targets are in the list")
+    }
+
+    /// How the audit log names it.
+    fn object(self) -> String {
+        match self {
+            Self::Pipeline => self.as_str().to_owned(),
+            pool => format!("pools/{}", pool.as_str()),
+        }
+    }
+}
+
+impl Controls {
+    /// What is wanted of `target`, whatever is wanted of the whole line.
+    pub fn of(&self, target: Target) -> &Control {
+        &self.all[target.place()]
+    }
+
+    /// The same for who makes them.
+    pub fn of_mut(&mut self, target: Target) -> &mut Control {
+        &mut self.all[target.place()]
+    }
+
+    /// Whether `target` is handed nothing: it is paused, or the whole line is.
+    pub fn is_paused(&self, target: Target) -> bool {
+        self.of(target).is_paused || self.of(Target::Pipeline).is_paused
+    }
+}
+
+impl Store {
+    /// What is wanted now.
+    pub async fn controls(&self, wait: Duration) -> Result<Controls, StoreError> {
+        self.run("read the controls", wait, |conn| async move { read(conn.read()).await }).await
+    }
+
+    /// Grows with every change of the controls.
+    pub async fn control_generation(&self, wait: Duration) -> Result<i64, StoreError> {
+        self.run("read the generation of the controls", wait, |conn| async move { generation(conn.read()).await }).await
+    }
+
+    /// Makes a change and gives what is wanted then. One that says what is wanted already changes nothing.
+    pub async fn change_controls(
+        &self,
+        target: Target,
+        change: Change,
+        by: By,
+        wait: Duration,
+    ) -> Result<Controls, StoreError> {
+        self.transaction("change the controls", wait, move |tx| {
+            Box::pin(async move {
+                // First: it holds the one row that every change writes, so what is read next is what is changed.
+                hold(tx).await?;
+                let before = read(tx).await?;
+                let Some((action, detail)) = effect(before.of(target), change) else { return Ok(before) };
+                move_on(tx).await?;
+                write(tx, target, change, &by).await?;
+                audit::note(tx, &by, action, target.object(), detail).await?;
+                hints::tell(tx, Hint::Controls).await?;
+                read(tx).await
+            })
+        })
+        .await
+    }
+
+    /// Notes that the boot has applied this generation.
+    pub async fn acknowledge_controls(&self, boot_id: Uuid, generation: i64, wait: Duration) -> Result<(), StoreError> {
+        self.run("acknowledge the controls", wait, move |conn| async move {
+            node::Entity::update_many()
+                .col_expr(node::Column::ControlGeneration, Expr::value(generation))
+                .filter(node::Column::BootId.eq(boot_id))
+                .exec(conn.write())
+                .await?;
+            Ok(())
+        })
+        .await
+    }
+}
+
+/// What a change is called in the audit log, and what belongs to it; `None` if nothing is changed by it.
+fn effect(before: &Control, change: Change) -> Option<(Action, Value)> {
+    match change {
+        Change::Size(size) if size.map(usize::from) == before.size => None,
+        Change::Size(size) => Some((Action::PoolResized, json!({"size": size, "before": before.size}))),
+        Change::Pause => (!before.is_paused).then(|| (Action::PipelinePaused, json!({}))),
+        Change::Resume => before.is_paused.then(|| (Action::PipelineResumed, json!({}))),
+        Change::Restart => Some((Action::PoolRestarted, json!({}))),
+    }
+}
+
+/// Holds the row of the generation to the end of the transaction.
+async fn hold(tx: &DatabaseTransaction) -> Result<(), DbErr> {
+    let generation = Expr::col(control_change::Column::Generation);
+    let held = control_change::Entity::update_many().col_expr(control_change::Column::Generation, generation);
+    held.exec(tx).await.map(drop)
+}
+
+async fn move_on(tx: &DatabaseTransaction) -> Result<(), DbErr> {
+    let next = Expr::col(control_change::Column::Generation).add(1);
+    control_change::Entity::update_many().col_expr(control_change::Column::Generation, next).exec(tx).await.map(drop)
+}
+
+async fn write(tx: &DatabaseTransaction, target: Target, change: Change, by: &By) -> Result<(), DbErr> {
+    use control::Column;
+
+    let (by, now) = (Expr::value(by.user_id), Expr::value(clock::now()));
+    let update = control::Entity::update_many().filter(Column::Target.eq(target.as_str()));
+    let update = match change {
+        Change::Size(size) => update
+            .col_expr(Column::Size, Expr::value(size.map(i32::from)))
+            .col_expr(Column::SizeBy, by)
+            .col_expr(Column::SizeAt, now),
+        Change::Pause | Change::Resume => update
+            .col_expr(Column::Paused, Expr::value(change == Change::Pause))
+            .col_expr(Column::PausedBy, by)
+            .col_expr(Column::PausedAt, now),
+        Change::Restart => update.col_expr(Column::Restarts, Expr::col(Column::Restarts).add(1)),
+    };
+    update.exec(tx).await.map(drop)
+}
+
+/// All controls of one generation: the transaction holds its row, or reads it again until nothing has moved.
+async fn read(connection: &impl ConnectionTrait) -> Result<Controls, StoreError> {
+    loop {
+        let before = generation(connection).await?;
+        let rows = control::Entity::find().all(connection).await?;
+        if generation(connection).await? == before {
+            let mut controls = Controls { generation: before, ..Controls::default() };
+            for row in rows {
+                // A newer node may control what this one does not know.
+                let target = Target::ALL.into_iter().find(|target| target.as_str() == row.target);
+                if let Some(target) = target {
+                    *controls.of_mut(target) = Control::of(row);
+                }
+            }
+            return Ok(controls);
+        }
+    }
+}
+
+async fn generation(connection: &impl ConnectionTrait) -> Result<i64, StoreError> {
+    let row = control_change::Entity::find_by_id(1).one(connection).await?;
+    Ok(row.map_or(0, |row| row.generation))
+}
+
+impl Control {
+    fn of(row: control::Model) -> Self {
+        let stamp = |(by, at)| Stamp { by, at };
+        Self {
+            size: row.size.and_then(|size| usize::try_from(size).ok()),
+            sized: row.size_by.zip(row.size_at).map(stamp),
+            is_paused: row.paused,
+            paused: row.paused_by.zip(row.paused_at).map(stamp),
+            restarts: row.restarts,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_change_that_is_there_already_is_none() {
+        let sized = Control { size: Some(4), ..Control::default() };
+        let paused = Control { is_paused: true, ..Control::default() };
+        for (before, change, changes) in [
+            (&sized, Change::Size(Some(4)), false),
+            (&sized, Change::Size(Some(5)), true),
+            (&sized, Change::Size(None), true),
+            (&paused, Change::Size(None), false),
+            (&paused, Change::Pause, false),
+            (&paused, Change::Resume, true),
+            (&sized, Change::Pause, true),
+            (&sized, Change::Resume, false),
+            (&sized, Change::Restart, true),
+        ] {
+            assert_eq!(effect(before, change).is_some(), changes, "{change:?} of {before:?}");
+        }
+    }
+
+    #[test]
+    fn the_line_pauses_all_of_its_pools_and_a_pool_itself_only() {
+        let mut controls = Controls::default();
+        controls.of_mut(Target::Persisters).is_paused = true;
+        let paused = |controls: &Controls| Target::ALL.map(|target| controls.is_paused(target));
+        assert_eq!(paused(&controls), [false, false, false, true, false]);
+        controls.of_mut(Target::Pipeline).is_paused = true;
+        assert_eq!(paused(&controls), [true; 5]);
+    }
+}
