@@ -29,3 +29,4 @@ mod spec;
 mod spool;
 mod start;
 mod store;
+mod telemetry;

@@ -18,6 +18,7 @@ mod html;
 mod jobs;
 mod limits;
 mod media;
+mod metrics;
 pub mod openapi;
 mod ops;
 mod ports;

@@ -4,6 +4,7 @@
 //! half-way can leave a pooled connection inside a transaction, and later writes on it would vanish.
 
 mod audit;
+mod backlog;
 mod claim;
 mod controls;
 pub mod dialect;
@@ -33,6 +34,7 @@ mod tokens;
 mod users;
 
 pub use audit::{Action, AuditEntry, AuditFilters, By};
+pub use backlog::{Backlog, PoolUse};
 pub use claim::{ClaimOrder, Claimed, Death, Due};
 pub use controls::{Change, Control, Controls, Stamp, Target};
 pub use ends::End;
@@ -50,7 +52,7 @@ pub use open::{Conn, Store, StoreOptions, begin_write, commit};
 pub use replay::{Refusal, Reopened, Replay, ReplayRules, Seen};
 pub use secret::{Secret, TOKEN_PREFIX_CHARS, hash_token};
 pub use spool::{Level, Opened, Spool, SpoolLimits, SpooledUnit};
-pub use stats::{Balance, Stats};
+pub use stats::{Balance, Stats, Sums, TYPES_MAX, TypeSums};
 pub use timeline::{Attempt, OperatorChange, Timeline};
 pub use tokens::{NewToken, Token, TokenRecord};
 pub use users::User;
