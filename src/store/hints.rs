@@ -74,10 +74,10 @@ impl Store {
 }
 
 async fn listen(options: StoreOptions, hint: Hint, listener: impl Listener) {
-    let condition = Condition::new(match hint {
-        Hint::Due => "listening for hints",
-        Hint::Controls => "listening for changes of the controls",
-    });
+    let condition = match hint {
+        Hint::Due => Condition::new("listening for hints"),
+        Hint::Controls => Condition::new("listening for changes of the controls"),
+    };
     while listener.listens() {
         if let Err(error) = listen_once(&options, hint, &listener, &condition).await {
             condition.failed(&error);

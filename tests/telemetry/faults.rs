@@ -1,10 +1,42 @@
 //! Counts agree with the database after faults in the stages.
 
+use std::io::Write;
+use std::net::TcpStream;
+use std::time::Duration;
+
+use socket2::SockRef;
+
 use super::counts::{assert_agree, counted};
+use super::scrape;
 use crate::faults::{QUICK, STAGES, rule, rule_per_stage};
+use crate::support::database::Database;
 use crate::support::events::{accepted, event, finished};
 use crate::support::server::{Server, Setup};
 use crate::support::wait::{SOON, wait_for};
+
+const LEFT: &str = "gristmill_http_client_disconnects_total";
+
+// Guards `Asked`: the handler of a request whose client has gone is dropped.
+#[test]
+fn a_client_that_leaves_while_it_waits_is_counted() {
+    let config = format!("retry.delay = \"1h\"\n{}", rule("validator", "late", "error", 1));
+    let mut server = Server::start(Setup::new(&Database::sqlite()).with_config(&config));
+    let (client, token) = (server.client(), server.token());
+    let id = accepted(&client, &event("late"));
+    let mut waiting = TcpStream::connect(server.address()).expect("the server takes connections");
+    let request = format!(
+        "GET /api/v1/events/{id} HTTP/1.1\r\nHost: test\r\nAuthorization: Bearer {token}\r\nPrefer: wait=60\r\n\r\n"
+    );
+    waiting.write_all(request.as_bytes()).expect("it takes requests");
+    // Once it has asked for this one, it has long taken that one.
+    assert_eq!(client.get(&format!("/api/v1/events/{id}")).status, 200);
+    assert_eq!(scrape(&server).figure(LEFT), 0);
+    // Without a goodbye: the server hears of it at once.
+    SockRef::from(&waiting).set_linger(Some(Duration::ZERO)).expect("a socket of ours");
+    drop(waiting);
+    let is_counted = || (scrape(&server).figure(LEFT) == 1).then_some(());
+    wait_for("the client to be counted", SOON, is_counted, || scrape(&server).text);
+}
 
 both_databases! {
     // Guards `retry_scheduled`, `failed`, `stage_panicked`, `actor_ended` and `actor_restarted`.
@@ -27,10 +59,10 @@ both_databases! {
         doomed.into_iter().for_each(|id| assert_eq!(finished(&client, id)["error_code"], "poison"));
         assert_eq!(finished(&client, passing)["attempts"], 3);
         let replaced = || {
-            let page = super::scrape(&server);
+            let page = scrape(&server);
             (page.figure("gristmill_actor_restarts_total{stage=\"normalizer\"}") == 1).then_some(())
         };
-        wait_for("the actor that died to be replaced", SOON, replaced, || super::scrape(&server).text);
+        wait_for("the actor that died to be replaced", SOON, replaced, || scrape(&server).text);
         let page = assert_agree(&server);
         assert_eq!((counted(&page, "processed"), counted(&page, "failed")), (11, 3), "{}", page.text);
         assert_eq!(page.figure("gristmill_events_total{outcome=\"failed\",code=\"poison\"}"), 3);

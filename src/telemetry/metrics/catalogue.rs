@@ -16,7 +16,7 @@ const STAGES: [&str; 7] = ["validator", "normalizer", "persister", "retry", "cla
 const FAILED: [&str; 4] = ["retries_exhausted", "poison", "refused", "event_uid_conflict"];
 
 /// What may fail for a time: the subjects of `Condition`.
-const CONDITIONS: [&str; 12] = [
+const CONDITIONS: [&str; 14] = [
     "writing events",
     "spooling events",
     "reserving ids",
@@ -29,6 +29,8 @@ const CONDITIONS: [&str; 12] = [
     "the look for changed tokens",
     "the look at the feed",
     "listening for hints",
+    "listening for changes of the controls",
+    "following the controls",
 ];
 
 /// Events by what became of them.
