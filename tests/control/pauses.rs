@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::{PATHS, asked, control, line, pool, reasons};
 use crate::support::database::Database;
-use crate::support::events::{EVENTS, accepted, event, finished};
+use crate::support::events::{EVENTS, accepted, event, finished, id_of};
 use crate::support::http::Answer;
 use crate::support::postgres::Cluster;
 use crate::support::server::{Server, Setup};
@@ -166,4 +166,37 @@ fn a_database_that_is_away_takes_no_change() {
     wait_for("the database", SOON, ready, String::new);
     assert_eq!(line(&mut server)["control_generation"], 1, "nothing was changed");
     control(&mut server, "/pools/claimer/resume");
+}
+
+/// Deaths of processes at work on a unit of the spool after which it is set apart, and one more.
+const DEATHS: usize = 5;
+
+#[test]
+fn a_pause_leaves_the_spool_alone_and_blames_no_unit_for_the_end_of_a_process() {
+    let cluster = Cluster::start();
+    let database = Database::at(cluster.fresh_database());
+    let mut server = Server::start(Setup::new(&database).with_config("timeouts.flush = \"1s\""));
+    accepted(&server.client(), &event("before"));
+    cluster.stop_immediate();
+    let spooled = server.client().post_json(EVENTS, &event("spooled"));
+    assert_eq!((spooled.status, &spooled.json()["durability"]), (202, &json!("spool")), "{spooled:?}");
+    server.kill9();
+    cluster.start_again();
+    database.execute("UPDATE controls SET paused = TRUE WHERE target = 'normalizers'");
+    database.execute("UPDATE control_changes SET generation = generation + 1");
+    let drained = server.setup().command(&["spool", "drain"]);
+    let said = String::from_utf8_lossy(&drained.stderr).into_owned();
+    assert!(drained.status.code() == Some(1) && said.contains("the normalizers are paused"), "{said}");
+    for _ in 0..DEATHS {
+        server.restart();
+        assert_eq!(reasons(&mut server), ["the normalizers are paused"]);
+        rest(Duration::from_millis(300));
+        assert_eq!(server.spooled(), 1, "it is not drained");
+        server.kill9();
+    }
+    server.restart();
+    control(&mut server, "/pools/normalizers/resume");
+    let done = finished(&server.client(), id_of(&spooled));
+    assert_eq!((&done["status"], &done["attempts"]), (&json!("processed"), &json!(1)), "{done}");
+    wait_for("the spool to be empty", SOON, || (server.spooled() == 0).then_some(()), || server.log());
 }
