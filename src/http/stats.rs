@@ -5,7 +5,7 @@ use std::time::Duration;
 use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
 use actix_web::web::Query;
-use chrono::{DurationRound, TimeDelta};
+use chrono::{DateTime, DurationRound, TimeDelta, Utc};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -17,22 +17,51 @@ use crate::clock;
 use crate::config::units::{duration_text, parse_duration};
 use crate::domain::scopes::Scope;
 use crate::domain::timestamp::render;
-use crate::store::{Balance, Stats};
+use crate::store::{Balance, Sums, TypeSums};
 
 const WINDOW_DEFAULT: Duration = Duration::from_secs(3_600);
 const WINDOW_MIN: Duration = Duration::from_secs(60);
 const WINDOW_MAX: Duration = Duration::from_secs(7 * 86_400);
 
+/// The windows that are always told: 1, 5 and 60 minutes.
+const WINDOWS: [Duration; 3] = [Duration::from_secs(60), Duration::from_secs(300), Duration::from_secs(3_600)];
+
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Parameters {
     window: Option<String>,
+    by: Option<By>,
+}
+
+/// How the figures are told apart.
+#[derive(Clone, Copy, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum By {
+    EventType,
 }
 
 /// Figures over a window, and the balance.
 #[derive(JsonSchema, Serialize)]
 #[schemars(rename = "Stats")]
 pub struct StatsView {
+    #[serde(flatten)]
+    window: WindowView,
+    balance: BalanceView,
+    spool: SpoolView,
+    /// The same over 1, 5 and 60 minutes.
+    windows: Vec<WindowView>,
+    /// Only with `by=event_type`: the most active first, at most 100.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    event_types: Option<Vec<TypeView>>,
+    /// Only with `by=event_type`: whether there are no more.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    event_types_complete: Option<bool>,
+}
+
+/// Figures over one window.
+#[derive(JsonSchema, Serialize)]
+#[schemars(rename = "WindowStats")]
+struct WindowView {
     window: String,
     #[schemars(extend("format" = "date-time"))]
     since: String,
@@ -43,8 +72,15 @@ pub struct StatsView {
     retry_rate: Option<f64>,
     failure_rate: Option<f64>,
     batch_throughput: BatchView,
-    balance: BalanceView,
-    spool: SpoolView,
+}
+
+/// Figures of one event type over 1, 5 and 60 minutes.
+#[derive(JsonSchema, Serialize)]
+#[schemars(rename = "TypeStats")]
+struct TypeView {
+    /// Null for events that have none.
+    event_type: Option<String>,
+    windows: Vec<WindowView>,
 }
 
 /// A batch is what one transaction writes.
@@ -81,47 +117,82 @@ pub async fn stats(call: Call) -> Result<HttpResponse, ApiError> {
     if ![Scope::ReadAll, Scope::Operate].into_iter().any(|scope| allows(caller.scopes, scope)) {
         return Err(ApiError::forbidden(Scope::ReadAll, "statistics of everyone's events"));
     }
-    let window = window(call.request.query_string())?;
+    let (window, by) = wanted(call.request.query_string())?;
     let now = clock::now();
-    let since = now - TimeDelta::from_std(window).unwrap_or_default();
-    let since = since.duration_trunc(TimeDelta::minutes(1)).unwrap_or(since);
-    let stats = call.state.store.stats(since, STORE_WAIT).await?;
-    let minutes = (now - since).as_seconds_f64() / 60.0;
-    let spool = SpoolView { events: call.state.pipeline.spooled_events() };
-    let text = (duration_text(window), render(since));
-    Ok(json(StatusCode::OK, &StatsView::of(&stats, minutes, text, spool)))
+    let spans: Vec<Span> = [window].into_iter().chain(WINDOWS).map(|window| Span::until_now(window, now)).collect();
+    let store = &call.state.store;
+    let stats = store.stats(spans.iter().map(|span| span.since).collect(), STORE_WAIT).await?;
+    let (types, is_complete) = match by {
+        None => (None, None),
+        Some(By::EventType) => {
+            let since = spans[1..].iter().map(|span| span.since).collect();
+            let (types, is_complete) = store.stats_by_type(since, STORE_WAIT).await?;
+            (Some(types.into_iter().map(|sums| TypeView::of(sums, &spans[1..])).collect()), Some(is_complete))
+        }
+    };
+    let mut windows = spans.iter().zip(&stats.windows).map(|(span, sums)| WindowView::of(sums, span));
+    let view = StatsView {
+        window: windows.next().expect("the first window is the one that was asked for"),
+        windows: windows.collect(),
+        balance: BalanceView::of(stats.balance),
+        spool: SpoolView { events: call.state.pipeline.spooled_events() },
+        event_types: types,
+        event_types_complete: is_complete,
+    };
+    Ok(json(StatusCode::OK, &view))
 }
 
-fn window(query: &str) -> Result<Duration, ApiError> {
+fn wanted(query: &str) -> Result<(Duration, Option<By>), ApiError> {
     let parameters = Query::<Parameters>::from_query(query)
         .map_err(|error| ApiError::invalid_request(format!("the query cannot be read: {error}")))?;
-    let Some(text) = &parameters.window else { return Ok(WINDOW_DEFAULT) };
+    let Some(text) = &parameters.window else { return Ok((WINDOW_DEFAULT, parameters.by)) };
     let window = parse_duration(text).filter(|window| (WINDOW_MIN..=WINDOW_MAX).contains(window));
-    window.ok_or_else(|| {
+    let window = window.ok_or_else(|| {
         let shown: String = text.chars().take(40).collect();
         let (least, most) = (duration_text(WINDOW_MIN), duration_text(WINDOW_MAX));
         ApiError::invalid_request(format!("window is {shown:?}, expected {least} to {most}, as \"1h\""))
-    })
+    })?;
+    Ok((window, parameters.by))
 }
 
-impl StatsView {
-    fn of(stats: &Stats, minutes: f64, (window, since): (String, String), spool: SpoolView) -> Self {
-        let finished = stats.processed + stats.validation_error + stats.failed;
-        let attempts = finished + stats.pending;
+/// A window up to now, which begins with a whole minute: flushes are rolled up by these.
+struct Span {
+    window: Duration,
+    since: DateTime<Utc>,
+    minutes: f64,
+}
+
+impl Span {
+    fn until_now(window: Duration, now: DateTime<Utc>) -> Self {
+        let since = now - TimeDelta::from_std(window).unwrap_or_default();
+        let since = since.duration_trunc(TimeDelta::minutes(1)).unwrap_or(since);
+        Self { window, since, minutes: (now - since).as_seconds_f64() / 60.0 }
+    }
+}
+
+impl WindowView {
+    fn of(sums: &Sums, span: &Span) -> Self {
+        let finished = sums.processed + sums.validation_error + sums.failed;
+        let attempts = finished + sums.pending;
         Self {
-            window,
-            since,
-            events_per_minute: stats.processed as f64 / minutes,
-            average_processing_ms: ratio(stats.worked_us, finished).map(|us| us / 1_000.0),
-            retry_rate: ratio(stats.pending, attempts),
-            failure_rate: ratio(stats.failed, finished),
+            window: duration_text(span.window),
+            since: render(span.since),
+            events_per_minute: sums.processed as f64 / span.minutes,
+            average_processing_ms: ratio(sums.worked_us, finished).map(|us| us / 1_000.0),
+            retry_rate: ratio(sums.pending, attempts),
+            failure_rate: ratio(sums.failed, finished),
             batch_throughput: BatchView {
-                flushes_per_minute: stats.flushes as f64 / minutes,
-                events_per_flush: ratio(attempts, stats.flushes),
+                flushes_per_minute: sums.flushes as f64 / span.minutes,
+                events_per_flush: ratio(attempts, sums.flushes),
             },
-            balance: BalanceView::of(stats.balance),
-            spool,
         }
+    }
+}
+
+impl TypeView {
+    fn of(TypeSums { event_type, windows }: TypeSums, spans: &[Span]) -> Self {
+        let windows = spans.iter().zip(&windows).map(|(span, sums)| WindowView::of(sums, span)).collect();
+        Self { event_type: Some(event_type).filter(|text| !text.is_empty()), windows }
     }
 }
 
@@ -142,22 +213,38 @@ mod tests {
 
     #[test]
     fn a_window_is_a_minute_to_seven_days() {
-        let read = |query: &str| window(query).map_err(|error| error.detail().to_owned());
+        let read = |query: &str| wanted(query).map(|(window, _)| window).map_err(|error| error.detail().to_owned());
         assert_eq!(read(""), Ok(WINDOW_DEFAULT));
-        assert_eq!((read("window=60s"), read("window=7d")), (Ok(WINDOW_MIN), Ok(WINDOW_MAX)));
-        for query in
-            ["window=59s", "window=8d", "window=", "window=1", "window=-1h", "windows=1h", "window=1h&window=2h"]
-        {
+        assert_eq!((read("window=60s"), read("window=7d&by=event_type")), (Ok(WINDOW_MIN), Ok(WINDOW_MAX)));
+        for query in [
+            "window=59s",
+            "window=8d",
+            "window=",
+            "window=1",
+            "window=-1h",
+            "windows=1h",
+            "window=1h&window=2h",
+            "by=",
+            "by=event_name",
+        ] {
             assert!(read(query).is_err(), "{query}");
         }
     }
 
     #[test]
+    fn a_window_begins_with_a_whole_minute() {
+        let now = DateTime::from_timestamp(1_000_000_030, 0).expect("a time");
+        let span = Span::until_now(WINDOW_MIN, now);
+        assert_eq!((span.since.timestamp() % 60, span.minutes > 1.0, span.minutes < 2.0), (0, true, true));
+    }
+
+    #[test]
     fn nothing_finished_has_no_rates() {
-        let view = StatsView::of(&Stats::default(), 60.0, <_>::default(), SpoolView { events: 0 });
+        let span = Span { window: WINDOW_DEFAULT, since: DateTime::UNIX_EPOCH, minutes: 2.0 };
+        let view = WindowView::of(&Sums::default(), &span);
         assert_eq!((view.retry_rate, view.failure_rate, view.average_processing_ms), (None, None, None));
-        let stats = Stats { flushes: 2, processed: 6, failed: 2, pending: 2, worked_us: 16_000, ..Stats::default() };
-        let view = StatsView::of(&stats, 2.0, <_>::default(), SpoolView { events: 0 });
+        let sums = Sums { flushes: 2, processed: 6, failed: 2, pending: 2, worked_us: 16_000, ..Sums::default() };
+        let view = WindowView::of(&sums, &span);
         assert_eq!((view.events_per_minute, view.average_processing_ms), (3.0, Some(2.0)));
         assert_eq!((view.retry_rate, view.failure_rate), (Some(0.2), Some(0.25)));
         assert_eq!(view.batch_throughput.events_per_flush, Some(5.0));

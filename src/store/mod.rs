@@ -46,7 +46,7 @@ pub use open::{Conn, Store, StoreOptions, begin_write, commit};
 pub use replay::{Refusal, Reopened, Replay, ReplayRules, Seen};
 pub use secret::{Secret, TOKEN_PREFIX_CHARS, hash_token};
 pub use spool::{Level, Opened, Spool, SpoolLimits, SpooledUnit};
-pub use stats::{Balance, Stats};
+pub use stats::{Balance, Stats, Sums, TYPES_MAX, TypeSums};
 pub use timeline::{Attempt, OperatorChange, Timeline};
 pub use tokens::{NewToken, Token, TokenRecord};
 pub use users::User;

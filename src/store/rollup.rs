@@ -14,7 +14,9 @@ use sea_orm::{
 };
 
 use super::dialect::{micros_ago, now_plus_micros_sql, placeholder};
+use super::flush::counts;
 use super::{Store, StoreError};
+use crate::domain::outcome::Status;
 
 /// Keys that one statement removes.
 const KEYS_MAX: usize = 5_000;
@@ -23,7 +25,7 @@ const KEYS_MAX: usize = 5_000;
 const FLUSHES_MAX: usize = 5_000;
 
 /// Counts by status and event type.
-type Counts = BTreeMap<String, BTreeMap<String, u64>>;
+type Counts = counts::Counts<String>;
 
 /// What one node flushed in one minute.
 #[derive(Default)]
@@ -150,10 +152,11 @@ impl Minute {
     }
 
     fn add(&mut self, other: &Counts) {
-        for (status, types) in other {
+        for (what, types) in other {
+            let is_of_events = Status::parse(what).is_some();
             for (event_type, count) in types {
-                *self.counts.entry(status.clone()).or_default().entry(event_type.clone()).or_default() += count;
-                self.events += i64::try_from(*count).unwrap_or(i64::MAX);
+                *self.counts.entry(what.clone()).or_default().entry(event_type.clone()).or_default() += count;
+                self.events += if is_of_events { *count } else { 0 };
             }
         }
     }

@@ -40,6 +40,7 @@ pub fn parameters() -> Value {
             "window", "How far back, from 1m to 7d.",
             &json!({"type": "string", "pattern": DURATION_PATTERN, "default": "1h"}),
         ),
+        "By": query("by", "Tells the figures of each event type as well.", &json!({"enum": ["event_type"]})),
         "IdempotencyKey": header(
             "Idempotency-Key", "The key of an event without `event_uid`; of a batch the part before `:index`.",
             &json!({"type": "string", "pattern": "^[!-~]{1,255}$"}),

@@ -22,9 +22,13 @@ pub fn operations(schemas: &mut Schemas) -> Vec<Operation> {
     let page = || json!({"type": "string"});
     vec![
         Operation::new(Method::GET, "/api/v1/stats", SERVICE, "showStats", "Show the figures of all nodes")
-            .says("Over `window`: rates and times; since ever: the balance, received = what became of it + pending.")
+            .says(
+                "Over `window`, and over 1, 5 and 60 minutes: rates and times; since ever: the balance, received = what became \
+                 of it + pending. With `by=event_type` also the figures of each type.",
+            )
             .needs(&[Scope::ReadAll, Scope::Operate])
             .parameter("Window")
+            .parameter("By")
             .answers(200, "The figures", schemas.of::<StatsView>())
             .problems(&[Problem::InvalidRequest]),
         Operation::new(Method::GET, "/api/v1/limits", SERVICE, "showLimits", "Show the limits in effect")

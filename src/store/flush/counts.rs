@@ -12,6 +12,13 @@ use super::super::dialect::now_sql;
 use super::{FlushHeader, Record, Written};
 use crate::domain::outcome::Status;
 
+/// Beside states, what `counts` says of each event type: in how many flushes it was, and how long the work on its events took.
+pub(in crate::store) const FLUSHES: &str = "flushes";
+pub(in crate::store) const WORKED_US: &str = "worked_us";
+
+/// Figures by state, or one of the above, and by event type.
+pub(in crate::store) type Counts<T> = BTreeMap<T, BTreeMap<T, i64>>;
+
 /// What a flush changed or answered.
 pub(super) struct Counted<'a>(Vec<One<'a>>);
 
@@ -90,20 +97,30 @@ fn counted<'a>(record: &'a Record, written: &Written) -> Option<One<'a>> {
     }
 }
 
-/// `{"processed":{"engagement":12},"pending":{…}}`
+/// `{"flushes":{"engagement":1},"processed":{"engagement":12},"worked_us":{"engagement":5130}}`
 fn counts(counted: &[One<'_>]) -> String {
-    let mut by_status: BTreeMap<&str, BTreeMap<&str, u64>> = BTreeMap::new();
+    let mut counts: Counts<&str> = BTreeMap::new();
+    let mut worked: BTreeMap<&str, i64> = BTreeMap::new();
     for one in counted {
-        *by_status.entry(one.status.as_str()).or_default().entry(one.event_type).or_default() += 1;
+        *counts.entry(one.status.as_str()).or_default().entry(one.event_type).or_default() += 1;
+        *worked.entry(one.event_type).or_default() += one.worked_us;
     }
-    serde_json::to_string(&by_status).expect("maps of strings and numbers are JSON")
+    counts.insert(FLUSHES, worked.keys().map(|event_type| (*event_type, 1)).collect());
+    counts.insert(WORKED_US, worked);
+    text(&counts)
+}
+
+fn text(counts: &Counts<&str>) -> String {
+    serde_json::to_string(counts).expect("maps of strings and numbers are JSON")
 }
 
 /// Writes a row that takes back states which an operator undid, and counts those that he gave: the balance goes on adding up.
+/// `by_type` says the same of each event type, as far as its figures are told.
 pub(in crate::store) async fn correct(
     tx: &DatabaseTransaction,
     event_ids: &[i64],
     change: impl Fn(Status) -> i64,
+    by_type: &Counts<&str>,
 ) -> Result<(), DbErr> {
     let event_ids: Vec<String> = event_ids.iter().map(ToString::to_string).collect();
     let mut values: Vec<Value> = vec![
@@ -112,7 +129,7 @@ pub(in crate::store) async fn correct(
         0_i64.into(),
         String::new().into(),
         format!("[{}]", event_ids.join(",")).into(),
-        "{}".into(),
+        text(by_type).into(),
         0_i64.into(),
         0_i64.into(),
         0_i64.into(),

@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use super::super::claim::{ClaimOrder, Claimed, claimed, claimed_columns};
 use super::super::dialect::{micros_ago, now_plus_micros_sql, now_sql, placeholder};
-use super::super::flush::counts;
+use super::super::flush::counts::{self, Counts};
 use super::{Refusal, ReplayRules};
 use crate::domain::dedupe::Namespace;
 use crate::domain::json::JsonText;
@@ -182,9 +182,19 @@ pub(in crate::store) async fn reopen(
     }
     if !final_ones.is_empty() {
         let undone = |status| final_ones.iter().filter(|event| event.status == status).count();
-        counts::correct(tx, &[], |status| -i64::try_from(undone(status)).unwrap_or(i64::MAX)).await?;
+        let change = |status| -i64::try_from(undone(status)).unwrap_or(i64::MAX);
+        counts::correct(tx, &[], change, &undone_by_type(&final_ones)).await?;
     }
     Ok(reopened)
+}
+
+fn undone_by_type<'a>(events: &[&'a Seen]) -> Counts<&'a str> {
+    let mut counts: Counts<&str> = Counts::new();
+    for event in events {
+        let event_type = event.event_type.as_deref().unwrap_or_default();
+        *counts.entry(event.status.as_str()).or_default().entry(event_type).or_default() -= 1;
+    }
+    counts
 }
 
 /// A row that waits keeps its attempts; one that had ended begins anew.
@@ -245,7 +255,8 @@ pub(in crate::store) async fn cancel(tx: &DatabaseTransaction, ids: &[i64], chan
     );
     tx.execute_raw(Statement::from_string(backend, sql)).await?;
     let cancelled = i64::try_from(ids.len()).unwrap_or(i64::MAX);
-    counts::correct(tx, ids, |status| if status == Status::Cancelled { cancelled } else { 0 }).await
+    let change = |status| if status == Status::Cancelled { cancelled } else { 0 };
+    counts::correct(tx, ids, change, &Counts::new()).await
 }
 
 /// Leaves a row per event that says who is about to change it, in which generation, and what its payload was.
