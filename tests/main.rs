@@ -28,3 +28,4 @@ mod spec;
 mod spool;
 mod start;
 mod store;
+mod telemetry;

@@ -101,6 +101,10 @@ pub enum TransientCode {
 }
 
 impl TransientCode {
+    /// Every code.
+    pub const ALL: [Self; 6] =
+        [Self::StagePanic, Self::WorkerLost, Self::SoftTimeout, Self::HardTimeout, Self::LookupFailed, Self::Injected];
+
     /// The code as it stands in `attempts.error_code` and `events.error_code`.
     pub fn as_str(self) -> &'static str {
         match self {

@@ -14,6 +14,7 @@ use tokio::time::{Instant, timeout_at};
 use super::encoding::Coding;
 use super::error::ApiError;
 use super::problems::Problem;
+use crate::telemetry::facts;
 
 /// Bodies up to this many bytes are copied: a slice would keep the connection's read buffer of 32 KiB alive for as
 /// long as the event is in flight.
@@ -134,7 +135,10 @@ impl<'a> Deadlines<'a> {
 fn broken(error: PayloadError) -> ApiError {
     match error {
         PayloadError::Overflow => ApiError::body_too_large("the body is over the server's limit".to_owned()),
-        PayloadError::Incomplete(_) => ApiError::invalid_request("the body ends early, or its chunks are malformed"),
+        PayloadError::Incomplete(_) => {
+            facts::client_left();
+            ApiError::invalid_request("the body ends early, or its chunks are malformed")
+        }
         PayloadError::Io(error) if error.kind() == io::ErrorKind::InvalidData => {
             ApiError::new(Problem::InvalidContentEncoding, "the body cannot be unpacked as its Content-Encoding says")
         }

@@ -16,6 +16,7 @@ use crate::domain::scopes::Scope;
 use crate::domain::submission::Unreadable;
 use crate::pipeline::Refused;
 use crate::store::StoreError;
+use crate::telemetry::facts;
 
 /// How soon a client may ask again when nothing better is known.
 pub const RETRY_AFTER: Duration = Duration::from_secs(1);
@@ -142,6 +143,7 @@ impl ApiError {
     /// The answer; `keyed` says whether the request carried a dedupe key in its headers.
     pub fn respond(&self, request_id: &RequestId, keyed: bool) -> HttpResponse {
         let entry = self.problem.entry();
+        facts::problem_told(entry.code);
         let mut response = HttpResponse::build(entry.status);
         if let Some(header) = self.hint.header() {
             response.insert_header(header);
@@ -247,10 +249,10 @@ impl From<Refused> for ApiError {
 impl From<StoreError> for ApiError {
     fn from(error: StoreError) -> Self {
         if error.is_transient() {
-            tracing::debug!(%error, "a request could not reach the database");
+            facts::database_missed(&error);
             return Self::new(Problem::DatabaseUnavailable, "the database does not answer");
         }
-        tracing::error!(%error, "the database refused a statement of ours");
+        facts::statement_refused(&error);
         Self::internal("the database refused the server's statement")
     }
 }

@@ -16,6 +16,7 @@ mod html;
 mod jobs;
 mod limits;
 mod media;
+mod metrics;
 pub mod openapi;
 mod ops;
 mod ports;

@@ -30,7 +30,7 @@ const PROXY_HEADERS: [&str; 3] = ["forwarded", "x-forwarded-for", "via"];
 struct Index {
     service: &'static str,
     version: &'static str,
-    routes: [&'static str; 6],
+    routes: [&'static str; 7],
 }
 
 /// What there is on this port.
@@ -40,6 +40,7 @@ pub async fn index(_: Call) -> Result<HttpResponse, ApiError> {
         "/api/pipeline/pools/{pool}",
         "/health/live",
         "/health/ready",
+        "/metrics",
         "/problems",
         "/problems/{code}",
     ];
@@ -56,16 +57,21 @@ struct Cluster {
 
 /// Actors per pool, their restarts, what is in flight, and every node of the cluster.
 pub async fn pipeline(call: Call) -> Result<HttpResponse, ApiError> {
-    if !is_local(&call.request) {
-        let caller = call.state.auth.authenticate(call.headers()).await?;
-        if ![Scope::Operate, Scope::ReadAll].into_iter().any(|scope| allows(caller.scopes, scope)) {
-            return Err(ApiError::forbidden(Scope::Operate, "the state of the pipeline"));
-        }
-    }
+    may_look(&call, "the state of the pipeline").await?;
     match call.state.pipeline.describe().await {
         Some(line) => Ok(json(StatusCode::OK, &Cluster { line, nodes: call.state.pipeline.nodes().await })),
         None => Err(ApiError::new(Problem::PipelineUnavailable, "the pipeline did not describe itself")),
     }
+}
+
+/// Whether the caller may see what the service is doing: from this machine, or with a token; `what` names it in the refusal.
+pub(super) async fn may_look(call: &Call, what: &str) -> Result<(), ApiError> {
+    if is_local(&call.request) {
+        return Ok(());
+    }
+    let caller = call.state.auth.authenticate(call.headers()).await?;
+    let may = [Scope::Operate, Scope::ReadAll].into_iter().any(|scope| allows(caller.scopes, scope));
+    if may { Ok(()) } else { Err(ApiError::forbidden(Scope::Operate, what)) }
 }
 
 /// What is to become of a pool.
@@ -106,7 +112,8 @@ fn wanted_size(body: &[u8]) -> Result<usize, ApiError> {
     Ok(size)
 }
 
-fn is_local(request: &HttpRequest) -> bool {
+/// Whether the request comes from this very machine, and not through a proxy or under a foreign name.
+pub(super) fn is_local(request: &HttpRequest) -> bool {
     let headers = request.headers();
     let is_peer_local = request.peer_addr().is_some_and(|peer| peer.ip().to_canonical().is_loopback());
     let is_proxied = PROXY_HEADERS.iter().any(|name| headers.contains_key(*name));

@@ -6,9 +6,8 @@ use std::cell::RefCell;
 use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
 use std::rc::Rc;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::task::{Context, Poll};
-use std::time::Instant;
 
 use actix_web::body::{BodySize, BoxBody, MessageBody};
 use actix_web::dev::{Handler, Payload};
@@ -28,6 +27,7 @@ use super::problems::Problem;
 use super::rate::Standing;
 use super::state::AppState;
 use crate::domain::scopes::Scope;
+use crate::telemetry::facts::{self, Asked, Route};
 
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
@@ -57,7 +57,10 @@ impl Call {
         let Some(rate) = &self.state.rate else { return Ok(caller) };
         let taken = rate.take(caller.token_id);
         self.request.extensions_mut().insert(taken.standing);
-        taken.wait.map_or(Ok(caller), |wait| Err(ApiError::rate_limited(wait)))
+        taken.wait.map_or(Ok(caller), |wait| {
+            facts::rate_limited();
+            Err(ApiError::rate_limited(wait))
+        })
     }
 
     /// As `authorise`, however often: operators must get through when a limit was set too low.
@@ -134,20 +137,17 @@ where
     F: Fn(Call) -> Fut,
     Fut: Future<Output = Result<HttpResponse, ApiError>>,
 {
-    let started = Instant::now();
+    let asked = Asked::now();
     let id = RequestId::of(request.headers());
     let keyed = request.headers().contains_key(IDEMPOTENCY_KEY);
     let run = AssertUnwindSafe(run(handler, request.clone(), payload.clone())).catch_unwind();
     let result = run.await.unwrap_or_else(|_| {
-        tracing::error!(request_id = id.as_str(), "a request's handler panicked");
+        facts::handler_panicked(id.as_str());
         Err(ApiError::internal("the server failed on this request"))
     });
     let mut response = result.unwrap_or_else(|error| error.respond(&id, keyed));
-    let took_ms = started.elapsed().as_secs_f64() * 1_000.0;
-    tracing::debug!(
-        method = %request.method(), path = request.path(), status = response.status().as_u16(), took_ms,
-        request_id = id.as_str(), "answered"
-    );
+    let line = (request.method().as_str(), request.path());
+    let took = asked.answered(served(&request), line, response.status().as_u16(), id.as_str());
     response = encoding::pack(request.headers(), response);
     if !response.status().is_success() {
         response = response.map_body(|_, body| BoxBody::new(Held { body, _unread: payload }));
@@ -158,8 +158,17 @@ where
         standing.tell(headers);
     }
     headers.insert(X_REQUEST_ID, id.0);
-    headers.insert(SERVER_TIMING, header_value(format!("total;dur={took_ms:.3}")));
+    headers.insert(SERVER_TIMING, header_value(format!("total;dur={:.3}", took.as_secs_f64() * 1_000.0)));
     response
+}
+
+/// Which route serves the request, as the router has it; whatever it has not is one.
+#[derive(Clone, Copy)]
+pub struct Served(pub &'static Route);
+
+fn served(request: &HttpRequest) -> &'static Route {
+    static UNKNOWN: LazyLock<&'static Route> = LazyLock::new(|| facts::route(None));
+    request.app_data::<Served>().map_or(*UNKNOWN, |served| served.0)
 }
 
 async fn run<F, Fut>(handler: F, request: HttpRequest, payload: Unread) -> Result<HttpResponse, ApiError>

@@ -6,8 +6,9 @@ use actix_web::{HttpResponse, Resource, Route, guard};
 use super::accounts::{tokens, users};
 use super::error::ApiError;
 use super::problems::Problem;
-use super::request::{Call, endpoint};
-use super::{events, health, jobs, limits, openapi, ops, problem_pages, stats};
+use super::request::{Call, Served, endpoint};
+use super::{events, health, jobs, limits, metrics, openapi, ops, problem_pages, stats};
+use crate::telemetry::facts;
 
 /// Longest part of a path that is repeated in an answer, in characters.
 const PATH_CHARS_MAX: usize = 200;
@@ -46,6 +47,7 @@ pub fn api(routes: &mut ServiceConfig) {
 pub fn operations(routes: &mut ServiceConfig) {
     routes
         .service(at("/", "GET, HEAD").route(get(ops::index)))
+        .service(at("/metrics", "GET, HEAD").route(get(metrics::scrape)))
         .service(at("/api/pipeline", "GET, HEAD").route(get(ops::pipeline)))
         .service(at("/api/pipeline/pools/{pool}", "POST").route(post(ops::resize_pool)))
         .configure(both);
@@ -66,7 +68,7 @@ fn at(path: &'static str, allow: &'static str) -> Resource {
         let detail = format!("{} is not allowed on {}", call.request.method(), shown_path(&call));
         Err(ApiError::method_not_allowed(allow, detail))
     };
-    web::resource(path).default_service(web::to(endpoint(refuse)))
+    web::resource(path).app_data(Served(facts::route(Some(path)))).default_service(web::to(endpoint(refuse)))
 }
 
 fn get<F, Fut>(handler: F) -> Route

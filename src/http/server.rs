@@ -20,11 +20,13 @@ use socket2::SockRef;
 
 use super::events::Streams;
 use super::ports::Ports;
+use super::problems::CATALOGUE;
 use super::state::AppState;
 use super::{auth, routes};
 use crate::config::Config;
 use crate::pipeline::Pipeline;
 use crate::store::Store;
+use crate::telemetry::facts;
 
 /// Operations are asked by people and scrapers, not by producers.
 const OPERATIONS_WORKERS: usize = 1;
@@ -70,6 +72,7 @@ impl Door {
 
 /// Starts both servers. Needs a runtime around it.
 pub async fn start(config: &Config, ports: &Ports, store: Store, pipeline: Pipeline) -> io::Result<Servers> {
+    facts::know_problems(CATALOGUE.iter().map(|entry| entry.code));
     let state = Data::new(AppState::new(config, store, pipeline));
     // What is remembered counts from the first request on; if this fails, the watch goes on trying.
     let _ = state.auth.refresh().await;

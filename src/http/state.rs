@@ -10,6 +10,7 @@ use tokio::sync::Semaphore;
 use super::auth::Auth;
 use super::body::BodyLimits;
 use super::events::Streams;
+use super::metrics::Backlogs;
 use super::rate::Rate;
 use crate::config::{Config, Limits};
 use crate::domain::payload::PayloadLimits;
@@ -47,6 +48,8 @@ pub struct AppState {
     pub streams: Streams,
     /// Room for streams.
     pub stream_room: Arc<Semaphore>,
+    /// What scrapes share.
+    pub backlogs: Backlogs,
     /// What the API is described by, made when it is first asked for.
     pub document: OnceLock<Value>,
     draining: AtomicBool,
@@ -77,6 +80,7 @@ impl AppState {
             exports,
             streams,
             stream_room,
+            backlogs: Backlogs::default(),
             document: OnceLock::new(),
             draining,
         }

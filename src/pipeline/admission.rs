@@ -49,6 +49,11 @@ impl Admission {
         (self.events.load(Ordering::Acquire), self.bytes.load(Ordering::Acquire))
     }
 
+    /// The most of both.
+    pub fn limits(&self) -> (usize, usize) {
+        (self.events_max, self.bytes_max)
+    }
+
     /// When room can be expected, by the rate at which events were finished lately.
     pub fn retry_after(&self) -> Duration {
         let rate = self.rate.load(Ordering::Relaxed).max(1);

@@ -208,6 +208,7 @@ impl Door {
         let ids = self.take_ids(entries.len()).await?;
         let (reply, receipts) = oneshot::channel();
         let unit = self.unit(entries, handling, (ids, room.permit), reply);
+        facts::received(unit.items.len());
         self.send(self.custody.entrust(unit));
         match tokio::time::timeout(self.receipt_wait(), receipts).await {
             Ok(Ok(Ok(receipts))) => Ok(receipts),

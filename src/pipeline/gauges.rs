@@ -55,11 +55,13 @@ impl Drop for Wait {
 }
 
 impl Gauges {
-    /// Notes that the actor has worked since `began` on `events` events.
-    pub fn worked(&self, events: usize, began: Instant) {
-        let busy = u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX);
+    /// Notes that the actor has worked since `began` on `events` events; says how long that was.
+    pub fn worked(&self, events: usize, began: Instant) -> Duration {
+        let took = began.elapsed();
+        let busy = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
         self.events.fetch_add(events as u64, Ordering::Relaxed);
         self.busy_us.fetch_add(busy, Ordering::Relaxed);
+        took
     }
 
     /// Notes that the actor begins a piece of work: one event, as a rule.

@@ -50,7 +50,7 @@ use self::topology::{Kind, Line, Pools};
 pub use self::view::{ActorView, BootView, InFlightView, NodeView, PipelineView, PoolView};
 use crate::config::Config;
 use crate::domain::event::Event;
-use crate::store::{Ids, ReplayRules, Spool, Store, StoreError};
+use crate::store::{Ids, Level, ReplayRules, Spool, SpoolLimits, Store, StoreError};
 use crate::telemetry::condition::Condition;
 use crate::telemetry::facts;
 
@@ -248,6 +248,21 @@ impl Pipeline {
     /// Events that wait in this node's spool.
     pub fn spooled_events(&self) -> u64 {
         self.inner.spool.as_ref().map_or(0, |spool| spool.level().events)
+    }
+
+    /// What this node's spool holds, and how much it may; `None` if there is none.
+    pub fn spool_level(&self) -> Option<(Level, SpoolLimits)> {
+        self.inner.spool.as_ref().map(|spool| (spool.level(), spool.limits()))
+    }
+
+    /// Whether the last heartbeat reached the database.
+    pub fn is_database_up(&self) -> bool {
+        self.inner.health.trouble().is_none()
+    }
+
+    /// Most events and bytes that may be in flight.
+    pub fn in_flight_limits(&self) -> (usize, usize) {
+        self.inner.door.admission.limits()
     }
 
     /// Whether the event `id` may wait in the spool of another node.

@@ -122,6 +122,9 @@ impl Replayer {
         let Some(job) = self.store.running_job(WAIT).await? else { return Ok(None) };
         match self.store.advance_job(job, self.rules.replay, WAIT).await {
             Ok(step) => {
+                if let Step::Advanced(events) | Step::Ended(events) = step {
+                    facts::job_advanced(events);
+                }
                 if let Step::Ended(_) = step {
                     facts::job_done(job);
                 }

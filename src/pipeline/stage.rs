@@ -9,13 +9,14 @@ use super::faults::Faults;
 use super::gauges::Gauges;
 use super::messages::Item;
 use crate::domain::outcome::TransientCode;
-use crate::telemetry::facts;
+use crate::telemetry::facts::{self, StageCount};
 
 /// The frame around one actor's work on events.
 #[derive(Clone)]
 pub(super) struct Stage {
     pub name: &'static str,
     pub gauges: Arc<Gauges>,
+    pub count: StageCount,
     pub faults: Arc<Faults>,
 }
 
@@ -40,7 +41,7 @@ impl Stage {
             }
             events += unit.items.len();
         }
-        self.gauges.worked(events, began);
+        self.count.worked(events, self.gauges.worked(events, began));
     }
 
     /// Where a fault strikes that belongs to no event: before the stage waits for something.

@@ -26,6 +26,7 @@ use super::replayer::Replayer;
 use super::retry::Retry;
 use super::stage::Stage;
 use super::validator::Validator;
+use crate::telemetry::facts::StageCount;
 
 /// The kinds of actors.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -158,7 +159,8 @@ impl Line {
 
     fn start_on(&self, arbiter: Arbiter, kind: Kind, gauges: &Arc<Gauges>) -> Running {
         let (parts, pools, holder) = (&self.parts, &self.pools, Holder::new(kind));
-        let stage = Stage { name: kind.name(), gauges: gauges.clone(), faults: parts.faults.clone() };
+        let (name, count) = (kind.name(), StageCount::of(kind.name()));
+        let stage = Stage { name, gauges: gauges.clone(), count, faults: parts.faults.clone() };
         let thread = arbiter.handle();
         match kind {
             Kind::Validator => {

@@ -69,16 +69,13 @@ impl Validator {
 
 /// The steps of the reference, in its order: fetch the user, check the payload, check the fields.
 fn validate_item(item: &mut Item, users: &Users, limits: &PayloadLimits) {
-    if item.has_lines {
-        facts::started(&item.event, item.attempt());
-    }
+    facts::started(&item.event, item.attempt(), item.has_lines);
     let Some(user) = users.recall_old(item.event.user_id) else {
         let reason = format!("user {} could not be looked up", item.event.user_id);
         return item.fail("validator", TransientCode::LookupFailed, reason);
     };
     match check_user(item, &user).and_then(|()| validate(&item.event.submission, limits)) {
-        Ok(()) if item.has_lines => facts::validated(&item.event),
-        Ok(()) => {}
+        Ok(()) => facts::validated(&item.event, item.has_lines),
         Err(rejection) => {
             Arc::make_mut(&mut item.event).drop_payload_that_cannot_be_kept(limits);
             item.result = Some(Err(Failure::Reject(rejection)));

@@ -3,6 +3,7 @@
 //! Every operation runs as a task that its caller cannot cancel (`Store::run`): a database future that is dropped
 //! half-way can leave a pooled connection inside a transaction, and later writes on it would vanish.
 
+mod backlog;
 mod claim;
 pub mod dialect;
 mod ends;
@@ -30,6 +31,7 @@ mod timeline;
 mod tokens;
 mod users;
 
+pub use backlog::{Backlog, PoolUse};
 pub use claim::{ClaimOrder, Claimed, Death, Due};
 pub use ends::End;
 pub use error::{Cause, Kind, Outcome as StoreOutcome, StoreError};

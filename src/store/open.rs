@@ -135,6 +135,11 @@ impl Store {
         self.inner.backend
     }
 
+    /// Its pools: for reading and for writing; on PostgreSQL they are one.
+    pub(super) fn pools(&self) -> (&DatabaseConnection, &DatabaseConnection) {
+        (&self.inner.read, &self.inner.write)
+    }
+
     /// How it was opened.
     pub(super) fn options(&self) -> &StoreOptions {
         &self.inner.options

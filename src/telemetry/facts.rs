@@ -1,179 +1,42 @@
-//! The facts of an event's life and of the line's, one function each: what is logged, and at which level.
+//! The facts of an event's life and of the line's, one function each: what is logged, at which level, and what is counted.
 //!
 //! `error!` means that a person must look, `warn!` that something went wrong and was mended. No payload, token or
-//! email ever stands in a line, except the email where `log.user_email` allows it.
+//! email ever stands in a line, except the email where `log.user_email` allows it. The table of facts in `ARCHITECTURE.md`
+//! is compared with these functions by a test.
+
+mod budget;
+mod event;
+mod request;
 
 use std::fmt::Display;
 use std::net::SocketAddr;
 use std::panic::PanicHookInfo;
 use std::path::Path;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
-use std::sync::{OnceLock, PoisonError, RwLock};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tracing::{debug, error, info, warn};
 
-use crate::config::Log;
-use crate::domain::event::Event;
-use crate::domain::outcome::{Outcome, Status};
-use crate::domain::timestamp;
-
-/// Lines that a processed event writes in all.
-const LINES_PER_EVENT: u32 = 5;
-
-/// How many events may write their lines this second, and how many went without.
-struct LineBudget {
-    events_per_second: AtomicU32,
-    with_email: RwLock<bool>,
-    began: Instant,
-    second: AtomicU64,
-    spent: AtomicU32,
-    silent: AtomicU64,
-}
-
-fn budget() -> &'static LineBudget {
-    static BUDGET: OnceLock<LineBudget> = OnceLock::new();
-    BUDGET.get_or_init(|| LineBudget {
-        events_per_second: AtomicU32::new(u32::MAX),
-        with_email: RwLock::new(false),
-        began: Instant::now(),
-        second: AtomicU64::new(0),
-        spent: AtomicU32::new(0),
-        silent: AtomicU64::new(0),
-    })
-}
-
-/// Sets how many lines events may write in a second, and whether emails may stand in them.
-pub fn configure(log: &Log) {
-    let events = log.event_lines_per_second.div_ceil(LINES_PER_EVENT);
-    budget().events_per_second.store(events, Ordering::Relaxed);
-    *budget().with_email.write().unwrap_or_else(PoisonError::into_inner) = log.user_email;
-}
-
-/// Whether another event may write its lines in this second; those that may not are counted in one line a second.
-pub fn may_write_lines() -> bool {
-    count_silent_events();
-    let budget = budget();
-    let may = budget.spent.fetch_add(1, Ordering::Relaxed) < budget.events_per_second.load(Ordering::Relaxed);
-    if !may {
-        budget.silent.fetch_add(1, Ordering::Relaxed);
-    }
-    may
-}
-
-/// Writes the line of a second that is over; called now and then, so that the last second of a load gets its line too.
-pub fn count_silent_events() {
-    let budget = budget();
-    let second = budget.began.elapsed().as_secs();
-    if budget.second.swap(second, Ordering::Relaxed) != second {
-        budget.spent.store(0, Ordering::Relaxed);
-        let events = budget.silent.swap(0, Ordering::Relaxed);
-        if events > 0 {
-            info!(events, "events taken in without lines of their own");
-        }
-    }
-}
-
-/// An attempt at an event began (the reference's `task_prerun`).
-pub fn started(event: &Event, attempt: u32) {
-    info!(event_id = event.id, task_id = %event.task_id, attempt, stage = "validator", "[Event {}] Starting processing", event.id);
-}
-
-/// The event's user was found.
-pub fn user_found(event: &Event, email: &str) {
-    if *budget().with_email.read().unwrap_or_else(PoisonError::into_inner) {
-        info!(event_id = event.id, stage = "validator", "[Event {}] User: {email}", event.id);
-    } else {
-        info!(event_id = event.id, stage = "validator", "[Event {}] User: {}", event.id, event.user_id);
-    }
-}
-
-/// The event passed the Validator.
-pub fn validated(event: &Event) {
-    info!(event_id = event.id, stage = "validator", "[Event {}] Payload validation passed", event.id);
-}
-
-/// An outcome was committed; `has_lines` is the event's share in the line budget.
-pub fn persisted(event: &Event, outcome: &Outcome, has_lines: bool) {
-    match outcome.status {
-        Status::Processed if has_lines => succeeded(event, outcome),
-        Status::Pending => retry_scheduled(event, outcome),
-        Status::Failed => failed(event, outcome),
-        Status::ValidationError if has_lines => rejected(event, outcome),
-        _ => {}
-    }
-}
-
-/// The reference's `task_postrun`.
-fn succeeded(event: &Event, outcome: &Outcome) {
-    let at = outcome.processed_at.map(timestamp::render).unwrap_or_default();
-    let (id, attempt) = (event.id, outcome.attempts);
-    info!(event_id = id, stage = "persister", "[Event {id}] Marked processed at {at}");
-    info!(event_id = id, task_id = %event.task_id, attempt, stage = "persister", "[Event {id}] Processing completed successfully");
-}
-
-/// The reference's retry signal.
-fn retry_scheduled(event: &Event, outcome: &Outcome) {
-    let (id, attempt) = (event.id, outcome.attempts);
-    let delay = outcome.retry_in.unwrap_or_default();
-    let reason = outcome.processing_error.as_deref().unwrap_or("deferred");
-    warn!(event_id = id, task_id = %event.task_id, attempt, code = outcome.error_code, reason, "[Event {id}] Retry in {delay:.1?}");
-}
-
-/// The reference's `task_failure`.
-fn failed(event: &Event, outcome: &Outcome) {
-    let (id, attempt) = (event.id, outcome.attempts);
-    let reason = outcome.processing_error.as_deref();
-    error!(event_id = id, task_id = %event.task_id, attempt, code = outcome.error_code, reason, "[Event {id}] Processing failed");
-}
-
-fn rejected(event: &Event, outcome: &Outcome) {
-    let (id, reason) = (event.id, outcome.processing_error.as_deref());
-    info!(event_id = id, task_id = %event.task_id, code = outcome.error_code, reason, "[Event {id}] Validation failed");
-}
-
-/// The event is stored already, under the same key: nothing was written.
-pub fn duplicate(event: &Event, first: i64) {
-    info!(event_id = event.id, task_id = %event.task_id, first, "[Event {}] Duplicate of event {first}", event.id);
-}
-
-/// The event's key is held by another event with other content: nothing was written.
-pub fn key_conflict(event: &Event, first: i64) {
-    info!(event_id = event.id, task_id = %event.task_id, first, "[Event {}] Key is held by event {first}", event.id);
-}
-
-/// The work on one event panicked; its neighbours were not disturbed.
-pub fn stage_panicked(event: &Event, stage: &'static str, panic: &str) {
-    error!(event_id = event.id, task_id = %event.task_id, stage, panic, "[Event {}] Panic caught", event.id);
-}
-
-/// The database refuses an event's data; it is stored as failed, without them.
-pub fn refused_by_database(event: &Event, error: &dyn Display) {
-    error!(event_id = event.id, task_id = %event.task_id, %error, "[Event {}] Refused by the database", event.id);
-}
-
-/// An event could not be stored at all; its client was told.
-pub fn not_stored(event: &Event, error: &dyn Display) {
-    error!(event_id = event.id, task_id = %event.task_id, %error, "[Event {}] Not stored", event.id);
-}
+pub use self::budget::{configure, count_silent_events, may_write_lines};
+pub use self::event::*;
+pub use self::request::*;
+use super::metrics::catalogue as metrics;
 
 /// A flush was committed.
 pub fn flushed(units: usize, events: usize, took: Duration) {
+    metrics::FLUSH_EVENTS.observe(events as u64);
+    metrics::FLUSH_DURATION.observe_time(took);
     debug!(units, events, took_us = took.as_micros(), "flushed");
 }
 
 /// A flush waits for a key that another transaction holds.
 pub fn key_awaited(error: &dyn Display) {
+    metrics::KEY_WAITS.increment();
     debug!(%error, "a key is held by another transaction, the flush will be tried again");
-}
-
-/// An event is synced in the spool.
-pub fn spooled(event: &Event) {
-    info!(event_id = event.id, task_id = %event.task_id, stage = "persister", "[Event {}] Spooled", event.id);
 }
 
 /// A part of the spool is in the database now.
 pub fn drained_from_spool(events: usize, left: u64) {
+    metrics::DRAINED.add(events);
     if left == 0 {
         info!(events, "the spool is empty");
     } else {
@@ -183,11 +46,13 @@ pub fn drained_from_spool(events: usize, left: u64) {
 
 /// A unit of the spool will never be stored: it is set apart.
 pub fn spooled_unit_parked(unit: i64, why: &str) {
+    metrics::PARKED.increment();
     error!(unit, why, "a unit of the spool is parked: `gristmill spool status` shows it");
 }
 
 /// The spool cannot be read or changed now; it is tried again.
 pub fn spool_unreadable(error: &dyn Display) {
+    metrics::SPOOL_ERRORS.increment();
     error!(%error, "the spool cannot be read");
 }
 
@@ -208,21 +73,25 @@ pub fn spool_set_aside(path: &Path) {
 
 /// Outcomes came too late: their leases were no longer held, nothing was changed.
 pub fn stale_writes_rejected(count: usize) {
+    metrics::STALE_WRITES.add(count);
     warn!(count, "late outcomes changed nothing: their leases were no longer held");
 }
 
 /// Reserved ids turned out to be taken by other events; new ones are used.
 pub fn ids_collided(ids: &[i64]) {
+    metrics::ID_COLLISIONS.add(ids.len());
     error!(?ids, "reserved event ids are taken by other events, new ones are used");
 }
 
 /// An actor died or got stuck; what it had in hand goes to another one, or its client gets an error.
 pub fn actor_ended(actor: &str, why: &str) {
+    metrics::ACTOR_ENDS.of(&[kind_of(actor)]).increment();
     error!(actor, why, "actor ended");
 }
 
 /// Too many actors of one pool died: the whole line was built anew.
 pub fn line_rebuilt(generation: u64) {
+    metrics::LINE_REBUILDS.increment();
     error!(generation, "line rebuilt");
 }
 
@@ -233,6 +102,7 @@ pub fn line_given_up(why: &str) {
 
 /// A fresh actor took a dead one's place.
 pub fn actor_restarted(actor: &str, restarts: u64) {
+    metrics::ACTOR_RESTARTS.of(&[kind_of(actor)]).increment();
     warn!(actor, restarts, "actor restarted");
 }
 
@@ -243,31 +113,37 @@ pub fn pool_resized(pool: &str, from: usize, to: usize) {
 
 /// Work was lost with its actor, or taken from it, and is handed out again.
 pub fn work_redelivered(events: usize) {
+    metrics::REDELIVERED.add(events);
     warn!(events, "work of another actor handed out again");
 }
 
 /// Stored events were claimed to be tried again.
 pub fn claimed(events: usize) {
+    metrics::CLAIMED.add(events);
     debug!(events, "claimed");
 }
 
 /// Events of a dead node were taken over.
 pub fn taken_over(node: &str, events: u64) {
+    metrics::TAKEN_OVER.add(whole(events));
     warn!(node, events, "events of a dead node taken over");
 }
 
 /// Leases without work behind them were given back.
 pub fn orphans_released(leases: u64) {
+    metrics::ORPHANED_LEASES.add(whole(leases));
     info!(leases, "orphaned leases given back");
 }
 
 /// A node has been silent for a whole lease time.
 pub fn node_died(node: &str) {
+    metrics::NODE_DEATHS.increment();
     warn!(node, "node is silent, its events are taken over");
 }
 
 /// Something that worked fails; it is tried again and again, without further lines.
 pub fn began_to_fail(what: &str, error: &dyn Display, is_grave: bool) {
+    metrics::FAILURES.of(&[what]).increment();
     if is_grave {
         error!(what, %error, "{what} fails");
     } else {
@@ -277,6 +153,7 @@ pub fn began_to_fail(what: &str, error: &dyn Display, is_grave: bool) {
 
 /// It failed once more.
 pub fn still_fails(what: &str, error: &dyn Display) {
+    metrics::FAILURES.of(&[what]).increment();
     debug!(what, %error, "{what} still fails");
 }
 
@@ -285,13 +162,20 @@ pub fn works_again(what: &str, failures: u64, failed_for: Duration) {
     info!(what, failures, failed_for_ms = failed_for.as_millis(), "{what} works again");
 }
 
+/// A job changed some events.
+pub fn job_advanced(events: usize) {
+    metrics::JOB_EVENTS.add(events);
+}
+
 /// A job has met every event of its filter.
 pub fn job_done(job_id: i64) {
+    metrics::JOBS.of(&["done"]).increment();
     info!(job_id, "job done");
 }
 
 /// A job cannot go on.
 pub fn job_failed(job_id: i64, error: &dyn Display) {
+    metrics::JOBS.of(&["failed"]).increment();
     error!(job_id, %error, "job failed");
 }
 
@@ -332,7 +216,17 @@ pub fn stopped(Stopped { settled, spooled, released, unanswered, took }: Stopped
 
 /// Something panicked; whether it was caught, later lines say.
 pub fn panicked(panic: &PanicHookInfo<'_>) {
+    metrics::PANICS.increment();
     let location = panic.location().map(ToString::to_string).unwrap_or_default();
     let message = panic.payload_as_str().unwrap_or_default();
     error!(location, message, thread = std::thread::current().name(), "panic");
+}
+
+/// The kind of an actor, which its number follows: `validator-2`.
+fn kind_of(actor: &str) -> &str {
+    actor.split('-').next().unwrap_or(actor)
+}
+
+fn whole(count: u64) -> usize {
+    usize::try_from(count).unwrap_or(usize::MAX)
 }

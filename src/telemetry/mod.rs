@@ -5,3 +5,5 @@ pub mod condition;
 pub mod escape;
 pub mod facts;
 pub mod logging;
+mod metrics;
+pub mod scrape;

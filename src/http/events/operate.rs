@@ -23,6 +23,7 @@ use crate::http::request::{Call, json};
 use crate::http::state::{AppState, STORE_WAIT};
 use crate::pipeline::{Replayed, Verdict};
 use crate::store::{Refusal, Replay, Seen};
+use crate::telemetry::facts;
 
 /// `POST /api/v1/events/process`: stored events, in one transaction, with the reference's report.
 pub async fn process(call: Call) -> Result<HttpResponse, ApiError> {
@@ -90,7 +91,9 @@ pub async fn cancel(call: Call) -> Result<HttpResponse, ApiError> {
     let caller = call.authorise(Scope::Operate, "cancelling events").await?;
     let id = event_id(call.request.match_info().query("id"))?;
     let (store, visible_to) = (&call.state.store, viewer(&caller));
-    if !store.cancel(id, visible_to, caller.user_id, STORE_WAIT).await? {
+    if store.cancel(id, visible_to, caller.user_id, STORE_WAIT).await? {
+        facts::cancelled();
+    } else {
         let mut seen = store.fetch_event_with_user(vec![id], visible_to, STORE_WAIT).await?;
         match seen.remove(&id).map(|seen| seen.status) {
             None => return Err(no_such(id)),

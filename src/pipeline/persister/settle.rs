@@ -51,8 +51,8 @@ impl Consequences {
                 Some(Err(Failure::Reject(_))) => not_kept(item),
                 _ => Verdict::Spooled,
             };
-            if verdict == Verdict::Spooled && item.has_lines {
-                facts::spooled(&item.event);
+            if verdict == Verdict::Spooled {
+                facts::spooled(&item.event, item.has_lines);
             }
             Receipt { event_id: item.event.id, task_id: item.event.task_id, verdict }
         });
@@ -79,6 +79,9 @@ impl Consequences {
         for item in &unit.items {
             self.end_claim(item);
         }
+        // What has a row, or lies in the spool, is tried again.
+        let without_row = unit.items.iter().filter(|item| item.lease.is_none() && !unit.is_spooled).count();
+        facts::given_up(without_row, unsettled == Unsettled::Unknown);
         if let Some(reply) = unit.reply.take() {
             // A client that went away has no use for the news.
             let _ = reply.send(Err(unsettled));
@@ -97,9 +100,8 @@ impl Consequences {
                 self.stale_writes.fetch_add(1, Ordering::Relaxed);
                 facts::stale_writes_rejected(1);
             }
-            Written::Duplicate(first) if item.has_lines => facts::duplicate(&record.event, first.id),
-            Written::Conflict { of } if item.has_lines => facts::key_conflict(&record.event, *of),
-            Written::Duplicate(_) | Written::Conflict { .. } => {}
+            Written::Duplicate(first) => facts::duplicate(&record.event, first.id, item.has_lines),
+            Written::Conflict { of } => facts::key_conflict(&record.event, *of, item.has_lines),
         }
     }
 
@@ -150,8 +152,14 @@ fn stored(outcome: &Outcome, item: &Item) -> Verdict {
 /// Rejections go without a record where none is wanted, and with them what is withheld for their sake.
 fn not_kept(item: &Item) -> Verdict {
     match &item.result {
-        Some(Err(Failure::Reject(rejection))) => Verdict::Rejected { rejection: rejection.clone(), kept: false },
-        _ => Verdict::Withheld,
+        Some(Err(Failure::Reject(rejection))) => {
+            facts::not_kept(rejection.code().as_str());
+            Verdict::Rejected { rejection: rejection.clone(), kept: false }
+        }
+        _ => {
+            facts::withheld();
+            Verdict::Withheld
+        }
     }
 }
 

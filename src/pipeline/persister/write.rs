@@ -170,9 +170,11 @@ impl Writer {
                 self.refuse(unit, place, &error);
             }
         }
+        let began = Instant::now();
         match self.flush(&mut units).await {
             Ok(written) => {
                 self.writing.succeeded();
+                facts::flushed(units.len(), written.len(), began.elapsed());
                 distribute(units, written)
             }
             Err(FlushError::Store(error)) if error.kind == Kind::Refused => {

@@ -130,6 +130,11 @@ impl Spool {
         *self.inner.level()
     }
 
+    /// How much it may hold.
+    pub fn limits(&self) -> SpoolLimits {
+        self.inner.limits
+    }
+
     /// Why it takes nothing more, if it does not.
     pub fn refusal(&self) -> Option<String> {
         let (level, limits) = (self.level(), self.inner.limits);

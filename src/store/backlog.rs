@@ -1,0 +1,69 @@
+//! What waits in the database, and what its connections do.
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use sea_orm::{ConnectionTrait, DbBackend, Statement};
+
+use super::{Store, StoreError};
+
+/// The pending events of all nodes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Backlog {
+    /// How many.
+    pub events: u64,
+    /// When the oldest one was received.
+    pub oldest: Option<DateTime<Utc>>,
+}
+
+/// The connections of one pool.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PoolUse {
+    /// `all` on PostgreSQL, `read` and `write` on SQLite.
+    pub pool: &'static str,
+    /// Those at work.
+    pub used: u64,
+    /// Open ones that wait for work.
+    pub idle: u64,
+    /// The most that there may be.
+    pub most: u64,
+}
+
+impl Store {
+    /// Counts what is pending. Both figures are asked for together: for the age alone the planner might walk all events in
+    /// the order of their receipt.
+    pub async fn backlog(&self, wait: Duration) -> Result<Backlog, StoreError> {
+        self.run("count pending events", wait, |conn| async move {
+            let sql = "SELECT COUNT(*), MIN(received_at) FROM events WHERE status = 'pending'";
+            let row = conn.read().query_one_raw(Statement::from_string(conn.backend(), sql)).await?;
+            let Some(row) = row else { return Ok(Backlog::default()) };
+            let events: i64 = row.try_get_by_index(0)?;
+            Ok(Backlog { events: events.cast_unsigned(), oldest: row.try_get_by_index(1)? })
+        })
+        .await
+    }
+
+    /// What the connections do now; asks no database.
+    pub fn connections(&self) -> Vec<PoolUse> {
+        let (read, write) = self.pools();
+        let used = |pool, open: u32, idle: usize, most: u32| {
+            let idle = (idle as u64).min(u64::from(open));
+            PoolUse { pool, used: u64::from(open) - idle, idle, most: u64::from(most) }
+        };
+        if self.backend() == DbBackend::Postgres {
+            let all = write.get_postgres_connection_pool();
+            return vec![used("all", all.size(), all.num_idle(), all.options().get_max_connections())];
+        }
+        [("read", read), ("write", write)]
+            .map(|(name, pool)| {
+                let pool = pool.get_sqlite_connection_pool();
+                used(name, pool.size(), pool.num_idle(), pool.options().get_max_connections())
+            })
+            .to_vec()
+    }
+
+    /// What kind of database it is, for people.
+    pub fn kind_name(&self) -> &'static str {
+        if self.backend() == DbBackend::Postgres { "postgresql" } else { "sqlite" }
+    }
+}

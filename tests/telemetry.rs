@@ -1,0 +1,24 @@
+//! What the service tells of itself: metrics, and the documents that name them.
+
+mod access;
+mod bounds;
+mod counts;
+mod documents;
+#[cfg(feature = "fault-injection")]
+mod faults;
+mod outages;
+mod page;
+
+use self::page::Page;
+use crate::support::http::try_get;
+use crate::support::server::Server;
+
+/// Where metrics are.
+const METRICS: &str = "/metrics";
+
+/// A scrape, as Prometheus makes it.
+fn scrape(server: &Server) -> Page {
+    let answer = try_get(server.dashboard_address(), METRICS).expect("the scrape is answered");
+    assert_eq!(answer.status, 200, "{answer:?}");
+    Page::parse(&answer.body)
+}

@@ -1,0 +1,192 @@
+//! The documents name what there is: metrics, facts, and what may fail for a time.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::Path;
+
+use super::{Page, scrape};
+use crate::support::database::Database;
+use crate::support::events::{accepted, event};
+use crate::support::server::Server;
+
+const README: &str = include_str!("../../README.md");
+const ARCHITECTURE: &str = include_str!("../../ARCHITECTURE.md");
+
+/// Where the functions of facts stand.
+const FACTS: [&str; 4] = [
+    include_str!("../../src/telemetry/facts.rs"),
+    include_str!("../../src/telemetry/facts/budget.rs"),
+    include_str!("../../src/telemetry/facts/event.rs"),
+    include_str!("../../src/telemetry/facts/request.rs"),
+];
+
+/// Where their metrics have names.
+const CATALOGUE: &str = include_str!("../../src/telemetry/metrics/catalogue.rs");
+
+/// Calls on places that were looked up before.
+const RESOLVED: [(&str, &[&str]); 3] = [
+    ("PROCESSED.increment()", &["gristmill_events_total"]),
+    ("route.answered(", &["gristmill_http_requests_total", "gristmill_http_request_duration_seconds"]),
+    ("self.duration.observe_time(", &["gristmill_stage_duration_seconds", "gristmill_stage_events_total"]),
+];
+
+/// A function that looks such a place up: no fact.
+const LOOK_UP: &str = "of";
+
+/// The cells of each row of the first table below this heading.
+fn table<'a>(document: &'a str, heading: &str) -> Vec<Vec<&'a str>> {
+    let (_, section) = document.split_once(heading).unwrap_or_else(|| panic!("no {heading:?}"));
+    let rows = section.lines().skip_while(|line| !line.starts_with('|')).take_while(|line| line.starts_with('|'));
+    let cells = |line: &'a str| line.trim_matches('|').split(" | ").map(str::trim).collect();
+    rows.skip(2).map(cells).collect()
+}
+
+/// A page on which everything has happened that has a series only then.
+fn page() -> Page {
+    let mut server = Server::start(&Database::postgres());
+    accepted(&server.client(), &event("page_view"));
+    scrape(&server);
+    scrape(&server)
+}
+
+#[test]
+fn the_readme_has_every_metric_of_the_page_and_no_other() {
+    let page = page();
+    let told: BTreeMap<String, (String, String)> = table(README, "## Metrics")
+        .into_iter()
+        .map(|cells| {
+            let [name, kind, unit, meaning] = cells[..] else { panic!("four cells, not {cells:?}") };
+            let name = name.trim_matches('`').to_owned();
+            let has_unit = |ending: &str, word: &str| {
+                name.split('{').next().is_some_and(|name| name.contains(ending)) == (unit == word)
+            };
+            assert!(has_unit("_seconds", "seconds") && has_unit("_bytes", "bytes"), "{name} is not in {unit}");
+            (name, (kind.to_owned(), meaning.to_owned()))
+        })
+        .collect();
+    let with_labels = |name: &str| {
+        let labels = page.labels(name);
+        if labels.is_empty() { name.to_owned() } else { format!("{name}{{{}}}", labels.join(",")) }
+    };
+    let found: BTreeMap<String, (String, String)> =
+        page.metrics.iter().map(|(name, described)| (with_labels(name), described.clone())).collect();
+    for (name, described) in &found {
+        assert_eq!(told.get(name), Some(described), "{name} in README.md");
+    }
+    assert_eq!(told.keys().collect::<Vec<_>>(), found.keys().collect::<Vec<_>>());
+}
+
+/// A function of facts: its levels and lines, and the metrics that it counts.
+type Fact = (BTreeSet<String>, BTreeSet<String>);
+
+/// The facts of the code, by name.
+fn facts() -> BTreeMap<String, Fact> {
+    let mut facts = BTreeMap::new();
+    for source in FACTS {
+        let source = source.split("#[cfg(test)]").next().unwrap_or_default();
+        for function in source.split("fn ").skip(1) {
+            let name: String = function.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect();
+            let (lines, metrics) = (lines(function), counted(function));
+            if name != LOOK_UP && !(lines.is_empty() && metrics.is_empty()) {
+                assert!(facts.insert(name.clone(), (lines, metrics)).is_none(), "two facts are called {name}");
+            }
+        }
+    }
+    facts
+}
+
+/// `INFO [Event {}] Spooled` for each call that writes a line.
+fn lines(function: &str) -> BTreeSet<String> {
+    let mut lines = BTreeSet::new();
+    for level in ["error", "warn", "info", "debug"] {
+        for call in function.split(&format!("{level}!(")).skip(1) {
+            let call = call.split(");\n").next().unwrap_or_default();
+            // The message is the last text that is no field's value.
+            let texts = call.split('"').skip(1).step_by(2).collect::<Vec<_>>();
+            let fields: Vec<&str> = call.split(" = \"").skip(1).filter_map(|rest| rest.split('"').next()).collect();
+            let message = texts.into_iter().find(|text| !fields.contains(text)).unwrap_or_default();
+            let message = in_words(&message.replace('`', ""));
+            lines.insert(format!("{} {message}", level.to_ascii_uppercase()));
+        }
+    }
+    lines
+}
+
+/// What is put into a line is shown as `…`.
+fn in_words(message: &str) -> String {
+    let mut words = String::new();
+    let mut depth = 0;
+    for c in message.chars() {
+        match c {
+            '{' => {
+                depth += 1;
+                words.push('…');
+            }
+            '}' => depth -= 1,
+            c if depth == 0 => words.push(c),
+            _ => {}
+        }
+    }
+    words
+}
+
+/// The names of the metrics that a function counts.
+fn counted(function: &str) -> BTreeSet<String> {
+    let mut counted = BTreeSet::new();
+    for used in function.split("metrics::").skip(1) {
+        let constant: String = used.chars().take_while(|c| c.is_ascii_uppercase() || *c == '_').collect();
+        counted.extend(name_of(&constant));
+    }
+    let resolved = RESOLVED.into_iter().filter(|(call, _)| function.contains(call));
+    counted.extend(resolved.flat_map(|(_, names)| names.iter().map(|name| (*name).to_owned())));
+    counted
+}
+
+fn name_of(constant: &str) -> Option<String> {
+    let (_, rest) = CATALOGUE.split_once(&format!("pub static {constant}: "))?;
+    let is_metric = rest.starts_with("Single<") || rest.starts_with("Family<");
+    is_metric.then(|| rest.split('"').nth(1).expect("a name").to_owned())
+}
+
+#[test]
+fn the_table_of_facts_is_the_code() {
+    let told: BTreeMap<String, Fact> = table(ARCHITECTURE, "## Facts")
+        .into_iter()
+        .map(|cells| {
+            let [name, lines, metrics, _] = cells[..] else { panic!("four cells, not {cells:?}") };
+            let all = |cell: &str| {
+                let parts = cell.split("<br>").filter(|part| *part != "–");
+                parts.map(|part| part.trim().replace('`', "")).collect()
+            };
+            (name.trim_matches('`').to_owned(), (all(lines), all(metrics)))
+        })
+        .collect();
+    let found = facts();
+    assert!(found.len() > 40, "the code was not read: {found:?}");
+    for (name, fact) in &found {
+        assert_eq!(told.get(name), Some(fact), "{name} in ARCHITECTURE.md");
+    }
+    assert_eq!(told.keys().collect::<Vec<_>>(), found.keys().collect::<Vec<_>>());
+}
+
+#[test]
+fn everything_that_may_fail_for_a_time_has_a_label_of_its_own() {
+    let (_, list) = CATALOGUE.split_once("const CONDITIONS: ").expect("the list");
+    let known: BTreeSet<&str> = list.split("];").next().unwrap_or_default().split('"').skip(1).step_by(2).collect();
+    let mut found = BTreeSet::new();
+    let mut folders = vec![Path::new(env!("CARGO_MANIFEST_DIR")).join("src")];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).expect("the tree is readable") {
+            let path = entry.expect("the tree is readable").path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if !path.ends_with("condition.rs") {
+                let text = fs::read_to_string(&path).expect("it is text");
+                for call in ["Condition::new(\"", "Condition::grave(\""] {
+                    found.extend(text.split(call).skip(1).filter_map(|rest| rest.split('"').next()).map(str::to_owned));
+                }
+            }
+        }
+    }
+    assert_eq!(found.iter().map(String::as_str).collect::<BTreeSet<_>>(), known);
+}
