@@ -8,6 +8,7 @@ mod documents;
 mod faults;
 mod outages;
 mod page;
+mod promtool;
 
 use self::page::Page;
 use crate::support::http::try_get;

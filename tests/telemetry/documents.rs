@@ -2,7 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
 
 use super::{Page, scrape};
 use crate::support::database::Database;
@@ -32,6 +34,11 @@ const RESOLVED: [(&str, &[&str]); 3] = [
 
 /// A function that looks such a place up: no fact.
 const LOOK_UP: &str = "of";
+
+/// Where dashboard and alert rules are.
+pub fn ops() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("ops")
+}
 
 /// The cells of each row of the first table below this heading.
 fn table<'a>(document: &'a str, heading: &str) -> Vec<Vec<&'a str>> {
@@ -74,6 +81,49 @@ fn the_readme_has_every_metric_of_the_page_and_no_other() {
         assert_eq!(told.get(name), Some(described), "{name} in README.md");
     }
     assert_eq!(told.keys().collect::<Vec<_>>(), found.keys().collect::<Vec<_>>());
+}
+
+/// The names of metrics in a text, parts of histograms as the whole.
+fn names(text: &str, page: &Page) -> BTreeSet<String> {
+    let words = text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
+    let named = words.filter(|word| word.starts_with("gristmill_") || word.starts_with("process_"));
+    let whole = |word: &str| {
+        let parts = ["_bucket", "_sum", "_count"].into_iter().filter_map(|part| word.strip_suffix(part));
+        parts.filter(|name| page.metrics.contains_key(*name)).map(str::to_owned).next().unwrap_or(word.to_owned())
+    };
+    named.map(whole).collect()
+}
+
+#[test]
+fn dashboard_and_alert_rules_name_only_metrics_that_there_are() {
+    let page = page();
+    for file in ["dashboard.json", "alerts.yml", "alerts-test.yml"] {
+        let text = fs::read_to_string(ops().join(file)).unwrap_or_else(|error| panic!("ops/{file}: {error}"));
+        let named = names(&text, &page);
+        assert!(named.len() >= 5, "{file} was not read: {named:?}");
+        let missing: Vec<&String> = named.iter().filter(|name| !page.metrics.contains_key(*name)).collect();
+        assert!(missing.is_empty(), "ops/{file} names {missing:?}");
+    }
+}
+
+#[test]
+fn the_dashboard_is_whole() {
+    let text = fs::read_to_string(ops().join("dashboard.json")).expect("ops/dashboard.json is there");
+    let dashboard: Value = serde_json::from_str(&text).expect("it is JSON");
+    let panels = dashboard["panels"].as_array().expect("panels");
+    let mut ids = BTreeSet::new();
+    for panel in panels {
+        assert!(ids.insert(panel["id"].as_u64().expect("an id")), "the id of {panel} is taken");
+        if panel["type"] == "row" {
+            continue;
+        }
+        assert_eq!(panel["datasource"]["uid"], "${datasource}", "{panel}");
+        let targets = panel["targets"].as_array().expect("targets");
+        assert!(!targets.is_empty() && targets.iter().all(|target| target["expr"].is_string()), "{panel}");
+        let place = &panel["gridPos"];
+        assert!(place["x"].as_u64().zip(place["w"].as_u64()).is_some_and(|(x, w)| x + w <= 24), "{panel}");
+    }
+    assert!(panels.len() > 10);
 }
 
 /// A function of facts: its levels and lines, and the metrics that it counts.
