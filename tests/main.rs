@@ -12,6 +12,7 @@ mod chaos;
 mod client;
 mod cloud_events;
 mod crash;
+mod dashboard;
 mod dedupe;
 mod durability;
 #[cfg(feature = "fault-injection")]

@@ -11,6 +11,7 @@ mod first;
 mod jobs;
 mod received;
 mod replays;
+mod sessions;
 mod vitals;
 
 /// All migrations, oldest first.
@@ -28,6 +29,7 @@ impl MigratorTrait for Migrator {
             Box::new(feed::Feed),
             Box::new(replays::Replays),
             Box::new(jobs::Jobs),
+            Box::new(sessions::Sessions),
         ]
     }
 }

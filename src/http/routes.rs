@@ -1,13 +1,14 @@
 //! Every route of both ports, a line each.
 
+use actix_web::middleware::from_fn;
 use actix_web::web::{self, ServiceConfig};
 use actix_web::{HttpResponse, Resource, Route, guard};
 
 use super::accounts::{tokens, users};
 use super::error::ApiError;
 use super::problems::Problem;
-use super::request::{Call, endpoint};
-use super::{events, health, jobs, limits, openapi, ops, problem_pages, stats};
+use super::request::{Call, OperationsPort, endpoint};
+use super::{dashboard, events, health, jobs, limits, openapi, ops, problem_pages, series, stats};
 
 /// Longest part of a path that is repeated in an answer, in characters.
 const PATH_CHARS_MAX: usize = 200;
@@ -17,12 +18,21 @@ pub fn api(routes: &mut ServiceConfig) {
     routes
         .service(at("/api/v1/events", "GET, HEAD, POST").route(post(events::submit)).route(get(events::list)))
         .service(at("/api/v1/events/batch", "POST").route(post(events::submit_batch)))
-        .service(at("/api/v1/events/cancel", "POST").route(post(events::cancel_matching)))
         .service(at("/api/v1/events/export", "GET").route(stream(events::export)))
         .service(at("/api/v1/events/process", "POST").route(post(events::process)))
+        .service(at("/api/v1/events/validate", "POST").route(post(events::validate)))
+        .service(at("/openapi.json", "GET, HEAD").route(get(openapi::show)))
+        .service(at("/docs", "GET, HEAD").route(get(openapi::browse)))
+        .configure(shared)
+        .configure(both);
+}
+
+/// The part of the API that the dashboard needs too; events are taken on the API's port alone.
+fn shared(routes: &mut ServiceConfig) {
+    routes
+        .service(at("/api/v1/events/cancel", "POST").route(post(events::cancel_matching)))
         .service(at("/api/v1/events/retry", "POST").route(post(events::retry_matching)))
         .service(at("/api/v1/events/stream", "GET").route(stream(events::stream)))
-        .service(at("/api/v1/events/validate", "POST").route(post(events::validate)))
         .service(at("/api/v1/events/{id}", "GET, HEAD").route(get(events::show)))
         .service(at("/api/v1/events/{id}/timeline", "GET, HEAD").route(get(events::timeline)))
         .service(at("/api/v1/events/{id}/retry", "POST").route(post(events::retry)))
@@ -32,22 +42,32 @@ pub fn api(routes: &mut ServiceConfig) {
         .service(at("/api/v1/jobs/{id}/cancel", "POST").route(post(jobs::stop)))
         .service(at("/api/v1/limits", "GET, HEAD").route(get(limits::show)))
         .service(at("/api/v1/stats", "GET, HEAD").route(get(stats::stats)))
+        .service(at("/api/v1/stats/series", "GET, HEAD").route(get(series::show)))
         .service(at("/api/v1/tokens", "GET, HEAD, POST").route(get(tokens::list)).route(post(tokens::create)))
         .service(at("/api/v1/tokens/{id}", "DELETE, GET, HEAD").route(get(tokens::show)).route(delete(tokens::revoke)))
         .service(at("/api/v1/tokens/{id}/rotate", "POST").route(post(tokens::rotate)))
         .service(at("/api/v1/users", "GET, HEAD, POST").route(get(users::list)).route(post(users::create)))
-        .service(at("/api/v1/users/{id}", "GET, HEAD, PATCH").route(get(users::show)).route(patch(users::change)))
-        .service(at("/openapi.json", "GET, HEAD").route(get(openapi::show)))
-        .service(at("/docs", "GET, HEAD").route(get(openapi::browse)))
-        .configure(both);
+        .service(at("/api/v1/users/{id}", "GET, HEAD, PATCH").route(get(users::show)).route(patch(users::change)));
 }
 
-/// Operations.
+/// Operations, behind the guard that knows sessions.
 pub fn operations(routes: &mut ServiceConfig) {
+    let port = web::scope("").app_data(OperationsPort).wrap(from_fn(dashboard::guard)).configure(operations_of);
+    routes.service(port);
+}
+
+fn operations_of(routes: &mut ServiceConfig) {
     routes
-        .service(at("/", "GET, HEAD").route(get(ops::index)))
+        .service(at("/", "GET, HEAD").route(get(dashboard::index)))
+        .service(at("/login", "GET, HEAD, POST").route(get(dashboard::form)).route(post(dashboard::enter)))
+        .service(at("/logout", "POST").route(post(dashboard::leave)))
+        .service(at("/assets/{name}", "GET, HEAD").route(get(dashboard::asset)))
+        .service(at("/api/session", "GET, HEAD").route(get(dashboard::session)))
+        .service(at("/api/live", "GET").route(stream(dashboard::follow)))
         .service(at("/api/pipeline", "GET, HEAD").route(get(ops::pipeline)))
         .service(at("/api/pipeline/pools/{pool}", "POST").route(post(ops::resize_pool)))
+        .service(at("/api/v1/events", "GET, HEAD").route(get(events::list)))
+        .configure(shared)
         .configure(both);
 }
 

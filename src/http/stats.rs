@@ -77,10 +77,7 @@ struct SpoolView {
 
 /// `GET /api/v1/stats`. The figures are everyone's, so they need a scope over everyone, or over the machine.
 pub async fn stats(call: Call) -> Result<HttpResponse, ApiError> {
-    let caller = call.state.auth.authenticate(call.headers()).await?;
-    if ![Scope::ReadAll, Scope::Operate].into_iter().any(|scope| allows(caller.scopes, scope)) {
-        return Err(ApiError::forbidden(Scope::ReadAll, "statistics of everyone's events"));
-    }
+    permit(&call).await?;
     let window = window(call.request.query_string())?;
     let now = clock::now();
     let since = now - TimeDelta::from_std(window).unwrap_or_default();
@@ -92,7 +89,17 @@ pub async fn stats(call: Call) -> Result<HttpResponse, ApiError> {
     Ok(json(StatusCode::OK, &StatsView::of(&stats, minutes, text, spool)))
 }
 
-fn window(query: &str) -> Result<Duration, ApiError> {
+/// Whether the caller may see everyone's figures.
+pub(super) async fn permit(call: &Call) -> Result<(), ApiError> {
+    let caller = call.state.auth.authenticate(call.headers()).await?;
+    if ![Scope::ReadAll, Scope::Operate].into_iter().any(|scope| allows(caller.scopes, scope)) {
+        return Err(ApiError::forbidden(Scope::ReadAll, "statistics of everyone's events"));
+    }
+    Ok(())
+}
+
+/// The window that is asked for.
+pub(super) fn window(query: &str) -> Result<Duration, ApiError> {
     let parameters = Query::<Parameters>::from_query(query)
         .map_err(|error| ApiError::invalid_request(format!("the query cannot be read: {error}")))?;
     let Some(text) = &parameters.window else { return Ok(WINDOW_DEFAULT) };
