@@ -8,6 +8,7 @@ mod accounts;
 mod auth;
 mod bad_input;
 mod batch;
+mod browser;
 mod chaos;
 mod client;
 mod cloud_events;
