@@ -15,7 +15,8 @@ export async function show({ id, may }) {
     fill(content, view(event, timeline, may, load));
   }
   stream.addEventListener("outcome", (message) => {
-    if (String(JSON.parse(message.data).id) === id) load().catch((error) => notify(error.message));
+    // Most are of other events: they are not read whole.
+    if (message.data.includes(`"id":${id},`)) load().catch((error) => notify(error.message));
   });
   try {
     await load();

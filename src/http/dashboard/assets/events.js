@@ -6,6 +6,7 @@ import { action, badge, cell, count, fill, h, moment, notify, table } from "./do
 const STATUSES = ["pending", "processed", "validation_error", "failed", "cancelled", "duplicate"];
 const SPANS = [["", "any time"], ["1", "last hour"], ["24", "last day"], ["168", "last week"], ["720", "last 30 days"]];
 const ROWS_MAX = 200;
+const DRAWN_EVERY_MS = 200;
 /** These need no range of time: an index fits them. */
 const FREE = ["failed", "validation_error"];
 
@@ -13,6 +14,8 @@ export async function show({ may, parameters }) {
   const state = { filter: Object.fromEntries(parameters), next: null, stream: null, isLive: true };
   const rows = new Map();
   const selected = new Set();
+  const news = new Map();
+  let drawing = null;
   const body = h("tbody", { id: "rows" });
   const told = h("p", { class: "hint", role: "status" });
   const more = action("Older events", () => load(state.next));
@@ -65,6 +68,7 @@ export async function show({ may, parameters }) {
     state.stream?.close();
     state.stream = null;
     rows.clear();
+    news.clear();
     selected.clear();
     buttons();
     body.replaceChildren();
@@ -78,11 +82,23 @@ export async function show({ may, parameters }) {
     const stream = new EventSource(`/api/v1/events/stream?${query({ status, event_name, event_type })}`);
     stream.addEventListener("outcome", (message) => {
       const event = JSON.parse(message.data);
-      if (matches(event, state.filter)) { put(event, true); tell(); }
+      if (!matches(event, state.filter)) return;
+      // However many come: the newest of a moment are drawn, all at once.
+      news.delete(event.id);
+      news.set(event.id, event);
+      if (news.size > ROWS_MAX) news.delete(news.keys().next().value);
+      drawing ??= setTimeout(drawNews, DRAWN_EVERY_MS);
     });
     stream.addEventListener("gap", () => { if (stream.wasOpen) restart().catch((error) => notify(error.message)); });
     stream.onopen = () => { stream.wasOpen = true; };
     state.stream = stream;
+  }
+
+  function drawNews() {
+    drawing = null;
+    for (const event of news.values()) put(event, true);
+    news.clear();
+    tell();
   }
 
   async function change(what) {
@@ -123,7 +139,7 @@ export async function show({ may, parameters }) {
     may("operate") && h("div", { class: "row acts" }, retry, cancel, chosen),
     h("section", { class: "card" }, table("Events, the newest first", columns, body), told, more));
   await restart();
-  return { content, leave: () => state.stream?.close() };
+  return { content, leave: () => { state.stream?.close(); clearTimeout(drawing); } };
 }
 
 function matches(event, filter) {
