@@ -8,11 +8,13 @@ mod accounts;
 mod auth;
 mod bad_input;
 mod batch;
+mod browser;
 mod chaos;
 mod client;
 mod cloud_events;
 mod control;
 mod crash;
+mod dashboard;
 mod dedupe;
 mod durability;
 #[cfg(feature = "fault-injection")]

@@ -29,6 +29,8 @@ pub struct Model {
     pub revoked_at: Option<DateTimeUtc>,
     /// Written in batches, so it lags.
     pub last_used_at: Option<DateTimeUtc>,
+    /// The token that opened it, if it is a session of the dashboard.
+    pub parent_id: Option<i64>,
 }
 
 /// No relation is followed: joins are written where they are needed.

@@ -13,6 +13,7 @@ mod first;
 mod jobs;
 mod received;
 mod replays;
+mod sessions;
 mod vitals;
 
 /// All migrations, oldest first.
@@ -32,6 +33,7 @@ impl MigratorTrait for Migrator {
             Box::new(jobs::Jobs),
             Box::new(audit::Audit),
             Box::new(controls::Controls),
+            Box::new(sessions::Sessions),
         ]
     }
 }

@@ -59,7 +59,7 @@ fn keep(path: &Path, secret: &Secret) -> std::io::Result<()> {
 impl FirstToken {
     /// Says on standard output where the service is and what to do next.
     pub(super) fn announce(&self, api: SocketAddr, dashboard: SocketAddr) {
-        println!("Gristmill {} is ready: API http://{api}, operations http://{dashboard}", env!("CARGO_PKG_VERSION"));
+        println!("Gristmill {} is ready: API http://{api}, dashboard http://{dashboard}", env!("CARGO_PKG_VERSION"));
         match self {
             Self::Made(secret, path) => {
                 println!(

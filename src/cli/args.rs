@@ -20,8 +20,8 @@ const LONG_ABOUT: &str = "\
 Takes JSON events over HTTP, validates and normalises them, and stores each once,
 durably, in SQLite (embedded, the default) or PostgreSQL.
 
-Without a command it serves: the API on http.bind, health and the state of the
-pipeline on dashboard.bind. The first start on an empty database creates a user and a first
+Without a command it serves: the API on http.bind, the dashboard and health on
+dashboard.bind. The first start on an empty database creates a user and a first
 token and prints a curl line to try.";
 
 const AFTER_HELP: &str = "\

@@ -39,6 +39,8 @@ pub struct Caller {
     pub scopes: Scopes,
     /// The token.
     pub token_id: i64,
+    /// The token that opened it, if it is a session of the dashboard.
+    pub parent_id: Option<i64>,
 }
 
 /// Whether `scopes` cover `scope`: reading or writing everyone's events includes one's own, else none implies another.
@@ -221,6 +223,7 @@ impl Known {
             email: record.email.clone(),
             scopes: record.scopes,
             token_id: record.token_id,
+            parent_id: record.parent_id,
         };
         Self { caller: Arc::new(caller), record, touched_at: AtomicI64::new(i64::MIN / 2) }
     }
@@ -295,6 +298,7 @@ mod tests {
             expires_at: Some(at(100)),
             revoked_at: None,
             hash: [1; 32],
+            parent_id: None,
         }
     }
 

@@ -12,22 +12,26 @@ use super::auth::allows;
 use super::error::ApiError;
 use super::problems::Problem;
 use super::request::{Call, json};
+use super::state::AppState;
 use crate::domain::scopes::Scope;
 use crate::pipeline::{BootView, PipelineView};
 
-/// Headers that a proxy adds; behind one, every peer looks local.
-const PROXY_HEADERS: [&str; 3] = ["forwarded", "x-forwarded-for", "via"];
+/// Headers that a proxy adds, behind which every peer looks local, or a browser, which may stand behind a proxy that adds
+/// none: who looks with a browser logs in.
+const FOREIGN_HEADERS: [&str; 7] =
+    ["forwarded", "x-forwarded-for", "x-real-ip", "via", "origin", "sec-fetch-site", "sec-fetch-mode"];
 
 #[derive(Serialize)]
 struct Index {
     service: &'static str,
     version: &'static str,
-    routes: [&'static str; 12],
+    routes: [&'static str; 14],
 }
 
-/// What there is on this port.
-pub async fn index(_: Call) -> Result<HttpResponse, ApiError> {
+/// What there is on this port, beside the dashboard and the routes of the API that it asks.
+pub(super) fn index() -> HttpResponse {
     let routes = [
+        "/api/live",
         "/api/pipeline",
         "/api/pipeline/pause",
         "/api/pipeline/resume",
@@ -35,30 +39,38 @@ pub async fn index(_: Call) -> Result<HttpResponse, ApiError> {
         "/api/pipeline/pools/{pool}/pause",
         "/api/pipeline/pools/{pool}/resume",
         "/api/pipeline/pools/{pool}/restart",
+        "/api/session",
         "/health/live",
         "/health/ready",
         "/metrics",
         "/problems",
         "/problems/{code}",
     ];
-    Ok(json(StatusCode::OK, &Index { service: "gristmill", version: env!("CARGO_PKG_VERSION"), routes }))
+    json(StatusCode::OK, &Index { service: "gristmill", version: env!("CARGO_PKG_VERSION"), routes })
 }
 
+/// The line of the node that answers, and all nodes.
 #[derive(Serialize)]
-struct Cluster {
+pub(super) struct Cluster {
     #[serde(flatten)]
     line: PipelineView,
     /// Null while the database does not answer.
-    nodes: Option<Vec<BootView>>,
+    pub nodes: Option<Vec<BootView>>,
 }
 
 /// Actors per pool, their restarts, what is in flight, and every node of the cluster.
 pub async fn pipeline(call: Call) -> Result<HttpResponse, ApiError> {
     may_look(&call, "the state of the pipeline").await?;
-    match call.state.pipeline.describe().await {
-        Some(line) => Ok(json(StatusCode::OK, &Cluster { line, nodes: call.state.pipeline.nodes().await })),
+    match cluster(&call.state).await {
+        Some(cluster) => Ok(json(StatusCode::OK, &cluster)),
         None => Err(ApiError::new(Problem::PipelineUnavailable, "the pipeline did not describe itself")),
     }
+}
+
+/// What the cluster looks like now; `None` if this node's pipeline does not answer.
+pub(super) async fn cluster(state: &AppState) -> Option<Cluster> {
+    let line = state.pipeline.describe().await?;
+    Some(Cluster { line, nodes: state.pipeline.nodes().await })
 }
 
 /// Whether the caller may see what the service is doing: from this machine, or with a token; `what` names it in the refusal.
@@ -66,6 +78,11 @@ pub(super) async fn may_look(call: &Call, what: &str) -> Result<(), ApiError> {
     if is_local(&call.request) {
         return Ok(());
     }
+    permit_view(call, what).await
+}
+
+/// As [`may_look`], but always with a token.
+pub(super) async fn permit_view(call: &Call, what: &str) -> Result<(), ApiError> {
     let caller = call.state.auth.authenticate(call.headers()).await?;
     let may = [Scope::Operate, Scope::ReadAll].into_iter().any(|scope| allows(caller.scopes, scope));
     if may { Ok(()) } else { Err(ApiError::forbidden(Scope::Operate, what)) }
@@ -75,9 +92,9 @@ pub(super) async fn may_look(call: &Call, what: &str) -> Result<(), ApiError> {
 pub(super) fn is_local(request: &HttpRequest) -> bool {
     let headers = request.headers();
     let is_peer_local = request.peer_addr().is_some_and(|peer| peer.ip().to_canonical().is_loopback());
-    let is_proxied = PROXY_HEADERS.iter().any(|name| headers.contains_key(*name));
+    let is_foreign = FOREIGN_HEADERS.iter().any(|name| headers.contains_key(*name));
     let host = headers.get(HOST).and_then(|host| host.to_str().ok());
-    is_peer_local && !is_proxied && host.is_none_or(is_loopback_name)
+    is_peer_local && !is_foreign && host.is_none_or(is_loopback_name)
 }
 
 fn is_loopback_name(host: &str) -> bool {
@@ -110,6 +127,8 @@ mod tests {
         assert!(local("[::ffff:127.0.0.1]:9", &[("host", "localhost")]));
         assert!(!local("10.0.0.1:9", &[("host", "localhost")]));
         assert!(!local("127.0.0.1:9", &[("host", "evil.example")]));
-        assert!(!local("127.0.0.1:9", &[("host", "localhost"), ("x-forwarded-for", "10.0.0.1")]));
+        for (name, value) in [("x-forwarded-for", "10.0.0.1"), ("x-real-ip", "10.0.0.1"), ("sec-fetch-site", "none")] {
+            assert!(!local("127.0.0.1:9", &[("host", "localhost"), (name, value)]), "{name}");
+        }
     }
 }

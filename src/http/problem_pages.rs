@@ -90,7 +90,7 @@ fn negotiated(mut response: HttpResponse) -> HttpResponse {
 }
 
 /// Whether `Accept` ranks HTML above JSON, which is the default.
-fn prefers_html(headers: &HeaderMap) -> bool {
+pub(super) fn prefers_html(headers: &HeaderMap) -> bool {
     let ranges: Vec<(String, f32)> = headers
         .get_all(ACCEPT)
         .filter_map(|value| value.to_str().ok())

@@ -24,6 +24,8 @@ pub enum Problem {
     Unauthorized,
     /// The token lacks a scope.
     Forbidden,
+    /// A page of another site may have sent it.
+    CrossSite,
     /// There is nothing under this path or id, or the token may not see it.
     NotFound,
     /// The path exists, the method does not.

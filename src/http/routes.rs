@@ -1,13 +1,16 @@
 //! Every route of both ports, a line each.
 
+use actix_web::middleware::from_fn;
 use actix_web::web::{self, ServiceConfig};
 use actix_web::{HttpResponse, Resource, Route, guard};
 
 use super::accounts::{tokens, users};
 use super::error::ApiError;
 use super::problems::Problem;
-use super::request::{Call, Served, endpoint};
-use super::{audit, control, events, health, jobs, limits, metrics, openapi, ops, problem_pages, stats};
+use super::request::{Call, OperationsPort, Served, endpoint};
+use super::{
+    audit, control, dashboard, events, health, jobs, limits, metrics, openapi, ops, problem_pages, series, stats,
+};
 use crate::telemetry::facts;
 
 /// Longest part of a path that is repeated in an answer, in characters.
@@ -19,12 +22,21 @@ pub fn api(routes: &mut ServiceConfig) {
         .service(at("/api/v1/audit", "GET, HEAD").route(get(audit::list)))
         .service(at("/api/v1/events", "GET, HEAD, POST").route(post(events::submit)).route(get(events::list)))
         .service(at("/api/v1/events/batch", "POST").route(post(events::submit_batch)))
-        .service(at("/api/v1/events/cancel", "POST").route(post(events::cancel_matching)))
         .service(at("/api/v1/events/export", "GET").route(stream(events::export)))
         .service(at("/api/v1/events/process", "POST").route(post(events::process)))
+        .service(at("/api/v1/events/validate", "POST").route(post(events::validate)))
+        .service(at("/openapi.json", "GET, HEAD").route(get(openapi::show)))
+        .service(at("/docs", "GET, HEAD").route(get(openapi::browse)))
+        .configure(shared)
+        .configure(both);
+}
+
+/// The part of the API that the dashboard needs too; events are taken on the API's port alone.
+fn shared(routes: &mut ServiceConfig) {
+    routes
+        .service(at("/api/v1/events/cancel", "POST").route(post(events::cancel_matching)))
         .service(at("/api/v1/events/retry", "POST").route(post(events::retry_matching)))
         .service(at("/api/v1/events/stream", "GET").route(stream(events::stream)))
-        .service(at("/api/v1/events/validate", "POST").route(post(events::validate)))
         .service(at("/api/v1/events/{id}", "GET, HEAD").route(get(events::show)))
         .service(at("/api/v1/events/{id}/timeline", "GET, HEAD").route(get(events::timeline)))
         .service(at("/api/v1/events/{id}/retry", "POST").route(post(events::retry)))
@@ -34,20 +46,28 @@ pub fn api(routes: &mut ServiceConfig) {
         .service(at("/api/v1/jobs/{id}/cancel", "POST").route(post(jobs::stop)))
         .service(at("/api/v1/limits", "GET, HEAD").route(get(limits::show)))
         .service(at("/api/v1/stats", "GET, HEAD").route(get(stats::stats)))
+        .service(at("/api/v1/stats/series", "GET, HEAD").route(get(series::show)))
         .service(at("/api/v1/tokens", "GET, HEAD, POST").route(get(tokens::list)).route(post(tokens::create)))
         .service(at("/api/v1/tokens/{id}", "DELETE, GET, HEAD").route(get(tokens::show)).route(delete(tokens::revoke)))
         .service(at("/api/v1/tokens/{id}/rotate", "POST").route(post(tokens::rotate)))
         .service(at("/api/v1/users", "GET, HEAD, POST").route(get(users::list)).route(post(users::create)))
-        .service(at("/api/v1/users/{id}", "GET, HEAD, PATCH").route(get(users::show)).route(patch(users::change)))
-        .service(at("/openapi.json", "GET, HEAD").route(get(openapi::show)))
-        .service(at("/docs", "GET, HEAD").route(get(openapi::browse)))
-        .configure(both);
+        .service(at("/api/v1/users/{id}", "GET, HEAD, PATCH").route(get(users::show)).route(patch(users::change)));
 }
 
-/// Operations.
+/// Operations, behind the guard that knows sessions.
 pub fn operations(routes: &mut ServiceConfig) {
+    let port = web::scope("").app_data(OperationsPort).wrap(from_fn(dashboard::guard)).configure(operations_of);
+    routes.service(port);
+}
+
+fn operations_of(routes: &mut ServiceConfig) {
     routes
-        .service(at("/", "GET, HEAD").route(get(ops::index)))
+        .service(at("/", "GET, HEAD").route(get(dashboard::index)))
+        .service(at("/login", "GET, HEAD, POST").route(get(dashboard::form)).route(post(dashboard::enter)))
+        .service(at("/logout", "POST").route(post(dashboard::leave)))
+        .service(at("/assets/{name}", "GET, HEAD").route(get(dashboard::asset)))
+        .service(at("/api/session", "GET, HEAD").route(get(dashboard::session)))
+        .service(at("/api/live", "GET").route(stream(dashboard::follow)))
         .service(at("/metrics", "GET, HEAD").route(get(metrics::scrape)))
         .service(at("/api/pipeline", "GET, HEAD").route(get(ops::pipeline)))
         .service(at("/api/pipeline/pause", "POST").route(post(control::pause)))
@@ -56,6 +76,8 @@ pub fn operations(routes: &mut ServiceConfig) {
         .service(at("/api/pipeline/pools/{pool}/pause", "POST").route(post(control::pause_pool)))
         .service(at("/api/pipeline/pools/{pool}/resume", "POST").route(post(control::resume_pool)))
         .service(at("/api/pipeline/pools/{pool}/restart", "POST").route(post(control::restart_pool)))
+        .service(at("/api/v1/events", "GET, HEAD").route(get(events::list)))
+        .configure(shared)
         .configure(both);
 }
 

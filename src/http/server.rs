@@ -15,9 +15,10 @@ use actix_web::rt::net::TcpStream;
 use actix_web::web::{Data, ServiceConfig};
 use actix_web::{App, HttpServer};
 use futures_util::FutureExt;
-use futures_util::future::{LocalBoxFuture, join};
+use futures_util::future::{LocalBoxFuture, join3};
 use socket2::SockRef;
 
+use super::dashboard::Live;
 use super::events::Streams;
 use super::ports::Ports;
 use super::problems::CATALOGUE;
@@ -41,7 +42,7 @@ pub struct Servers {
     pub api: Server,
     /// Ends when the operations' server has stopped.
     pub operations: Server,
-    /// Looks for changes of tokens and users, and for news of the feed; never ends, drop it last.
+    /// Looks for changes of tokens and users, for news of the feed and for dashboards; never ends, drop it last.
     pub watch: LocalBoxFuture<'static, ()>,
 }
 
@@ -81,7 +82,7 @@ pub async fn start(config: &Config, ports: &Ports, store: Store, pipeline: Pipel
         serve(config, &ports.operations, OPERATIONS_WORKERS, OPERATIONS_CONNECTIONS, routes::operations, &state)?;
     let door = Door { api: api.handle(), operations: operations.handle(), state: state.clone() };
     let tokens = auth::watch(Arc::clone(&state.auth), config.auth.refresh);
-    let watch = Box::pin(join(tokens, Streams::watch(state)).map(drop));
+    let watch = Box::pin(join3(tokens, Streams::watch(state.clone()), Live::watch(state)).map(drop));
     Ok(Servers { door, api, operations, watch })
 }
 

@@ -9,6 +9,7 @@ use tokio::sync::Semaphore;
 
 use super::auth::{Auth, Caller};
 use super::body::BodyLimits;
+use super::dashboard::Live;
 use super::events::Streams;
 use super::metrics::Backlogs;
 use super::rate::Rate;
@@ -25,6 +26,9 @@ const EXPORTS_MAX: usize = 8;
 
 /// Streams open at once: each of them reads by itself.
 const STREAMS_MAX: usize = 64;
+
+/// Dashboards open at once.
+const DASHBOARDS_MAX: usize = 32;
 
 /// One per process, shared by both ports.
 pub struct AppState {
@@ -50,6 +54,12 @@ pub struct AppState {
     pub stream_room: Arc<Semaphore>,
     /// What scrapes share.
     pub backlogs: Backlogs,
+    /// What dashboards share.
+    pub live: Live,
+    /// Room for dashboards.
+    pub live_room: Arc<Semaphore>,
+    /// How often somebody may try to log in.
+    pub logins: Rate,
     /// What the API is described by, made when it is first asked for.
     pub document: OnceLock<Value>,
     node: String,
@@ -69,6 +79,7 @@ impl AppState {
         let rate = Rate::new(&config.limits);
         let exports = Arc::new(Semaphore::new(EXPORTS_MAX));
         let (streams, stream_room) = (Streams::default(), Arc::new(Semaphore::new(STREAMS_MAX)));
+        let (live, live_room) = (Live::default(), Arc::new(Semaphore::new(DASHBOARDS_MAX)));
         let (limits, draining) = (config.limits.clone(), AtomicBool::new(false));
         Self {
             store,
@@ -82,6 +93,9 @@ impl AppState {
             streams,
             stream_room,
             backlogs: Backlogs::default(),
+            live,
+            live_room,
+            logins: Rate::of_logins(),
             document: OnceLock::new(),
             node: config.node_name(),
             draining,

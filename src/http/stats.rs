@@ -113,10 +113,7 @@ struct SpoolView {
 
 /// `GET /api/v1/stats`. The figures are everyone's, so they need a scope over everyone, or over the machine.
 pub async fn stats(call: Call) -> Result<HttpResponse, ApiError> {
-    let caller = call.state.auth.authenticate(call.headers()).await?;
-    if ![Scope::ReadAll, Scope::Operate].into_iter().any(|scope| allows(caller.scopes, scope)) {
-        return Err(ApiError::forbidden(Scope::ReadAll, "statistics of everyone's events"));
-    }
+    permit(&call).await?;
     let (window, by) = wanted(call.request.query_string())?;
     let now = clock::now();
     let spans: Vec<Span> = [window].into_iter().chain(WINDOWS).map(|window| Span::until_now(window, now)).collect();
@@ -142,6 +139,15 @@ pub async fn stats(call: Call) -> Result<HttpResponse, ApiError> {
     Ok(json(StatusCode::OK, &view))
 }
 
+/// Whether the caller may see everyone's figures.
+pub(super) async fn permit(call: &Call) -> Result<(), ApiError> {
+    let caller = call.state.auth.authenticate(call.headers()).await?;
+    if ![Scope::ReadAll, Scope::Operate].into_iter().any(|scope| allows(caller.scopes, scope)) {
+        return Err(ApiError::forbidden(Scope::ReadAll, "statistics of everyone's events"));
+    }
+    Ok(())
+}
+
 fn wanted(query: &str) -> Result<(Duration, Option<By>), ApiError> {
     let parameters = Query::<Parameters>::from_query(query)
         .map_err(|error| ApiError::invalid_request(format!("the query cannot be read: {error}")))?;
@@ -153,6 +159,14 @@ fn wanted(query: &str) -> Result<(Duration, Option<By>), ApiError> {
         ApiError::invalid_request(format!("window is {shown:?}, expected {least} to {most}, as \"1h\""))
     })?;
     Ok((window, parameters.by))
+}
+
+/// The window that is asked for, where nothing else can be.
+pub(super) fn window(query: &str) -> Result<Duration, ApiError> {
+    match wanted(query)? {
+        (window, None) => Ok(window),
+        _ => Err(ApiError::invalid_request("the parameter \"by\" is unknown, expected window")),
+    }
 }
 
 /// A window up to now, which begins with a whole minute: flushes are rolled up by these.

@@ -14,6 +14,7 @@ use super::audit::{self, Action, By};
 use super::error::StoreError;
 use super::open::Store;
 use super::secret::{Secret, hash_token};
+use super::sessions;
 use super::users::{self, User, bump_auth_version};
 use crate::domain::scopes::Scopes;
 use crate::domain::timestamp;
@@ -55,6 +56,8 @@ pub struct Token {
     pub revoked_at: Option<DateTime<Utc>>,
     /// Lags: written in batches.
     pub last_used_at: Option<DateTime<Utc>>,
+    /// The token that it ends with: it is a session of the dashboard.
+    pub parent_id: Option<i64>,
 }
 
 impl Token {
@@ -87,6 +90,8 @@ pub struct TokenRecord {
     pub revoked_at: Option<DateTime<Utc>>,
     /// SHA-256 of its text.
     pub hash: [u8; 32],
+    /// The token that it ends with, which is looked at already.
+    pub parent_id: Option<i64>,
 }
 
 impl Store {
@@ -245,7 +250,8 @@ impl Store {
                     user::Entity::find().filter(user::Column::Id.is_in(tokens.iter().map(|token| token.user_id)));
                 let owners: HashMap<i64, user::Model> =
                     owners.all(conn.read()).await?.into_iter().map(|owner| (owner.id, owner)).collect();
-                for token in tokens {
+                let parents = sessions::parents(conn.read(), &tokens).await?;
+                for token in tokens.into_iter().filter_map(|token| sessions::bounded(token, &parents)) {
                     if let Some(owner) = owners.get(&token.user_id) {
                         records.push(record(token, owner)?);
                     }
@@ -287,7 +293,7 @@ fn detail(token: &Token) -> Value {
     json!({"user_id": token.user_id, "scopes": token.scopes.to_string(), "expires_at": expires_at})
 }
 
-async fn insert(tx: &DatabaseTransaction, row: api_token::ActiveModel) -> Result<Token, StoreError> {
+pub(super) async fn insert(tx: &DatabaseTransaction, row: api_token::ActiveModel) -> Result<Token, StoreError> {
     let made = api_token::Entity::insert(row).exec_with_returning(tx).await?;
     bump_auth_version(tx).await?;
     Token::try_from(made)
@@ -321,7 +327,9 @@ async fn rotate(
         .exec(tx)
         .await?;
     let new = NewToken { user_id: old.user_id, name: old.name, scopes: old.scopes, expires_at: old.expires_at };
-    insert(tx, row_of(new, secret, now)).await.map(Some)
+    // A session stays one: it would outlive its token otherwise.
+    let row = api_token::ActiveModel { parent_id: Set(old.parent_id), ..row_of(new, secret, now) };
+    insert(tx, row).await.map(Some)
 }
 
 async fn touch(tx: &DatabaseTransaction, id: i64, at: DateTime<Utc>) -> Result<(), StoreError> {
@@ -335,7 +343,7 @@ async fn touch(tx: &DatabaseTransaction, id: i64, at: DateTime<Utc>) -> Result<(
     Ok(())
 }
 
-fn row_of(new: NewToken, secret: &Secret, now: DateTime<Utc>) -> api_token::ActiveModel {
+pub(super) fn row_of(new: NewToken, secret: &Secret, now: DateTime<Utc>) -> api_token::ActiveModel {
     api_token::ActiveModel {
         user_id: Set(new.user_id),
         name: Set(new.name),
@@ -362,6 +370,7 @@ impl TryFrom<api_token::Model> for Token {
             expires_at: row.expires_at,
             revoked_at: row.revoked_at,
             last_used_at: row.last_used_at,
+            parent_id: row.parent_id,
         })
     }
 }
@@ -377,6 +386,7 @@ fn record(token: api_token::Model, owner: &user::Model) -> Result<TokenRecord, S
         user_disabled: owner.disabled,
         expires_at: token.expires_at,
         revoked_at: token.revoked_at,
+        parent_id: token.parent_id,
     })
 }
 

@@ -28,6 +28,16 @@ pub fn token_revoked(token_id: i64, by_token: i64) {
     info!(token_id, by_token, "token revoked");
 }
 
+/// A token opened a session of the dashboard.
+pub fn session_opened(token_id: i64, user_id: i64, by_token: i64) {
+    info!(token_id, user_id, by_token, "session opened");
+}
+
+/// Somebody logged out of the dashboard.
+pub fn session_closed(token_id: i64) {
+    info!(token_id, "session closed");
+}
+
 /// A job was made.
 pub fn job_made(job_id: i64, kind: &str, by_token: i64) {
     info!(job_id, kind, by_token, "job made");

@@ -17,6 +17,7 @@ mod opening;
 mod operations;
 mod postgres;
 mod schema;
+mod sessions;
 mod sqlite;
 
 /// Longest wait of an operation in these tests.

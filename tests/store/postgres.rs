@@ -11,6 +11,7 @@ use sea_orm::{ConnectionTrait, TransactionTrait};
 
 use super::{
     WAIT, accounts, controls, ids, jobs, listing, migrated, nodes, number, on_postgres, opening, operations, schema,
+    sessions,
 };
 
 on_postgres! {
@@ -33,6 +34,10 @@ on_postgres! {
     tokens_live_from_creation_to_revocation: accounts::contract_tokens_live_from_creation_to_revocation;
     rotation_overlaps_and_happens_once: accounts::contract_rotation_overlaps_and_happens_once;
     each_change_of_tokens_and_users_moves_the_version: accounts::contract_each_change_of_tokens_and_users_moves_the_version;
+    a_session_ends_with_its_token: sessions::contract_a_session_ends_with_its_token;
+    sessions_are_bounded: sessions::contract_sessions_are_bounded;
+    a_series_has_each_flush_in_its_bucket: sessions::contract_a_series_has_each_flush_in_its_bucket;
+    a_backlog_is_counted_up_to_a_bound: sessions::contract_a_backlog_is_counted_up_to_a_bound;
     ids_begin_at_one_and_grow: ids::contract_ids_begin_at_one_and_grow;
     nodes_never_share_an_id: ids::contract_nodes_never_share_an_id;
     a_new_boot_never_resumes_a_block: ids::contract_a_new_boot_never_resumes_a_block;

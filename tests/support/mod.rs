@@ -27,6 +27,7 @@ macro_rules! both_databases {
 }
 
 pub mod accounts;
+pub mod browser;
 mod contract;
 pub mod database;
 pub mod dice;

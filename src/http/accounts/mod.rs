@@ -46,7 +46,7 @@ pub(super) fn not_changed(error: StoreError) -> ApiError {
 }
 
 /// Lets a change work here before it is answered. If it cannot be read now, the watch sees it later.
-async fn see_change(state: &Data<AppState>) {
+pub(super) async fn see_change(state: &Data<AppState>) {
     let _ = state.auth.refresh().await;
 }
 

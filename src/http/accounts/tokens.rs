@@ -180,7 +180,7 @@ mod tests {
 
     fn refusal(own: &str, user_id: i64, wanted: &str) -> Option<String> {
         let scopes = own.parse().expect("scopes");
-        let caller = Caller { user_id: 1, email: "a@example.com".to_owned(), scopes, token_id: 1 };
+        let caller = Caller { user_id: 1, email: "a@example.com".to_owned(), scopes, token_id: 1, parent_id: None };
         let refused = refuse_more_than_own(&caller, user_id, wanted.parse().expect("scopes"));
         refused.err().map(|error| error.detail().to_owned())
     }

@@ -26,6 +26,9 @@ pub struct TokenView<'a> {
     revoked_at: Option<String>,
     #[schemars(extend("format" = "date-time"))]
     last_used_at: Option<String>,
+    /// The token that it ends with, if it is a session of the dashboard.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    parent_id: Option<i64>,
 }
 
 impl<'a> TokenView<'a> {
@@ -42,6 +45,7 @@ impl<'a> TokenView<'a> {
             expires_at: token.expires_at.map(render),
             revoked_at: token.revoked_at.map(render),
             last_used_at: token.last_used_at.map(render),
+            parent_id: token.parent_id,
         }
     }
 }

@@ -249,7 +249,13 @@ mod tests {
     use super::*;
 
     fn caller(scopes: &str) -> Caller {
-        Caller { user_id: 7, email: String::new(), scopes: scopes.parse().expect("scopes"), token_id: 1 }
+        Caller {
+            user_id: 7,
+            email: String::new(),
+            scopes: scopes.parse().expect("scopes"),
+            token_id: 1,
+            parent_id: None,
+        }
     }
 
     fn read(query: &str, scopes: &str) -> Result<Asked, String> {

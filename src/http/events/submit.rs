@@ -153,7 +153,7 @@ mod tests {
 
     fn caller(scopes: &str) -> Caller {
         let scopes = scopes.parse().expect("known scopes");
-        Caller { user_id: 1, email: "a@example.com".to_owned(), scopes, token_id: 1 }
+        Caller { user_id: 1, email: "a@example.com".to_owned(), scopes, token_id: 1, parent_id: None }
     }
 
     #[test]

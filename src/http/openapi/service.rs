@@ -10,6 +10,7 @@ use crate::http::health::Health;
 use crate::http::limits::Limits;
 use crate::http::problem_pages::{Catalogue, View};
 use crate::http::problems::Problem;
+use crate::http::series::SeriesView;
 use crate::http::stats::StatsView;
 
 const SERVICE: &str = "Service";
@@ -30,6 +31,12 @@ pub fn operations(schemas: &mut Schemas) -> Vec<Operation> {
             .parameter("Window")
             .parameter("By")
             .answers(200, "The figures", schemas.of::<StatsView>())
+            .problems(&[Problem::InvalidRequest]),
+        Operation::new(Method::GET, "/api/v1/stats/series", SERVICE, "showSeries", "Show the course of the figures")
+            .says("What all nodes counted over `window`, in buckets that follow each other without a gap.")
+            .needs(&[Scope::ReadAll, Scope::Operate])
+            .parameter("Window")
+            .answers(200, "The buckets, the oldest first", schemas.of::<SeriesView>())
             .problems(&[Problem::InvalidRequest]),
         Operation::new(Method::GET, "/api/v1/limits", SERVICE, "showLimits", "Show the limits in effect")
             .needs_token()

@@ -62,6 +62,14 @@ pub static CATALOGUE: &[Entry] = &[
         "The token is valid, but was not given the scope that the detail names. Use another token.",
     ),
     row(
+        Problem::CrossSite,
+        "cross_site",
+        StatusCode::FORBIDDEN,
+        "The request may come from another site's page",
+        "On the operations port, a change with the cookie of a session needs the header `X-Gristmill-Request: 1`, and no \
+         change is taken from a page of another site. Programs send `Authorization: Bearer <token>` and no cookie.",
+    ),
+    row(
         Problem::NotFound,
         "not_found",
         StatusCode::NOT_FOUND,

@@ -1,0 +1,91 @@
+//! The files of the dashboard, compiled in: nothing is built, and nothing is loaded from elsewhere.
+
+use actix_web::HttpResponse;
+use actix_web::http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, HeaderMap, IF_NONE_MATCH};
+use sha2::{Digest, Sha256};
+
+use crate::http::error::ApiError;
+use crate::http::problems::Problem;
+use crate::http::request::Call;
+
+const SCRIPT: &str = "text/javascript; charset=utf-8";
+
+/// Name, media type and content of each.
+const ASSETS: [(&str, &str, &str); 15] = [
+    ("style.css", "text/css; charset=utf-8", include_str!("assets/style.css")),
+    ("icon.svg", "image/svg+xml", include_str!("assets/icon.svg")),
+    ("app.js", SCRIPT, include_str!("assets/app.js")),
+    ("api.js", SCRIPT, include_str!("assets/api.js")),
+    ("chart.js", SCRIPT, include_str!("assets/chart.js")),
+    ("dom.js", SCRIPT, include_str!("assets/dom.js")),
+    ("event.js", SCRIPT, include_str!("assets/event.js")),
+    ("events.js", SCRIPT, include_str!("assets/events.js")),
+    ("exact.js", SCRIPT, include_str!("assets/exact.js")),
+    ("failures.js", SCRIPT, include_str!("assets/failures.js")),
+    ("jobs.js", SCRIPT, include_str!("assets/jobs.js")),
+    ("live.js", SCRIPT, include_str!("assets/live.js")),
+    ("overview.js", SCRIPT, include_str!("assets/overview.js")),
+    ("pipeline.js", SCRIPT, include_str!("assets/pipeline.js")),
+    ("tokens.js", SCRIPT, include_str!("assets/tokens.js")),
+];
+
+/// `GET /assets/{name}`; a browser keeps it, and asks each time whether it is still the same.
+pub async fn show(call: Call) -> Result<HttpResponse, ApiError> {
+    let name = call.request.match_info().query("name");
+    let found = ASSETS.iter().find(|(known, _, _)| *known == name);
+    let (_, kind, content) = found.ok_or_else(|| ApiError::new(Problem::NotFound, "there is no such file"))?;
+    let tag = tag(content);
+    let mut response = if has(call.headers(), &tag) { HttpResponse::NotModified() } else { HttpResponse::Ok() };
+    response.insert_header((ETAG, tag.clone())).insert_header((CACHE_CONTROL, "no-cache"));
+    if has(call.headers(), &tag) {
+        return Ok(response.finish());
+    }
+    Ok(response.insert_header((CONTENT_TYPE, *kind)).body(*content))
+}
+
+/// Weak: the same content may be packed in several ways.
+fn tag(content: &str) -> String {
+    let digest: String = Sha256::digest(content).iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+    format!("W/\"{digest}\"")
+}
+
+fn has(headers: &HeaderMap, tag: &str) -> bool {
+    let tags = headers.get_all(IF_NONE_MATCH).filter_map(|value| value.to_str().ok()).flat_map(|text| text.split(','));
+    tags.map(str::trim).any(|known| known == tag)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_file_is_named_once_and_loads_only_its_neighbours() {
+        for (at, (name, _, content)) in ASSETS.iter().enumerate() {
+            assert!(ASSETS[at + 1..].iter().all(|(other, _, _)| other != name), "{name}");
+            for line in content.lines().filter(|line| line.starts_with("import ")) {
+                let from = line.rsplit('"').nth(1).expect("where it comes from").trim_start_matches("./");
+                assert!(ASSETS.iter().any(|(known, _, _)| *known == from), "{name}: {line}");
+            }
+        }
+    }
+
+    #[test]
+    fn no_text_is_ever_made_into_markup() {
+        for (name, _, content) in ASSETS {
+            for forbidden in [
+                "innerHTML",
+                "outerHTML",
+                "insertAdjacentHTML",
+                "document.write",
+                "eval(",
+                "Function(",
+                "http:",
+                "https:",
+            ] {
+                // A namespace is a name, not an address.
+                let content = content.replace("http://www.w3.org/2000/svg", "");
+                assert!(!content.contains(forbidden), "{forbidden} in {name}");
+            }
+        }
+    }
+}

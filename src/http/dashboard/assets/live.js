@@ -1,0 +1,51 @@
+// What the server pushes: the pipeline and the newest figures, one stream for the whole page.
+
+const listeners = { pipeline: new Set(), figures: new Set() };
+const last = {};
+let source = null;
+let told = () => {};
+
+/** Begins to listen; `tell` is called with "on", "broken" or "off". */
+export function connect(tell) {
+  told = tell;
+  open();
+  // A page that nobody sees holds no connection: a browser has few of them.
+  document.addEventListener("visibilitychange", () => (document.hidden ? close() : open()));
+}
+
+function open() {
+  if (source) return;
+  source = new EventSource("/api/live");
+  source.onopen = () => told("on");
+  source.onerror = () => {
+    told("broken");
+    if (source?.readyState !== EventSource.CLOSED) return;
+    close();
+    // The session may be over: whoever asks is sent to the login.
+    setTimeout(() => fetch("/api/session").then((answer) => (answer.status === 401 ? location.assign("/login") : open()), open), 2000);
+  };
+  for (const kind of Object.keys(listeners)) {
+    source.addEventListener(kind, (message) => {
+      last[kind] = JSON.parse(message.data);
+      for (const listener of listeners[kind]) listener(last[kind]);
+    });
+  }
+}
+
+function close() {
+  source?.close();
+  source = null;
+  told("off");
+}
+
+/** Tells what was told last once more: what is as it was before is not pushed. */
+export function again(kind) {
+  for (const listener of listeners[kind]) if (last[kind]) listener(last[kind]);
+}
+
+/** Calls `listener` with what was told last, and with all news; gives the way to end that. */
+export function on(kind, listener) {
+  listeners[kind].add(listener);
+  if (last[kind]) listener(last[kind]);
+  return () => listeners[kind].delete(listener);
+}

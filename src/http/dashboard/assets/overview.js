@@ -1,0 +1,84 @@
+// How it goes: the newest figures, and their course.
+
+import { get } from "./api.js";
+import { chart } from "./chart.js";
+import { count, fill, h, percent } from "./dom.js";
+import * as live from "./live.js";
+
+const WINDOWS = [["5m", "5 min"], ["1h", "1 h"], ["24h", "24 h"]];
+
+export async function show() {
+  let window = "5m";
+  let series = await get(`/api/v1/stats/series?window=${window}`);
+  const figures = {};
+  const tiles = h("dl", { class: "tiles" });
+  const charts = [
+    chart("Throughput", "events per second", [
+      ["received", (b) => b.received / series.step_seconds, "line-in"], ["processed", (b) => b.processed / series.step_seconds, "line-good"]]),
+    chart("Trouble", "events per second", [["failed", (b) => b.failed / series.step_seconds, "line-bad"],
+      ["refused", (b) => b.validation_error / series.step_seconds, "line-odd"], ["retried", (b) => b.retried / series.step_seconds, "line-again"]]),
+    chart("Mean processing time", "ms", [["mean", (b) => b.average_processing_ms, "line-in"]]),
+  ];
+  const picker = h("div", { class: "row", role: "group", "aria-label": "Window" }, WINDOWS.map(([value, label]) =>
+    h("button", { type: "button", "data-window": value, "aria-pressed": String(value === window), onclick: () => choose(value) }, label)));
+
+  function draw() {
+    fill(tiles, facts(series, figures));
+    for (const one of charts) one.draw(series.buckets);
+  }
+
+  async function load() {
+    series = await get(`/api/v1/stats/series?window=${window}`);
+    draw();
+  }
+
+  async function choose(value) {
+    window = value;
+    for (const button of picker.children) button.setAttribute("aria-pressed", String(button.dataset.window === value));
+    await load();
+  }
+
+  let minute = null;
+  const leave = live.on("figures", (news) => {
+    Object.assign(figures, news);
+    const now = news.buckets.at(-1).at.slice(0, 16);
+    const isNewMinute = minute !== null && now !== minute;
+    minute = now;
+    if (series.step_seconds === news.step_seconds) merge(series.buckets, news.buckets);
+    else if (isNewMinute) return load().catch(() => {});
+    draw();
+  });
+  draw();
+  const content = h("div", null, h("div", { class: "row between" }, h("h1", null, "Overview"), picker), tiles,
+    h("div", { class: "two" }, charts.map((one) => one.figure)));
+  return { content, leave };
+}
+
+// Buckets that are there get their new figures, later ones push the oldest out.
+function merge(buckets, news) {
+  for (const bucket of news) {
+    const place = buckets.findIndex((known) => known.at === bucket.at);
+    if (place >= 0) buckets[place] = bucket;
+    else if (bucket.at > buckets.at(-1).at) {
+      buckets.push(bucket);
+      buckets.shift();
+    }
+  }
+}
+
+function facts(series, { pending, pending_and_more: isMore, spooled }) {
+  const sum = (name) => series.buckets.reduce((all, bucket) => all + bucket[name], 0);
+  const [processed, failed, refused, retried] = ["processed", "failed", "validation_error", "retried"].map(sum);
+  const finished = processed + failed + refused;
+  const minutes = (series.buckets.length * series.step_seconds) / 60;
+  const worked = series.buckets.reduce((all, b) => all + (b.average_processing_ms ?? 0) * (b.processed + b.failed + b.validation_error), 0);
+  return [
+    ["Processed", count(processed), `${count(processed / minutes)} per minute`],
+    ["Failed", count(failed), `${percent(failed, finished)} of finished`],
+    ["Refused", count(refused), "invalid events"],
+    ["Retried", count(retried), `${percent(retried, finished + retried)} of attempts`],
+    ["Pending now", isMore ? `${count(pending)}+` : count(pending), "in the database"],
+    ["Spooled now", count(spooled), "on the disks of nodes"],
+    ["Mean time", finished > 0 ? `${count(worked / finished)} ms` : "–", "per finished event"],
+  ].map(([name, value, note]) => h("div", { class: "tile", "data-figure": name }, h("dt", null, name), h("dd", null, value, " ", h("small", null, note))));
+}

@@ -1,0 +1,159 @@
+//! What every request of the operations port goes through: the session's cookie becomes its bearer token, nothing that a
+//! foreign page sends changes anything, and answers say what a browser may do with them.
+//!
+//! Guaranteed: with the cookie alone nothing is changed without [`OWN_HEADER`], which a page of another origin cannot
+//! send without being asked for leave, and that is never given. A token in `Authorization` needs no such header: a
+//! browser does not send it by itself.
+
+use actix_web::body::BoxBody;
+use actix_web::dev::{ServiceRequest, ServiceResponse};
+use actix_web::http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use actix_web::http::{Method, StatusCode};
+use actix_web::middleware::Next;
+use actix_web::{Error, HttpResponse};
+
+use super::login::session_in;
+use crate::http::error::ApiError;
+use crate::http::problem_pages::prefers_html;
+use crate::http::problems::Problem;
+use crate::http::request::{RequestId, header_value};
+
+/// What our script sends with every change.
+const OWN_HEADER: &str = "x-gristmill-request";
+/// What a page of this port may load: its own files, and nothing else.
+const POLICY: HeaderValue = HeaderValue::from_static(
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; base-uri 'none'; \
+     form-action 'self'; frame-ancestors 'none'",
+);
+/// What every answer says, unless its handler says otherwise.
+const PROTECTION: [(HeaderName, HeaderValue); 5] = [
+    (header::CONTENT_SECURITY_POLICY, POLICY),
+    (header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
+    (header::REFERRER_POLICY, HeaderValue::from_static("no-referrer")),
+    (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
+    (HeaderName::from_static("cross-origin-resource-policy"), HeaderValue::from_static("same-origin")),
+];
+
+/// Lets a request through to its handler, and its answer out.
+pub async fn guard(mut request: ServiceRequest, next: Next<BoxBody>) -> Result<ServiceResponse<BoxBody>, Error> {
+    if let Err(refused) = admit(&mut request) {
+        let id = RequestId::of(request.headers());
+        let mut response = refused.respond(&id, false);
+        response.headers_mut().insert(HeaderName::from_static("x-request-id"), header_value(id.as_str().to_owned()));
+        protect(response.headers_mut());
+        return Ok(request.into_response(response));
+    }
+    let is_page = is_safe(request.method()) && prefers_html(request.headers());
+    let mut response = next.call(request).await?;
+    if is_page && response.status() == StatusCode::UNAUTHORIZED {
+        let mut elsewhere = HttpResponse::build(StatusCode::SEE_OTHER);
+        response = response.into_response(elsewhere.insert_header((header::LOCATION, "/login")).finish());
+    }
+    protect(response.headers_mut());
+    Ok(response)
+}
+
+fn protect(headers: &mut HeaderMap) {
+    for (name, value) in PROTECTION {
+        if !headers.contains_key(&name) {
+            headers.insert(name, value);
+        }
+    }
+}
+
+/// Refuses what a foreign page may have sent, and puts the session's token where tokens stand.
+fn admit(request: &mut ServiceRequest) -> Result<(), ApiError> {
+    let is_change = !is_safe(request.method());
+    if is_change {
+        refuse_foreign_page(request.headers())?;
+    }
+    if request.headers().contains_key(header::AUTHORIZATION) {
+        return Ok(());
+    }
+    let Some(secret) = session_in(request.headers()) else { return Ok(()) };
+    // Logging in needs no session, and an old one must not stand in its way.
+    if is_change && request.path() != super::login::PATH && !request.headers().contains_key(OWN_HEADER) {
+        let detail =
+            "a change with a session needs the header X-Gristmill-Request: 1, which a foreign page cannot send";
+        return Err(ApiError::new(Problem::CrossSite, detail));
+    }
+    if let Ok(value) = HeaderValue::try_from(format!("Bearer {secret}")) {
+        request.headers_mut().insert(header::AUTHORIZATION, value);
+    }
+    Ok(())
+}
+
+/// Browsers say where a request comes from: in `Sec-Fetch-Site` where the connection can be trusted, else in `Origin`.
+fn refuse_foreign_page(headers: &HeaderMap) -> Result<(), ApiError> {
+    let text = |name: &str| headers.get(name).map(|value| value.to_str().unwrap_or_default());
+    let is_own = match (text("sec-fetch-site"), text("origin")) {
+        (Some(site), _) => site == "same-origin" || site == "none",
+        (None, Some(origin)) => {
+            let authority = origin.split_once("://").map(|(_, authority)| authority);
+            authority.is_some_and(|authority| text("host").is_some_and(|host| host.eq_ignore_ascii_case(authority)))
+        }
+        (None, None) => true,
+    };
+    if is_own {
+        Ok(())
+    } else {
+        Err(ApiError::new(Problem::CrossSite, "the request comes from a page of another site"))
+    }
+}
+
+fn is_safe(method: &Method) -> bool {
+    matches!(*method, Method::GET | Method::HEAD)
+}
+
+#[cfg(test)]
+mod tests {
+    use actix_web::test::TestRequest;
+
+    use super::*;
+
+    fn admitted(method: Method, headers: &[(&str, &str)]) -> Result<Option<String>, &'static str> {
+        let mut request = TestRequest::with_uri("/api/x").method(method);
+        for header in headers {
+            request = request.insert_header(*header);
+        }
+        let mut request = request.to_srv_request();
+        admit(&mut request).map_err(|error| error.problem().entry().code)?;
+        let token = request.headers().get(header::AUTHORIZATION);
+        Ok(token.map(|value| value.to_str().expect("visible ASCII").to_owned()))
+    }
+
+    #[test]
+    fn a_cookie_is_a_token_for_reading_and_with_our_header_for_changes() {
+        let cookie = ("cookie", "a=b; gristmill_session=gm_x; c=d");
+        let token = Ok(Some("Bearer gm_x".to_owned()));
+        assert_eq!(admitted(Method::GET, &[cookie]), token);
+        assert_eq!(admitted(Method::HEAD, &[cookie]), token);
+        assert_eq!(admitted(Method::POST, &[cookie, (OWN_HEADER, "1")]), token);
+        for method in [Method::POST, Method::DELETE, Method::PATCH, Method::PUT] {
+            assert_eq!(admitted(method, &[cookie]), Err("cross_site"));
+        }
+        let both = [cookie, ("authorization", "Bearer gm_y")];
+        assert_eq!(admitted(Method::POST, &both), Ok(Some("Bearer gm_y".to_owned())), "the cookie does not count then");
+        assert_eq!(admitted(Method::POST, &[]), Ok(None), "the handler asks for a token");
+    }
+
+    #[test]
+    fn a_page_of_another_site_changes_nothing_whatever_it_sends() {
+        let own = [("cookie", "gristmill_session=gm_x"), (OWN_HEADER, "1"), ("host", "localhost:5555")];
+        let with = |headers: &[(&'static str, &'static str)]| {
+            let all: Vec<_> = own.iter().chain(headers).copied().collect();
+            admitted(Method::POST, &all).is_ok()
+        };
+        assert!(with(&[("sec-fetch-site", "same-origin"), ("origin", "https://behind.a.proxy")]));
+        assert!(with(&[("origin", "http://localhost:5555")]));
+        for headers in [
+            [("sec-fetch-site", "cross-site"), ("origin", "http://localhost:5555")],
+            [("sec-fetch-site", "same-site"), ("origin", "http://localhost:5555")],
+            [("origin", "http://localhost:8080"), ("x", "y")],
+            [("origin", "http://evil.example"), ("x", "y")],
+            [("origin", "null"), ("x", "y")],
+        ] {
+            assert!(!with(&headers), "{headers:?}");
+        }
+    }
+}

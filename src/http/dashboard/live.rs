@@ -1,0 +1,190 @@
+//! `GET /api/live`: the pipeline and the newest figures as they change, as server-sent events.
+//!
+//! One look a second per node for all who watch, and none while nobody does. Not guaranteed: that every state is seen,
+//! only that the last one is.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix_web::HttpResponse;
+use actix_web::http::StatusCode;
+use actix_web::http::header::{CONTENT_TYPE, HeaderMap};
+use actix_web::web::Data;
+use bytes::Bytes;
+use chrono::{DateTime, TimeDelta, Utc};
+use futures_util::stream::unfold;
+use serde::Serialize;
+use tokio::sync::{OwnedSemaphorePermit, watch};
+use tokio::time::Instant;
+
+use crate::clock;
+use crate::http::error::ApiError;
+use crate::http::ops::{self, Cluster};
+use crate::http::problems::Problem;
+use crate::http::request::Call;
+use crate::http::series::{BucketView, begin_of};
+use crate::http::state::{AppState, STORE_WAIT};
+use crate::store::Series;
+
+/// How often a node looks while somebody watches.
+const LOOK: Duration = Duration::from_secs(1);
+/// Longest silence, so that proxies and browsers know the stream to live.
+const HEARTBEAT: Duration = Duration::from_secs(15);
+/// Seconds of a bucket of the newest figures, the shortest that a series has.
+const STEP: i64 = 5;
+/// Pending events are counted up to this many: more would take longer than a look may.
+const BACKLOG_MAX: u32 = 10_000;
+
+/// What all who watch share.
+pub struct Live {
+    latest: watch::Sender<Shot>,
+}
+
+/// The last look, each part as the text of its event.
+#[derive(Clone, Default, PartialEq)]
+struct Shot {
+    pipeline: Bytes,
+    figures: Bytes,
+}
+
+/// The newest figures of all nodes.
+#[derive(Serialize)]
+struct Figures {
+    step_seconds: i64,
+    /// The bucket that is being filled, and the one before it.
+    buckets: Vec<BucketView>,
+    pending: i64,
+    /// Whether there are more than were counted.
+    pending_and_more: bool,
+    /// Events in the spools of all nodes, as they last said.
+    spooled: u64,
+}
+
+impl Default for Live {
+    fn default() -> Self {
+        Self { latest: watch::Sender::new(Shot::default()) }
+    }
+}
+
+impl Live {
+    /// Looks for as long as the future is polled.
+    pub async fn watch(state: Data<AppState>) {
+        loop {
+            if state.live.latest.receiver_count() > 0 {
+                let before = state.live.latest.borrow().clone();
+                let shot = look(&state, before).await;
+                state.live.latest.send_if_modified(|latest| std::mem::replace(latest, shot.clone()) != shot);
+            }
+            tokio::time::sleep(LOOK).await;
+        }
+    }
+}
+
+/// What does not answer now keeps the text of the look before.
+async fn look(state: &AppState, mut shot: Shot) -> Shot {
+    let Some(mut cluster) = ops::cluster(state).await else { return shot };
+    let nodes = cluster.nodes.as_deref().unwrap_or_default();
+    let spooled = nodes.iter().filter(|node| node.state != "stopped").map(|node| node.spool_events).sum();
+    if let Some(figures) = figures(state, clock::now(), spooled).await {
+        shot.figures = event("figures", &figures);
+    }
+    quieten(&mut cluster);
+    shot.pipeline = event("pipeline", &cluster);
+    shot
+}
+
+async fn figures(state: &AppState, now: DateTime<Utc>, spooled: u64) -> Option<Figures> {
+    let since = begin_of(now, STEP) - TimeDelta::seconds(STEP);
+    let buckets = state.store.series(Series { since, step: STEP }, STORE_WAIT).await.ok()?;
+    let pending = state.store.pending_up_to(BACKLOG_MAX + 1, STORE_WAIT).await.ok()?;
+    let and_more = pending > i64::from(BACKLOG_MAX);
+    Some(Figures {
+        step_seconds: STEP,
+        buckets: BucketView::all(since, STEP, 2, &buckets),
+        pending: pending.min(i64::from(BACKLOG_MAX)),
+        pending_and_more: and_more,
+        spooled,
+    })
+}
+
+/// The age of a heartbeat that is young enough is no news.
+fn quieten(cluster: &mut Cluster) {
+    for node in cluster.nodes.iter_mut().flatten().filter(|node| node.state != "silent") {
+        node.heartbeat_age_ms = 0;
+    }
+}
+
+fn event(name: &str, data: &impl Serialize) -> Bytes {
+    let data = serde_json::to_string(data).expect("views have text keys only");
+    format!("event: {name}\ndata: {data}\n\n").into()
+}
+
+/// Somebody who watches.
+struct Watcher {
+    state: Data<AppState>,
+    headers: HeaderMap,
+    latest: watch::Receiver<Shot>,
+    told: Shot,
+    told_at: Instant,
+    _permit: OwnedSemaphorePermit,
+}
+
+/// `GET /api/live`, for the scopes that open the pipeline.
+pub async fn follow(call: Call) -> Result<HttpResponse, ApiError> {
+    ops::permit_view(&call, "the state of the pipeline").await?;
+    let permit = Arc::clone(&call.state.live_room).try_acquire_owned();
+    let permit = permit.map_err(|_| ApiError::new(Problem::Overloaded, "too many dashboards are open"))?;
+    let watcher = Watcher {
+        headers: call.headers().clone(),
+        latest: call.state.live.latest.subscribe(),
+        told: Shot::default(),
+        told_at: Instant::now(),
+        _permit: permit,
+        state: call.state,
+    };
+    // A first line at once: the page knows that it is connected.
+    let first = Some(Bytes::from_static(b": connected\n\n"));
+    let lines = unfold((first, watcher), |(first, mut watcher)| async move {
+        let lines = match first {
+            Some(first) => first,
+            None => watcher.next().await?,
+        };
+        Some((Ok::<_, std::io::Error>(lines), (None, watcher)))
+    });
+    Ok(HttpResponse::build(StatusCode::OK).insert_header((CONTENT_TYPE, "text/event-stream")).streaming(lines))
+}
+
+impl Watcher {
+    /// The next lines; `None` when the server stops or the token is good no longer.
+    async fn next(&mut self) -> Option<Bytes> {
+        loop {
+            if self.state.is_draining() || self.state.auth.authenticate(&self.headers).await.is_err() {
+                return None;
+            }
+            let news = self.news();
+            if !news.is_empty() {
+                self.told_at = Instant::now();
+                return Some(news.into());
+            }
+            if self.told_at.elapsed() >= HEARTBEAT {
+                self.told_at = Instant::now();
+                return Some(Bytes::from_static(b": heartbeat\n\n"));
+            }
+            // The bound is for the server's stop, and for the end of the token.
+            let _ = tokio::time::timeout(LOOK / 2, self.latest.changed()).await;
+        }
+    }
+
+    /// The parts that differ from what was told last.
+    fn news(&mut self) -> Vec<u8> {
+        let shot = self.latest.borrow_and_update().clone();
+        let mut news = Vec::new();
+        for (part, told) in [(&shot.pipeline, &self.told.pipeline), (&shot.figures, &self.told.figures)] {
+            if part != told {
+                news.extend_from_slice(part);
+            }
+        }
+        self.told = shot;
+        news
+    }
+}

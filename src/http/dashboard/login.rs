@@ -1,0 +1,157 @@
+//! Logging in and out. A session is a token that ends with the one it was opened with, and its cookie holds the token's
+//! text: there is no second way to be known.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use actix_web::HttpResponse;
+use actix_web::http::StatusCode;
+use actix_web::http::header::{
+    AUTHORIZATION, CONTENT_TYPE, COOKIE as COOKIES, HeaderMap, HeaderValue, LOCATION, REFERRER_POLICY, RETRY_AFTER,
+    SET_COOKIE,
+};
+use actix_web::web::Query;
+
+use crate::clock;
+use crate::http::accounts::see_change;
+use crate::http::body;
+use crate::http::error::{ApiError, whole_seconds};
+use crate::http::html::escaped;
+use crate::http::request::{Call, header_value};
+use crate::http::state::STORE_WAIT;
+use crate::telemetry::audit;
+
+/// Where one logs in.
+pub const PATH: &str = "/login";
+const PAGE: &str = include_str!("assets/login.html");
+/// Where the page says what went wrong.
+const MESSAGE_PLACE: &str = "<!-- message -->";
+const COOKIE: &str = "gristmill_session";
+/// A day's work; a token that ends sooner takes its sessions along.
+const SESSION_LASTS: Duration = Duration::from_secs(12 * 3_600);
+/// Longest form that is read.
+const FORM_BYTES_MAX: usize = 4_096;
+
+/// The session's token among the request's cookies.
+pub(super) fn session_in(headers: &HeaderMap) -> Option<&str> {
+    let cookies = headers.get_all(COOKIES).filter_map(|value| value.to_str().ok()).flat_map(|text| text.split(';'));
+    let mut pairs = cookies.filter_map(|pair| pair.trim().split_once('='));
+    pairs.find(|(name, _)| *name == COOKIE).map(|(_, secret)| secret)
+}
+
+/// `GET /login`.
+pub async fn form(call: Call) -> Result<HttpResponse, ApiError> {
+    if call.headers().contains_key(AUTHORIZATION) && call.caller().await.is_ok() {
+        return Ok(HttpResponse::SeeOther().insert_header((LOCATION, "/")).finish());
+    }
+    Ok(page(StatusCode::OK, ""))
+}
+
+/// `POST /login`: a session for the token in the form.
+pub async fn enter(call: Call) -> Result<HttpResponse, ApiError> {
+    let peer = call.request.peer_addr().map_or(0, |peer| neighbourhood(peer.ip().to_canonical()));
+    if let Some(wait) = call.state.logins.take(peer).wait {
+        let mut response = page(StatusCode::TOO_MANY_REQUESTS, "Too many attempts. Try again in a few seconds.");
+        response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(whole_seconds(wait)));
+        return Ok(response);
+    }
+    match open(call).await {
+        Ok(response) => Ok(response),
+        Err(error) => Ok(page(error.problem().entry().status, error.detail())),
+    }
+}
+
+async fn open(call: Call) -> Result<HttpResponse, ApiError> {
+    let limits = call.state.body_limits.with_bytes_max(FORM_BYTES_MAX);
+    let body = body::read(call.request.headers(), call.payload, &limits, |_| Ok(())).await?;
+    let headers = bearer(&body)?;
+    let state = call.state;
+    let caller = state.auth.authenticate(&headers).await?;
+    let opened = state.store.open_session(caller.token_id, SESSION_LASTS, clock::now(), STORE_WAIT).await?;
+    let Some((session, secret)) = opened else {
+        return Err(ApiError::unauthorized(true, "the token opens no session: it has ended, or is a session itself"));
+    };
+    audit::session_opened(session.id, session.user_id, caller.token_id);
+    let mut response = HttpResponse::SeeOther().insert_header((LOCATION, "/")).finish();
+    response.headers_mut().insert(SET_COOKIE, cookie(secret.expose(), SESSION_LASTS));
+    Ok(response)
+}
+
+/// The form's token as the header that carries tokens.
+fn bearer(form: &[u8]) -> Result<HeaderMap, ApiError> {
+    let text = std::str::from_utf8(form).unwrap_or_default();
+    let pairs = Query::<Vec<(String, String)>>::from_query(text).map(Query::into_inner).unwrap_or_default();
+    let token = pairs.into_iter().find(|(name, _)| name == "token").map(|(_, token)| token).unwrap_or_default();
+    let value = HeaderValue::try_from(format!("Bearer {}", token.trim()));
+    let value = value.map_err(|_| ApiError::unauthorized(true, "the token has characters that no token has"))?;
+    let mut headers = HeaderMap::new();
+    headers.insert(AUTHORIZATION, value);
+    Ok(headers)
+}
+
+/// `POST /logout`: ends the session, or nothing if the request came with another token.
+pub async fn leave(call: Call) -> Result<HttpResponse, ApiError> {
+    let caller = call.caller().await?;
+    if caller.parent_id.is_some() {
+        call.state.store.revoke_token(caller.token_id, clock::now(), &call.state.by(&caller), STORE_WAIT).await?;
+        audit::session_closed(caller.token_id);
+        see_change(&call.state).await;
+    }
+    let mut response = HttpResponse::NoContent().finish();
+    response.headers_mut().insert(SET_COOKIE, cookie("", Duration::ZERO));
+    Ok(response)
+}
+
+fn cookie(secret: &str, lasts: Duration) -> HeaderValue {
+    header_value(format!("{COOKIE}={secret}; Max-Age={}; Path=/; HttpOnly; SameSite=Strict", lasts.as_secs()))
+}
+
+/// The form, with what went wrong before it.
+fn page(status: StatusCode, message: &str) -> HttpResponse {
+    let message = if message.is_empty() {
+        String::new()
+    } else {
+        format!("<p class=\"error\" role=\"alert\" id=\"message\">{}</p>", escaped(message))
+    };
+    HttpResponse::build(status)
+        .insert_header((CONTENT_TYPE, "text/html; charset=utf-8"))
+        // Without a referrer browsers do not say where a form comes from.
+        .insert_header((REFERRER_POLICY, "same-origin"))
+        .body(PAGE.replace(MESSAGE_PLACE, &message))
+}
+
+/// What counts as one place that attempts come from: an address, of IPv6 its network.
+fn neighbourhood(address: IpAddr) -> i64 {
+    match address {
+        IpAddr::V4(address) => i64::from(address.to_bits()),
+        IpAddr::V6(address) => {
+            let [a, b, c, d, e, f, g, h, ..] = address.octets();
+            i64::from_be_bytes([a, b, c, d, e, f, g, h])
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_forms_token_is_read_without_what_was_pasted_around_it() {
+        let token = |form: &str| {
+            let headers = bearer(form.as_bytes()).map_err(|error| error.detail().to_owned())?;
+            Ok::<_, String>(headers.get(AUTHORIZATION).expect("it was put there").to_str().expect("ASCII").to_owned())
+        };
+        assert_eq!(token("token=gm_a-_9"), Ok("Bearer gm_a-_9".to_owned()));
+        assert_eq!(token("x=y&token=+gm_a%0A"), Ok("Bearer gm_a".to_owned()));
+        assert_eq!(token(""), Ok("Bearer ".to_owned()), "which no token is");
+        assert!(token("token=a%0D%0AX: y").is_err());
+    }
+
+    #[test]
+    fn attempts_are_counted_by_address_or_network() {
+        let of = |text: &str| neighbourhood(text.parse().expect("an address"));
+        assert_ne!(of("10.0.0.1"), of("10.0.0.2"));
+        assert_eq!(of("2001:db8::1"), of("2001:db8::ffff:1"));
+        assert_ne!(of("2001:db8::1"), of("2001:db8:0:1::1"));
+    }
+}

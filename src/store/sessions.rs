@@ -1,0 +1,122 @@
+//! Sessions of the dashboard: tokens of the same user with the same scopes that end with the token they were opened with.
+//!
+//! Guaranteed: a session is good for no longer than its token, whatever becomes of that one; a token has at most
+//! [`SESSIONS_MAX`] at a time. What has ended is removed when the token opens the next one.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use entity::api_token;
+use sea_orm::ActiveValue::Set;
+use sea_orm::sea_query::Expr;
+use sea_orm::{ColumnTrait, ConnectionTrait, DatabaseTransaction, DbErr, EntityTrait, QueryFilter, QueryOrder};
+
+use super::error::StoreError;
+use super::open::Store;
+use super::secret::Secret;
+use super::tokens::{NewToken, Token, insert, row_of};
+use super::users::bump_auth_version;
+use crate::domain::timestamp;
+
+/// Sessions of one token at once; the oldest ends when there would be more.
+const SESSIONS_MAX: usize = 20;
+/// How long a session that has ended is kept, so that what was done with it can be told.
+const KEPT_DAYS: i64 = 30;
+/// What a session is called in the list of tokens.
+const NAME: &str = "dashboard session";
+
+impl Store {
+    /// Opens a session for the token `parent_id` that lasts as long at most. None when that token has ended, or is a
+    /// session itself.
+    pub async fn open_session(
+        &self,
+        parent_id: i64,
+        lasts: Duration,
+        now: DateTime<Utc>,
+        wait: Duration,
+    ) -> Result<Option<(Token, Secret)>, StoreError> {
+        let secret = Secret::generate()?;
+        let made = secret.clone();
+        let token = self
+            .transaction("open a session", wait, move |tx| {
+                Box::pin(async move { open(tx, parent_id, lasts, now, &made).await })
+            })
+            .await?;
+        Ok(token.map(|token| (token, secret)))
+    }
+}
+
+async fn open(
+    tx: &DatabaseTransaction,
+    parent_id: i64,
+    lasts: Duration,
+    now: DateTime<Utc>,
+    secret: &Secret,
+) -> Result<Option<Token>, StoreError> {
+    // First: sessions of one token are opened one after the other, so the bound holds.
+    bump_auth_version(tx).await?;
+    let found = api_token::Entity::find_by_id(parent_id).one(tx).await?;
+    let parent = found.map(Token::try_from).transpose()?;
+    let Some(parent) = parent.filter(|parent| parent.state(now) == "valid" && parent.parent_id.is_none()) else {
+        return Ok(None);
+    };
+    make_room(tx, parent_id, now).await?;
+    let expires_at = parent.expires_at.into_iter().chain(timestamp::after(now, lasts)).min();
+    let new = NewToken { user_id: parent.user_id, name: NAME.to_owned(), scopes: parent.scopes, expires_at };
+    let row = api_token::ActiveModel { parent_id: Set(Some(parent_id)), ..row_of(new, secret, now) };
+    insert(tx, row).await.map(Some)
+}
+
+/// Removes what ended long ago, and ends the oldest of those that are too many.
+async fn make_room(tx: &DatabaseTransaction, parent_id: i64, now: DateTime<Utc>) -> Result<(), StoreError> {
+    let of_parent = api_token::Column::ParentId.eq(parent_id);
+    let long_ago = now - TimeDelta::days(KEPT_DAYS);
+    api_token::Entity::delete_many()
+        .filter(of_parent.clone())
+        .filter(api_token::Column::ExpiresAt.lt(long_ago))
+        .exec(tx)
+        .await?;
+    let open = api_token::Entity::find()
+        .filter(of_parent)
+        .filter(api_token::Column::RevokedAt.is_null())
+        .filter(api_token::Column::ExpiresAt.gt(now))
+        .order_by_desc(api_token::Column::Id)
+        .all(tx)
+        .await?;
+    let oldest: Vec<i64> = open.iter().skip(SESSIONS_MAX - 1).map(|session| session.id).collect();
+    if !oldest.is_empty() {
+        api_token::Entity::update_many()
+            .col_expr(api_token::Column::RevokedAt, Expr::value(now))
+            .filter(api_token::Column::Id.is_in(oldest))
+            .exec(tx)
+            .await?;
+    }
+    Ok(())
+}
+
+/// The tokens that those of `tokens` which are sessions end with.
+pub(super) async fn parents(
+    connection: &impl ConnectionTrait,
+    tokens: &[api_token::Model],
+) -> Result<HashMap<i64, api_token::Model>, DbErr> {
+    let ids: Vec<i64> = tokens.iter().filter_map(|token| token.parent_id).collect();
+    if ids.is_empty() {
+        return Ok(HashMap::new());
+    }
+    let parents = api_token::Entity::find().filter(api_token::Column::Id.is_in(ids)).all(connection).await?;
+    Ok(parents.into_iter().map(|parent| (parent.id, parent)).collect())
+}
+
+/// `token` with the end of its parent if that is earlier; None if the parent is gone.
+pub(super) fn bounded(
+    mut token: api_token::Model,
+    parents: &HashMap<i64, api_token::Model>,
+) -> Option<api_token::Model> {
+    if let Some(id) = token.parent_id {
+        let parent = parents.get(&id)?;
+        token.expires_at = token.expires_at.into_iter().chain(parent.expires_at).min();
+        token.revoked_at = token.revoked_at.or(parent.revoked_at);
+    }
+    Some(token)
+}

@@ -1,0 +1,178 @@
+//! The dashboard in a real browser: it shows what happens, its buttons act, nothing from outside becomes markup, and
+//! everybody can read it.
+
+use serde_json::json;
+
+use crate::support::browser::{lacks, play, screenshot};
+use crate::support::database::Database;
+use crate::support::events::{EVENTS, accepted, event, finished, stored};
+use crate::support::machine::skips;
+use crate::support::server::{Server, Setup};
+
+/// The first attempt of these fails: one is given up at once, one waits for an hour.
+#[cfg(feature = "fault-injection")]
+const UNLUCKY: &str = "retry = { max_retries = 0 }\n\
+    [[faults]]\nstage = \"normalizer\"\nevent_name = \"unlucky\"\naction = \"error\"\ntimes = 1\n";
+#[cfg(feature = "fault-injection")]
+const PATIENT: &str = "retry = { delay = \"1h\", jitter = 0.0 }\n\
+    [[faults]]\nstage = \"normalizer\"\nevent_name = \"patient\"\naction = \"error\"\ntimes = 1\n";
+
+/// Runs a script against a server, with the first token and more variables.
+fn act(server: &mut Server, script: &str, more: &[(&str, &str)]) {
+    let (dashboard, api, token) = (format!("http://{}", server.dashboard_address()), server.url(""), server.token());
+    let own = [("DASHBOARD", dashboard.as_str()), ("API", api.as_str()), ("TOKEN", token.as_str())];
+    play(script, &[&own[..], more].concat());
+}
+
+#[test]
+fn one_logs_in_and_out() {
+    if skips(&[lacks()]) {
+        return;
+    }
+    let mut server = Server::start(&Database::sqlite());
+    act(&mut server, "login.mjs", &[]);
+}
+
+#[test]
+fn events_appear_as_they_are_posted_and_are_found_by_filters() {
+    if skips(&[lacks()]) {
+        return;
+    }
+    let mut server = Server::start(&Database::sqlite());
+    act(&mut server, "events.mjs", &[]);
+}
+
+#[test]
+fn a_pool_grows_and_shrinks() {
+    if skips(&[lacks()]) {
+        return;
+    }
+    let mut server = Server::start(&Database::sqlite());
+    act(&mut server, "pipeline.mjs", &[]);
+    let view = server.dashboard().get("/api/pipeline").json();
+    assert_eq!(view["pools"][0]["actors"].as_array().map(Vec::len), Some(2), "{view}");
+}
+
+#[cfg(feature = "fault-injection")]
+#[test]
+fn a_failed_event_is_retried_and_a_waiting_one_is_called_off() {
+    if skips(&[lacks()]) {
+        return;
+    }
+    let mut server = Server::start(Setup::new(&Database::sqlite()).with_config(UNLUCKY));
+    let client = server.client();
+    let id = accepted(&client, &event("unlucky"));
+    assert_eq!(finished(&client, id)["status"], "failed");
+    act(&mut server, "retry.mjs", &[("EVENT", &id.to_string())]);
+    assert_eq!(finished(&client, id)["status"], "processed");
+
+    let mut server = Server::start(Setup::new(&Database::sqlite()).with_config(PATIENT));
+    let client = server.client();
+    let id = accepted(&client, &event("patient"));
+    assert_eq!(stored(&client, id)["status"], "pending");
+    act(&mut server, "cancel.mjs", &[("EVENT", &id.to_string())]);
+    assert_eq!(stored(&client, id)["status"], "cancelled");
+}
+
+#[test]
+fn a_payload_is_mended_and_every_other_digit_stays() {
+    if skips(&[lacks()]) {
+        return;
+    }
+    let mut server = Server::start(&Database::sqlite());
+    let client = server.client();
+    let deep = "[".repeat(12) + &"]".repeat(12);
+    let body = format!(
+        r#"{{"event_name":"a","event_type":"b","payload":{{"deep":{deep},"big":9007199254740993,"page":"/"}}}}"#
+    );
+    let answer = client.post_text(EVENTS, &body).json();
+    let id = answer["event_id"].as_i64().expect("it is kept");
+    act(&mut server, "mend.mjs", &[("EVENT", &id.to_string())]);
+    let text = client.get(&format!("{EVENTS}/{id}")).body;
+    assert!(text.contains("9007199254740993") && text.contains("\"/mended\"") && !text.contains("\"deep\""), "{text}");
+    assert_eq!(finished(&client, id)["status"], "processed");
+}
+
+#[test]
+fn nothing_from_outside_becomes_markup() {
+    if skips(&[lacks()]) {
+        return;
+    }
+    let mut server = Server::start(&Database::sqlite());
+    let client = server.client();
+    let nasty = "\"><img src=x onerror=window.pwned=1><script>window.pwned=1</script>";
+    let body = json!({"event_name": nasty, "event_type": nasty, "event_uid": nasty, "payload": {"page": nasty, nasty: [nasty]}});
+    let good = finished(&client, accepted(&client, &body))["id"].to_string();
+    let bad = client.post_json(EVENTS, &json!({"event_name": nasty, "payload": {nasty: nasty}})).json()["event_id"]
+        .to_string();
+    let token = json!({"scopes": ["read"], "name": nasty});
+    assert_eq!(client.post_json("/api/v1/tokens", &token).status, 201);
+    act(&mut server, "hostile.mjs", &[("GOOD", &good), ("BAD", &bad), ("NASTY", nasty)]);
+}
+
+#[test]
+fn the_dashboards_of_two_nodes_show_the_same_events() {
+    if skips(&[lacks()]) {
+        return;
+    }
+    let database = Database::postgres();
+    let mut one = Server::start(Setup::new(&database).with_config("node.name = \"node-1\""));
+    let setup = Setup::new(&database).with_config("node.name = \"node-2\"");
+    let other = Server::start(setup);
+    let (dashboard, api) = (format!("http://{}", other.dashboard_address()), other.url(""));
+    act(&mut one, "nodes.mjs", &[("OTHER_DASHBOARD", &dashboard), ("OTHER_API", &api)]);
+}
+
+#[test]
+fn charts_are_still_there_after_a_restart() {
+    if skips(&[lacks()]) {
+        return;
+    }
+    let mut server = Server::start(&Database::sqlite());
+    let client = server.client();
+    for number in 0..20 {
+        accepted(&client, &event(&format!("event-{number}")));
+    }
+    act(&mut server, "charts.mjs", &[("PROCESSED", "20")]);
+    server.restart();
+    act(&mut server, "charts.mjs", &[("PROCESSED", "20")]);
+}
+
+#[test]
+fn a_token_is_made_shown_once_and_revoked() {
+    if skips(&[lacks()]) {
+        return;
+    }
+    let mut server = Server::start(&Database::sqlite());
+    act(&mut server, "tokens.mjs", &[]);
+}
+
+#[test]
+fn a_token_that_only_reads_is_shown_no_buttons_that_act() {
+    if skips(&[lacks()]) {
+        return;
+    }
+    let mut server = Server::start(&Database::sqlite());
+    let reader = server.setup().create_user_with_token("ana@example.org", "read,write");
+    let id = accepted(&server.client_with(&reader), &event("hers"));
+    act(&mut server, "reader.mjs", &[("READER", &reader), ("EVENT", &id.to_string())]);
+}
+
+#[test]
+fn every_page_is_light_readable_for_all_and_fits_a_phone() {
+    if skips(&[lacks()]) {
+        return;
+    }
+    let mut server = Server::start(&Database::sqlite());
+    let client = server.client();
+    for number in 0..12 {
+        finished(&client, accepted(&client, &event(["page_view", "signup", "purchase"][number % 3])));
+        client.post_json(EVENTS, &json!({"event_name": "page_view", "payload": {"page": "/pricing"}}));
+    }
+    client.post_json(EVENTS, &json!({"event_name": "checkout", "event_type": "sales", "payload": [1, 2]}));
+    let job = json!({"filter": {"status": "validation_error", "event_name": "page_view"}});
+    assert_eq!(client.post_json("/api/v1/events/retry", &job).status, 202);
+    let id = accepted(&client, &event("page_view")).to_string();
+    act(&mut server, "looks.mjs", &[("EVENT", &id)]);
+    assert!(screenshot("overview-light.png").exists());
+}

@@ -1,0 +1,21 @@
+// A pool grows and shrinks by its buttons, and the picture follows.
+
+import assert from "node:assert/strict";
+import { clean, enter, play, press, shows, visit } from "./stage.mjs";
+
+const actors = (page, wanted) => page.waitForFunction((many) => document.querySelectorAll("[data-pool=validators] .actor").length === many, { timeout: 20_000 }, wanted);
+
+await play(async (browser) => {
+  const page = await enter(browser);
+  await visit(page, "#/pipeline", "Pipeline of node");
+  await actors(page, 2);
+  await shows(page, "#link", "live");
+  await press(page, "Grow validators");
+  await actors(page, 3);
+  await shows(page, "[data-pool=validators]", "validator-3");
+  await press(page, "Shrink validators");
+  await actors(page, 2);
+  assert.equal(await page.$$eval("[aria-label^='Grow ']", (buttons) => buttons.length), 3, "three pools can be resized");
+  await shows(page, "table", "(this one)");
+  clean(page);
+});

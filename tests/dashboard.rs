@@ -1,0 +1,190 @@
+//! The dashboard's port over HTTP: who gets what, sessions, files, and what is pushed. What it looks like is in `browser.rs`.
+
+mod sessions;
+
+use serde_json::{Value, json};
+
+use crate::support::database::Database;
+use crate::support::events::{EVENTS, accepted, event, finished};
+use crate::support::http::{Answer, Client, raw};
+use crate::support::server::{Server, Setup};
+use crate::support::wait::{SOON, wait_for};
+use crate::support::wire::Connection;
+
+/// Where routes stand, a line each.
+const ROUTES: &str = include_str!("../src/http/routes.rs");
+/// What a browser asks for when an address is typed.
+const BROWSER: &str = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8";
+/// Paths that say the same to everyone.
+const OPEN: [&str; 6] =
+    ["/login", "/assets/app.js", "/health/live", "/health/ready", "/problems", "/problems/not_found"];
+
+/// Method and path of every route of the port, with something in the place of what varies.
+fn routes() -> Vec<(String, String)> {
+    let of = |name: &str| {
+        let begin = ROUTES.find(&format!("fn {name}(")).expect("the function");
+        ROUTES[begin..].split_once("\n}").expect("its end").0
+    };
+    let lines = ["operations_of", "shared", "both"].into_iter().flat_map(|name| of(name).lines());
+    let mut routes = Vec::new();
+    for (_, rest) in lines.filter_map(|line| line.split_once(".service(at(\"")) {
+        let (path, rest) = rest.split_once("\", \"").expect("a path");
+        let (methods, _) = rest.split_once('"').expect("its methods");
+        let path = path.replace("{id}", "1").replace("{pool}", "validators").replace("{name}", "app.js");
+        let path = path.replace("{code}", "not_found");
+        routes.extend(methods.split(", ").map(|method| (method.to_owned(), path.clone())));
+    }
+    routes
+}
+
+/// A request as it comes through a name that is not this machine's own.
+fn from_afar(server: &Server, method: &str, path: &str, headers: &str) -> Answer {
+    let request = format!("{method} {path} HTTP/1.1\r\nHost: dashboard.example\r\nContent-Length: 0\r\n{headers}\r\n");
+    if method == "HEAD" {
+        // An answer to HEAD has no body, whatever its length says: only its first line counts here.
+        let mut connection = Connection::open(server.dashboard_address()).expect("the server takes connections");
+        connection.send(request.as_bytes()).expect("it reads requests");
+        let head = connection.lines_until("").expect("a status line");
+        let status = head[0].split(' ').nth(1).and_then(|code| code.parse().ok()).expect("a status");
+        return Answer { status, headers: Vec::new(), body: String::new() };
+    }
+    raw(server.dashboard_address(), request.as_bytes())
+}
+
+#[test]
+fn every_route_of_the_port_needs_a_token_but_those_that_say_the_same_to_everyone() {
+    let server = Server::start(&Database::sqlite());
+    let routes = routes();
+    assert!(routes.len() > 30, "{routes:?}");
+    for (method, path) in &routes {
+        let answer = from_afar(&server, method, path, "");
+        if OPEN.contains(&path.as_str()) {
+            // Logging in with nothing is refused as well.
+            assert_eq!(answer.status, if method == "POST" { 401 } else { 200 }, "{method} {path}: {answer:?}");
+            continue;
+        }
+        assert_eq!(answer.status, 401, "{method} {path}: {answer:?}");
+        let browsing = from_afar(&server, method, path, &format!("Accept: {BROWSER}\r\n"));
+        if method == "GET" {
+            assert_eq!((browsing.status, browsing.header("location")), (303, Some("/login")), "{path}: {browsing:?}");
+        } else if method != "HEAD" {
+            assert_eq!(browsing.status, 401, "{method} {path}: {browsing:?}");
+        }
+    }
+}
+
+#[test]
+fn what_is_open_to_programs_of_this_machine_is_not_open_to_its_browsers() {
+    let server = Server::start(&Database::sqlite());
+    let nobody = Client::new(server.dashboard_address(), None);
+    assert_eq!(nobody.get("/api/pipeline").status, 200);
+    for headers in [("Sec-Fetch-Site", "none"), ("Origin", "http://localhost:1"), ("X-Forwarded-For", "10.0.0.1")] {
+        assert_eq!(nobody.call("GET", "/api/pipeline", &[headers], None).status, 401, "{headers:?}");
+    }
+    assert_eq!(nobody.get("/").status, 401);
+    assert_eq!(nobody.get("/api/live").status, 401);
+}
+
+#[test]
+fn every_answer_tells_browsers_to_keep_it_to_themselves() {
+    let mut server = Server::start(&Database::sqlite());
+    let dashboard = server.dashboard();
+    let page = dashboard.call("GET", "/", &[("Accept", BROWSER)], None);
+    assert_eq!((page.status, page.header("content-type")), (200, Some("text/html; charset=utf-8")), "{page:?}");
+    let nobody = Client::new(server.dashboard_address(), None);
+    for answer in
+        [page, dashboard.get(EVENTS), nobody.get("/login"), nobody.get("/api/session"), dashboard.get("/none")]
+    {
+        let policy = answer.header("content-security-policy").expect("a policy");
+        assert!(policy.starts_with("default-src 'none'; script-src 'self'; "), "{answer:?}");
+        assert!(!policy.contains("unsafe") && policy.contains("frame-ancestors 'none'"), "{answer:?}");
+        assert_eq!(answer.header("x-content-type-options"), Some("nosniff"), "{answer:?}");
+        assert_eq!(answer.header("cache-control"), Some("no-store"), "{answer:?}");
+        assert!(["no-referrer", "same-origin"].contains(&answer.header("referrer-policy").expect("one")), "{answer:?}");
+        assert_eq!(answer.header("access-control-allow-origin"), None, "{answer:?}");
+    }
+}
+
+#[test]
+fn files_are_packed_and_sent_again_only_when_they_have_changed() {
+    let server = Server::start(&Database::sqlite());
+    let nobody = Client::new(server.dashboard_address(), None);
+    let script = nobody.call("GET", "/assets/app.js", &[("Accept-Encoding", "identity")], None);
+    assert_eq!((script.status, script.header("content-type")), (200, Some("text/javascript; charset=utf-8")));
+    let tag = script.header("etag").expect("a tag").to_owned();
+    let again = nobody.call("GET", "/assets/app.js", &[("If-None-Match", &tag)], None);
+    assert_eq!((again.status, again.body.as_str(), again.header("etag")), (304, "", Some(tag.as_str())), "{again:?}");
+    let other = nobody.call("GET", "/assets/app.js", &[("If-None-Match", "W/\"0\"")], None);
+    assert_eq!((other.status, other.body), (200, script.body));
+    let request = b"GET /assets/style.css HTTP/1.1\r\nHost: localhost\r\nAccept-Encoding: gzip\r\n\r\n";
+    let packed = raw(server.dashboard_address(), request);
+    assert_eq!(packed.header("content-encoding"), Some("gzip"), "{:?}", packed.headers);
+    for path in ["/assets/none.js", "/assets/..%2fmod.rs", "/assets/"] {
+        assert_eq!(nobody.get(path).status, 404, "{path}");
+    }
+}
+
+#[test]
+fn events_are_not_taken_on_the_port_and_no_rate_holds_operators_up() {
+    let mut server = Server::start(Setup::new(&Database::sqlite()).with_config("limits.requests_per_second = 1"));
+    let (dashboard, bearer) = (server.dashboard(), format!("Authorization: Bearer {}\r\n", server.token()));
+    for path in [EVENTS, "/api/v1/events/batch", "/api/v1/events/process"] {
+        assert_eq!(from_afar(&server, "POST", path, &bearer).status, 405, "{path}");
+    }
+    for _ in 0..10 {
+        let page = dashboard.get(EVENTS);
+        assert_eq!((page.status, page.header("ratelimit")), (200, None), "{page:?}");
+    }
+}
+
+both_databases! {
+    fn the_course_of_the_figures_adds_up_and_survives_a_restart(database) {
+        let mut server = Server::start(&database);
+        let client = server.client();
+        for name in ["a", "b", "c"] {
+            finished(&client, accepted(&client, &event(name)));
+        }
+        client.post_json(EVENTS, &json!({"event_name": "no type"}));
+        let sum = |series: &Value, name: &str| -> i64 {
+            let buckets = series["buckets"].as_array().unwrap_or_else(|| panic!("{series}"));
+            buckets.iter().map(|bucket| bucket[name].as_i64().expect("a number")).sum()
+        };
+        for _ in 0..2 {
+            for (window, step) in [("5m", 5), ("1h", 60), ("1d", 900), ("7d", 7_200)] {
+                let series = server.client().get(&format!("/api/v1/stats/series?window={window}")).json();
+                assert_eq!((&series["window"], &series["step_seconds"]), (&json!(window), &json!(step)), "{series}");
+                assert_eq!((sum(&series, "received"), sum(&series, "processed")), (4, 3), "{series}");
+                assert_eq!((sum(&series, "validation_error"), sum(&series, "failed")), (1, 0), "{series}");
+                let times: Vec<&str> = series["buckets"].as_array().expect("buckets").iter().filter_map(|bucket| bucket["at"].as_str()).collect();
+                assert!(times.is_sorted() && (60..=121).contains(&times.len()), "{times:?}");
+                let last = series["buckets"].as_array().and_then(|all| all.iter().rfind(|bucket| bucket["processed"] != 0)).expect("one");
+                assert!(last["average_processing_ms"].is_number(), "{last}");
+            }
+            server.restart();
+        }
+    }
+
+    fn what_changes_is_pushed_until_the_token_ends(database) {
+        let mut server = Server::start(&database);
+        let client = server.client();
+        let token = server.setup().create_user_with_token("ana@example.org", "operate");
+        let mut connection = Connection::open(server.dashboard_address()).expect("the server takes connections");
+        let request = format!("GET /api/live HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {token}\r\n\r\n");
+        connection.send(request.as_bytes()).expect("it reads requests");
+        connection.lines_until("event: pipeline").expect("the pipeline");
+        connection.lines_until("event: figures").expect("the figures");
+        finished(&client, accepted(&client, &event("a")));
+        let mut told = || {
+            let lines = connection.lines_until("data: {\"step_seconds\"").expect("figures");
+            let figures: Value = serde_json::from_str(&lines.last().expect("a line")[6..]).expect("JSON");
+            let processed = |bucket: &Value| bucket["processed"].as_i64().expect("a number");
+            Some(()).filter(|()| figures["buckets"].as_array().expect("buckets").iter().map(processed).sum::<i64>() == 1)
+        };
+        wait_for("the event to be told", SOON, &mut told, || server.log());
+        server.setup().run(&["token", "revoke", crate::support::accounts::prefix_of(&token)]);
+        while connection.lines_until("").is_ok() {}
+        let reader = server.setup().create_token("ana@example.org", "read,write,admin");
+        let refused = Client::new(server.dashboard_address(), Some(&reader)).get("/api/live");
+        assert_eq!((refused.status, &refused.json()["code"]), (403, &json!("forbidden")));
+    }
+}
