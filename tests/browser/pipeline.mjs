@@ -16,6 +16,14 @@ await play(async (browser) => {
   await press(page, "Shrink validators");
   await actors(page, 2);
   assert.equal(await page.$$eval("[aria-label^='Grow ']", (buttons) => buttons.length), 3, "three pools can be resized");
+  await press(page, "Pause persisters");
+  await shows(page, "[data-pool=persisters]", "paused");
+  await press(page, "Resume persisters");
+  await shows(page, "[data-pool=persisters]", "running");
+  await press(page, "Pause the line");
+  await shows(page, "[data-pool=validators]", "with the line");
+  await press(page, "Resume the line");
+  await shows(page, "[data-pool=validators]", "running");
   await shows(page, "table", "(this one)");
   clean(page);
 });

@@ -22,26 +22,51 @@ function draw(content, built, view, mayResize) {
   if (built.names !== names) {
     built.names = names;
     built.facts = h("dl", { class: "tiles" });
-    built.pools = new Map(view.pools.map((pool) => [pool.name, box(pool.name, mayResize && LINE.includes(pool.name))]));
+    built.pools = new Map(view.pools.map((pool) => [pool.name, box(pool, mayResize)]));
+    built.line = brake("the line", "/api/pipeline", mayResize);
     built.nodes = h("tbody");
     const flow = h("ol", { class: "flow", "aria-label": "The line of actors" }, h("li", { class: "end" }, "Clients"),
       LINE.map((name) => built.pools.has(name) && h("li", null, built.pools.get(name).card)), h("li", { class: "end" }, "Database"));
     const sides = view.pools.filter((pool) => !LINE.includes(pool.name)).map((pool) => built.pools.get(pool.name).card);
-    fill(content, h("h1", null, "Pipeline of node ", view.node.name), built.facts, flow, h("h2", null, "Beside the line"), h("div", { class: "sides" }, sides),
+    fill(content, h("div", { class: "row between" }, h("h1", null, "Pipeline of node ", view.node.name), built.line.controls), built.facts, flow, h("h2", null, "Beside the line"), h("div", { class: "sides" }, sides),
       h("section", { class: "card" }, h("h2", null, "Nodes"),
-        table("Every node of the cluster", ["Node", "State", "#Claims", "#Spooled", "Started"], built.nodes)));
+        table("Every node of the cluster", ["Node", "State", "#Controls applied", "#Claims", "#Spooled", "Started"], built.nodes)));
   }
   fill(built.facts, [
     ["In flight", count(view.in_flight.events), `${count(view.in_flight.bytes / 1024)} KiB`], ["Retries waiting", count(view.retries_waiting), "timers"],
     ["Claims held", count(view.claims_held), "events"], ["Generation", count(view.generation), "builds of the line"],
     ["Stale writes", count(view.stale_writes_rejected), "rejected"],
   ].map(([name, value, note]) => h("div", { class: "tile" }, h("dt", null, name), h("dd", null, value, " ", h("small", null, note)))));
+  built.line.tell(view.state);
   for (const pool of view.pools) built.pools.get(pool.name).tell(pool);
   fill(built.nodes, (view.nodes ?? []).map((node) => h("tr", null, cell("Node", { class: "text" }, node.name, node.this && " (this one)"), cell("State", null, badge(node.state)),
+    cell("Controls applied", { class: "number" }, `${count(node.control_generation)} of ${count(view.control_generation)}`),
     cell("Claims", { class: "number" }, count(node.claims)), cell("Spooled", { class: "number" }, count(node.spool_events)), cell("Started", null, moment(node.started_at)))));
 }
 
-function box(name, isSizable) {
+/** The button that pauses what stands at `path`, or has it go on. */
+function brake(name, path, mayOperate) {
+  const state = h("span");
+  let isPaused = false;
+  const button = action("Pause", async () => {
+    await post(`${path}/${isPaused ? "resume" : "pause"}`);
+    notify(`${name}: ${isPaused ? "going on" : "paused"}`);
+    live.again("pipeline");
+  });
+  function tell(setting) {
+    isPaused = setting?.value === "paused";
+    fill(state, setting && badge(setting.value), setting?.source === "pipeline" && isPaused && " with the line");
+    button.textContent = isPaused ? "Resume" : "Pause";
+    button.setAttribute("aria-label", `${button.textContent} ${name}`);
+  }
+  return { controls: h("div", { class: "size" }, state, mayOperate && button), tell };
+}
+
+function box(view, mayOperate) {
+  const name = view.name;
+  const isSizable = mayOperate && LINE.includes(name);
+  const brakes = view.state && brake(name, `/api/pipeline/pools/${name}`, mayOperate);
+  const held = h("p", { class: "hint" });
   const actors = h("ul", { class: "actors" });
   const size = h("output", { "aria-label": `Actors in ${name}` });
   let wanted = 0;
@@ -62,6 +87,8 @@ function box(name, isSizable) {
     // A look from before the change would make the next step start at the old size.
     if (Date.now() < changed.until && staying !== changed.size) return;
     wanted = staying;
+    brakes?.tell(pool.state);
+    fill(held, pool.held > 0 && `${count(pool.held)} events wait for it to go on`);
     size.textContent = wanted;
     // A button that is at its end says so, and keeps the focus.
     shrink.setAttribute("aria-disabled", String(wanted <= 1));
@@ -69,7 +96,7 @@ function box(name, isSizable) {
     fill(actors, pool.actors.map(actor));
   }
   const controls = isSizable && h("div", { class: "size" }, shrink, size, grow, h("span", { class: "hint" }, "actors"));
-  const card = h("section", { class: "card", "data-pool": name }, h("h2", null, name), controls, actors);
+  const card = h("section", { class: "card", "data-pool": name }, h("h2", null, name), brakes && brakes.controls, controls, held, actors);
   return { card, tell };
 }
 
