@@ -5,7 +5,9 @@ use serde_json::json;
 
 use crate::support::browser::{lacks, play, screenshot};
 use crate::support::database::Database;
-use crate::support::events::{EVENTS, accepted, event, finished, stored};
+#[cfg(feature = "fault-injection")]
+use crate::support::events::stored;
+use crate::support::events::{EVENTS, accepted, event, finished};
 use crate::support::machine::skips;
 use crate::support::server::{Server, Setup};
 

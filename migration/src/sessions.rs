@@ -8,7 +8,7 @@ pub(crate) struct Sessions;
 
 impl MigrationName for Sessions {
     fn name(&self) -> &str {
-        "m20261129_000007_sessions"
+        "m20261129_000009_sessions"
     }
 }
 

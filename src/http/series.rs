@@ -30,7 +30,7 @@ pub struct SeriesView {
     buckets: Vec<BucketView>,
 }
 
-/// What all nodes counted in one bucket.
+/// What all nodes counted in one bucket. A replay takes its event back from what it was, so a figure may be below zero.
 #[derive(Debug, JsonSchema, PartialEq, Serialize)]
 #[schemars(rename = "StatsBucket")]
 pub struct BucketView {

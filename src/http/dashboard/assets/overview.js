@@ -12,11 +12,13 @@ export async function show() {
   let series = await get(`/api/v1/stats/series?window=${window}`);
   const figures = {};
   const tiles = h("dl", { class: "tiles" });
+  // A replay takes its event back from what it was: where more went than came, nothing is drawn.
+  const perSecond = (many) => Math.max(0, many) / series.step_seconds;
   const charts = [
     chart("Throughput", "events per second", [
-      ["received", (b) => b.received / series.step_seconds, "line-in"], ["processed", (b) => b.processed / series.step_seconds, "line-good"]]),
-    chart("Trouble", "events per second", [["failed", (b) => b.failed / series.step_seconds, "line-bad"],
-      ["refused", (b) => b.validation_error / series.step_seconds, "line-odd"], ["retried", (b) => b.retried / series.step_seconds, "line-again"]]),
+      ["received", (b) => perSecond(b.received), "line-in"], ["processed", (b) => perSecond(b.processed), "line-good"]]),
+    chart("Trouble", "events per second", [["failed", (b) => perSecond(b.failed), "line-bad"],
+      ["refused", (b) => perSecond(b.validation_error), "line-odd"], ["retried", (b) => perSecond(b.retried), "line-again"]]),
     chart("Mean processing time", "ms", [["mean", (b) => b.average_processing_ms, "line-in"]]),
   ];
   const picker = h("div", { class: "row", role: "group", "aria-label": "Window" }, WINDOWS.map(([value, label]) =>
