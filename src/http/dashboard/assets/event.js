@@ -14,10 +14,13 @@ export async function show({ id, may }) {
     const [event, timeline] = await Promise.all([getExact(`/api/v1/events/${encodeURIComponent(id)}`), getExact(`/api/v1/events/${encodeURIComponent(id)}/timeline`)]);
     fill(content, view(event, timeline, may, load));
   }
+  const refresh = () => load().catch((error) => notify(error.message));
   stream.addEventListener("outcome", (message) => {
     // Most are of other events: they are not read whole.
-    if (message.data.includes(`"id":${id},`)) load().catch((error) => notify(error.message));
+    if (message.data.includes(`"id":${id},`)) refresh();
   });
+  // What happened before the stream began is not told by it.
+  stream.addEventListener("open", refresh);
   try {
     await load();
   } catch (error) {
