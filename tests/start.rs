@@ -53,7 +53,8 @@ both_databases! {
         server.restart();
         let ledger = load.stop();
         let (_, _, unknown) = ledger.counts();
-        assert!(unknown <= 4, "a request in flight per thread may meet the closing door, not {unknown}");
+        // Of each of the four threads: one on its own connection, and one on a new one that nobody took any more.
+        assert!(unknown <= 8, "two requests of a thread may meet the closing door, not {unknown} of four");
         ledger.verify(&server.client(), server.database());
     }
 
