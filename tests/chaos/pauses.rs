@@ -5,12 +5,12 @@ use std::time::Duration;
 
 use super::kills::await_more;
 use super::trial::Trial;
-use crate::control::{asked, line};
+use crate::control::asked;
 use crate::support::http::Client;
 use crate::support::ledger::{Entry, State};
 use crate::support::load::{Load, Plan};
 use crate::support::server::Server;
-use crate::support::wait::{SOON, rest, wait_for};
+use crate::support::wait::rest;
 
 /// Room for eight events, which wait for two seconds.
 const ROOM: &str = "\
@@ -62,7 +62,6 @@ pub fn of_the_persisters(trial: &mut Trial) {
     let slow: Vec<&Entry> = ledger.entries().iter().filter(|entry| entry.took > ANSWERED).take(3).collect();
     trial.expect(slow.is_empty(), || format!("clients waited for too long: {slow:?}"));
     trial.judge(&database, &mut [&mut server], &ledger);
-    expect_balance(trial, &mut server);
 }
 
 /// Row 16k: any pool, or the whole line, is paused; the process is killed meanwhile, and comes back paused.
@@ -88,7 +87,6 @@ pub fn with_kills(trial: &mut Trial) {
     }
     await_more(&load, 1, &server);
     trial.judge(&database, &mut [&mut server], &load.stop());
-    expect_balance(trial, &mut server);
 }
 
 fn change(server: &mut Server, path: &str) {
@@ -105,14 +103,4 @@ fn expect_refusals(trial: &mut Trial, client: &Client) {
             answer.status == 503 && answer.json()["code"] == "overloaded" && after.is_some_and(|after| after >= 1);
         trial.expect(is_right, || format!("a paused line says {answer:?}"));
     }
-}
-
-/// What was received is what became of it, and nothing is held any more.
-fn expect_balance(trial: &mut Trial, server: &mut Server) {
-    let is_empty = || (line(server)["in_flight"]["events"] == 0).then_some(());
-    wait_for("the line to be empty", SOON, is_empty, String::new);
-    let balance = server.client().get("/api/v1/stats").json()["balance"].clone();
-    let figure = |name: &str| balance[name].as_i64().unwrap_or_default();
-    let is_even = figure("received") == figure("processed") + figure("duplicate") && figure("pending") == 0;
-    trial.expect(is_even, || format!("the balance is not even: {balance}"));
 }

@@ -1,4 +1,4 @@
-//! I2 by the service's own count, I7 and I8: the database's health, and what the servers say of themselves.
+//! I2 by the service's own count, I7, I8 and I9: the database's health, and what the servers say of themselves.
 
 use super::rows::Row;
 use crate::chaos::trial::PASSWORD;
@@ -24,6 +24,29 @@ pub fn effects(database: &Database, rows: &[Row]) -> Option<String> {
     let all = database.texts("SELECT CAST(COUNT(*) AS TEXT) FROM events WHERE status = 'processed'").concat();
     (counted != all)
         .then(|| format!("I2: the flushes count {counted} effects on {all} processed rows, {} of the load", rows.len()))
+}
+
+/// I9: what the service says was received is what it says became of it, and the rows bear it out.
+pub fn balance(database: &Database, client: &Client) -> Vec<String> {
+    let answer = client.get("/api/v1/stats");
+    if answer.status != 200 {
+        return vec![format!("I9: no balance: {answer:?}")];
+    }
+    let balance = answer.json()["balance"].clone();
+    let figure = |name: &str| balance[name].as_i64().unwrap_or(-1);
+    let outcomes: i64 =
+        ["processed", "duplicate", "validation_error", "failed", "cancelled", "pending"].map(figure).iter().sum();
+    let mut wrong = Vec::new();
+    if figure("received") != outcomes {
+        wrong.push(format!("I9: the balance is not even: {balance}"));
+    }
+    for status in ["processed", "validation_error", "failed", "cancelled", "pending"] {
+        let rows = database.texts(&format!("SELECT CAST(COUNT(*) AS TEXT) FROM events WHERE status = '{status}'"));
+        if rows.concat() != figure(status).to_string() {
+            wrong.push(format!("I9: the balance has {} {status}, the table {rows:?}", figure(status)));
+        }
+    }
+    wrong
 }
 
 /// I7: the database finds nothing wrong with itself.

@@ -2,7 +2,8 @@
 //!
 //! I1 none lost · I2 none doubled · I3 nothing unexpected · I4 an unknown event sent again is one row · I5 nothing
 //! pending or claimed · I6 final states stay, attempts and times in order · I7 the database is sound · I8 no secret in
-//! the logs, and readiness at the end. What a row shows beyond these (readiness while a fault lasts) it checks itself.
+//! the logs, and readiness at the end · I9 the balance is even and true. What a row shows beyond these (readiness while a
+//! fault lasts) it checks itself.
 
 mod health;
 mod resend;
@@ -76,6 +77,7 @@ pub fn judge(case: Case<'_, '_>) -> Figures {
     verdict.extend(health::database(database));
     for (server, client) in servers.iter().zip(&clients) {
         verdict.extend(health::logs(server, client));
+        verdict.extend(health::balance(database, client));
     }
     if !verdict.is_clean() {
         verdict.extend(servers.iter().map(|server| format!("the log of {} is in {}", server.pid(), server.keep_log())));

@@ -2,10 +2,16 @@
 
 use std::collections::HashMap;
 
+use serde_json::json;
+
+use super::health::balance;
 use super::rows::Row;
 use super::verdict::Verdict;
 use crate::chaos::figures::Figures;
+use crate::support::database::Database;
+use crate::support::events::post_and_wait;
 use crate::support::ledger::{Entry, Ledger, State};
+use crate::support::server::Server;
 
 fn entry(key: &str, state: State) -> Entry {
     Entry { state, ..Entry::sent(key.to_owned(), true) }
@@ -108,4 +114,18 @@ fn final_states_that_change_are_found() {
     assert!(changed(done.clone(), vec![row(1, "load-a", "failed")]));
     assert!(changed(done.clone(), vec![Row { processed_at: "2026-01-02".to_owned(), ..done.clone() }]));
     assert!(changed(done, Vec::new()));
+}
+
+#[test]
+fn a_balance_that_the_rows_do_not_bear_out_is_found() {
+    let database = Database::sqlite();
+    let mut server = Server::start(&database);
+    let client = server.client();
+    let event = json!({"event_name": "page_view", "event_type": "engagement"});
+    assert_eq!(post_and_wait(&client, &event, 10).status, 200);
+    assert_eq!(balance(&database, &client), Vec::<String>::new());
+    database.execute("UPDATE flushes SET received = received + 1");
+    assert_eq!(balance(&database, &client).len(), 1, "uneven");
+    database.execute("UPDATE flushes SET received = received + 1, processed = processed + 2");
+    assert_eq!(balance(&database, &client).len(), 1, "even, and untrue");
 }
