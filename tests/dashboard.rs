@@ -5,7 +5,7 @@ mod sessions;
 use serde_json::{Value, json};
 
 use crate::support::database::Database;
-use crate::support::events::{EVENTS, accepted, event, finished};
+use crate::support::events::{EVENTS, accepted, event, finished, id_of};
 use crate::support::http::{Answer, Client, raw};
 use crate::support::server::{Server, Setup};
 use crate::support::wait::{SOON, wait_for};
@@ -49,6 +49,33 @@ fn from_afar(server: &Server, method: &str, path: &str, headers: &str) -> Answer
         return Answer { status, headers: Vec::new(), body: String::new() };
     }
     raw(server.dashboard_address(), request.as_bytes())
+}
+
+/// A stream that has begun.
+fn watch(server: &Server, path: &str, token: &str) -> Connection {
+    let mut connection = Connection::open(server.dashboard_address()).expect("the server takes connections");
+    let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {token}\r\n\r\n");
+    connection.send(request.as_bytes()).expect("it reads requests");
+    connection.lines_until(": connected").expect("a stream");
+    connection
+}
+
+/// The outcomes that are told next.
+fn outcomes(watcher: &mut Connection) -> Value {
+    watcher.lines_until("event: outcomes").expect("outcomes");
+    let lines = watcher.lines_until("data: ").expect("their data");
+    serde_json::from_str(&lines.last().expect("a line")[6..]).expect("JSON")
+}
+
+/// The names in the order in which they are told, so many of them.
+fn names(watcher: &mut Connection, many: usize) -> Vec<String> {
+    let mut names = Vec::new();
+    while names.len() < many {
+        let told = outcomes(watcher);
+        let some = told["outcomes"].as_array().expect("a list").iter();
+        names.extend(some.map(|one| one["event_name"].as_str().expect("a name").to_owned()));
+    }
+    names
 }
 
 #[test]
@@ -186,5 +213,61 @@ both_databases! {
         let reader = server.setup().create_token("ana@example.org", "read,write,admin");
         let refused = Client::new(server.dashboard_address(), Some(&reader)).get("/api/live");
         assert_eq!((refused.status, &refused.json()["code"]), (403, &json!("forbidden")));
+    }
+
+    fn the_newest_outcomes_are_pushed_to_all_who_may_see_them(database) {
+        let mut server = Server::start(&database);
+        let client = server.client();
+        let everyone = server.token();
+        let ana = server.setup().create_user_with_token("ana@example.org", "read");
+        let mut all: Vec<Connection> = (0..3).map(|_| watch(&server, "/api/live/events", &everyone)).collect();
+        let mut named = watch(&server, "/api/live/events?event_name=b&status=processed", &everyone);
+        let mut anas = watch(&server, "/api/live/events", &ana);
+        for name in ["a", "b"] {
+            finished(&client, accepted(&client, &event(name)));
+        }
+        let own = server.client_with(&server.setup().create_token("ana@example.org", "write"));
+        let own = accepted(&own, &event("c"));
+        for watcher in &mut all {
+            assert_eq!(names(watcher, 3), ["a", "b", "c"]);
+        }
+        assert_eq!(names(&mut named, 1), ["b"]);
+        let told = outcomes(&mut anas);
+        assert_eq!((&told["outcomes"][0]["id"], &told["complete"]), (&json!(own), &json!(true)), "{told}");
+        let reader = server.client_with(&ana);
+        let reader = Client::new(server.dashboard_address(), reader.token());
+        assert_eq!(reader.get("/api/live/events?user_id=1").status, 403);
+        assert_eq!(reader.get("/api/live/events?received_after=2026-01-01T00:00:00Z").status, 400);
+    }
+
+    fn of_a_moment_with_too_many_outcomes_the_newest_are_pushed(database) {
+        let mut server = Server::start(&database);
+        let client = server.client();
+        let token = server.token();
+        let mut all = watch(&server, "/api/live/events", &token);
+        let mut refused = watch(&server, "/api/live/events?status=validation_error", &token);
+        let many: Vec<Value> = (0..300).map(|_| event("a")).chain([json!({"event_name": "bad"})]).collect();
+        let answer = client.call("POST", "/api/v1/events/batch", &[("Prefer", "wait=10")], Some(json!(many).to_string().as_bytes()));
+        assert!(answer.status < 300, "{answer:?}");
+        let told = outcomes(&mut all);
+        assert_eq!((told["outcomes"].as_array().map(Vec::len), &told["complete"]), (Some(100), &json!(false)));
+        let ids: Vec<i64> = told["outcomes"].as_array().into_iter().flatten().filter_map(|one| one["id"].as_i64()).collect();
+        assert!(ids.is_sorted(), "{ids:?}");
+        assert_eq!(names(&mut refused, 1), ["bad"]);
+    }
+
+    fn the_changes_of_one_event_are_pushed(database) {
+        let mut server = Server::start(&database);
+        let (client, dashboard) = (server.client(), server.dashboard());
+        let id = id_of(&client.post_json(EVENTS, &json!({"event_name": "bad"})));
+        let token = server.token();
+        let mut watcher = watch(&server, &format!("/api/live/events/{id}"), &token);
+        let patched = dashboard.post_json(&format!("/api/v1/events/{id}/retry"), &json!({"patch": {}}));
+        assert_eq!(patched.status, 422, "it is as bad as before: {patched:?}");
+        watcher.lines_until("event: changed").expect("a change");
+        let stranger = server.setup().create_user_with_token("ana@example.org", "read");
+        let stranger = Client::new(server.dashboard_address(), Some(&stranger));
+        assert_eq!(stranger.get(&format!("/api/live/events/{id}")).status, 404);
+        assert_eq!(dashboard.get("/api/live/events/0").status, 404);
     }
 }

@@ -25,13 +25,15 @@ const FOREIGN_HEADERS: [&str; 7] =
 struct Index {
     service: &'static str,
     version: &'static str,
-    routes: [&'static str; 14],
+    routes: [&'static str; 16],
 }
 
 /// What there is on this port, beside the dashboard and the routes of the API that it asks.
 pub(super) fn index() -> HttpResponse {
     let routes = [
         "/api/live",
+        "/api/live/events",
+        "/api/live/events/{id}",
         "/api/pipeline",
         "/api/pipeline/pause",
         "/api/pipeline/resume",

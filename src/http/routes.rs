@@ -68,6 +68,8 @@ fn operations_of(routes: &mut ServiceConfig) {
         .service(at("/assets/{name}", "GET, HEAD").route(get(dashboard::asset)))
         .service(at("/api/session", "GET, HEAD").route(get(dashboard::session)))
         .service(at("/api/live", "GET").route(stream(dashboard::follow)))
+        .service(at("/api/live/events", "GET").route(stream(dashboard::follow_outcomes)))
+        .service(at("/api/live/events/{id}", "GET").route(stream(dashboard::follow_event)))
         .service(at("/metrics", "GET, HEAD").route(get(metrics::scrape)))
         .service(at("/api/pipeline", "GET, HEAD").route(get(ops::pipeline)))
         .service(at("/api/pipeline/pause", "POST").route(post(control::pause)))

@@ -15,10 +15,10 @@ use actix_web::rt::net::TcpStream;
 use actix_web::web::{Data, ServiceConfig};
 use actix_web::{App, HttpServer};
 use futures_util::FutureExt;
-use futures_util::future::{LocalBoxFuture, join3};
+use futures_util::future::{LocalBoxFuture, join, join3};
 use socket2::SockRef;
 
-use super::dashboard::Live;
+use super::dashboard::{Live, Newest};
 use super::events::Streams;
 use super::ports::Ports;
 use super::problems::CATALOGUE;
@@ -32,7 +32,7 @@ use crate::telemetry::facts;
 /// Operations are asked by people and scrapers, not by producers.
 const OPERATIONS_WORKERS: usize = 1;
 /// Connections to the operations port at once.
-const OPERATIONS_CONNECTIONS: usize = 256;
+const OPERATIONS_CONNECTIONS: usize = 1_024;
 
 /// Both servers, already answering; the futures must be polled for them to end.
 pub struct Servers {
@@ -82,7 +82,8 @@ pub async fn start(config: &Config, ports: &Ports, store: Store, pipeline: Pipel
         serve(config, &ports.operations, OPERATIONS_WORKERS, OPERATIONS_CONNECTIONS, routes::operations, &state)?;
     let door = Door { api: api.handle(), operations: operations.handle(), state: state.clone() };
     let tokens = auth::watch(Arc::clone(&state.auth), config.auth.refresh);
-    let watch = Box::pin(join3(tokens, Streams::watch(state.clone()), Live::watch(state)).map(drop));
+    let dashboards = join(Live::watch(state.clone()), Newest::watch(state.clone()));
+    let watch = Box::pin(join3(tokens, Streams::watch(state), dashboards).map(drop));
     Ok(Servers { door, api, operations, watch })
 }
 

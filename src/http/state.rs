@@ -9,7 +9,7 @@ use tokio::sync::Semaphore;
 
 use super::auth::{Auth, Caller};
 use super::body::BodyLimits;
-use super::dashboard::Live;
+use super::dashboard::{Live, Newest};
 use super::events::Streams;
 use super::metrics::Backlogs;
 use super::rate::Rate;
@@ -27,8 +27,8 @@ const EXPORTS_MAX: usize = 8;
 /// Streams open at once: each of them reads by itself.
 const STREAMS_MAX: usize = 64;
 
-/// Dashboards open at once.
-const DASHBOARDS_MAX: usize = 32;
+/// Streams to dashboards open at once: 256 dashboards, each with the state of the pipeline and with events.
+const DASHBOARDS_MAX: usize = 2 * 256;
 
 /// One per process, shared by both ports.
 pub struct AppState {
@@ -56,6 +56,8 @@ pub struct AppState {
     pub backlogs: Backlogs,
     /// What dashboards share.
     pub live: Live,
+    /// What dashboards are told of events.
+    pub newest: Newest,
     /// Room for dashboards.
     pub live_room: Arc<Semaphore>,
     /// How often somebody may try to log in.
@@ -94,6 +96,7 @@ impl AppState {
             stream_room,
             backlogs: Backlogs::default(),
             live,
+            newest: Newest::default(),
             live_room,
             logins: Rate::of_logins(),
             document: OnceLock::new(),

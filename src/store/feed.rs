@@ -3,7 +3,8 @@
 //! Guarantees: from a place on, every flush is met once and in order. On PostgreSQL nothing is read from the first
 //! transaction on that is still open, else what it commits later would lie behind the reader; on SQLite one connection
 //! writes, and numbers its flushes.
-//! Not guaranteed: an event is told as it stands when the feed is read, which may be later than the flush.
+//! Not guaranteed: an event is told as it stands when the feed is read, which may be later than the flush; who asks for the
+//! newest events is told when some are left out.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -22,6 +23,9 @@ use crate::domain::outcome::Status;
 const FLUSHES_MAX: usize = 8;
 /// Events that one statement names.
 const IDS_MAX: usize = 1_000;
+/// Flushes that a look for the newest events takes in, and events of them, two statements of them.
+const NEWEST_FLUSHES_MAX: usize = 64;
+const NEWEST_IDS_MAX: usize = 2 * IDS_MAX;
 
 /// Where in the feed a reader stands: in a flush, after so many of its events.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -114,6 +118,53 @@ impl Store {
         })
         .await
     }
+
+    /// The newest matching events of the flushes after `after` up to `until`, at most `most` of them, the oldest of these
+    /// first, and whether these are all. However many flushes there are, the cost is bounded.
+    pub async fn feed_newest(
+        &self,
+        (after, until): (i64, i64),
+        filters: &Filters,
+        most: usize,
+        wait: Duration,
+    ) -> Result<(Vec<FeedEvent>, bool), StoreError> {
+        let filters = filters.clone();
+        self.run("read the newest of the feed", wait, move |conn| async move {
+            let flushes = newest_flushes(&conn, (after, until), filters.status).await?;
+            let mut is_all = flushes.len() < NEWEST_FLUSHES_MAX;
+            // Unless something is to be left out, the newest of the flushes are the newest that match.
+            let room = if filters == Filters::default() { most } else { NEWEST_IDS_MAX };
+            let newest_first = |(flush, ids): &(i64, Vec<i64>)| {
+                let place = FeedPlace::after(*flush);
+                ids.iter().rev().map(move |id| (place, *id)).collect::<Vec<_>>()
+            };
+            let mut named: Vec<(FeedPlace, i64)> = flushes.iter().flat_map(newest_first).take(room + 1).collect();
+            is_all &= named.len() <= room;
+            named.truncate(room);
+            let mut events = Vec::new();
+            for some in named.chunks(IDS_MAX) {
+                events.extend(read(&conn, some, &filters).await?);
+            }
+            is_all &= events.len() <= most;
+            events.truncate(most);
+            events.reverse();
+            Ok((events, is_all))
+        })
+        .await
+    }
+
+    /// The events of these ids that there are, as they stand.
+    pub async fn feed_events(&self, ids: Vec<i64>, wait: Duration) -> Result<Vec<FeedEvent>, StoreError> {
+        self.run("read watched events", wait, move |conn| async move {
+            let named: Vec<(FeedPlace, i64)> = ids.into_iter().map(|id| (FeedPlace::after(0), id)).collect();
+            let mut events = Vec::new();
+            for some in named.chunks(IDS_MAX) {
+                events.extend(read(&conn, some, &Filters::default()).await?);
+            }
+            Ok(events)
+        })
+        .await
+    }
 }
 
 /// The condition that a flush, and every one before it, is committed.
@@ -126,13 +177,32 @@ fn settled(backend: DbBackend) -> &'static str {
 
 async fn flushes(conn: &Conn, from: i64) -> Result<Vec<(i64, Vec<i64>)>, DbErr> {
     let backend = conn.backend();
-    let json = if backend == DbBackend::Postgres { "::text" } else { "" };
-    let sql = format!(
-        "SELECT xid, event_ids{json} FROM flushes WHERE xid >= {} AND {} ORDER BY xid LIMIT {FLUSHES_MAX}",
+    let rest = format!("xid >= {} AND {} ORDER BY xid LIMIT {FLUSHES_MAX}", placeholder(backend, 1), settled(backend),);
+    flushes_where(conn, &rest, &[from]).await
+}
+
+/// The newest first; with `status`, those that brought an event there.
+async fn newest_flushes(
+    conn: &Conn,
+    (after, until): (i64, i64),
+    status: Option<Status>,
+) -> Result<Vec<(i64, Vec<i64>)>, DbErr> {
+    let backend = conn.backend();
+    let brought = status.map_or_else(String::new, |status| format!("AND {} > 0", status.as_str()));
+    let rest = format!(
+        "xid > {} AND xid <= {} {brought} ORDER BY xid DESC LIMIT {NEWEST_FLUSHES_MAX}",
         placeholder(backend, 1),
-        settled(backend),
+        placeholder(backend, 2),
     );
-    let rows = conn.read().query_all_raw(Statement::from_sql_and_values(backend, sql, [from.into()])).await?;
+    flushes_where(conn, &rest, &[after, until]).await
+}
+
+async fn flushes_where(conn: &Conn, rest: &str, values: &[i64]) -> Result<Vec<(i64, Vec<i64>)>, DbErr> {
+    let backend = conn.backend();
+    let json = if backend == DbBackend::Postgres { "::text" } else { "" };
+    let sql = format!("SELECT xid, event_ids{json} FROM flushes WHERE {rest}");
+    let values = values.iter().map(|value| (*value).into());
+    let rows = conn.read().query_all_raw(Statement::from_sql_and_values(backend, sql, values)).await?;
     let flush = |row: &QueryResult| {
         let ids: String = row.try_get_by_index(1)?;
         let ids = serde_json::from_str(&ids).map_err(|error| DbErr::Json(error.to_string()))?;

@@ -3,24 +3,19 @@
 //! One look a second per node for all who watch, and none while nobody does. Not guaranteed: that every state is seen,
 //! only that the last one is.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use actix_web::HttpResponse;
-use actix_web::http::StatusCode;
-use actix_web::http::header::{CONTENT_TYPE, HeaderMap};
 use actix_web::web::Data;
 use bytes::Bytes;
 use chrono::{DateTime, TimeDelta, Utc};
-use futures_util::stream::unfold;
 use serde::Serialize;
-use tokio::sync::{OwnedSemaphorePermit, watch};
-use tokio::time::Instant;
+use tokio::sync::watch;
 
+use super::watcher::{self, News, event};
 use crate::clock;
 use crate::http::error::ApiError;
 use crate::http::ops::{self, Cluster};
-use crate::http::problems::Problem;
 use crate::http::request::Call;
 use crate::http::series::{BucketView, begin_of};
 use crate::http::state::{AppState, STORE_WAIT};
@@ -28,8 +23,6 @@ use crate::store::Series;
 
 /// How often a node looks while somebody watches.
 const LOOK: Duration = Duration::from_secs(1);
-/// Longest silence, so that proxies and browsers know the stream to live.
-const HEARTBEAT: Duration = Duration::from_secs(15);
 /// Seconds of a bucket of the newest figures, the shortest that a series has.
 const STEP: i64 = 5;
 /// Pending events are counted up to this many: more would take longer than a look may.
@@ -114,69 +107,35 @@ fn quieten(cluster: &mut Cluster) {
     }
 }
 
-fn event(name: &str, data: &impl Serialize) -> Bytes {
-    let data = serde_json::to_string(data).expect("views have text keys only");
-    format!("event: {name}\ndata: {data}\n\n").into()
-}
-
-/// Somebody who watches.
-struct Watcher {
-    state: Data<AppState>,
-    headers: HeaderMap,
+/// The parts that differ from what was told last.
+struct LiveNews {
     latest: watch::Receiver<Shot>,
     told: Shot,
-    told_at: Instant,
-    _permit: OwnedSemaphorePermit,
 }
 
 /// `GET /api/live`, for the scopes that open the pipeline.
 pub async fn follow(call: Call) -> Result<HttpResponse, ApiError> {
     ops::permit_view(&call, "the state of the pipeline").await?;
-    let permit = Arc::clone(&call.state.live_room).try_acquire_owned();
-    let permit = permit.map_err(|_| ApiError::new(Problem::Overloaded, "too many dashboards are open"))?;
-    let watcher = Watcher {
-        headers: call.headers().clone(),
-        latest: call.state.live.latest.subscribe(),
-        told: Shot::default(),
-        told_at: Instant::now(),
-        _permit: permit,
-        state: call.state,
-    };
-    // A first line at once: the page knows that it is connected.
-    let first = Some(Bytes::from_static(b": connected\n\n"));
-    let lines = unfold((first, watcher), |(first, mut watcher)| async move {
-        let lines = match first {
-            Some(first) => first,
-            None => watcher.next().await?,
-        };
-        Some((Ok::<_, std::io::Error>(lines), (None, watcher)))
-    });
-    Ok(HttpResponse::build(StatusCode::OK).insert_header((CONTENT_TYPE, "text/event-stream")).streaming(lines))
+    let permit = watcher::room(&call.state)?;
+    let news = LiveNews { latest: call.state.live.latest.subscribe(), told: Shot::default() };
+    Ok(watcher::stream(call, permit, news))
 }
 
-impl Watcher {
-    /// The next lines; `None` when the server stops or the token is good no longer.
-    async fn next(&mut self) -> Option<Bytes> {
+impl News for LiveNews {
+    async fn next(&mut self) -> Bytes {
         loop {
-            if self.state.is_draining() || self.state.auth.authenticate(&self.headers).await.is_err() {
-                return None;
-            }
-            let news = self.news();
+            let news = self.take();
             if !news.is_empty() {
-                self.told_at = Instant::now();
-                return Some(news.into());
+                return news.into();
             }
-            if self.told_at.elapsed() >= HEARTBEAT {
-                self.told_at = Instant::now();
-                return Some(Bytes::from_static(b": heartbeat\n\n"));
-            }
-            // The bound is for the server's stop, and for the end of the token.
-            let _ = tokio::time::timeout(LOOK / 2, self.latest.changed()).await;
+            // The one who looks is there for as long as the server is.
+            let _ = self.latest.changed().await;
         }
     }
+}
 
-    /// The parts that differ from what was told last.
-    fn news(&mut self) -> Vec<u8> {
+impl LiveNews {
+    fn take(&mut self) -> Vec<u8> {
         let shot = self.latest.borrow_and_update().clone();
         let mut news = Vec::new();
         for (part, told) in [(&shot.pipeline, &self.told.pipeline), (&shot.figures, &self.told.figures)] {

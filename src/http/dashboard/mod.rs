@@ -8,11 +8,14 @@ mod assets;
 mod guard;
 mod live;
 mod login;
+mod newest;
+mod watcher;
 
 pub use assets::show as asset;
 pub use guard::guard;
 pub use live::{Live, follow};
 pub use login::{enter, form, leave};
+pub use newest::{Newest, follow_event, follow_outcomes};
 
 use actix_web::HttpResponse;
 use actix_web::http::StatusCode;

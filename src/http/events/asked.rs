@@ -104,6 +104,13 @@ pub fn filters_of_stream(query: &str, caller: &Caller) -> Result<Filters, ApiErr
     Ok(Filters { user_id: viewer(caller), ..filters })
 }
 
+/// The filters for the newest outcomes, one by one as they happen.
+pub fn filters_of_newest(query: &str, caller: &Caller) -> Result<Filters, ApiError> {
+    let known = ["status", "event_name", "event_type", "user_id", "error_code"];
+    let filters = Given::read(query, &known)?.filters()?;
+    visible(filters, viewer(caller), "watching another user's events")
+}
+
 /// The parameters that are left to be read.
 struct Given(Vec<(String, String)>);
 

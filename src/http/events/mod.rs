@@ -25,6 +25,7 @@ mod wait;
 mod wish;
 
 pub use answers::{Enqueued, Failed, Other, Success};
+pub use asked::filters_of_newest;
 pub use batch::submit_batch;
 pub use bulk::{Report as LinesReport, Summary as LinesSummary};
 pub use by_filter::{DryRun, cancel_matching, retry_matching};
@@ -32,7 +33,7 @@ pub use export::{CursorLine, SummaryLine, export};
 pub use list::{Page as EventPage, list};
 pub use operate::{Cancelled, cancel, process, retry};
 pub use prefer::WAIT_SECONDS_MAX;
-pub use read::show;
+pub use read::{show, visible_id};
 pub use report::{ItemResult, Report as BatchReport};
 pub use stream::{OutcomeView, Streams, stream};
 pub use submit::submit;

@@ -11,6 +11,7 @@ use crate::http::auth::Caller;
 use crate::http::error::ApiError;
 use crate::http::problems::Problem;
 use crate::http::request::{Call, json};
+use crate::http::state::STORE_WAIT;
 
 /// `GET /api/v1/events/{id}`, with `Prefer: wait=N` when the event is finished.
 pub async fn show(call: Call) -> Result<HttpResponse, ApiError> {
@@ -22,6 +23,14 @@ pub async fn show(call: Call) -> Result<HttpResponse, ApiError> {
     let event = spooled::or_spooled(&call.state, id, viewer(&caller), seen).await?;
     let response = json(StatusCode::OK, &EventView::of(&event)?);
     Ok(preferences.applied_to(response))
+}
+
+/// The id in the path, of an event that the caller may see.
+pub async fn visible_id(call: &Call) -> Result<i64, ApiError> {
+    let caller = call.authorise(Scope::Read, "reading events").await?;
+    let id = event_id(call.request.match_info().query("id"))?;
+    let seen = call.state.store.event(id, viewer(&caller), STORE_WAIT).await;
+    spooled::or_spooled(&call.state, id, viewer(&caller), seen).await.map(|_| id)
 }
 
 /// Ids are written one way only: what is written otherwise names no event.

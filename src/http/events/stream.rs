@@ -169,18 +169,24 @@ pub struct OutcomeView<'a> {
     processed_at: Option<String>,
 }
 
+impl<'a> OutcomeView<'a> {
+    /// The outcome of this event.
+    pub fn of(event: &'a FeedEvent) -> Self {
+        Self {
+            id: event.id,
+            user_id: event.user_id,
+            event_name: event.event_name.as_deref(),
+            event_type: event.event_type.as_deref(),
+            status: event.status.as_str(),
+            error_code: event.error_code.as_deref(),
+            attempts: event.attempts,
+            processed_at: event.processed_at.map(render),
+        }
+    }
+}
+
 fn outcome(event: &FeedEvent) -> String {
-    let view = OutcomeView {
-        id: event.id,
-        user_id: event.user_id,
-        event_name: event.event_name.as_deref(),
-        event_type: event.event_type.as_deref(),
-        status: event.status.as_str(),
-        error_code: event.error_code.as_deref(),
-        attempts: event.attempts,
-        processed_at: event.processed_at.map(render),
-    };
-    let data = serde_json::to_string(&view).expect("outcomes have text keys only");
+    let data = serde_json::to_string(&OutcomeView::of(event)).expect("outcomes have text keys only");
     format!("id: {}\nevent: outcome\ndata: {data}\n\n", written_place(event.place))
 }
 

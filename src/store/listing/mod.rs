@@ -27,7 +27,7 @@ const SLICE_ROWS: usize = 5_000;
 const JOB_ROWS: usize = 2_000;
 
 /// What an event must be like to be listed.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Filters {
     /// Its state.
     pub status: Option<Status>,

@@ -8,17 +8,15 @@ const REPLAYABLE = ["failed", "validation_error", "cancelled", "pending"];
 
 export async function show({ id, may }) {
   const content = h("div");
-  // Its own outcomes come over the stream: a retry is seen without asking.
-  const stream = new EventSource("/api/v1/events/stream");
+  // Its changes are told: a retry is seen without asking.
+  const stream = new EventSource(`/api/live/events/${encodeURIComponent(id)}`);
   async function load() {
     const [event, timeline] = await Promise.all([getExact(`/api/v1/events/${encodeURIComponent(id)}`), getExact(`/api/v1/events/${encodeURIComponent(id)}/timeline`)]);
     fill(content, view(event, timeline, may, load));
   }
   const refresh = () => load().catch((error) => notify(error.message));
-  stream.addEventListener("outcome", (message) => {
-    // Most are of other events: they are not read whole.
-    if (message.data.includes(`"id":${id},`)) refresh();
-  });
+  stream.addEventListener("changed", refresh);
+  stream.addEventListener("gap", refresh);
   // What happened before the stream began is not told by it.
   stream.addEventListener("open", refresh);
   try {

@@ -61,12 +61,14 @@ export async function show({ may, parameters }) {
   }
 
   function tell() {
-    fill(told, rows.size === 0 ? "No event matches." : `${count(rows.size)} shown`, state.next ? "; there are older ones." : ".");
+    fill(told, rows.size === 0 ? "No event matches." : `${count(rows.size)} shown`, state.next ? "; there are older ones." : ".",
+      state.isTooMuch && " More happens than can be shown: these are the newest of each moment.");
   }
 
   async function restart() {
     state.stream?.close();
     state.stream = null;
+    state.isTooMuch = false;
     rows.clear();
     news.clear();
     selected.clear();
@@ -78,19 +80,24 @@ export async function show({ may, parameters }) {
   }
 
   function listen() {
-    const { status, event_name, event_type } = state.filter;
-    const stream = new EventSource(`/api/v1/events/stream?${query({ status, event_name, event_type })}`);
-    stream.addEventListener("outcome", (message) => {
-      const event = JSON.parse(message.data);
-      if (!matches(event, state.filter)) return;
-      // However many come: the newest of a moment are drawn, all at once.
-      news.delete(event.id);
-      news.set(event.id, event);
-      if (news.size > ROWS_MAX) news.delete(news.keys().next().value);
+    const { hours, ...filter } = state.filter;
+    const stream = new EventSource(`/api/live/events?${query(filter)}`);
+    const again = () => restart().catch((error) => notify(error.message));
+    stream.addEventListener("outcomes", (message) => {
+      const { outcomes, complete } = JSON.parse(message.data);
+      for (const event of outcomes) {
+        news.delete(event.id);
+        news.set(event.id, event);
+      }
+      state.isTooMuch = !complete;
       drawing ??= setTimeout(drawNews, DRAWN_EVERY_MS);
     });
-    stream.addEventListener("gap", () => { if (stream.wasOpen) restart().catch((error) => notify(error.message)); });
-    stream.onopen = () => { stream.wasOpen = true; };
+    stream.addEventListener("gap", again);
+    // What happened while the connection was lost is told by the list.
+    stream.onopen = () => {
+      if (stream.wasOpen) again();
+      stream.wasOpen = true;
+    };
     state.stream = stream;
   }
 
@@ -140,10 +147,6 @@ export async function show({ may, parameters }) {
     h("section", { class: "card" }, table("Events, the newest first", columns, body), told, more));
   await restart();
   return { content, leave: () => { state.stream?.close(); clearTimeout(drawing); } };
-}
-
-function matches(event, filter) {
-  return (!filter.user_id || String(event.user_id) === filter.user_id) && (!filter.error_code || event.error_code === filter.error_code);
 }
 
 /** The parameters of the list for what is in the form. */

@@ -6,14 +6,20 @@ import { edit, whole } from "./event.js";
 
 const LIMIT = 200;
 const SHOWN = 10;
+const FAILURES = ["failed", "validation_error"];
+const SOON_MS = 1000;
+const BUSY_MS = 5000;
 
 export async function show({ may }) {
   const groups = h("div");
+  const shown = new Set();
   async function load() {
-    const pages = await Promise.all(["failed", "validation_error"].map((status) => get(`/api/v1/events?status=${status}&limit=${LIMIT}`)));
+    const pages = await Promise.all(FAILURES.map((status) => get(`/api/v1/events?status=${status}&limit=${LIMIT}`)));
     const found = new Map();
+    shown.clear();
     for (const event of pages.flatMap((page) => page.data)) {
       const key = `${event.status} ${event.error_code}`;
+      shown.add(event.id);
       found.set(key, [...(found.get(key) ?? []), event]);
     }
     const isCut = pages.some((page) => page.next_cursor);
@@ -22,12 +28,20 @@ export async function show({ may }) {
       sorted.length === 0 && h("p", null, "Nothing has failed."), sorted.map((events) => group(events, may("operate"), load)));
   }
   await load();
-  const stream = new EventSource("/api/v1/events/stream");
+  const stream = new EventSource("/api/live/events");
   let due = null;
-  stream.addEventListener("outcome", () => {
-    // Many outcomes in a row are one look.
-    due ??= setTimeout(() => { due = null; if (!document.querySelector("dialog[open]")) load().catch((error) => notify(error.message)); }, 1000);
+  // Many outcomes in a row are one look.
+  const soon = (wait) => {
+    due ??= setTimeout(() => { due = null; if (!document.querySelector("dialog[open]")) load().catch((error) => notify(error.message)); }, wait);
+  };
+  stream.addEventListener("outcomes", (message) => {
+    const { outcomes, complete } = JSON.parse(message.data);
+    if (outcomes.some((event) => FAILURES.includes(event.status) || shown.has(event.id))) soon(SOON_MS);
+    // Among those that are not told there may be failures.
+    else if (!complete) soon(BUSY_MS);
   });
+  stream.addEventListener("gap", () => soon(SOON_MS));
+  stream.addEventListener("open", () => soon(SOON_MS));
   const content = h("div", null, h("h1", null, "Failures"), groups);
   return { content, leave: () => { stream.close(); clearTimeout(due); } };
 }

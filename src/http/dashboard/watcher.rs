@@ -1,0 +1,87 @@
+//! What every stream of the dashboard has in common: it lives as long as its token and the server, and never falls silent
+//! for long.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix_web::HttpResponse;
+use actix_web::http::StatusCode;
+use actix_web::http::header::{CONTENT_TYPE, HeaderMap};
+use actix_web::web::Data;
+use bytes::Bytes;
+use futures_util::stream::unfold;
+use serde::Serialize;
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::Instant;
+
+use crate::http::error::ApiError;
+use crate::http::problems::Problem;
+use crate::http::request::Call;
+use crate::http::state::AppState;
+
+/// Longest time until the end of a token, or of the server, ends a stream.
+const CHECKED: Duration = Duration::from_millis(500);
+/// Longest silence, so that proxies and browsers know the stream to live.
+const HEARTBEAT: Duration = Duration::from_secs(15);
+
+/// Where a stream's lines come from.
+pub trait News: 'static {
+    /// The next lines, at least one; nothing is lost if the future is dropped before it is ready.
+    fn next(&mut self) -> impl Future<Output = Bytes>;
+}
+
+/// Somebody who watches.
+struct Watcher<N> {
+    state: Data<AppState>,
+    headers: HeaderMap,
+    news: N,
+    told_at: Instant,
+    _permit: OwnedSemaphorePermit,
+}
+
+/// Room for one more stream.
+pub fn room(state: &AppState) -> Result<OwnedSemaphorePermit, ApiError> {
+    let permit = Arc::clone(&state.live_room).try_acquire_owned();
+    permit.map_err(|_| ApiError::new(Problem::Overloaded, "too many dashboards are open"))
+}
+
+/// An event of a stream.
+pub fn event(name: &str, data: &impl Serialize) -> Bytes {
+    let data = serde_json::to_string(data).expect("views have text keys only");
+    format!("event: {name}\ndata: {data}\n\n").into()
+}
+
+/// Answers with all news from now on.
+pub fn stream(call: Call, permit: OwnedSemaphorePermit, news: impl News) -> HttpResponse {
+    let headers = call.headers().clone();
+    let watcher = Watcher { headers, news, told_at: Instant::now(), _permit: permit, state: call.state };
+    // A first line at once: the page knows that it is connected.
+    let first = Some(Bytes::from_static(b": connected\n\n"));
+    let lines = unfold((first, watcher), |(first, mut watcher)| async move {
+        let lines = match first {
+            Some(first) => first,
+            None => watcher.next().await?,
+        };
+        Some((Ok::<_, std::io::Error>(lines), (None, watcher)))
+    });
+    HttpResponse::build(StatusCode::OK).insert_header((CONTENT_TYPE, "text/event-stream")).streaming(lines)
+}
+
+impl<N: News> Watcher<N> {
+    /// The next lines; `None` when the server stops or the token is good no longer.
+    async fn next(&mut self) -> Option<Bytes> {
+        loop {
+            let news = tokio::time::timeout(CHECKED, self.news.next()).await;
+            if self.state.is_draining() || self.state.auth.authenticate(&self.headers).await.is_err() {
+                return None;
+            }
+            let is_silent = self.told_at.elapsed() >= HEARTBEAT;
+            let heartbeat = || is_silent.then_some(Bytes::from_static(b": heartbeat\n\n"));
+            if let Some(lines) = news.ok().or_else(heartbeat) {
+                self.told_at = Instant::now();
+                return Some(lines);
+            }
+        }
+    }
+}
