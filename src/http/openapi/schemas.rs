@@ -129,7 +129,8 @@ pub fn cloud_event(storable: &Value) -> Value {
     let attribute = json!({"type": "string", "minLength": 1, "pattern": TEXT_PATTERN});
     json!({
         "type": "object",
-        "description": "CloudEvents 1.0: `type` is the event's name, `source` and `id` its key, `data` its payload.",
+        "description": "CloudEvents 1.0: `type` is the event's name, `source` and `id` its key, `data` its payload. \
+            Attributes stand in the payload under `ce_attributes`, so they may have two levels less than it.",
         "required": ["specversion", "id", "source", "type"],
         "properties": {
             "specversion": {"const": "1.0"},
