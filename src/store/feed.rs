@@ -57,6 +57,8 @@ pub struct FeedEvent {
     pub attempts: i32,
     /// When it was processed.
     pub processed_at: Option<DateTime<Utc>>,
+    /// How often an operator had it done anew.
+    pub generation: i32,
 }
 
 impl FeedPlace {
@@ -217,7 +219,7 @@ async fn read(conn: &Conn, named: &[(FeedPlace, i64)], filters: &Filters) -> Res
     let ids: Vec<String> = named.iter().map(|(_, id)| id.to_string()).collect();
     filter.and_sql(&format!("id IN ({})", ids.join(",")));
     matches(&mut filter, filters);
-    let columns = "id, user_id, event_name, event_type, status, error_code, attempts, processed_at";
+    let columns = "id, user_id, event_name, event_type, status, error_code, attempts, processed_at, generation";
     let rows = conn.read().query_all_raw(filter.select(columns, "events", "")).await?;
     let mut by_id = HashMap::new();
     for row in &rows {
@@ -240,5 +242,6 @@ fn feed_event(row: &QueryResult) -> Result<FeedEvent, DbErr> {
         error_code: row.try_get_by_index(5)?,
         attempts: row.try_get_by_index(6)?,
         processed_at: row.try_get_by_index(7)?,
+        generation: row.try_get_by_index(8)?,
     })
 }
