@@ -14,6 +14,7 @@ mod jobs;
 mod received;
 mod replays;
 mod sessions;
+mod times;
 mod vitals;
 
 /// All migrations, oldest first.
@@ -34,6 +35,7 @@ impl MigratorTrait for Migrator {
             Box::new(audit::Audit),
             Box::new(controls::Controls),
             Box::new(sessions::Sessions),
+            Box::new(times::Times),
         ]
     }
 }

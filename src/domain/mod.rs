@@ -7,6 +7,7 @@ pub mod cloud_event;
 pub mod dedupe;
 pub mod email;
 pub mod event;
+pub mod histogram;
 pub mod json;
 pub mod normalize;
 pub mod outcome;

@@ -22,6 +22,7 @@ mod media;
 mod metrics;
 pub mod openapi;
 mod ops;
+mod percentiles;
 mod ports;
 mod problem_pages;
 pub mod problems;

@@ -7,11 +7,13 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::error::ApiError;
+use super::percentiles::{PercentilesView, bounds_ms};
 use super::request::{Call, json};
 use super::state::STORE_WAIT;
 use super::stats;
 use crate::clock;
 use crate::config::units::duration_text;
+use crate::domain::histogram::CLASSES;
 use crate::domain::timestamp::render;
 use crate::store::{Bucket, Series};
 
@@ -26,6 +28,9 @@ pub struct SeriesView {
     window: String,
     /// How long each bucket is.
     step_seconds: i64,
+    /// The times in milliseconds at which one class of `processing_times` ends and the next one begins: the first class begins at
+    /// zero, the last one has no end.
+    processing_time_bounds_ms: Vec<f64>,
     /// One after the other without a gap; the last one is still being filled.
     buckets: Vec<BucketView>,
 }
@@ -48,6 +53,10 @@ pub struct BucketView {
     flushes: i64,
     /// Work per finished event; null where none was finished.
     average_processing_ms: Option<f64>,
+    #[serde(flatten)]
+    percentiles: PercentilesView,
+    /// How many finished events took how long, by class. Percentiles over several buckets are those of the sums of these.
+    processing_times: [i64; CLASSES],
 }
 
 /// `GET /api/v1/stats/series`, for the scopes that open the statistics.
@@ -60,7 +69,13 @@ pub async fn show(call: Call) -> Result<HttpResponse, ApiError> {
     let counted = call.state.store.series(Series { since, step }, STORE_WAIT).await?;
     let count = (now - since).num_seconds() / step + 1;
     let buckets = BucketView::all(since, step, count, &counted);
-    Ok(json(StatusCode::OK, &SeriesView { window: duration_text(window), step_seconds: step, buckets }))
+    let view = SeriesView {
+        window: duration_text(window),
+        step_seconds: step,
+        processing_time_bounds_ms: bounds_ms(),
+        buckets,
+    };
+    Ok(json(StatusCode::OK, &view))
 }
 
 /// The beginning of the bucket that `time` falls into.
@@ -91,6 +106,8 @@ impl BucketView {
             retried: bucket.pending,
             flushes: bucket.flushes,
             average_processing_ms: (finished > 0).then(|| bucket.worked_us as f64 / finished as f64 / 1_000.0),
+            percentiles: PercentilesView::of(&bucket.times),
+            processing_times: bucket.times.counts(),
         }
     }
 }

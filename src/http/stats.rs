@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::auth::allows;
 use super::error::ApiError;
+use super::percentiles::PercentilesView;
 use super::request::{Call, json};
 use super::state::STORE_WAIT;
 use crate::clock;
@@ -69,6 +70,8 @@ struct WindowView {
     events_per_minute: f64,
     /// Null where nothing was finished, as the rates.
     average_processing_ms: Option<f64>,
+    #[serde(flatten)]
+    percentiles: PercentilesView,
     retry_rate: Option<f64>,
     failure_rate: Option<f64>,
     batch_throughput: BatchView,
@@ -193,6 +196,7 @@ impl WindowView {
             since: render(span.since),
             events_per_minute: sums.processed as f64 / span.minutes,
             average_processing_ms: ratio(sums.worked_us, finished).map(|us| us / 1_000.0),
+            percentiles: PercentilesView::of(&sums.times),
             retry_rate: ratio(sums.pending, attempts),
             failure_rate: ratio(sums.failed, finished),
             batch_throughput: BatchView {

@@ -35,3 +35,8 @@ pub fn placeholder(backend: DbBackend, n: usize) -> String {
         _ => format!("?{n}"),
     }
 }
+
+/// The sum of a column as a bigint: on PostgreSQL that of bigints is numeric, and over nothing it is null.
+pub fn sum(what: &str) -> String {
+    format!("CAST(COALESCE(SUM({what}), 0) AS BIGINT)")
+}

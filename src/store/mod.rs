@@ -32,6 +32,7 @@ mod spool;
 mod sqlite;
 mod stats;
 mod timeline;
+mod times;
 mod tokens;
 mod users;
 

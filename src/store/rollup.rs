@@ -7,15 +7,16 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use chrono::{DateTime, DurationRound, TimeDelta, Utc};
-use entity::flush_minute;
+use entity::flush_minute::{self, Column};
 use sea_orm::{
     ActiveModelTrait, ActiveValue::Set, ConnectionTrait, DatabaseTransaction, DbBackend, DbErr, EntityTrait,
-    QuerySelect, Statement,
+    IdenStatic, ModelTrait, QuerySelect, Statement,
 };
 
 use super::dialect::{micros_ago, now_plus_micros_sql, placeholder};
 use super::flush::counts;
-use super::{Store, StoreError};
+use super::{Store, StoreError, times};
+use crate::domain::histogram::{CLASSES, Histogram};
 use crate::domain::outcome::Status;
 
 /// Keys that one statement removes.
@@ -34,11 +35,20 @@ struct Minute {
     flushes: i64,
     events: i64,
     figures: [i64; FIGURES.len()],
+    times: Histogram,
 }
 
-/// The columns that are summed up.
-const FIGURES: [&str; 8] =
-    ["received", "processed", "duplicate", "validation_error", "failed", "cancelled", "pending", "worked_us"];
+/// The columns that are summed up, beside those of the times.
+const FIGURES: [Column; 8] = [
+    Column::Received,
+    Column::Processed,
+    Column::Duplicate,
+    Column::ValidationError,
+    Column::Failed,
+    Column::Cancelled,
+    Column::Pending,
+    Column::WorkedUs,
+];
 
 impl Store {
     /// Rolls up some of the flushes older than `before`; says how many, 0 when none is left.
@@ -80,11 +90,12 @@ async fn take_minutes(
         DbBackend::Postgres => ("::text", "FOR UPDATE SKIP LOCKED"),
         _ => ("", ""),
     };
+    let figures: Vec<&str> = FIGURES.iter().map(IdenStatic::as_str).chain(times::names()).collect();
     let sql = format!(
         "DELETE FROM flushes WHERE (boot_id, seq) IN (SELECT boot_id, seq FROM flushes WHERE flushed_at < {} \
          ORDER BY flushed_at LIMIT {FLUSHES_MAX} {lock}) RETURNING flushed_at, node, counts{json}, {figures}",
         placeholder(backend, 1),
-        figures = FIGURES.join(", "),
+        figures = figures.join(", "),
     );
     let rows = tx.query_all_raw(Statement::from_sql_and_values(backend, sql, [before.into()])).await?;
     let mut minutes: BTreeMap<(DateTime<Utc>, String), Minute> = BTreeMap::new();
@@ -96,6 +107,10 @@ async fn take_minutes(
         minute.add(&parse(&row.try_get_by_index::<String>(2)?)?);
         for (at, sum) in minute.figures.iter_mut().enumerate() {
             *sum += row.try_get_by_index::<i64>(3 + at)?;
+        }
+        for class in 0..CLASSES {
+            let events: Option<i32> = row.try_get_by_index(3 + FIGURES.len() + class)?;
+            minute.times.add(class, events.map_or(0, i64::from));
         }
     }
     Ok((minutes, rows.len()))
@@ -110,18 +125,11 @@ async fn add(tx: &DatabaseTransaction, minute: DateTime<Utc>, node: String, mut 
     };
     taken.flushes += present.flushes;
     taken.add(&parse(&present.counts.to_string())?);
-    let of_present = [
-        present.received,
-        present.processed,
-        present.duplicate,
-        present.validation_error,
-        present.failed,
-        present.cancelled,
-        present.pending,
-        present.worked_us,
-    ];
-    for (sum, present) in taken.figures.iter_mut().zip(of_present) {
-        *sum += present;
+    for (sum, column) in taken.figures.iter_mut().zip(FIGURES) {
+        *sum += present.get(column).unwrap::<i64>();
+    }
+    for (class, column) in times::TIMES.into_iter().enumerate() {
+        taken.times.add(class, present.get(column).unwrap::<Option<i32>>().map_or(0, i64::from));
     }
     taken.row(minute, node).update(tx).await.map(drop)
 }
@@ -132,23 +140,21 @@ fn parse(counts: &str) -> Result<Counts, DbErr> {
 
 impl Minute {
     fn row(self, minute: DateTime<Utc>, node: String) -> flush_minute::ActiveModel {
-        let [received, processed, duplicate, validation_error, failed, cancelled, pending, worked_us] =
-            self.figures.map(Set);
-        flush_minute::ActiveModel {
+        let mut row = flush_minute::ActiveModel {
             minute: Set(minute),
             node: Set(node),
             counts: Set(serde_json::json!(self.counts)),
             flushes: Set(self.flushes),
             events: Set(self.events),
-            received,
-            processed,
-            duplicate,
-            validation_error,
-            failed,
-            cancelled,
-            pending,
-            worked_us,
+            ..Default::default()
+        };
+        for (column, sum) in FIGURES.into_iter().zip(self.figures) {
+            row.set(column, sum.into());
         }
+        for (column, events) in times::TIMES.into_iter().zip(times::stored(&self.times)) {
+            row.set(column, events.into());
+        }
+        row
     }
 
     fn add(&mut self, other: &Counts) {

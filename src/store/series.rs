@@ -8,10 +8,11 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use sea_orm::{ConnectionTrait, DbBackend, DbErr, QueryResult, Statement};
 
-use super::dialect::placeholder;
-use super::{Store, StoreError};
+use super::dialect::{placeholder, sum};
+use super::{Store, StoreError, times};
+use crate::domain::histogram::Histogram;
 
-/// The columns that are summed up, in the order of a bucket's fields.
+/// The columns that are summed up, in the order of a bucket's fields; those of the times follow.
 const FIGURES: [&str; 9] = [
     "flushes",
     "received",
@@ -56,6 +57,8 @@ pub struct Bucket {
     pub pending: i64,
     /// Microseconds of work on events.
     pub worked_us: i64,
+    /// How long finished events took.
+    pub times: Histogram,
 }
 
 impl Store {
@@ -89,9 +92,9 @@ fn sql(backend: DbBackend) -> String {
         DbBackend::Postgres => "CAST(FLOOR(EXTRACT(EPOCH FROM counted_at)) AS BIGINT)",
         _ => "CAST(strftime('%s', counted_at) AS INTEGER)",
     };
-    // Sums of bigints are numeric on PostgreSQL.
-    let sums = FIGURES.map(|column| format!("CAST(SUM({column}) AS BIGINT)")).join(", ");
-    let figures = FIGURES[1..].join(", ");
+    let columns = [&FIGURES[..], &times::names()].concat();
+    let sums: Vec<String> = columns.iter().map(|column| sum(column)).collect();
+    let (sums, figures) = (sums.join(", "), columns[1..].join(", "));
     format!(
         "SELECT {seconds} / {step} * {step} AS bucket, {sums} FROM ( \
          SELECT minute AS counted_at, flushes, {figures} FROM flush_minutes WHERE minute >= {since} \
@@ -113,5 +116,6 @@ fn bucket(row: &QueryResult) -> Result<Bucket, DbErr> {
         cancelled: number(7)?,
         pending: number(8)?,
         worked_us: number(9)?,
+        times: times::sums(row, 1 + FIGURES.len())?,
     })
 }

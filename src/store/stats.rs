@@ -8,17 +8,25 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use sea_orm::{ConnectionTrait, DbBackend, DbErr, QueryResult, Statement, Value};
 
-use super::dialect::placeholder;
-use super::{Store, StoreError};
+use super::dialect::{placeholder, sum};
+use super::{Store, StoreError, times};
+use crate::domain::histogram::Histogram;
 
 /// Event types whose figures are told at most.
 pub const TYPES_MAX: usize = 100;
 
-/// What is summed up over a window; columns of both tables, and for each event type members of their `counts`.
-const SUMS: [&str; 6] = ["flushes", "processed", "validation_error", "failed", "pending", "worked_us"];
-
-/// What is summed up since the beginning.
-const TOTALS: [&str; 6] = ["received", "processed", "duplicate", "validation_error", "failed", "cancelled"];
+/// The columns that are summed up, in the order in which [`Stats::add`] reads them; those of the times follow.
+const FIGURES: [&str; 9] = [
+    "flushes",
+    "received",
+    "processed",
+    "duplicate",
+    "validation_error",
+    "failed",
+    "cancelled",
+    "pending",
+    "worked_us",
+];
 
 /// Sums over time windows, and the balance.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -44,6 +52,8 @@ pub struct Sums {
     pub pending: i64,
     /// Microseconds of work on events in it.
     pub worked_us: i64,
+    /// How long finished events took.
+    pub times: Histogram,
 }
 
 /// Every event that was ever received, by what became of it.
@@ -78,22 +88,18 @@ impl Store {
     /// The sums since each of `windows`, which must be beginnings of minutes, and the balance.
     pub async fn stats(&self, windows: Vec<DateTime<Utc>>, wait: Duration) -> Result<Stats, StoreError> {
         self.run("read statistics", wait, |conn| async move {
-            let values: Vec<Value> = windows.iter().map(|since| (*since).into()).collect();
-            let sql = sql(conn.backend(), windows.len());
-            let row = conn.read().query_one_raw(Statement::from_sql_and_values(conn.backend(), sql, values)).await?;
-            let Some(row) = row else { return Ok(Stats::default()) };
-            let balance = windows.len() * SUMS.len();
-            let number = |place: usize| row.try_get_by_index::<i64>(balance + place);
-            let balance = Balance {
-                received: number(0)?,
-                processed: number(1)?,
-                duplicate: number(2)?,
-                validation_error: number(3)?,
-                failed: number(4)?,
-                cancelled: number(5)?,
-                pending: number(6)?,
-            };
-            Ok(Stats { windows: sums(&row, 0, windows.len())?, balance })
+            let slices = Slices::of(&windows);
+            let sql = sql(conn.backend(), &slices);
+            let statement = Statement::from_sql_and_values(conn.backend(), sql, slices.values());
+            let mut stats = Stats { windows: vec![Sums::default(); windows.len()], ..Stats::default() };
+            for row in conn.read().query_all_raw(statement).await? {
+                stats.balance.pending = row.try_get_by_index(0)?;
+                // Null where nothing was flushed at all.
+                if let Some(slice) = row.try_get_by_index::<Option<i32>>(1)? {
+                    stats.add(&row, slices.within(slice))?;
+                }
+            }
+            Ok(stats)
         })
         .await
     }
@@ -106,74 +112,143 @@ impl Store {
         wait: Duration,
     ) -> Result<(Vec<TypeSums>, bool), StoreError> {
         self.run("read statistics by type", wait, |conn| async move {
-            let oldest = windows.iter().min().copied().unwrap_or_default();
-            let values: Vec<Value> = windows.iter().chain([&oldest]).map(|since| (*since).into()).collect();
-            let sql = sql_by_type(conn.backend(), windows.len());
-            let rows = conn.read().query_all_raw(Statement::from_sql_and_values(conn.backend(), sql, values)).await?;
-            let types = rows.iter().take(TYPES_MAX).map(|row| {
-                Ok(TypeSums { event_type: row.try_get_by_index(0)?, windows: sums(row, 1, windows.len())? })
-            });
-            Ok((types.collect::<Result<_, DbErr>>()?, rows.len() <= TYPES_MAX))
+            let slices = Slices::of(&windows);
+            let sql = sql_by_type(conn.backend(), &slices);
+            let statement = Statement::from_sql_and_values(conn.backend(), sql, slices.values());
+            let mut types: Vec<TypeSums> = Vec::new();
+            for row in conn.read().query_all_raw(statement).await? {
+                let event_type: String = row.try_get_by_index(0)?;
+                if types.last().is_none_or(|last| last.event_type != event_type) {
+                    types.push(TypeSums { event_type, windows: vec![Sums::default(); windows.len()] });
+                }
+                let (figure, events): (String, i64) = (row.try_get_by_index(1)?, row.try_get_by_index(3)?);
+                let last = types.last_mut().expect("one was pushed");
+                for window in slices.within(row.try_get_by_index(2)?) {
+                    last.windows[window].add(&figure, events);
+                }
+            }
+            let is_complete = types.len() <= TYPES_MAX;
+            types.truncate(TYPES_MAX);
+            Ok((types, is_complete))
         })
         .await
     }
 }
 
-/// The sums of each window, from the column `first` on.
-fn sums(row: &QueryResult, first: usize, windows: usize) -> Result<Vec<Sums>, DbErr> {
-    let window = |window: usize| {
-        let number = |place: usize| row.try_get_by_index::<i64>(first + window * SUMS.len() + place);
-        Ok(Sums {
-            flushes: number(0)?,
-            processed: number(1)?,
-            validation_error: number(2)?,
-            failed: number(3)?,
-            pending: number(4)?,
-            worked_us: number(5)?,
-        })
-    };
-    (0..windows).map(window).collect()
+/// The time cut at the beginnings of windows, so that each row is summed up once however many windows it is in.
+struct Slices {
+    /// In the order in which they were asked for.
+    windows: Vec<DateTime<Utc>>,
+    /// The latest first; what is older than the last one is in no window.
+    begins: Vec<DateTime<Utc>>,
 }
 
-/// Sums of bigints are numeric on PostgreSQL, and null over no rows.
-fn sum(what: &str) -> String {
-    format!("CAST(COALESCE(SUM({what}), 0) AS BIGINT)")
+impl Slices {
+    fn of(windows: &[DateTime<Utc>]) -> Self {
+        let mut begins = windows.to_vec();
+        begins.sort_unstable_by(|one, other| other.cmp(one));
+        begins.dedup();
+        Self { windows: windows.to_vec(), begins }
+    }
+
+    fn values(&self) -> Vec<Value> {
+        self.begins.iter().map(|begin| (*begin).into()).collect()
+    }
+
+    /// The number of the slice that `counted_at` falls into.
+    fn sql(&self, backend: DbBackend) -> String {
+        let cases = (0..self.begins.len())
+            .map(|slice| format!("WHEN counted_at >= {} THEN {slice} ", placeholder(backend, slice + 1)));
+        format!("CASE {}ELSE {} END", cases.collect::<String>(), self.begins.len())
+    }
+
+    /// The places of the windows that a slice is part of.
+    fn within(&self, slice: i32) -> Vec<usize> {
+        let begin = usize::try_from(slice).ok().and_then(|slice| self.begins.get(slice));
+        let is_within = |window: &DateTime<Utc>| begin.is_some_and(|begin| window <= begin);
+        self.windows.iter().enumerate().filter(|(_, window)| is_within(window)).map(|(place, _)| place).collect()
+    }
 }
 
-fn sql(backend: DbBackend, windows: usize) -> String {
-    let within = |window: usize| {
-        let since = placeholder(backend, window + 1);
-        SUMS.map(|column| sum(&format!("CASE WHEN counted_at >= {since} THEN {column} ELSE 0 END")))
-    };
-    let sums: Vec<String> = (0..windows).flat_map(within).chain(TOTALS.map(sum)).collect();
-    let columns = "received, processed, duplicate, validation_error, failed, cancelled, pending, worked_us";
+impl Stats {
+    /// Adds a slice's row to the balance and to the windows that it is part of.
+    fn add(&mut self, row: &QueryResult, within: Vec<usize>) -> Result<(), DbErr> {
+        let number = |figure: usize| row.try_get_by_index::<i64>(2 + figure);
+        let times = times::sums(row, 2 + FIGURES.len())?;
+        self.balance.received += number(1)?;
+        self.balance.processed += number(2)?;
+        self.balance.duplicate += number(3)?;
+        self.balance.validation_error += number(4)?;
+        self.balance.failed += number(5)?;
+        self.balance.cancelled += number(6)?;
+        for window in within {
+            let sums = &mut self.windows[window];
+            sums.flushes += number(0)?;
+            sums.processed += number(2)?;
+            sums.validation_error += number(4)?;
+            sums.failed += number(5)?;
+            sums.pending += number(7)?;
+            sums.worked_us += number(8)?;
+            sums.times.merge(&times);
+        }
+        Ok(())
+    }
+}
+
+impl Sums {
+    /// Adds what the `counts` of flushes say under the name of a figure.
+    fn add(&mut self, figure: &str, events: i64) {
+        match figure {
+            "flushes" => self.flushes += events,
+            "processed" => self.processed += events,
+            "validation_error" => self.validation_error += events,
+            "failed" => self.failed += events,
+            "pending" => self.pending += events,
+            "worked_us" => self.worked_us += events,
+            other => {
+                if let Some(class) = times::names().iter().position(|name| *name == other) {
+                    self.times.add(class, events);
+                }
+            }
+        }
+    }
+}
+
+fn sql(backend: DbBackend, slices: &Slices) -> String {
+    let columns = [&FIGURES[..], &times::names()].concat();
+    let sums: Vec<String> = columns.iter().map(|column| sum(column)).collect();
+    let figures = columns[1..].join(", ");
+    // A row comes even if nothing was flushed yet.
     format!(
-        "SELECT {}, (SELECT COUNT(*) FROM events WHERE status = 'pending') FROM ( \
-         SELECT minute AS counted_at, flushes, {columns} FROM flush_minutes \
-         UNION ALL SELECT flushed_at, 1, {columns} FROM flushes) AS counted",
-        sums.join(", ")
+        "SELECT waiting.n, sums.* FROM (SELECT COUNT(*) AS n FROM events WHERE status = 'pending') AS waiting \
+         LEFT JOIN (SELECT {slice} AS slice, {sums} FROM ( \
+         SELECT minute AS counted_at, flushes, {figures} FROM flush_minutes \
+         UNION ALL SELECT flushed_at, 1, {figures} FROM flushes) AS counted GROUP BY slice) AS sums ON TRUE",
+        slice = slices.sql(backend),
+        sums = sums.join(", "),
     )
 }
 
-/// The last parameter is the beginning of the longest window.
-fn sql_by_type(backend: DbBackend, windows: usize) -> String {
-    let within = |window: usize| {
-        let since = placeholder(backend, window + 1);
-        SUMS.map(|figure| sum(&format!("CASE WHEN counted_at >= {since} AND figure = '{figure}' THEN n ELSE 0 END")))
-    };
-    let sums: Vec<String> = (0..windows).flat_map(within).collect();
-    let oldest = placeholder(backend, windows + 1);
+/// A row per type, figure and slice, of one type after the other.
+fn sql_by_type(backend: DbBackend, slices: &Slices) -> String {
+    let oldest = placeholder(backend, slices.begins.len());
     let (each, number) = match backend {
         DbBackend::Postgres => ("jsonb_each(f.counts) AS s, jsonb_each_text(s.value) AS t", "CAST(t.value AS BIGINT)"),
         _ => ("json_each(f.counts) AS s, json_each(s.value) AS t", "t.value"),
     };
+    let active = "CASE WHEN figure IN ('processed', 'validation_error', 'failed', 'pending') THEN n ELSE 0 END";
     format!(
-        "SELECT event_type, {} FROM (SELECT f.counted_at, s.key AS figure, t.key AS event_type, {number} AS n FROM ( \
+        "WITH counted AS (SELECT t.key AS event_type, s.key AS figure, {slice} AS slice, {n} AS n FROM ( \
          SELECT minute AS counted_at, counts FROM flush_minutes WHERE minute >= {oldest} \
-         UNION ALL SELECT flushed_at, counts FROM flushes WHERE flushed_at >= {oldest}) AS f, {each}) AS counted \
-         GROUP BY event_type ORDER BY {} DESC, event_type LIMIT {}",
-        sums.join(", "),
-        sum("CASE WHEN figure IN ('processed', 'validation_error', 'failed', 'pending') THEN n ELSE 0 END"),
-        TYPES_MAX + 1,
+         UNION ALL SELECT flushed_at, counts FROM flushes WHERE flushed_at >= {oldest}) AS f, {each} \
+         GROUP BY event_type, figure, slice), \
+         types AS (SELECT event_type, {active} AS active FROM counted GROUP BY event_type \
+         ORDER BY active DESC, event_type LIMIT {most}) \
+         SELECT counted.event_type, counted.figure, counted.slice, counted.n FROM types \
+         JOIN counted ON counted.event_type = types.event_type ORDER BY types.active DESC, types.event_type",
+        slice = slices.sql(backend),
+        n = sum(number),
+        active = sum(active),
+        most = TYPES_MAX + 1,
     )
 }

@@ -105,6 +105,8 @@ both_databases! {
         assert_eq!((&outcome["event_name"], &outcome["status"]), (&json!("seen"), &json!("processed")), "{outcome}");
         let figures: Value = serde_json::from_str(&run(server.setup(), &["stats", "--json"], 0).out).expect("JSON");
         assert_eq!(figures["balance"]["received"], figures["balance"]["processed"], "{figures}");
+        let shown = run(server.setup(), &["stats"], 0).out;
+        assert!(["p50_ms", "p95_ms", "p99_ms"].iter().all(|name| shown.contains(name)), "{shown}");
         child.kill().expect("a child takes a signal");
         child.wait().expect("a child can be waited for");
     }

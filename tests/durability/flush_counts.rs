@@ -15,11 +15,11 @@ fn counted(database: &Database, table: &str, status: &str) -> i64 {
     let sql = match database.kind() {
         Kind::Sqlite => format!(
             "SELECT COALESCE(SUM(n.value), 0) FROM {table} AS f, json_each(f.counts) AS s, json_each(s.value) AS n \
-             WHERE s.key LIKE '{status}' AND s.key NOT IN ('flushes', 'worked_us')"
+             WHERE s.key LIKE '{status}' AND s.key NOT IN ('flushes', 'worked_us') AND s.key NOT LIKE 'took%'"
         ),
         Kind::Postgres => format!(
             "SELECT COALESCE(SUM(n.value::bigint), 0)::bigint FROM {table} AS f, jsonb_each(f.counts) AS s, \
-             jsonb_each_text(s.value) AS n WHERE s.key LIKE '{status}' AND s.key NOT IN ('flushes', 'worked_us')"
+             jsonb_each_text(s.value) AS n WHERE s.key LIKE '{status}' AND s.key NOT IN ('flushes', 'worked_us') AND s.key NOT LIKE 'took%'"
         ),
     };
     number(database, &sql)

@@ -13,6 +13,7 @@ mod leases;
 mod lost_answers;
 mod outages;
 mod replays;
+mod times;
 mod units;
 
 #[cfg(feature = "fault-injection")]

@@ -5,6 +5,8 @@ use serde_json::{Value, json};
 use crate::support::events::{EVENTS, accepted, event, keys, with_uid};
 use crate::support::http::Client;
 use crate::support::server::Server;
+#[cfg(feature = "fault-injection")]
+use crate::support::server::Setup;
 
 const STATS: &str = "/api/v1/stats";
 
@@ -18,12 +20,17 @@ fn close_to(value: &Value, expected: f64) -> bool {
     value.as_f64().is_some_and(|value| (value - expected).abs() < 1e-9)
 }
 
+fn percentiles(window: &Value) -> [f64; 3] {
+    ["p50_ms", "p95_ms", "p99_ms"].map(|name| window[name].as_f64().unwrap_or_else(|| panic!("no {name}: {window}")))
+}
+
 both_databases! {
     fn the_five_figures_and_the_balance_follow_what_became_of_the_events(database) {
         let mut server = Server::start(&database);
         let client = server.client();
         let empty = stats(&client, "");
         assert_eq!((&empty["failure_rate"], &empty["balance"]["received"]), (&Value::Null, &json!(0)));
+        assert_eq!([&empty["p50_ms"], &empty["p95_ms"], &empty["p99_ms"]], [&Value::Null; 3]);
         for n in 0..6 {
             accepted(&client, &event(&format!("n{n}")));
         }
@@ -37,6 +44,8 @@ both_databases! {
         assert_eq!((&figures["window"], &figures["spool"]["events"]), (&json!("15m"), &json!(0)));
         assert!(close_to(&figures["failure_rate"], 0.0) && close_to(&figures["retry_rate"], 0.0), "{figures}");
         assert!(figures["average_processing_ms"].as_f64().is_some_and(|ms| (0.0..10_000.0).contains(&ms)), "{figures}");
+        let [p50, p95, p99] = percentiles(&figures);
+        assert!(0.0 < p50 && p50 <= p95 && p95 <= p99 && p99 < 10_000.0, "{figures}");
         let rate = figures["events_per_minute"].as_f64().expect("a rate");
         assert!((7.0 / 17.0..=7.0 / 14.0).contains(&rate), "seven events over fifteen to sixteen minutes: {figures}");
         assert_eq!(keys(&figures["batch_throughput"]), ["events_per_flush", "flushes_per_minute"]);
@@ -130,4 +139,41 @@ fn the_figures_of_each_type_are_those_of_all_nodes() {
         assert!((8.0 / 61.0..=8.0 / 60.0).contains(&rate), "{figures}");
         assert_eq!(of_type["batch_throughput"], figures["windows"][2]["batch_throughput"], "{figures}");
     }
+}
+
+// Guards that times are summed up over all flushes, whoever wrote them, and never averaged.
+#[cfg(feature = "fault-injection")]
+#[test]
+fn percentiles_are_the_same_at_every_node_and_after_restarts() {
+    const STALL: &str =
+        "[[faults]]\nstage = \"normalizer\"\nevent_name = \"slow\"\naction = \"stall\"\nduration = \"300ms\"\n";
+    let database = crate::support::database::Database::postgres();
+    let mut one = Server::start(Setup::new(&database).with_config(STALL));
+    let token = one.token();
+    let mut other = Server::start(&database);
+    other.share_token(&token);
+    accepted(&one.client(), &event("slow"));
+    for _ in 0..9 {
+        accepted(&other.client(), &event("a"));
+    }
+    let look = |server: &mut Server| {
+        let client = server.client();
+        let course = client.get("/api/v1/stats/series?window=10m").json();
+        let buckets = course["buckets"].as_array().expect("buckets").clone();
+        let times = buckets.iter().flat_map(|bucket| bucket["processing_times"].as_array().expect("counts").clone());
+        assert_eq!(times.map(|count| count.as_i64().expect("a number")).sum::<i64>(), 10, "{course}");
+        let idle = buckets.iter().find(|bucket| bucket["processed"] == 0).expect("an idle one");
+        assert_eq!(idle["p50_ms"], Value::Null);
+        percentiles(&stats(&client, "?window=1h"))
+    };
+    let [p50, p95, p99] = look(&mut one);
+    assert!(p50 < 262.144, "nine of ten were quick: {p50}");
+    assert!(
+        (262.144..524.288).contains(&p95) && (p95..524.288).contains(&p99),
+        "300 ms in the bounds of its class: {p95}, {p99}"
+    );
+    assert_eq!(look(&mut other), [p50, p95, p99]);
+    one.kill9();
+    one.restart();
+    assert_eq!(look(&mut one), [p50, p95, p99]);
 }

@@ -9,7 +9,7 @@ use tokio::runtime::Handle;
 
 use super::{
     Folder, WAIT, accounts, controls, ids, jobs, listing, migrated, nodes, number, on_sqlite, opening, operations,
-    schema, sessions,
+    schema, sessions, times,
 };
 
 on_sqlite! {
@@ -35,6 +35,7 @@ on_sqlite! {
     a_session_ends_with_its_token: sessions::contract_a_session_ends_with_its_token;
     sessions_are_bounded: sessions::contract_sessions_are_bounded;
     a_series_has_each_flush_in_its_bucket: sessions::contract_a_series_has_each_flush_in_its_bucket;
+    what_was_counted_before_there_were_times_has_no_percentiles: times::contract_what_was_counted_before_there_were_times_has_no_percentiles;
     a_backlog_is_counted_up_to_a_bound: sessions::contract_a_backlog_is_counted_up_to_a_bound;
     ids_begin_at_one_and_grow: ids::contract_ids_begin_at_one_and_grow;
     nodes_never_share_an_id: ids::contract_nodes_never_share_an_id;

@@ -11,7 +11,7 @@ use crate::http::request::Call;
 const SCRIPT: &str = "text/javascript; charset=utf-8";
 
 /// Name, media type and content of each.
-const ASSETS: [(&str, &str, &str); 15] = [
+const ASSETS: [(&str, &str, &str); 16] = [
     ("style.css", "text/css; charset=utf-8", include_str!("assets/style.css")),
     ("icon.svg", "image/svg+xml", include_str!("assets/icon.svg")),
     ("app.js", SCRIPT, include_str!("assets/app.js")),
@@ -26,6 +26,7 @@ const ASSETS: [(&str, &str, &str); 15] = [
     ("live.js", SCRIPT, include_str!("assets/live.js")),
     ("overview.js", SCRIPT, include_str!("assets/overview.js")),
     ("pipeline.js", SCRIPT, include_str!("assets/pipeline.js")),
+    ("times.js", SCRIPT, include_str!("assets/times.js")),
     ("tokens.js", SCRIPT, include_str!("assets/tokens.js")),
 ];
 

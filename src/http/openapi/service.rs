@@ -33,7 +33,10 @@ pub fn operations(schemas: &mut Schemas) -> Vec<Operation> {
             .answers(200, "The figures", schemas.of::<StatsView>())
             .problems(&[Problem::InvalidRequest]),
         Operation::new(Method::GET, "/api/v1/stats/series", SERVICE, "showSeries", "Show the course of the figures")
-            .says("What all nodes counted over `window`, in buckets that follow each other without a gap.")
+            .says(
+                "What all nodes counted over `window`, in buckets that follow each other without a gap. Percentiles over several \
+                 buckets are those of the sums of their `processing_times`, not the mean of their percentiles.",
+            )
             .needs(&[Scope::ReadAll, Scope::Operate])
             .parameter("Window")
             .answers(200, "The buckets, the oldest first", schemas.of::<SeriesView>())

@@ -9,10 +9,13 @@ use sea_orm::{ConnectionTrait, DatabaseBackend, DatabaseTransaction, DbErr, Iden
 use uuid::Uuid;
 
 use super::super::dialect::now_sql;
+use super::super::times;
 use super::{FlushHeader, Record, Written};
+use crate::domain::histogram::{CLASSES, Histogram, class_of};
 use crate::domain::outcome::Status;
 
-/// Beside states, what `counts` says of each event type: in how many flushes it was, and how long the work on its events took.
+/// Beside states, what `counts` says of each event type: in how many flushes it was, how long the work on its events took, and
+/// how many of them fell into which class of times, under the names of the columns.
 pub(in crate::store) const FLUSHES: &str = "flushes";
 pub(in crate::store) const WORKED_US: &str = "worked_us";
 
@@ -32,12 +35,19 @@ struct One<'a> {
     worked_us: i64,
 }
 
+impl One<'_> {
+    /// Whether the event came to an end by work, whose time is told.
+    fn is_finished(&self) -> bool {
+        matches!(self.status, Status::Processed | Status::ValidationError | Status::Failed)
+    }
+}
+
 impl<'a> Counted<'a> {
     pub fn of(records: &'a [Record], written: &[Written]) -> Self {
         Self(records.iter().zip(written).filter_map(|(record, written)| counted(record, written)).collect())
     }
 
-    /// The values of the flush's row, in the order of [`COLUMNS`].
+    /// The values of the flush's row, in the order of [`COLUMNS`] and then of the classes of times.
     pub fn values(&self, header: &FlushHeader, began: Instant) -> Vec<Value> {
         let event_ids: Vec<String> = self.0.iter().map(|one| one.id.to_string()).collect();
         let mut values: Vec<Value> = vec![
@@ -52,6 +62,9 @@ impl<'a> Counted<'a> {
         ];
         values.extend(STATES.map(|status| self.number(|one| one.status == status).into()));
         values.push(self.0.iter().map(|one| one.worked_us).sum::<i64>().into());
+        let mut took = Histogram::default();
+        self.0.iter().filter(|one| one.is_finished()).for_each(|one| took.count(one.worked_us));
+        values.extend(times::stored(&took).map(Value::from));
         values
     }
 
@@ -97,13 +110,18 @@ fn counted<'a>(record: &'a Record, written: &Written) -> Option<One<'a>> {
     }
 }
 
-/// `{"flushes":{"engagement":1},"processed":{"engagement":12},"worked_us":{"engagement":5130}}`
+/// `{"flushes":{"engagement":1},"processed":{"engagement":12},"took9":{"engagement":12},"worked_us":{"engagement":5130}}`
 fn counts(counted: &[One<'_>]) -> String {
     let mut counts: Counts<&str> = BTreeMap::new();
     let mut worked: BTreeMap<&str, i64> = BTreeMap::new();
+    let classes = times::names();
     for one in counted {
         *counts.entry(one.status.as_str()).or_default().entry(one.event_type).or_default() += 1;
         *worked.entry(one.event_type).or_default() += one.worked_us;
+        if one.is_finished() {
+            let class = classes[class_of(one.worked_us)];
+            *counts.entry(class).or_default().entry(one.event_type).or_default() += 1;
+        }
     }
     counts.insert(FLUSHES, worked.keys().map(|event_type| (*event_type, 1)).collect());
     counts.insert(WORKED_US, worked);
@@ -136,6 +154,8 @@ pub(in crate::store) async fn correct(
     ];
     values.extend(STATES.map(|status| change(status).into()));
     values.push(0_i64.into());
+    // The work that was undone was done all the same.
+    values.extend([None::<i32>; CLASSES].map(Value::from));
     let backend = tx.get_database_backend();
     tx.execute_raw(Statement::from_sql_and_values(backend, insert_sql(backend, 1), values)).await.map(drop)
 }
@@ -144,7 +164,7 @@ pub(in crate::store) async fn correct(
 const STATES: [Status; 6] =
     [Status::Processed, Status::Duplicate, Status::ValidationError, Status::Failed, Status::Cancelled, Status::Pending];
 
-/// The columns whose values are bound.
+/// The columns whose values are bound, before those of the times.
 const COLUMNS: [Column; 15] = [
     Column::BootId,
     Column::Seq,
@@ -170,17 +190,18 @@ const NEXT_ON_SQLITE: &str =
 /// The INSERT of a flush's row, its parameters numbered from `first`.
 pub(super) fn insert_sql(backend: DatabaseBackend, first: usize) -> String {
     let is_postgres = backend == DatabaseBackend::Postgres;
-    let parameter = |(place, column): (usize, &Column)| {
-        let is_json = is_postgres && matches!(column, Column::EventIds | Column::Counts);
-        let cast = if is_json { "::text::jsonb" } else { "" };
+    let names: Vec<&str> = COLUMNS.iter().map(IdenStatic::as_str).chain(times::names()).collect();
+    let json = [Column::EventIds, Column::Counts].map(|column| column.as_str());
+    let parameter = |(place, name): (usize, &&str)| {
+        let cast = if is_postgres && json.contains(name) { "::text::jsonb" } else { "" };
         // SQLite's are not numbered, so that the row can follow another INSERT in one text.
         if is_postgres { format!("${}{cast}", first + place) } else { "?".to_owned() }
     };
-    let parameters: Vec<String> = COLUMNS.iter().enumerate().map(parameter).collect();
+    let parameters: Vec<String> = names.iter().enumerate().map(parameter).collect();
     let xid = if is_postgres { "pg_current_xact_id()::text::bigint" } else { NEXT_ON_SQLITE };
     format!(
         "INSERT INTO flushes ({}, {}, {}) VALUES ({}, {xid}, {})",
-        COLUMNS.map(|column| column.as_str()).join(", "),
+        names.join(", "),
         Column::Xid.as_str(),
         Column::FlushedAt.as_str(),
         parameters.join(", "),

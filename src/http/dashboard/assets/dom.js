@@ -57,9 +57,9 @@ export function moment(text) {
   return h("time", { datetime: text, title: text }, shown);
 }
 
-/** A number with its thousands apart. */
+/** A number with its thousands apart; a small one to a digit more. */
 export function count(number) {
-  return typeof number === "number" ? number.toLocaleString("en-US", { maximumFractionDigits: 1 }) : "–";
+  return typeof number === "number" ? number.toLocaleString("en-US", { maximumFractionDigits: Math.abs(number) < 1 ? 2 : 1 }) : "–";
 }
 
 /** A share as percent. */

@@ -4,6 +4,7 @@ import { get } from "./api.js";
 import { chart } from "./chart.js";
 import { count, fill, h, percent } from "./dom.js";
 import * as live from "./live.js";
+import { percentiles } from "./times.js";
 
 const WINDOWS = [["5m", "5 min"], ["1h", "1 h"], ["24h", "24 h"]];
 
@@ -19,7 +20,8 @@ export async function show() {
       ["received", (b) => perSecond(b.received), "line-in"], ["processed", (b) => perSecond(b.processed), "line-good"]]),
     chart("Trouble", "events per second", [["failed", (b) => perSecond(b.failed), "line-bad"],
       ["refused", (b) => perSecond(b.validation_error), "line-odd"], ["retried", (b) => perSecond(b.retried), "line-again"]]),
-    chart("Mean processing time", "ms", [["mean", (b) => b.average_processing_ms, "line-in"]]),
+    chart("Processing time", "ms", [["p50", (b) => b.p50_ms, "line-in"], ["p95", (b) => b.p95_ms, "line-odd"],
+      ["p99", (b) => b.p99_ms, "line-bad"]]),
   ];
   const picker = h("div", { class: "row", role: "group", "aria-label": "Window" }, WINDOWS.map(([value, label]) =>
     h("button", { type: "button", "data-window": value, "aria-pressed": String(value === window), onclick: () => choose(value) }, label)));
@@ -74,6 +76,7 @@ function facts(series, { pending, pending_and_more: isMore, spooled }) {
   const finished = processed + failed + refused;
   const minutes = (series.buckets.length * series.step_seconds) / 60;
   const worked = series.buckets.reduce((all, b) => all + (b.average_processing_ms ?? 0) * (b.processed + b.failed + b.validation_error), 0);
+  const [p50, p95, p99] = percentiles(series, [0.5, 0.95, 0.99]).map((ms) => (ms === null ? "–" : `${count(ms)}\u00a0ms`));
   return [
     ["Processed", count(processed), `${count(processed / minutes)} per minute`],
     ["Failed", count(failed), `${percent(failed, finished)} of finished`],
@@ -81,6 +84,7 @@ function facts(series, { pending, pending_and_more: isMore, spooled }) {
     ["Retried", count(retried), `${percent(retried, finished + retried)} of attempts`],
     ["Pending now", isMore ? `${count(pending)}+` : count(pending), "in the database"],
     ["Spooled now", count(spooled), "on the disks of nodes"],
+    ["Processing time", p50, `median; p95\u00a0${p95}, p99\u00a0${p99}`],
     ["Mean time", finished > 0 ? `${count(worked / finished)} ms` : "–", "per finished event"],
   ].map(([name, value, note]) => h("div", { class: "tile", "data-figure": name }, h("dt", null, name), h("dd", null, value, " ", h("small", null, note))));
 }
