@@ -8,6 +8,7 @@ mod one_event;
 mod pipeline;
 mod reading;
 mod standard_input;
+mod top;
 
 use std::path::PathBuf;
 use std::process::{Child, Output, Stdio};

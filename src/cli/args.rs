@@ -2,6 +2,7 @@
 
 pub mod client;
 pub mod pipeline;
+pub mod top;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -35,6 +36,7 @@ Examples:
   gristmill config show                            what is in effect, and where each value comes from
   gristmill import events.ndjson.gz                send a file to a server; repeat the line after an interruption
   gristmill pipeline pause persisters              on every node, until it is resumed
+  gristmill top                                    figures, actors and failures, live in the terminal
   gristmill send --name page_view --type engagement --payload '{\"page\": \"/home\"}' --wait 5
 
 Environment variables (weaker than --set, stronger than the file):
@@ -45,7 +47,7 @@ Environment variables (weaker than --set, stronger than the file):
   EVENT_RETRY_DELAY           retry.delay, in seconds or as \"2s\"
   EVENT_PROCESSING_TIMEOUT    timeouts.processing, in seconds or as \"5m\"
   GRISTMILL_URL               --url of import, send and retry
-  GRISTMILL_OPERATIONS_URL    --url of pipeline
+  GRISTMILL_OPERATIONS_URL    --url of pipeline and top
   GRISTMILL_TOKEN             their --token
 
 Exit codes:

@@ -43,6 +43,7 @@ pub mod python;
 pub mod run;
 pub mod server;
 pub mod session;
+pub mod terminal;
 pub mod wait;
 pub mod wire;
 

@@ -7,6 +7,7 @@ use clap::{Args as ClapArgs, Subcommand, ValueEnum};
 
 use super::parse_span;
 use super::pipeline::PipelineCommand;
+use super::top::{TOP_HELP, Top};
 
 const IMPORT_HELP: &str = "\
 The whole file is sent in batches under keys made from its beginning, so a batch that is sent again stores nothing
@@ -46,6 +47,9 @@ pub enum ClientCommand {
     Pipeline(PipelineCommand),
     /// Print outcomes as they happen, a line of JSON each, until it is interrupted
     Tail(Tail),
+    /// Show figures, percentiles, actors, nodes and failures, live in the terminal
+    #[command(after_long_help = TOP_HELP)]
+    Top(Top),
 }
 
 /// Which server, and as whom.

@@ -107,6 +107,17 @@ fn tokens_are_listed_revoked_and_rotated() {
 }
 
 #[test]
+fn top_is_drawn_at_an_interval_or_printed_once() {
+    let Command::Client(ClientCommand::Top(top)) = command("top --interval 500ms --once --no-color") else {
+        panic!("another command");
+    };
+    assert_eq!((top.interval, top.once, top.no_color.as_deref()), (Duration::from_millis(500), true, Some("1")));
+    for wrong in ["top --interval 99ms", "top --interval 2h", "top --interval soon", "top now"] {
+        assert_eq!(parse(wrong).expect_err(wrong).exit_code(), 2, "{wrong}");
+    }
+}
+
+#[test]
 fn the_configuration_is_shown_or_checked() {
     assert_eq!(command("config show"), Command::Config(ConfigCommand::Show));
     assert_eq!(command("config check"), Command::Config(ConfigCommand::Check));

@@ -10,6 +10,7 @@ mod send;
 mod stats;
 mod tail;
 mod target;
+mod top;
 
 use std::process::ExitCode;
 
@@ -31,6 +32,7 @@ pub(super) fn run(command: ClientCommand, load: impl FnOnce() -> anyhow::Result<
         ClientCommand::Stats(stats) => stats::run(&stats, &target::find(&stats.server, load)?),
         ClientCommand::Pipeline(command) => pipeline::run(&command, load),
         ClientCommand::Tail(tail) => tail::run(&tail, &target::find(&tail.server, load)?),
+        ClientCommand::Top(top) => top::run(&top, target::find_operations(&top.server.server(), load)?),
         ClientCommand::Retry(retry) => retry::run(&retry, &target::find(&retry.server, load)?),
     }
 }

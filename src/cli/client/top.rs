@@ -1,0 +1,135 @@
+//! `gristmill top`: what the nodes are doing, live in the terminal until it is quit; or once, as text.
+//!
+//! One stream of the server tells what changes, as for its dashboard; nothing is asked for twice. The terminal is given back
+//! however the command ends.
+
+mod draw;
+mod model;
+mod plain;
+mod screen;
+mod tables;
+mod text;
+mod view;
+mod watch;
+
+use std::io::{IsTerminal, Write, stdout};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, sync_channel};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, bail};
+
+use self::draw::Ink;
+use self::model::{Model, News};
+use self::screen::{Report, Screen};
+use self::text::Text;
+use self::view::{Page, View, Wish};
+use super::link::Link;
+use crate::cli::args::top::Top;
+
+/// Longest wait for a key: so soon a signal is seen.
+const TICK: Duration = Duration::from_millis(100);
+
+/// News that wait to be shown; a server tells some a second.
+const NEWS_MAX: usize = 64;
+
+pub(super) fn run(top: &Top, link: Link) -> anyhow::Result<ExitCode> {
+    if top.once || !stdout().is_terminal() {
+        return once(&link);
+    }
+    let is_plain = top.no_color.as_ref().is_some_and(|value| !value.is_empty());
+    let (news, heard) = sync_channel(NEWS_MAX);
+    watch::stop_on_signals(news.clone())?;
+    let wants_failures = Arc::new(AtomicBool::new(false));
+    let workers =
+        [watch::follow(link.clone(), news.clone()), watch::failures(link.clone(), Arc::clone(&wants_failures), news)];
+    let session = Session {
+        heard,
+        wants_failures,
+        model: Model::new(link.base()),
+        view: View::default(),
+        interval: top.interval,
+        ink: Ink { has_colours: !is_plain },
+    };
+    session.run(|| workers.iter().all(|worker| !worker.is_finished()))
+}
+
+fn once(link: &Link) -> anyhow::Result<ExitCode> {
+    // The words of a server are text from outside.
+    let model = watch::once(link).map_err(|error| anyhow::anyhow!("{}", Text::of(&format!("{error:#}"))))?;
+    let text = plain::snapshot(&model, Instant::now());
+    let mut output = stdout().lock();
+    output.write_all(text.as_bytes()).and_then(|()| output.flush()).context("cannot write")?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// A screen that somebody looks at.
+struct Session {
+    heard: Receiver<News>,
+    wants_failures: Arc<AtomicBool>,
+    model: Model,
+    view: View,
+    interval: Duration,
+    ink: Ink,
+}
+
+impl Session {
+    /// Draws until the end is asked for, by a key or a signal, as long as everything that is needed lives.
+    fn run(mut self, lives: impl Fn() -> bool) -> anyhow::Result<ExitCode> {
+        let mut screen = Screen::open()?;
+        let (mut shown, mut shown_at) = (self.model.clone(), Instant::now());
+        let mut drawn_at: Option<Instant> = None;
+        loop {
+            if self.listen() {
+                return Ok(ExitCode::FAILURE);
+            }
+            if !lives() {
+                bail!("what asks the server has ended");
+            }
+            if drawn_at.is_none_or(|drawn_at| drawn_at.elapsed() >= self.interval) {
+                if !self.view.is_paused {
+                    (shown, shown_at) = (self.model.clone(), Instant::now());
+                }
+                let (view, ink) = (&self.view, self.ink);
+                screen.draw(|frame| draw::draw(frame, &shown, view, ink, shown_at))?;
+                drawn_at = Some(Instant::now());
+            }
+            let due = drawn_at.map_or(Duration::ZERO, |drawn_at| self.interval.saturating_sub(drawn_at.elapsed()));
+            match screen.report(due.min(TICK))? {
+                Report::Key(key) => match self.view.press(key) {
+                    Wish::Quit => return Ok(ExitCode::SUCCESS),
+                    Wish::Draw => drawn_at = None,
+                    Wish::None => {}
+                },
+                Report::Resized => drawn_at = None,
+                Report::Nothing => {}
+            }
+            self.keep_within();
+        }
+    }
+
+    /// Takes the news; whether a signal asks for the end.
+    fn listen(&mut self) -> bool {
+        let now = Instant::now();
+        while let Ok(news) = self.heard.try_recv() {
+            if matches!(news, News::Stop) {
+                return true;
+            }
+            self.model.hear(news, now);
+        }
+        false
+    }
+
+    /// Scrolling ends with the table; failures are asked for while they are shown.
+    fn keep_within(&mut self) {
+        let rows = match self.view.page {
+            Page::Overview => 0,
+            Page::Pipeline => self.model.line.iter().flat_map(|line| &line.pools).map(|pool| pool.actors.len()).sum(),
+            Page::Failures => self.model.failures.as_ref().map_or(0, Vec::len),
+        };
+        self.view.scroll = self.view.scroll.min(rows.saturating_sub(1));
+        self.wants_failures.store(self.view.page == Page::Failures, Ordering::Relaxed);
+    }
+}

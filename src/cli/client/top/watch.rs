@@ -1,0 +1,178 @@
+//! What is asked of the server, on threads of their own: the screen never waits for a network.
+
+use std::io::{BufRead, BufReader};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::SyncSender;
+use std::thread::{self, JoinHandle, sleep};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, bail};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use tokio::signal::unix::{SignalKind, signal};
+
+use super::model::{Bucket, Course, Failure, Model, News};
+use super::text::Text;
+use crate::cli::client::link::Link;
+
+/// The course that is shown: with buckets of five seconds, as the newest figures have them.
+const WINDOW: &str = "5m";
+
+/// Waits between two connections.
+const WAIT_FIRST: Duration = Duration::from_millis(500);
+const WAIT_MAX: Duration = Duration::from_secs(5);
+
+/// How often failures are asked for at most while they are shown, and how often it is seen that they are.
+const FAILURES: Duration = Duration::from_secs(5);
+const LOOK: Duration = Duration::from_millis(200);
+/// Failures of each kind.
+const FAILURES_MAX: &str = "20";
+
+/// Follows the pipeline and the figures for as long as somebody listens.
+pub(super) fn follow(link: Link, news: SyncSender<News>) -> JoinHandle<()> {
+    thread::spawn(move || {
+        let mut wait = WAIT_FIRST;
+        loop {
+            let mut has_told = false;
+            let told = stream(&link, |told| {
+                has_told = true;
+                news.send(told).is_ok()
+            });
+            let why = match told {
+                Ok(()) => Text::of("the server ended the stream"),
+                Err(error) => Text::of(&format!("{error:#}")),
+            };
+            if news.send(News::Lost(why)).is_err() {
+                return;
+            }
+            wait = if has_told { WAIT_FIRST } else { (wait * 2).min(WAIT_MAX) };
+            sleep(wait);
+        }
+    })
+}
+
+/// Asks for the failures while they are wanted.
+pub(super) fn failures(link: Link, is_wanted: Arc<AtomicBool>, news: SyncSender<News>) -> JoinHandle<()> {
+    thread::spawn(move || {
+        let mut asked_at: Option<Instant> = None;
+        loop {
+            let is_due = asked_at.is_none_or(|asked_at| asked_at.elapsed() >= FAILURES);
+            if is_due && is_wanted.load(Ordering::Relaxed) {
+                let failures = newest_failures(&link).map_err(|error| Text::of(&format!("{error:#}")));
+                if news.send(News::Failures(failures)).is_err() {
+                    return;
+                }
+                asked_at = Some(Instant::now());
+            }
+            sleep(LOOK);
+        }
+    })
+}
+
+/// Sends [`News::Stop`] for the first signal that asks for an end.
+pub(super) fn stop_on_signals(news: SyncSender<News>) -> anyhow::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
+    let entered = runtime.enter();
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut hangup = signal(SignalKind::hangup())?;
+    drop(entered);
+    thread::spawn(move || {
+        runtime.block_on(async {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
+                _ = hangup.recv() => {}
+            }
+        });
+        // Who does not listen has ended.
+        let _ = news.send(News::Stop);
+    });
+    Ok(())
+}
+
+/// All that there is to tell, asked for once.
+pub(super) fn once(link: &Link) -> anyhow::Result<Model> {
+    let mut model = Model::new(link.base());
+    let (mut has_line, mut has_figures) = (false, false);
+    stream(link, |told| {
+        has_line |= matches!(told, News::Line(_));
+        has_figures |= matches!(told, News::Figures(_));
+        model.hear(told, Instant::now());
+        !(has_line && has_figures)
+    })?;
+    if !(has_line && has_figures) {
+        bail!("the server ended the stream");
+    }
+    let failures = newest_failures(link).map_err(|error| Text::of(&format!("{error:#}")));
+    model.hear(News::Failures(failures), Instant::now());
+    Ok(model)
+}
+
+/// Tells the course and then what changes, until `tell` says that nobody listens or the connection ends.
+fn stream(link: &Link, mut tell: impl FnMut(News) -> bool) -> anyhow::Result<()> {
+    let mut lines = link.read("/api/live", &[], &[])?;
+    let mut newest = Text::default();
+    let mut told = (String::new(), String::new());
+    loop {
+        let (line, kind) = (&mut told.0, &mut told.1);
+        line.clear();
+        if lines.read_line(line).context("the stream broke off")? == 0 {
+            return Ok(());
+        }
+        let news = match line.trim_end().split_once(": ") {
+            Some(("event", event)) => {
+                event.clone_into(kind);
+                continue;
+            }
+            Some(("data", data)) if kind == "pipeline" => News::Line(Box::new(read(data)?)),
+            Some(("data", data)) if kind == "figures" => News::Figures(read(data)?),
+            _ => continue,
+        };
+        if let News::Figures(figures) = &news {
+            // At first, and after a pause in which buckets went by, the newest two are not all.
+            if figures.buckets.first().is_some_and(|first| is_later(first, &newest))
+                && !tell(News::Course(course(link)?))
+            {
+                return Ok(());
+            }
+            newest = figures.buckets.last().map(|last| last.at.clone()).unwrap_or_default();
+        }
+        if !tell(news) {
+            return Ok(());
+        }
+    }
+}
+
+fn is_later(bucket: &Bucket, than: &Text) -> bool {
+    bucket.at.as_str() > than.as_str()
+}
+
+fn course(link: &Link) -> anyhow::Result<Course> {
+    whole(link, "/api/v1/stats/series", &[("window", WINDOW)])
+}
+
+/// The newest events that were given up or refused, whichever kind they are.
+fn newest_failures(link: &Link) -> anyhow::Result<Vec<Failure>> {
+    #[derive(Deserialize)]
+    struct Page {
+        data: Vec<Failure>,
+    }
+    let mut all = Vec::new();
+    for status in ["failed", "validation_error"] {
+        let page: Page = whole(link, "/api/v1/events", &[("status", status), ("limit", FAILURES_MAX)])?;
+        all.extend(page.data);
+    }
+    all.sort_by(|one, other| other.received_at.as_str().cmp(one.received_at.as_str()));
+    Ok(all)
+}
+
+fn whole<T: DeserializeOwned>(link: &Link, path: &str, query: &[(&str, &str)]) -> anyhow::Result<T> {
+    let answer: BufReader<_> = link.read(path, query, &[])?;
+    serde_json::from_reader(answer).with_context(|| format!("the answer to {path} cannot be read"))
+}
+
+fn read<T: DeserializeOwned>(data: &str) -> anyhow::Result<T> {
+    serde_json::from_str(data).context("what the server tells cannot be read")
+}
