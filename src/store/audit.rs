@@ -41,6 +41,10 @@ pub enum Action {
     TokenRotated,
     /// A token was revoked.
     TokenRevoked,
+    /// A token opened a session of the dashboard.
+    SessionOpened,
+    /// Somebody logged out, or there were too many sessions of one token.
+    SessionClosed,
     /// Events that were named are processed anew.
     EventsReplayed,
     /// An event was called off.
@@ -99,13 +103,15 @@ impl By {
 
 impl Action {
     /// All of them.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 16] = [
         Self::UserCreated,
         Self::UserDisabled,
         Self::UserEnabled,
         Self::TokenCreated,
         Self::TokenRotated,
         Self::TokenRevoked,
+        Self::SessionOpened,
+        Self::SessionClosed,
         Self::EventsReplayed,
         Self::EventCancelled,
         Self::JobMade,
@@ -125,6 +131,8 @@ impl Action {
             Self::TokenCreated => "token_created",
             Self::TokenRotated => "token_rotated",
             Self::TokenRevoked => "token_revoked",
+            Self::SessionOpened => "session_opened",
+            Self::SessionClosed => "session_closed",
             Self::EventsReplayed => "events_replayed",
             Self::EventCancelled => "event_cancelled",
             Self::JobMade => "job_made",

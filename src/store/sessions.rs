@@ -1,7 +1,8 @@
 //! Sessions of the dashboard: tokens of the same user with the same scopes that end with the token they were opened with.
 //!
 //! Guaranteed: a session is good for no longer than its token, whatever becomes of that one; a token has at most
-//! [`SESSIONS_MAX`] at a time. What has ended is removed when the token opens the next one.
+//! [`SESSIONS_MAX`] at a time, and each that was opened or closed has its row in the audit log. What has ended is removed
+//! when the token opens the next one.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -9,13 +10,14 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta, Utc};
 use entity::api_token;
 use sea_orm::ActiveValue::Set;
-use sea_orm::sea_query::Expr;
 use sea_orm::{ColumnTrait, ConnectionTrait, DatabaseTransaction, DbErr, EntityTrait, QueryFilter, QueryOrder};
+use serde_json::json;
 
+use super::audit::{self, Action, By};
 use super::error::StoreError;
 use super::open::Store;
 use super::secret::Secret;
-use super::tokens::{NewToken, Token, insert, row_of};
+use super::tokens::{NewToken, Token, insert, object, revoke, row_of};
 use super::users::bump_auth_version;
 use crate::domain::timestamp;
 
@@ -34,17 +36,56 @@ impl Store {
         parent_id: i64,
         lasts: Duration,
         now: DateTime<Utc>,
+        by: &By,
         wait: Duration,
     ) -> Result<Option<(Token, Secret)>, StoreError> {
         let secret = Secret::generate()?;
-        let made = secret.clone();
+        let (made, by) = (secret.clone(), by.clone());
         let token = self
             .transaction("open a session", wait, move |tx| {
-                Box::pin(async move { open(tx, parent_id, lasts, now, &made).await })
+                Box::pin(async move {
+                    let Some(session) = open(tx, parent_id, lasts, now, &made, &by).await? else { return Ok(None) };
+                    let expires_at = session.expires_at.map(timestamp::render);
+                    let detail = json!({"parent_id": parent_id, "expires_at": expires_at});
+                    audit::note(tx, &by, Action::SessionOpened, object(session.id), detail).await?;
+                    Ok(Some(session))
+                })
             })
             .await?;
         Ok(token.map(|token| (token, secret)))
     }
+
+    /// Ends the session `id` of the token `parent_id`. False when it has been ended already.
+    pub async fn close_session(
+        &self,
+        id: i64,
+        parent_id: i64,
+        now: DateTime<Utc>,
+        by: &By,
+        wait: Duration,
+    ) -> Result<bool, StoreError> {
+        let by = by.clone();
+        self.transaction("close a session", wait, move |tx| {
+            Box::pin(async move { close(tx, id, parent_id, "logged_out", now, &by).await })
+        })
+        .await
+    }
+}
+
+async fn close(
+    tx: &DatabaseTransaction,
+    id: i64,
+    parent_id: i64,
+    why: &str,
+    now: DateTime<Utc>,
+    by: &By,
+) -> Result<bool, StoreError> {
+    let is_changed = revoke(tx, id, now).await?;
+    if is_changed {
+        let detail = json!({"parent_id": parent_id, "why": why});
+        audit::note(tx, by, Action::SessionClosed, object(id), detail).await?;
+    }
+    Ok(is_changed)
 }
 
 async fn open(
@@ -53,6 +94,7 @@ async fn open(
     lasts: Duration,
     now: DateTime<Utc>,
     secret: &Secret,
+    by: &By,
 ) -> Result<Option<Token>, StoreError> {
     // First: sessions of one token are opened one after the other, so the bound holds.
     bump_auth_version(tx).await?;
@@ -61,7 +103,7 @@ async fn open(
     let Some(parent) = parent.filter(|parent| parent.state(now) == "valid" && parent.parent_id.is_none()) else {
         return Ok(None);
     };
-    make_room(tx, parent_id, now).await?;
+    make_room(tx, parent_id, now, by).await?;
     let expires_at = parent.expires_at.into_iter().chain(timestamp::after(now, lasts)).min();
     let new = NewToken { user_id: parent.user_id, name: NAME.to_owned(), scopes: parent.scopes, expires_at };
     let row = api_token::ActiveModel { parent_id: Set(Some(parent_id)), ..row_of(new, secret, now) };
@@ -69,7 +111,7 @@ async fn open(
 }
 
 /// Removes what ended long ago, and ends the oldest of those that are too many.
-async fn make_room(tx: &DatabaseTransaction, parent_id: i64, now: DateTime<Utc>) -> Result<(), StoreError> {
+async fn make_room(tx: &DatabaseTransaction, parent_id: i64, now: DateTime<Utc>, by: &By) -> Result<(), StoreError> {
     let of_parent = api_token::Column::ParentId.eq(parent_id);
     let long_ago = now - TimeDelta::days(KEPT_DAYS);
     api_token::Entity::delete_many()
@@ -84,13 +126,8 @@ async fn make_room(tx: &DatabaseTransaction, parent_id: i64, now: DateTime<Utc>)
         .order_by_desc(api_token::Column::Id)
         .all(tx)
         .await?;
-    let oldest: Vec<i64> = open.iter().skip(SESSIONS_MAX - 1).map(|session| session.id).collect();
-    if !oldest.is_empty() {
-        api_token::Entity::update_many()
-            .col_expr(api_token::Column::RevokedAt, Expr::value(now))
-            .filter(api_token::Column::Id.is_in(oldest))
-            .exec(tx)
-            .await?;
+    for session in open.iter().skip(SESSIONS_MAX - 1) {
+        close(tx, session.id, parent_id, "too_many", now, by).await?;
     }
     Ok(())
 }

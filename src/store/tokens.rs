@@ -198,18 +198,11 @@ impl Store {
         let by = by.clone();
         self.transaction("revoke a token", wait, move |tx| {
             Box::pin(async move {
-                let changed = api_token::Entity::update_many()
-                    .col_expr(api_token::Column::RevokedAt, Expr::value(now))
-                    .filter(api_token::Column::Id.eq(id))
-                    .filter(api_token::Column::RevokedAt.is_null())
-                    .exec(tx)
-                    .await?;
-                bump_auth_version(tx).await?;
-                if changed.rows_affected == 0 {
-                    return Ok(false);
+                let is_changed = revoke(tx, id, now).await?;
+                if is_changed {
+                    audit::note(tx, &by, Action::TokenRevoked, object(id), json!({})).await?;
                 }
-                audit::note(tx, &by, Action::TokenRevoked, object(id), json!({})).await?;
-                Ok(true)
+                Ok(is_changed)
             })
         })
         .await
@@ -283,7 +276,7 @@ impl Store {
 }
 
 /// How the audit log names a token.
-fn object(id: i64) -> String {
+pub(super) fn object(id: i64) -> String {
     format!("tokens/{id}")
 }
 
@@ -297,6 +290,18 @@ pub(super) async fn insert(tx: &DatabaseTransaction, row: api_token::ActiveModel
     let made = api_token::Entity::insert(row).exec_with_returning(tx).await?;
     bump_auth_version(tx).await?;
     Token::try_from(made)
+}
+
+/// Whether there was a token of this id that was not revoked yet.
+pub(super) async fn revoke(tx: &DatabaseTransaction, id: i64, now: DateTime<Utc>) -> Result<bool, StoreError> {
+    let changed = api_token::Entity::update_many()
+        .col_expr(api_token::Column::RevokedAt, Expr::value(now))
+        .filter(api_token::Column::Id.eq(id))
+        .filter(api_token::Column::RevokedAt.is_null())
+        .exec(tx)
+        .await?;
+    bump_auth_version(tx).await?;
+    Ok(changed.rows_affected > 0)
 }
 
 async fn rotate(

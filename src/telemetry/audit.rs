@@ -1,7 +1,7 @@
 //! Who changed users and tokens, had many events changed, or controlled the pipeline, over HTTP: a line each, with ids only,
 //! beside the row in the table `audit`. `by_token` is the token that asked for it.
 
-use tracing::info;
+use tracing::{info, warn};
 
 /// A user was made.
 pub fn user_created(user_id: i64, by_token: i64) {
@@ -34,8 +34,14 @@ pub fn session_opened(token_id: i64, user_id: i64, by_token: i64) {
 }
 
 /// Somebody logged out of the dashboard.
-pub fn session_closed(token_id: i64) {
-    info!(token_id, "session closed");
+pub fn session_closed(token_id: i64, by_token: i64) {
+    info!(token_id, by_token, "session closed");
+}
+
+/// Somebody could not log in to the dashboard. There is no row of it, since nothing was changed; how many lines there can be
+/// is bounded by how often one address may try.
+pub fn login_refused(peer: &str, code: &str) {
+    warn!(peer, code, "login refused");
 }
 
 /// A job was made.

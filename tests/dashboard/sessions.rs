@@ -89,6 +89,31 @@ both_databases! {
         assert_eq!(server.client().get(EVENTS).status, 200, "which nobody logs out");
     }
 
+    fn logging_in_and_out_leaves_a_row_each_and_a_refused_try_only_a_line(database) {
+        let mut server = Server::start(&database);
+        let token = server.setup().create_user_with_token("ana@example.org", "read");
+        for wrong in ["gm_unknown", "nonsense"] {
+            assert_eq!(log_in(&server, wrong).status, 401);
+        }
+        let cookie = session(&server, &token);
+        let own = get(&server, &cookie, "/api/session").json();
+        for _ in 0..2 {
+            post(&server, &cookie, "/logout", &[OWN]);
+        }
+        let admin = server.client();
+        let rows = admin.get("/api/v1/audit?by_user=2").json()["data"].as_array().expect("rows").clone();
+        let told = |row: &Value| [&row["action"], &row["object"], &row["by_token"], &row["detail"]["parent_id"]].map(Value::clone);
+        let object = json!(format!("tokens/{}", own["token_id"]));
+        assert_eq!(rows.iter().map(told).collect::<Vec<_>>(), [
+            [json!("session_closed"), object.clone(), own["token_id"].clone(), json!(2)],
+            [json!("session_opened"), object, json!(2), json!(2)],
+        ], "{rows:?}");
+        assert_eq!(admin.get("/api/v1/audit?action=token_revoked").json()["data"], json!([]));
+        let log = server.log();
+        assert_eq!(log.matches("login refused peer=127.0.0.1 code=unauthorized").count(), 2, "{log}");
+        assert!(!log.contains("gm_unknown") && !log.contains("nonsense") && !log.contains(&token), "{log}");
+    }
+
     fn a_session_ends_with_its_token_and_its_user(database) {
         let server = Server::start(&database);
         let setup = server.setup();

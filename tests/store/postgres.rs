@@ -36,6 +36,7 @@ on_postgres! {
     each_change_of_tokens_and_users_moves_the_version: accounts::contract_each_change_of_tokens_and_users_moves_the_version;
     a_session_ends_with_its_token: sessions::contract_a_session_ends_with_its_token;
     sessions_are_bounded: sessions::contract_sessions_are_bounded;
+    each_session_is_told_in_the_audit_log: sessions::contract_each_session_is_told_in_the_audit_log;
     a_series_has_each_flush_in_its_bucket: sessions::contract_a_series_has_each_flush_in_its_bucket;
     what_was_counted_before_there_were_times_has_no_percentiles: times::contract_what_was_counted_before_there_were_times_has_no_percentiles;
     a_backlog_is_counted_up_to_a_bound: sessions::contract_a_backlog_is_counted_up_to_a_bound;

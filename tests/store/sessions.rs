@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use gristmill::domain::scopes::{Scope, Scopes};
-use gristmill::store::{NewToken, Secret, Series, Store, StoreOptions, Token, hash_token};
+use gristmill::store::{AuditFilters, NewToken, Secret, Series, Store, StoreOptions, Token, hash_token};
 use sea_orm::ConnectionTrait;
+use serde_json::json;
 
 use super::{WAIT, by, migrated, number};
 
@@ -28,7 +29,7 @@ async fn token(store: &Store, expires_at: Option<DateTime<Utc>>) -> Token {
 }
 
 async fn open(store: &Store, parent: i64, now: DateTime<Utc>) -> Option<(Token, Secret)> {
-    store.open_session(parent, DAY, now, WAIT).await.expect("an answer")
+    store.open_session(parent, DAY, now, &by(), WAIT).await.expect("an answer")
 }
 
 /// A session never lasts longer than the token that it was opened with.
@@ -71,21 +72,54 @@ pub async fn contract_sessions_are_bounded(options: StoreOptions) {
     assert_eq!(number(&store, "SELECT COUNT(*) FROM api_tokens WHERE parent_id IS NULL").await, 1, "the token stays");
 }
 
+/// What opens or closes a session writes its row in the same transaction; what changes nothing writes none.
+pub async fn contract_each_session_is_told_in_the_audit_log(options: StoreOptions) {
+    let store = migrated(&options).await;
+    let parent = token(&store, None).await;
+    let (first, _) = open(&store, parent.id, noon()).await.expect("a session");
+    for is_open in [true, false] {
+        let closed = store.close_session(first.id, parent.id, noon(), &by(), WAIT).await.expect("an answer");
+        assert_eq!(closed, is_open);
+    }
+    assert!(open(&store, first.id, noon()).await.is_none(), "a session opens none");
+    for _ in 0..21 {
+        open(&store, parent.id, noon()).await.expect("a session");
+    }
+    let rows = store.audit_before(AuditFilters::default(), i64::MAX, 500, WAIT).await.expect("the log");
+    let of = |action: &str| rows.iter().rev().filter(|row| row.action == action).cloned().collect::<Vec<_>>();
+    let (opened, closed) = (of("session_opened"), of("session_closed"));
+    assert_eq!((opened.len(), closed.len()), (22, 2));
+    assert_eq!(
+        (opened[0].object.clone(), &opened[0].detail["parent_id"]),
+        (format!("tokens/{}", first.id), &json!(parent.id))
+    );
+    assert_eq!(
+        (closed[0].object.clone(), &closed[0].detail["why"]),
+        (format!("tokens/{}", first.id), &json!("logged_out"))
+    );
+    assert_eq!(
+        (&closed[1].object, &closed[1].detail["why"]),
+        (&opened[1].object, &json!("too_many")),
+        "the oldest one"
+    );
+    assert!(of("token_revoked").is_empty(), "{rows:?}");
+}
+
 /// Minutes and single flushes are told as one course, each flush once, in the bucket of its time.
 pub async fn contract_a_series_has_each_flush_in_its_bucket(options: StoreOptions) {
     let store = migrated(&options).await;
-    let json = if options.url.starts_with("postgres") { "::jsonb" } else { "" };
+    let cast = if options.url.starts_with("postgres") { "::jsonb" } else { "" };
     let times = ["2026-11-29T10:00:01.5", "2026-11-29T10:00:14", "2026-11-29T10:00:15", "2026-11-29T09:59:59"];
     let mut statements: Vec<String> = times.iter().enumerate().map(|(seq, time)| format!(
         "INSERT INTO flushes (boot_id, seq, node, xid, event_ids, counts, gathered_us, wrote_us, flushed_at, received, \
          processed, duplicate, validation_error, failed, cancelled, pending, worked_us) VALUES \
-         ({boot}, {seq}, 'n', {seq}, '[]'{json}, '{{}}'{json}, 0, 0, '{time}+00:00', 3, 2, 0, 1, 0, 0, 0, 500)",
-        boot = if json.is_empty() { "zeroblob(16)" } else { "'00000000-0000-0000-0000-000000000000'" },
+         ({boot}, {seq}, 'n', {seq}, '[]'{cast}, '{{}}'{cast}, 0, 0, '{time}+00:00', 3, 2, 0, 1, 0, 0, 0, 500)",
+        boot = if cast.is_empty() { "zeroblob(16)" } else { "'00000000-0000-0000-0000-000000000000'" },
     )).collect();
     statements.push(format!(
         "INSERT INTO flush_minutes (minute, node, counts, flushes, events, received, processed, duplicate, \
          validation_error, failed, cancelled, pending, worked_us) VALUES \
-         ('2026-11-29T10:01:00+00:00', 'n', '{{}}'{json}, 7, 9, 9, 8, 0, 0, 1, 0, 4, 900)"
+         ('2026-11-29T10:01:00+00:00', 'n', '{{}}'{cast}, 7, 9, 9, 8, 0, 0, 1, 0, 4, 900)"
     ));
     let write = store.run("write flushes", WAIT, move |conn| async move {
         for statement in statements {

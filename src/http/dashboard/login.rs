@@ -13,7 +13,7 @@ use actix_web::http::header::{
 use actix_web::web::Query;
 
 use crate::clock;
-use crate::http::accounts::see_change;
+use crate::http::accounts::{not_changed, see_change};
 use crate::http::body;
 use crate::http::error::{ApiError, whole_seconds};
 use crate::http::html::escaped;
@@ -49,15 +49,19 @@ pub async fn form(call: Call) -> Result<HttpResponse, ApiError> {
 
 /// `POST /login`: a session for the token in the form.
 pub async fn enter(call: Call) -> Result<HttpResponse, ApiError> {
-    let peer = call.request.peer_addr().map_or(0, |peer| neighbourhood(peer.ip().to_canonical()));
-    if let Some(wait) = call.state.logins.take(peer).wait {
+    let address = call.request.peer_addr().map(|peer| peer.ip().to_canonical());
+    if let Some(wait) = call.state.logins.take(address.map_or(0, neighbourhood)).wait {
         let mut response = page(StatusCode::TOO_MANY_REQUESTS, "Too many attempts. Try again in a few seconds.");
         response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(whole_seconds(wait)));
         return Ok(response);
     }
     match open(call).await {
         Ok(response) => Ok(response),
-        Err(error) => Ok(page(error.problem().entry().status, error.detail())),
+        Err(error) => {
+            let problem = error.problem().entry();
+            audit::login_refused(&address.map_or_else(String::new, |address| address.to_string()), problem.code);
+            Ok(page(problem.status, error.detail()))
+        }
     }
 }
 
@@ -67,7 +71,8 @@ async fn open(call: Call) -> Result<HttpResponse, ApiError> {
     let headers = bearer(&body)?;
     let state = call.state;
     let caller = state.auth.authenticate(&headers).await?;
-    let opened = state.store.open_session(caller.token_id, SESSION_LASTS, clock::now(), STORE_WAIT).await?;
+    let by = state.by(&caller);
+    let opened = state.store.open_session(caller.token_id, SESSION_LASTS, clock::now(), &by, STORE_WAIT).await?;
     let Some((session, secret)) = opened else {
         return Err(ApiError::unauthorized(true, "the token opens no session: it has ended, or is a session itself"));
     };
@@ -92,9 +97,11 @@ fn bearer(form: &[u8]) -> Result<HeaderMap, ApiError> {
 /// `POST /logout`: ends the session, or nothing if the request came with another token.
 pub async fn leave(call: Call) -> Result<HttpResponse, ApiError> {
     let caller = call.caller().await?;
-    if caller.parent_id.is_some() {
-        call.state.store.revoke_token(caller.token_id, clock::now(), &call.state.by(&caller), STORE_WAIT).await?;
-        audit::session_closed(caller.token_id);
+    if let Some(parent_id) = caller.parent_id {
+        let (store, by) = (&call.state.store, call.state.by(&caller));
+        if store.close_session(caller.token_id, parent_id, clock::now(), &by, STORE_WAIT).await.map_err(not_changed)? {
+            audit::session_closed(caller.token_id, parent_id);
+        }
         see_change(&call.state).await;
     }
     let mut response = HttpResponse::NoContent().finish();
