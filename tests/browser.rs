@@ -10,6 +10,7 @@ use crate::support::events::stored;
 use crate::support::events::{EVENTS, accepted, event, finished};
 use crate::support::machine::skips;
 use crate::support::server::{Server, Setup};
+use crate::support::wait::{SOON, wait_for};
 
 /// The first attempt of these fails: one is given up at once, one waits for an hour.
 #[cfg(feature = "fault-injection")]
@@ -45,7 +46,7 @@ fn events_appear_as_they_are_posted_and_are_found_by_filters() {
 }
 
 #[test]
-fn a_pool_grows_and_shrinks() {
+fn a_pool_grows_and_shrinks_and_is_restarted() {
     if skips(&[lacks()]) {
         return;
     }
@@ -113,16 +114,20 @@ fn nothing_from_outside_becomes_markup() {
 }
 
 #[test]
-fn the_dashboards_of_two_nodes_show_the_same_events() {
+fn the_dashboards_of_two_nodes_show_the_same_events_and_each_others_line() {
     if skips(&[lacks()]) {
         return;
     }
     let database = Database::postgres();
     let mut one = Server::start(Setup::new(&database).with_config("node.name = \"node-1\""));
     let setup = Setup::new(&database).with_config("node.name = \"node-2\"");
-    let other = Server::start(setup);
+    let mut other = Server::start(setup);
     let (dashboard, api) = (format!("http://{}", other.dashboard_address()), other.url(""));
     act(&mut one, "nodes.mjs", &[("OTHER_DASHBOARD", &dashboard), ("OTHER_API", &api)]);
+    other.terminate();
+    assert!(other.wait_exit(SOON).success());
+    database.execute("UPDATE snapshots SET told_at = told_at - interval '1 minute'");
+    act(&mut one, "gone.mjs", &[]);
 }
 
 #[test]
@@ -174,7 +179,11 @@ fn every_page_is_light_readable_for_all_and_fits_a_phone() {
     client.post_json(EVENTS, &json!({"event_name": "checkout", "event_type": "sales", "payload": [1, 2]}));
     let job = json!({"filter": {"status": "validation_error", "event_name": "page_view"}});
     assert_eq!(client.post_json("/api/v1/events/retry", &job).status, 202);
-    let id = accepted(&client, &event("page_view")).to_string();
-    act(&mut server, "looks.mjs", &[("EVENT", &id)]);
+    let boot = server.dashboard().get("/api/pipeline").json()["node"]["boot_id"].as_str().expect("a boot").to_owned();
+    let told = || (server.database().texts("SELECT line FROM snapshots").len() == 1).then_some(());
+    wait_for("what the line looks like to be told", SOON, told, || server.log());
+    server.restart();
+    let id = accepted(&server.client(), &event("page_view")).to_string();
+    act(&mut server, "looks.mjs", &[("BOOT", &boot), ("EVENT", &id)]);
     assert!(screenshot("overview-light.png").exists());
 }

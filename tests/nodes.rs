@@ -13,6 +13,7 @@ pub mod migration;
 pub mod race;
 mod revocation;
 pub mod rolling;
+mod snapshots;
 mod timeline;
 
 #[cfg(feature = "fault-injection")]

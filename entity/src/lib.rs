@@ -17,4 +17,5 @@ pub mod job;
 pub mod meta;
 pub mod node;
 pub mod replay;
+pub mod snapshot;
 pub mod user;

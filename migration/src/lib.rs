@@ -15,6 +15,7 @@ mod received;
 mod replays;
 mod sessions;
 mod times;
+mod snapshots;
 mod vitals;
 
 /// All migrations, oldest first.
@@ -36,6 +37,7 @@ impl MigratorTrait for Migrator {
             Box::new(controls::Controls),
             Box::new(sessions::Sessions),
             Box::new(times::Times),
+            Box::new(snapshots::Snapshots),
         ]
     }
 }

@@ -10,6 +10,7 @@ mod bearer;
 mod body;
 mod control;
 mod dashboard;
+mod elsewhere;
 mod encoding;
 mod error;
 mod events;

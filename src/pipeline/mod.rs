@@ -23,6 +23,7 @@ mod pool;
 mod replay;
 mod replayer;
 mod retry;
+mod snapshot;
 mod stage;
 mod supervisor;
 mod topology;
@@ -52,9 +53,11 @@ use self::node::{Health, Node, Trouble};
 use self::parts::Material;
 use self::pool::Pool;
 pub use self::replay::Replayed;
+use self::snapshot::Publisher;
+pub use self::snapshot::Told;
 use self::supervisor::{Describe, Stop, Supervisor, SupervisorRules};
 use self::topology::{Line, Pools};
-pub use self::view::{ActorView, BootView, InFlightView, NodeView, PipelineView, PoolView, SettingView};
+pub use self::view::{ActorView, BootView, InFlightView, NodeView, PipelineView, PoolView, SettingView, SnapshotView};
 use crate::config::Config;
 use crate::domain::event::Event;
 use crate::store::{Ids, Level, ReplayRules, Spool, SpoolLimits, Store, StoreError};
@@ -164,6 +167,7 @@ impl Pipeline {
             news: news.clone(),
         };
         keeper.start();
+        Publisher { store: store.clone(), boot_id, supervisor: supervisor.clone() }.start();
         let inner =
             Inner { door, store, claims, supervisor, boot_id, lease, health, spool, replay, jobs, brakes, news };
         Ok(Self { inner: Arc::new(inner) })

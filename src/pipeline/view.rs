@@ -5,13 +5,14 @@ use std::time::Duration;
 use serde::Serialize;
 use uuid::Uuid;
 
+use super::snapshot::OLD;
 use crate::domain::timestamp;
 use crate::store::{Node, Stamp};
 
 /// The whole line of one node.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct PipelineView {
-    /// The node that answers.
+    /// Whose line it is.
     pub node: NodeView,
     /// How often the line was built since the node started.
     pub generation: u64,
@@ -31,7 +32,7 @@ pub struct PipelineView {
     pub stale_writes_rejected: u64,
 }
 
-/// Who answers.
+/// Whose line it is.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct NodeView {
     /// Its name.
@@ -84,6 +85,21 @@ impl BootView {
             started_at: timestamp::render(node.started_at),
             control_generation: node.control_generation,
         }
+    }
+}
+
+/// How old the picture of another node's line is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct SnapshotView {
+    /// How long ago the node told it, in milliseconds.
+    pub age_ms: u64,
+    /// Whether a node that is well would have told another one since.
+    pub is_old: bool,
+}
+
+impl SnapshotView {
+    pub(super) fn of(age: Duration) -> Self {
+        Self { age_ms: u64::try_from(age.as_millis()).unwrap_or(u64::MAX), is_old: age >= OLD }
     }
 }
 

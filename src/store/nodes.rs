@@ -203,13 +203,13 @@ async fn inherit_spool(connection: &impl ConnectionTrait, boot_id: Uuid, folder:
 }
 
 /// The database's present time.
-async fn present(connection: &impl ConnectionTrait) -> Result<DateTime<Utc>, StoreError> {
+pub(super) async fn present(connection: &impl ConnectionTrait) -> Result<DateTime<Utc>, StoreError> {
     let backend = connection.get_database_backend();
     let statement = Statement::from_string(backend, format!("SELECT {}", now_sql(backend)));
     let row = connection.query_one_raw(statement).await?;
     Ok(row.ok_or_else(|| StoreError::setup("the database tells no time"))?.try_get_by_index(0)?)
 }
 
-fn now(connection: &impl ConnectionTrait) -> Expr {
+pub(super) fn now(connection: &impl ConnectionTrait) -> Expr {
     Expr::cust(now_sql(connection.get_database_backend()))
 }

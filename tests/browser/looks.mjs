@@ -7,9 +7,10 @@ import { clean, dashboard, libraries, logIn, open, play, shows, visit } from "./
 /** Bytes as they are sent, of all that the first page needs. */
 const WEIGHT_MAX = 100_000;
 const AXE = readFileSync(libraries.resolve("axe-core/axe.min.js"), "utf8");
-const { EVENT, SCREENSHOTS } = process.env;
+const { BOOT, EVENT, SCREENSHOTS } = process.env;
 const PAGES = [["overview", "#/", "Overview"], ["events", "#/events", "Events"], ["event", `#/events/${EVENT}`, `Event ${EVENT}`],
-  ["pipeline", "#/pipeline", "Pipeline of node"], ["failures", "#/failures", "Failures"], ["jobs", "#/jobs", "Jobs"], ["tokens", "#/tokens", "Tokens"]];
+  ["pipeline", "#/pipeline", "Pipeline of node"], ["failures", "#/failures", "Failures"], ["jobs", "#/jobs", "Jobs"], ["tokens", "#/tokens", "Tokens"],
+  ["pipeline-stopped", `#/pipeline?node=${BOOT}`, "Pipeline of node"]];
 
 async function weigh(page) {
   const client = await page.createCDPSession();
@@ -60,7 +61,8 @@ await play(async (browser) => {
   for (const [name, hash, heading] of PAGES) {
     await page.setViewport({ width: 1280, height: 800 });
     await visit(page, hash, heading);
-    if (name === "overview" || name === "pipeline") await shows(page, "#link", "live");
+    if (name === "overview" || name.startsWith("pipeline")) await shows(page, "#link", "live");
+    if (name === "pipeline-stopped") await shows(page, "#told", "The node has stopped");
     for (const scheme of ["light", "dark"]) await look(page, name, scheme);
   }
   // By keyboard: the first stop is the way past the navigation.

@@ -1,4 +1,4 @@
-// A pool grows and shrinks by its buttons, and the picture follows.
+// A pool grows and shrinks, is paused and restarted by its buttons, and the picture follows.
 
 import assert from "node:assert/strict";
 import { clean, enter, play, press, shows, visit } from "./stage.mjs";
@@ -24,6 +24,18 @@ await play(async (browser) => {
   await shows(page, "[data-pool=validators]", "with the line");
   await press(page, "Resume the line");
   await shows(page, "[data-pool=validators]", "running");
+  // A restart is asked about first; whoever thinks better of it restarts nothing.
+  const restarts = () => page.$$eval("[data-pool=normalizers] .actor", (all) => all.map((one) => Number(one.dataset.restarts)));
+  await press(page, "Restart normalizers");
+  await press(page, "Close", "dialog");
+  await press(page, "Restart claimer");
+  await press(page, "Restart", "dialog");
+  await page.waitForSelector("[data-pool=claimer] .actor[data-restarts='1']");
+  assert.deepEqual(await restarts(), [0, 0]);
+  await press(page, "Restart normalizers");
+  await press(page, "Restart", "dialog");
+  await page.waitForFunction(() => document.querySelectorAll("[data-pool=normalizers] .actor[data-restarts='1']").length === 2);
+  assert.equal(await page.$$eval("[aria-label^='Restart ']", (buttons) => buttons.length), 4, "stages and the Claimer");
   await shows(page, "table", "(this one)");
   clean(page);
 });

@@ -3,7 +3,7 @@
 use gristmill::store::{Node, Store, StoreOptions, Vitals};
 use sea_orm::prelude::Uuid;
 
-use super::{WAIT, migrated};
+use super::{WAIT, migrated, number};
 
 async fn node(store: &Store, boot_id: Uuid) -> Node {
     let nodes = store.list_nodes(WAIT).await.expect("the nodes");
@@ -96,4 +96,28 @@ pub async fn contract_boots_that_are_long_gone_are_removed(options: StoreOptions
     assert_eq!(store.prune_nodes(vec![silent], now, WAIT).await.expect("an answer"), 2);
     let left: Vec<Uuid> = store.list_nodes(WAIT).await.expect("the nodes").iter().map(|node| node.boot_id).collect();
     assert!(left.contains(&alive) && left.contains(&spooling) && left.len() == 2, "{left:?}");
+}
+
+/// What a node told of its line stays when it stops, and goes when it is forgotten.
+pub async fn contract_a_line_is_told_anew_in_its_place_and_forgotten_with_its_boot(options: StoreOptions) {
+    let store = migrated(&options).await;
+    let [boot, other] = [(); 2].map(|()| Uuid::new_v4());
+    for boot in [boot, other] {
+        store.register_node(boot, "mill", Uuid::new_v4(), WAIT).await.expect("registered");
+    }
+    assert_eq!(store.told_line(boot, WAIT).await.expect("an answer"), None);
+    for line in ["{\"a\":1}", "{\"a\": 2}"] {
+        store.tell_line(boot, line.to_owned(), WAIT).await.expect("it is told");
+        let told = store.told_line(boot, WAIT).await.expect("an answer").expect("it was told");
+        assert_eq!(told.line, line);
+        assert!(told.age < WAIT, "{told:?}");
+    }
+    assert_eq!(store.told_line(other, WAIT).await.expect("an answer"), None);
+    assert_eq!(number(&store, "SELECT COUNT(*) FROM snapshots").await, 1);
+    assert!(store.stop_node(boot, WAIT).await.expect("an answer"));
+    assert!(store.told_line(boot, WAIT).await.expect("an answer").is_some());
+    let now = std::time::Duration::ZERO;
+    assert_eq!(store.prune_nodes(Vec::new(), now, WAIT).await.expect("an answer"), 1);
+    assert_eq!(store.told_line(boot, WAIT).await.expect("an answer"), None);
+    assert!(store.tell_line(boot, "{}".to_owned(), WAIT).await.is_err(), "nobody would forget it");
 }

@@ -47,6 +47,7 @@ on_postgres! {
     a_heartbeat_grows_until_the_node_stops: nodes::contract_a_heartbeat_grows_until_the_node_stops;
     a_heartbeat_needs_neither_the_pool_nor_the_stores_thread: nodes::contract_a_heartbeat_needs_neither_the_pool_nor_the_stores_thread;
     boots_that_are_long_gone_are_removed: nodes::contract_boots_that_are_long_gone_are_removed;
+    a_line_is_told_anew_in_its_place_and_forgotten_with_its_boot: nodes::contract_a_line_is_told_anew_in_its_place_and_forgotten_with_its_boot;
     a_job_finds_every_match_along_every_index: jobs::contract_a_job_finds_every_match_along_every_index;
     a_job_changes_each_event_once_and_no_later_one: jobs::contract_a_job_changes_each_event_once_and_no_later_one;
     runners_that_race_do_a_job_once: jobs::contract_runners_that_race_do_a_job_once;

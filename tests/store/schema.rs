@@ -103,6 +103,7 @@ pub async fn contract_every_entity_reads_its_table(options: StoreOptions) {
         entity::job::Entity::find().all(db).await?;
         entity::node::Entity::find().all(db).await?;
         entity::replay::Entity::find().all(db).await?;
+        entity::snapshot::Entity::find().all(db).await?;
         entity::user::Entity::find().all(db).await?;
         Ok(entity::meta::Entity::find().all(db).await?)
     });

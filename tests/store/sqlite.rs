@@ -44,6 +44,7 @@ on_sqlite! {
     a_boot_stops_the_earlier_ones_of_its_folder: nodes::contract_a_boot_stops_the_earlier_ones_of_its_folder;
     a_heartbeat_grows_until_the_node_stops: nodes::contract_a_heartbeat_grows_until_the_node_stops;
     boots_that_are_long_gone_are_removed: nodes::contract_boots_that_are_long_gone_are_removed;
+    a_line_is_told_anew_in_its_place_and_forgotten_with_its_boot: nodes::contract_a_line_is_told_anew_in_its_place_and_forgotten_with_its_boot;
     a_job_finds_every_match_along_every_index: jobs::contract_a_job_finds_every_match_along_every_index;
     a_job_changes_each_event_once_and_no_later_one: jobs::contract_a_job_changes_each_event_once_and_no_later_one;
     runners_that_race_do_a_job_once: jobs::contract_runners_that_race_do_a_job_once;

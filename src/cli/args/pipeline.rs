@@ -11,6 +11,9 @@ use super::client::ServerArgs;
 pub enum PipelineCommand {
     /// Show pools, actors and nodes
     Show {
+        /// The line of another node, by its name or boot_id [default: of the node that answers]
+        #[arg(long, value_name = "NODE")]
+        node: Option<String>,
         /// Print the answer as it came
         #[arg(long)]
         json: bool,

@@ -17,10 +17,25 @@ const PATH: &str = "/api/pipeline";
 /// The line as a table shows it.
 #[derive(Deserialize)]
 struct Line {
+    node: Whose,
     control_generation: i64,
     state: Setting<String>,
     pools: Vec<Pool>,
+    /// Of a server that tells of other nodes, if it is one of those.
+    snapshot: Option<Snapshot>,
     nodes: Option<Vec<Node>>,
+}
+
+#[derive(Deserialize)]
+struct Whose {
+    name: String,
+    boot_id: String,
+}
+
+#[derive(Deserialize)]
+struct Snapshot {
+    age_ms: u64,
+    is_old: bool,
 }
 
 #[derive(Deserialize)]
@@ -41,6 +56,7 @@ struct Setting<T> {
 #[derive(Deserialize)]
 struct Node {
     name: String,
+    boot_id: String,
     state: String,
     control_generation: i64,
 }
@@ -51,7 +67,7 @@ pub(super) fn run(
 ) -> anyhow::Result<ExitCode> {
     let link = target::find_operations(&command.server().server(), load)?;
     match command {
-        PipelineCommand::Show { json, .. } => show(*json, &link),
+        PipelineCommand::Show { node, json, .. } => show(node.as_deref(), *json, &link),
         PipelineCommand::Pause(which) => told(&link, &path_of(which, "pause"), "{}"),
         PipelineCommand::Resume(which) => told(&link, &path_of(which, "resume"), "{}"),
         PipelineCommand::Restart { pool, .. } => told(&link, &format!("{PATH}/pools/{pool}/restart"), "{}"),
@@ -72,14 +88,18 @@ fn told(link: &Link, path: &str, body: &str) -> anyhow::Result<ExitCode> {
     Ok(exit_code(true))
 }
 
-fn show(as_it_came: bool, link: &Link) -> anyhow::Result<ExitCode> {
+fn show(node: Option<&str>, as_it_came: bool, link: &Link) -> anyhow::Result<ExitCode> {
     let mut text = String::new();
-    link.read(PATH, &[], &[])?.read_to_string(&mut text).context("the answer broke off")?;
+    let query: Vec<(&str, &str)> = node.map(|node| ("node", node)).into_iter().collect();
+    link.read(PATH, &query, &[])?.read_to_string(&mut text).context("the answer broke off")?;
     if as_it_came {
         println!("{}", text.trim_end());
         return Ok(exit_code(true));
     }
     let line: Line = serde_json::from_str(&text).context("the answer is not JSON of a pipeline")?;
+    if let Some(words) = line.as_told() {
+        println!("{words}");
+    }
     println!("the line is {} ({}), generation {}\n", line.state.value, line.state.source, line.control_generation);
     println!("{:<12}  {:<20}  {:<12}  {:>6}  {:>6}", "POOL", "STATE", "SIZE", "ACTORS", "HELD");
     for pool in &line.pools {
@@ -92,4 +112,15 @@ fn show(as_it_came: bool, link: &Link) -> anyhow::Result<ExitCode> {
         println!("{:<24}  {:<8}  {:>10}", node.name, node.state, node.control_generation);
     }
     Ok(exit_code(true))
+}
+
+impl Line {
+    /// Whose line it is and of when, unless it is that of the node that answers.
+    fn as_told(&self) -> Option<String> {
+        let Snapshot { age_ms, is_old } = self.snapshot.as_ref()?;
+        let mut nodes = self.nodes.iter().flatten();
+        let state = nodes.find(|node| node.boot_id == self.node.boot_id).map_or("unknown", |node| node.state.as_str());
+        let old = if *is_old { ", which is old" } else { "" };
+        Some(format!("node {} ({state}), as it was {:.1} s ago{old}:", self.node.name, *age_ms as f64 / 1_000.0))
+    }
 }

@@ -24,6 +24,7 @@ const ASSETS: [(&str, &str, &str); 16] = [
     ("failures.js", SCRIPT, include_str!("assets/failures.js")),
     ("jobs.js", SCRIPT, include_str!("assets/jobs.js")),
     ("live.js", SCRIPT, include_str!("assets/live.js")),
+    ("nodes.js", SCRIPT, include_str!("assets/nodes.js")),
     ("overview.js", SCRIPT, include_str!("assets/overview.js")),
     ("pipeline.js", SCRIPT, include_str!("assets/pipeline.js")),
     ("times.js", SCRIPT, include_str!("assets/times.js")),

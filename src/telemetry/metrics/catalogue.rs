@@ -16,7 +16,7 @@ const STAGES: [&str; 7] = ["validator", "normalizer", "persister", "retry", "cla
 const FAILED: [&str; 4] = ["retries_exhausted", "poison", "refused", "event_uid_conflict"];
 
 /// What may fail for a time: the subjects of `Condition`.
-const CONDITIONS: [&str; 14] = [
+const CONDITIONS: [&str; 15] = [
     "writing events",
     "spooling events",
     "reserving ids",
@@ -31,6 +31,7 @@ const CONDITIONS: [&str; 14] = [
     "listening for hints",
     "listening for changes of the controls",
     "following the controls",
+    "telling what the line looks like",
 ];
 
 /// Events by what became of them.

@@ -40,7 +40,7 @@ export function fill(element, ...children) {
 const TONES = {
   processed: "good", running: "good", alive: "good", valid: "good", done: "good", ready: "good",
   failed: "bad", validation_error: "bad", silent: "bad", revoked: "bad",
-  pending: "wait", restarting: "wait", leaving: "wait", paused: "wait",
+  pending: "wait", restarting: "wait", leaving: "wait", paused: "wait", old: "wait",
 };
 
 /** A state as a badge; its word is the message, its colour only a help. */

@@ -1,71 +1,159 @@
-// The line of actors as a picture, its pools with their sizes, and the nodes.
+// The line of actors as a picture, its pools with their sizes, and the nodes, each of which can be looked at.
 
-import { post } from "./api.js";
-import { action, badge, cell, count, fill, h, moment, notify, table } from "./dom.js";
+import { get, post, query } from "./api.js";
+import { action, ask, badge, count, fill, h, notify } from "./dom.js";
 import * as live from "./live.js";
+import * as nodes from "./nodes.js";
 
 const LINE = ["validators", "normalizers", "persisters"];
 const SIZE_MAX = 64;
 /** Within this time after a change, what does not show it yet is older than it. */
 const SETTLED_MS = 3000;
+/** How often another node's line is asked for: it tells it once a second. */
+const ASK_EVERY_MS = 1000;
 
-export async function show({ may }) {
-  const content = h("div", null, h("h1", null, "Pipeline"), h("p", { class: "hint" }, "Waiting for the first look…"));
+export async function show({ may, parameters }) {
+  const state = { wanted: parameters.get("node") || null, own: null, isAsking: false };
+  const mayOperate = may("operate");
+  const title = h("h1", null, "Pipeline");
+  const [line, told, area] = [h("div"), h("p", { id: "told", hidden: true }), h("div", null, h("p", { class: "hint" }, "Waiting for the first look…"))];
+  const all = nodes.list();
+  const picker = nodes.picker((key) => {
+    state.wanted = key;
+    // The page stays as it is, and with it whoever is in the list of nodes.
+    history.replaceState(null, "", key === null ? "#/pipeline" : `#/pipeline?${query({ node: key })}`);
+    again();
+  });
   const built = {};
-  const leave = live.on("pipeline", (view) => draw(content, built, view, may("operate")));
-  return { content, leave };
+
+  /** Whether the node that serves the page is wanted; as long as it is not known, only if no other is named. */
+  function isOwn() {
+    const own = state.own?.nodes?.find((node) => node.this);
+    return state.wanted === null || state.wanted === state.own?.node.boot_id || (own && state.wanted === nodes.keyOf(own, state.own.nodes));
+  }
+
+  function draw(view) {
+    const known = view.snapshot && nodes.told(view);
+    fill(title, "Pipeline of node ", view.node.name);
+    told.hidden = !known;
+    told.className = known?.isOld ? "error" : "hint";
+    fill(told, known?.lines);
+    drawLine({ area, line, built }, view, { mayOperate, again, isForeign: Boolean(known), isStopped: known?.state === "stopped" });
+    area.classList.toggle("old", Boolean(known?.isOld));
+    built.wanted = state.wanted;
+  }
+
+  async function look() {
+    if (state.isAsking || document.hidden) return;
+    state.isAsking = true;
+    const { wanted } = state;
+    try {
+      const view = await get(`/api/pipeline?${query({ node: wanted })}`);
+      if (wanted === state.wanted) draw(view);
+    } catch (error) {
+      if (wanted === state.wanted) doubt(error);
+    } finally {
+      state.isAsking = false;
+      if (wanted !== state.wanted) again();
+    }
+  }
+
+  // What is drawn already stays, but nobody can say any longer that it is so.
+  function doubt(error) {
+    told.hidden = false;
+    told.className = "error";
+    fill(told, error.message);
+    area.classList.add("old");
+    if (built.wanted === state.wanted) return;
+    fill(title, "Pipeline of node ", state.wanted);
+    built.names = null;
+    fill(line);
+    fill(area);
+  }
+
+  function again() {
+    if (!isOwn()) look();
+    else if (state.own) draw(state.own);
+    drawNodes();
+  }
+
+  function drawNodes() {
+    picker.tell(state.own?.nodes ?? [], state.wanted);
+    all.tell(state.own?.nodes ?? [], state.own?.control_generation ?? 0);
+  }
+
+  drawNodes();
+  const content = h("div", null, h("div", { class: "row between" }, title, h("div", { class: "row" }, picker.field, line)), told, area,
+    mayOperate && h("p", { class: "hint" }, "Sizes, pauses and restarts are for every node."), all.card);
+  const end = live.on("pipeline", (view) => {
+    state.own = view;
+    drawNodes();
+    if (isOwn()) draw(view);
+  });
+  const timer = setInterval(() => { if (!isOwn()) look(); }, ASK_EVERY_MS);
+  if (!isOwn()) look();
+  return { content, leave: () => { end(); clearInterval(timer); } };
 }
 
 // Buttons stay where they are while the figures change: who is on one with the keyboard stays there.
-function draw(content, built, view, mayResize) {
-  const names = view.pools.map((pool) => pool.name).join(" ");
+function drawLine({ area, line, built }, view, ways) {
+  const names = [view.node.boot_id, ways.isForeign, ...view.pools.map((pool) => pool.name)].join(" ");
   if (built.names !== names) {
     built.names = names;
     built.facts = h("dl", { class: "tiles" });
-    built.pools = new Map(view.pools.map((pool) => [pool.name, box(pool, mayResize)]));
-    built.line = brake("the line", "/api/pipeline", mayResize);
-    built.nodes = h("tbody");
+    built.pools = new Map(view.pools.map((pool) => [pool.name, box(pool, ways)]));
+    built.line = brake("the line", "/api/pipeline", ways);
+    fill(line, built.line.controls);
     const flow = h("ol", { class: "flow", "aria-label": "The line of actors" }, h("li", { class: "end" }, "Clients"),
       LINE.map((name) => built.pools.has(name) && h("li", null, built.pools.get(name).card)), h("li", { class: "end" }, "Database"));
     const sides = view.pools.filter((pool) => !LINE.includes(pool.name)).map((pool) => built.pools.get(pool.name).card);
-    fill(content, h("div", { class: "row between" }, h("h1", null, "Pipeline of node ", view.node.name), built.line.controls), built.facts, flow, h("h2", null, "Beside the line"), h("div", { class: "sides" }, sides),
-      h("section", { class: "card" }, h("h2", null, "Nodes"),
-        table("Every node of the cluster", ["Node", "State", "#Controls applied", "#Claims", "#Spooled", "Started"], built.nodes)));
+    fill(area, built.facts, flow, h("h2", null, "Beside the line"), h("div", { class: "sides" }, sides));
   }
   fill(built.facts, [
     ["In flight", count(view.in_flight.events), `${count(view.in_flight.bytes / 1024)} KiB`], ["Retries waiting", count(view.retries_waiting), "timers"],
     ["Claims held", count(view.claims_held), "events"], ["Generation", count(view.generation), "builds of the line"],
     ["Stale writes", count(view.stale_writes_rejected), "rejected"],
   ].map(([name, value, note]) => h("div", { class: "tile" }, h("dt", null, name), h("dd", null, value, " ", h("small", null, note)))));
-  built.line.tell(view.state);
-  for (const pool of view.pools) built.pools.get(pool.name).tell(pool);
-  fill(built.nodes, (view.nodes ?? []).map((node) => h("tr", null, cell("Node", { class: "text" }, node.name, node.this && " (this one)"), cell("State", null, badge(node.state)),
-    cell("Controls applied", { class: "number" }, `${count(node.control_generation)} of ${count(view.control_generation)}`),
-    cell("Claims", { class: "number" }, count(node.claims)), cell("Spooled", { class: "number" }, count(node.spool_events)), cell("Started", null, moment(node.started_at)))));
+  built.line.tell(view.state, ways.isStopped);
+  for (const pool of view.pools) built.pools.get(pool.name).tell(pool, ways.isStopped);
 }
 
 /** The button that pauses what stands at `path`, or has it go on. */
-function brake(name, path, mayOperate) {
+function brake(name, path, { mayOperate, again }) {
   const state = h("span");
   let isPaused = false;
   const button = action("Pause", async () => {
     await post(`${path}/${isPaused ? "resume" : "pause"}`);
     notify(`${name}: ${isPaused ? "going on" : "paused"}`);
-    live.again("pipeline");
+    again();
   });
-  function tell(setting) {
+  /** What is wanted of it; of a node that has stopped nothing is. */
+  function tell(setting, isStopped) {
     isPaused = setting?.value === "paused";
-    fill(state, setting && badge(setting.value), setting?.source === "pipeline" && isPaused && " with the line");
+    fill(state, setting && !isStopped && badge(setting.value), setting?.source === "pipeline" && isPaused && " with the line");
     button.textContent = isPaused ? "Resume" : "Pause";
     button.setAttribute("aria-label", `${button.textContent} ${name}`);
   }
   return { controls: h("div", { class: "size" }, state, mayOperate && button), tell };
 }
 
-function box(view, mayOperate) {
+/** The button that has each actor of a pool replaced. */
+function restart(name, again) {
+  return action("Restart", async () => {
+    const content = h("p", null, "Each of its actors is replaced, on every node. What they hold is worked on anew; no event is lost or charged for it.");
+    if (await ask(`Restart ${name}?`, content, [["Restart", "yes", "danger"]]) !== "yes") return;
+    await post(`/api/pipeline/pools/${name}/restart`);
+    notify(`${name}: restarted`);
+    again();
+  }, { "aria-label": `Restart ${name}` });
+}
+
+function box(view, ways) {
+  const { mayOperate, isForeign, again } = ways;
   const name = view.name;
   const isSizable = mayOperate && LINE.includes(name);
-  const brakes = view.state && brake(name, `/api/pipeline/pools/${name}`, mayOperate);
+  const brakes = view.state && brake(name, `/api/pipeline/pools/${name}`, ways);
+  if (view.state && mayOperate) brakes.controls.append(restart(name, again));
   const held = h("p", { class: "hint" });
   const actors = h("ul", { class: "actors" });
   const size = h("output", { "aria-label": `Actors in ${name}` });
@@ -76,24 +164,29 @@ function box(view, mayOperate) {
     if (size < 1 || size > SIZE_MAX) return;
     const view = await post(`/api/pipeline/pools/${name}`, { size });
     changed = { size, until: Date.now() + SETTLED_MS };
-    tell(view);
-    setTimeout(() => live.again("pipeline"), SETTLED_MS);
+    // The answer has the actors of the node that gave it.
+    if (isForeign) resized(size);
+    else tell(view);
+    setTimeout(again, SETTLED_MS);
     notify(`${name}: ${size} actors`);
   };
   const shrink = action("−", step(-1), { "aria-label": `Shrink ${name}` });
   const grow = action("+", step(1), { "aria-label": `Grow ${name}` });
-  function tell(pool) {
-    const staying = pool.actors.filter((actor) => actor.state !== "leaving").length;
-    // A look from before the change would make the next step start at the old size.
-    if (Date.now() < changed.until && staying !== changed.size) return;
-    wanted = staying;
-    brakes?.tell(pool.state);
-    fill(held, pool.held > 0 && `${count(pool.held)} events wait for it to go on`);
+  function resized(many) {
+    wanted = many;
     size.textContent = wanted;
     // A button that is at its end says so, and keeps the focus.
     shrink.setAttribute("aria-disabled", String(wanted <= 1));
     grow.setAttribute("aria-disabled", String(wanted >= SIZE_MAX));
-    fill(actors, pool.actors.map(actor));
+  }
+  function tell(pool, isStopped) {
+    const staying = pool.actors.filter((actor) => actor.state !== "leaving").length;
+    // A look from before the change would make the next step start at the old size.
+    if (Date.now() < changed.until && staying !== changed.size) return;
+    resized(staying);
+    brakes?.tell(pool.state, isStopped);
+    fill(held, pool.held > 0 && `${count(pool.held)} events wait for it to go on`);
+    fill(actors, pool.actors.map((one) => actor(isStopped ? { ...one, state: "stopped" } : one)));
   }
   const controls = isSizable && h("div", { class: "size" }, shrink, size, grow, h("span", { class: "hint" }, "actors"));
   const card = h("section", { class: "card", "data-pool": name }, h("h2", null, name), brakes && brakes.controls, controls, held, actors);
@@ -101,7 +194,7 @@ function box(view, mayOperate) {
 }
 
 function actor(view) {
-  return h("li", { class: "actor" }, h("div", { class: "name" }, view.name, badge(view.state)),
+  return h("li", { class: "actor", "data-restarts": view.restarts }, h("div", { class: "name" }, view.name, badge(view.state)),
     h("p", null, `${count(view.events)} events · mailbox ${count(view.mailbox)} · busy ${count(view.busy_ms / 1000)} s · restarts ${count(view.restarts)}`,
       view.panics > 0 && ` · panics ${count(view.panics)}`),
     view.last_error && h("p", null, "Last error: ", view.last_error));

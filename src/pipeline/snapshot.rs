@@ -1,0 +1,94 @@
+//! What a node tells of its line, so that whoever asks one node can look at every other.
+//!
+//! Guaranteed: the heartbeat never waits for it, nothing is told twice within some seconds, and no more than 8 KiB a second
+//! on average. Not guaranteed: that each state of the line is told, only that the last one is, with its age.
+
+use std::time::{Duration, Instant};
+
+use actix::Addr;
+use serde_json::{Map, Value};
+use uuid::Uuid;
+
+use super::supervisor::{Describe, Supervisor};
+use super::view::SnapshotView;
+use super::{Pipeline, WAIT};
+use crate::store::{Store, StoreError};
+use crate::telemetry::condition::Condition;
+
+/// How often the line is looked at; a large one is told less often.
+const PERIOD: Duration = Duration::from_secs(1);
+
+/// Bytes that are told in a [`PERIOD`]: a line of a dozen actors has two thousand.
+const BYTES_MAX: usize = 8 << 10;
+
+/// What is as it was is told again after this time: it is not old, and somebody looks after it.
+const CONFIRM: Duration = Duration::from_secs(5);
+
+/// What was told longer ago is old, also of a line of 192 actors on a busy database.
+pub(super) const OLD: Duration = Duration::from_secs(15);
+
+/// Tells the others what the line looks like.
+pub(super) struct Publisher {
+    pub store: Store,
+    pub boot_id: Uuid,
+    pub supervisor: Addr<Supervisor>,
+}
+
+/// What another node told.
+#[derive(Debug)]
+pub struct Told {
+    /// Its line, with whatever members its version has.
+    pub line: Map<String, Value>,
+    /// When that was.
+    pub snapshot: SnapshotView,
+}
+
+impl Publisher {
+    /// Tells from now on, for as long as the line lives.
+    pub fn start(self) {
+        self.store.clone().spawn(self.publish());
+    }
+
+    async fn publish(self) {
+        let condition = Condition::new("telling what the line looks like");
+        let mut told: Option<(String, Instant)> = None;
+        while let Ok(view) = self.supervisor.send(Describe).await {
+            let line = serde_json::to_string(&view).expect("views have text keys only");
+            let pause = pause_after(line.len());
+            if !told.as_ref().is_some_and(|(before, at)| *before == line && at.elapsed() < CONFIRM) {
+                let written = self.store.tell_line(self.boot_id, line.clone(), WAIT).await;
+                condition.note(&written);
+                told = written.ok().map(|()| (line, Instant::now()));
+            }
+            tokio::time::sleep(pause).await;
+        }
+    }
+}
+
+/// How long nothing is told after so many bytes.
+fn pause_after(bytes: usize) -> Duration {
+    PERIOD * u32::try_from(bytes.div_ceil(BYTES_MAX).max(1)).unwrap_or(u32::MAX)
+}
+
+impl Pipeline {
+    /// What the boot of another node told of its line last; `None` if it has told nothing.
+    pub async fn told(&self, boot_id: Uuid) -> Result<Option<Told>, StoreError> {
+        let Some(snapshot) = self.inner.store.told_line(boot_id, WAIT).await? else { return Ok(None) };
+        // Nodes write objects only; of what is none there is nothing to show.
+        let Ok(line) = serde_json::from_str(&snapshot.line) else { return Ok(None) };
+        Ok(Some(Told { line, snapshot: SnapshotView::of(snapshot.age) }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_large_line_is_told_less_often_but_before_it_is_old() {
+        assert_eq!(pause_after(2_000), PERIOD);
+        assert_eq!(pause_after(BYTES_MAX + 1), PERIOD * 2);
+        let largest = 3 * 64 * 200;
+        assert!(CONFIRM + pause_after(largest) < OLD, "{:?}", pause_after(largest));
+    }
+}
