@@ -8,6 +8,7 @@ use crate::support::database::Database;
 #[cfg(feature = "fault-injection")]
 use crate::support::events::stored;
 use crate::support::events::{EVENTS, accepted, event, finished};
+use crate::support::http::Client;
 use crate::support::machine::skips;
 use crate::support::server::{Server, Setup};
 use crate::support::wait::{SOON, wait_for};
@@ -110,7 +111,13 @@ fn nothing_from_outside_becomes_markup() {
         .to_string();
     let token = json!({"scopes": ["read"], "name": nasty});
     assert_eq!(client.post_json("/api/v1/tokens", &token).status, 201);
-    act(&mut server, "hostile.mjs", &[("GOOD", &good), ("BAD", &bad), ("NASTY", nasty)]);
+    // The log says by whom something was done, as that one is called.
+    let email = "\"><img/src=x/onerror=window.pwned=1>@example.org";
+    let user = client.post_json("/api/v1/users", &json!({"email": email})).json()["id"].clone();
+    let hers = client.post_json("/api/v1/tokens", &json!({"scopes": ["operate"], "user_id": user})).json();
+    let hers = Client::new(server.dashboard_address(), hers["token"].as_str());
+    assert_eq!(hers.call("POST", "/api/pipeline/pools/claimer/restart", &[], None).status, 200);
+    act(&mut server, "hostile.mjs", &[("GOOD", &good), ("BAD", &bad), ("NASTY", nasty), ("EMAIL", email)]);
 }
 
 #[test]
@@ -128,6 +135,31 @@ fn the_dashboards_of_two_nodes_show_the_same_events_and_each_others_line() {
     assert!(other.wait_exit(SOON).success());
     database.execute("UPDATE snapshots SET told_at = told_at - interval '1 minute'");
     act(&mut one, "gone.mjs", &[]);
+}
+
+#[test]
+fn the_log_shows_who_paused_and_is_found_by_filters() {
+    if skips(&[lacks()]) {
+        return;
+    }
+    let mut server = Server::start(&Database::sqlite());
+    let operator = server.setup().create_user_with_token("ana@example.org", "operate");
+    let client = Client::new(server.dashboard_address(), Some(&operator));
+    for what in ["pause", "resume"].iter().cycle().take(60) {
+        assert_eq!(client.call("POST", &format!("/api/pipeline/pools/claimer/{what}"), &[], None).status, 200);
+    }
+    act(&mut server, "audit.mjs", &[]);
+}
+
+#[test]
+fn a_user_is_made_and_disabled_and_then_its_token_no_longer_works() {
+    if skips(&[lacks()]) {
+        return;
+    }
+    let mut server = Server::start(&Database::sqlite());
+    act(&mut server, "users.mjs", &[]);
+    let audit = server.client().get("/api/v1/audit?action=user_disabled").json();
+    assert_eq!((&audit["data"][0]["object"], &audit["data"][0]["by_user"]), (&json!("users/2"), &json!(1)), "{audit}");
 }
 
 #[test]

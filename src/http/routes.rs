@@ -19,7 +19,6 @@ const PATH_CHARS_MAX: usize = 200;
 /// The API.
 pub fn api(routes: &mut ServiceConfig) {
     routes
-        .service(at("/api/v1/audit", "GET, HEAD").route(get(audit::list)))
         .service(at("/api/v1/events", "GET, HEAD, POST").route(post(events::submit)).route(get(events::list)))
         .service(at("/api/v1/events/batch", "POST").route(post(events::submit_batch)))
         .service(at("/api/v1/events/export", "GET").route(stream(events::export)))
@@ -34,6 +33,7 @@ pub fn api(routes: &mut ServiceConfig) {
 /// The part of the API that the dashboard needs too; events are taken on the API's port alone.
 fn shared(routes: &mut ServiceConfig) {
     routes
+        .service(at("/api/v1/audit", "GET, HEAD").route(get(audit::list)))
         .service(at("/api/v1/events/cancel", "POST").route(post(events::cancel_matching)))
         .service(at("/api/v1/events/retry", "POST").route(post(events::retry_matching)))
         .service(at("/api/v1/events/stream", "GET").route(stream(events::stream)))

@@ -3,14 +3,15 @@
 import assert from "node:assert/strict";
 import { clean, enter, play, shows, visit } from "./stage.mjs";
 
-const { GOOD, BAD, NASTY } = process.env;
+const { GOOD, BAD, NASTY, EMAIL } = process.env;
 await play(async (browser) => {
   const page = await enter(browser);
   const pages = [["#/events", "Events", "#rows"], [`#/events/${GOOD}`, `Event ${GOOD}`, "#payload"], [`#/events/${GOOD}`, `Event ${GOOD}`, "dl.facts"],
-    [`#/events/${BAD}`, `Event ${BAD}`, "dl.facts"], ["#/failures", "Failures", "table"], ["#/tokens", "Tokens", "#tokens"]];
-  for (const [hash, heading, place] of pages) {
+    [`#/events/${BAD}`, `Event ${BAD}`, "dl.facts"], ["#/failures", "Failures", "table"], ["#/tokens", "Tokens", "#tokens"],
+    ["#/users", "Users", "#users", EMAIL], ["#/audit", "Audit log", "#audit", EMAIL]];
+  for (const [hash, heading, place, text] of pages) {
     await visit(page, hash, heading);
-    const wanted = place === "#payload" ? JSON.stringify(NASTY).slice(1, -1) : NASTY;
+    const wanted = place === "#payload" ? JSON.stringify(NASTY).slice(1, -1) : text ?? NASTY;
     await shows(page, place, wanted);
     const made = await page.$$eval("main img, main script, main [onerror]", (elements) => elements.length);
     assert.equal(made, 0, `markup on ${hash}`);

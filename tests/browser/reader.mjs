@@ -14,7 +14,10 @@ await play(async (browser) => {
   await visit(page, `#/events/${EVENT}`, `Event ${EVENT}`);
   const buttons = await page.$$eval("main button", (all) => all.map((button) => button.textContent));
   assert.deepEqual(buttons, []);
-  await visit(page, "#/tokens", "Tokens");
-  await shows(page, "main .error", "lacks the scope admin");
+  for (const [hash, heading] of [["#/tokens", "Tokens"], ["#/users", "Users"], ["#/audit", "Audit log"]]) {
+    await visit(page, hash, heading);
+    await shows(page, "main .error", "lacks the scope admin");
+    assert.equal(await page.$("main table, main form"), null, hash);
+  }
   clean(page);
 });

@@ -147,7 +147,7 @@ both_databases! {
         let reader = server.setup().create_user_with_token("ana@example.org", "read");
         let cookie = session(&server, &reader);
         assert_eq!(get(&server, &cookie, EVENTS).json()["data"], json!([]), "only one's own events");
-        for path in ["/api/v1/stats", "/api/v1/stats/series", "/api/live", "/api/v1/jobs", "/api/v1/tokens", "/api/v1/users"] {
+        for path in ["/api/v1/stats", "/api/v1/stats/series", "/api/live", "/api/v1/jobs", "/api/v1/tokens", "/api/v1/users", "/api/v1/audit"] {
             assert_eq!(get(&server, &cookie, path).status, 403, "{path}");
         }
         for path in [&format!("{EVENTS}/{id}/retry"), "/api/pipeline/pools/validators", "/api/v1/tokens"] {

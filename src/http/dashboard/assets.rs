@@ -11,11 +11,12 @@ use crate::http::request::Call;
 const SCRIPT: &str = "text/javascript; charset=utf-8";
 
 /// Name, media type and content of each.
-const ASSETS: [(&str, &str, &str); 16] = [
+const ASSETS: [(&str, &str, &str); 18] = [
     ("style.css", "text/css; charset=utf-8", include_str!("assets/style.css")),
     ("icon.svg", "image/svg+xml", include_str!("assets/icon.svg")),
     ("app.js", SCRIPT, include_str!("assets/app.js")),
     ("api.js", SCRIPT, include_str!("assets/api.js")),
+    ("audit.js", SCRIPT, include_str!("assets/audit.js")),
     ("chart.js", SCRIPT, include_str!("assets/chart.js")),
     ("dom.js", SCRIPT, include_str!("assets/dom.js")),
     ("event.js", SCRIPT, include_str!("assets/event.js")),
@@ -29,6 +30,7 @@ const ASSETS: [(&str, &str, &str); 16] = [
     ("pipeline.js", SCRIPT, include_str!("assets/pipeline.js")),
     ("times.js", SCRIPT, include_str!("assets/times.js")),
     ("tokens.js", SCRIPT, include_str!("assets/tokens.js")),
+    ("users.js", SCRIPT, include_str!("assets/users.js")),
 ];
 
 /// `GET /assets/{name}`; a browser keeps it, and asks each time whether it is still the same.
@@ -59,6 +61,7 @@ fn has(headers: &HeaderMap, tag: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::store::Action;
 
     #[test]
     fn every_file_is_named_once_and_loads_only_its_neighbours() {
@@ -69,6 +72,14 @@ mod tests {
                 assert!(ASSETS.iter().any(|(known, _, _)| *known == from), "{name}: {line}");
             }
         }
+    }
+
+    #[test]
+    fn the_page_of_the_audit_log_offers_every_action() {
+        let (_, _, page) = ASSETS.iter().find(|(name, _, _)| *name == "audit.js").expect("the page");
+        let offered = page.split("const ACTIONS = [").nth(1).and_then(|rest| rest.split(']').next()).expect("its list");
+        let offered: Vec<&str> = offered.split('"').skip(1).step_by(2).collect();
+        assert_eq!(offered, Action::ALL.map(Action::as_str));
     }
 
     #[test]

@@ -41,6 +41,8 @@ export const get = (path) => call("GET", path);
 export const getExact = (path) => call("GET", path, undefined, parse);
 /** Changes. */
 export const post = (path, body) => call("POST", path, body === undefined ? undefined : JSON.stringify(body));
+/** Changes a part. */
+export const patch = (path, body) => call("PATCH", path, JSON.stringify(body));
 /** Revokes. */
 export const remove = (path) => call("DELETE", path);
 

@@ -3,6 +3,7 @@
 import { get, post } from "./api.js";
 import { fill, h, notify } from "./dom.js";
 import * as live from "./live.js";
+import * as audit from "./audit.js";
 import * as event from "./event.js";
 import * as events from "./events.js";
 import * as failures from "./failures.js";
@@ -10,6 +11,7 @@ import * as jobs from "./jobs.js";
 import * as overview from "./overview.js";
 import * as pipeline from "./pipeline.js";
 import * as tokens from "./tokens.js";
+import * as users from "./users.js";
 
 /** Path, title, module, and the scopes of which one opens it. */
 const PAGES = [
@@ -19,6 +21,8 @@ const PAGES = [
   ["failures", "Failures", failures, ["read", "read:all"]],
   ["jobs", "Jobs", jobs, ["operate"]],
   ["tokens", "Tokens", tokens, ["admin"]],
+  ["users", "Users", users, ["admin"]],
+  ["audit", "Audit log", audit, ["admin"]],
 ];
 
 const main = document.getElementById("main");

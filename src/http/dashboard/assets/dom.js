@@ -38,8 +38,8 @@ export function fill(element, ...children) {
 }
 
 const TONES = {
-  processed: "good", running: "good", alive: "good", valid: "good", done: "good", ready: "good",
-  failed: "bad", validation_error: "bad", silent: "bad", revoked: "bad",
+  processed: "good", running: "good", alive: "good", valid: "good", done: "good", ready: "good", active: "good",
+  failed: "bad", validation_error: "bad", silent: "bad", revoked: "bad", disabled: "bad",
   pending: "wait", restarting: "wait", leaving: "wait", paused: "wait", old: "wait",
 };
 
