@@ -66,6 +66,8 @@ pub struct Model {
     pub finished_at: Option<DateTimeUtc>,
     /// Name of the node that finished it.
     pub node: Option<String>,
+    /// The trace that it is part of: W3C `traceparent`, and after a space `tracestate`.
+    pub trace_context: Option<String>,
 }
 
 /// No relation is followed: joins are written where they are needed.

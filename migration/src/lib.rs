@@ -16,6 +16,7 @@ mod replays;
 mod sessions;
 mod times;
 mod snapshots;
+mod traces;
 mod vitals;
 
 /// All migrations, oldest first.
@@ -38,6 +39,7 @@ impl MigratorTrait for Migrator {
             Box::new(sessions::Sessions),
             Box::new(times::Times),
             Box::new(snapshots::Snapshots),
+            Box::new(traces::Traces),
         ]
     }
 }

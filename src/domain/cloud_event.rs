@@ -4,6 +4,7 @@
 //! is kept in the payload under [`ATTRIBUTES`]; data that is no object stands there under `data` or `data_base64`.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use base64::Engine;
 use base64::alphabet::STANDARD;
@@ -16,6 +17,7 @@ use super::json::{JsonText, Kind, SPACE, check_syntax};
 use super::rejection::{Flaw, RejectCode, Rejection};
 use super::submission::{NAME_CHARS_MAX, Submission, Unreadable};
 use super::timestamp;
+use super::trace::TraceContext;
 
 /// The payload's member that holds the attributes.
 pub const ATTRIBUTES: &str = "ce_attributes";
@@ -52,6 +54,7 @@ pub fn read(_: &Bytes, text: &str) -> Result<Submission, Unreadable> {
         flaws.push(invalid("specversion", "is not \"1.0\""));
     }
     let timestamp = time(&members, &mut flaws);
+    let trace = trace(&members);
     let data = data_of(data, base64, &mut flaws);
     let event_uid = source.zip(id).map(|(source, id)| uid(&source, &id));
     let payload = JsonText::parse(payload(data, &members)).map_err(not_json)?;
@@ -64,6 +67,7 @@ pub fn read(_: &Bytes, text: &str) -> Result<Submission, Unreadable> {
         event_uid,
         timestamp,
         flaws,
+        trace,
     })
 }
 
@@ -99,6 +103,12 @@ fn time(members: &Members<'_>, flaws: &mut Vec<Flaw>) -> Option<chrono::DateTime
         flaws.push(invalid("time", "is not an RFC 3339 time such as \"2025-12-18T10:30:00Z\""));
     }
     time
+}
+
+/// What the extension for distributed tracing says of where the event began; wrong texts are ignored.
+fn trace(members: &Members<'_>) -> Option<Arc<TraceContext>> {
+    let text = |name: &str| serde_json::from_str::<String>(members.get(name)?.get()).ok();
+    TraceContext::read(&text("traceparent")?, &text("tracestate").unwrap_or_default()).map(Arc::new)
 }
 
 /// `source` and `id` make an event unique. A source has no space in it; what is too long for a key is hashed.
@@ -200,6 +210,18 @@ mod tests {
         assert_eq!(flaws, ["/id", "/source", "/type", "/specversion", "/time"]);
         assert!(matches!(read(&Bytes::new(), "[]"), Err(Unreadable::NotObject(_))));
         assert!(matches!(read(&Bytes::new(), "{"), Err(Unreadable::NotJson(_))));
+    }
+
+    #[test]
+    fn the_trace_of_an_event_is_read_and_a_wrong_one_ignored() {
+        let of = |more: &str| submission(&format!(r#"{{"specversion":"1.0","type":"t","source":"s","id":"1"{more}}}"#));
+        let parent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+        let event = of(&format!(r#","traceparent":"{parent}","tracestate":"a=1""#));
+        assert_eq!(event.trace.map(|trace| trace.text()), Some(format!("{parent} a=1")));
+        for wrong in ["", r#","traceparent":"x""#, r#","traceparent":1"#, r#","tracestate":"a=1""#] {
+            let event = of(wrong);
+            assert_eq!((event.trace, event.flaws), (None, Vec::new()), "{wrong}");
+        }
     }
 
     #[test]

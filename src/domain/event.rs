@@ -56,6 +56,11 @@ impl Event {
         }
     }
 
+    /// The id of the trace that the event is part of, as it is shown.
+    pub fn trace_id(&self) -> Option<String> {
+        self.submission.trace.as_ref().map(|trace| trace.trace_id_text())
+    }
+
     /// The payload as received, if there is one.
     pub fn payload(&self) -> Option<&JsonText> {
         self.submission.payload.as_ref()

@@ -19,3 +19,4 @@ pub mod retry;
 pub mod scopes;
 pub mod submission;
 pub mod timestamp;
+pub mod trace;

@@ -1,6 +1,7 @@
 //! One event as a client sent it: read from JSON text without building a value of the payload.
 
 use std::fmt;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
@@ -10,6 +11,7 @@ use serde_json::value::RawValue;
 use super::json::{JsonText, Kind, SPACE, check_syntax, has_control, integer};
 use super::rejection::{Flaw, RejectCode, Rejection};
 use super::timestamp;
+use super::trace::TraceContext;
 
 /// Most characters of `event_name`, `event_type` and `event_uid`: the width of their columns.
 pub const NAME_CHARS_MAX: usize = 255;
@@ -31,6 +33,8 @@ pub struct Submission {
     pub timestamp: Option<DateTime<Utc>>,
     /// Fields whose values could not be taken as they are.
     pub flaws: Vec<Flaw>,
+    /// The trace that it is part of.
+    pub trace: Option<Arc<TraceContext>>,
 }
 
 /// Why a body holds no event at all.
@@ -114,7 +118,7 @@ impl Members<'_> {
         let user_id = flaws_of(read_user_id(self.user_id), &mut flaws).flatten();
         let timestamp = flaws_of(read_timestamp(self.timestamp), &mut flaws).flatten();
         let payload = present(self.payload).map(|text| JsonText::slice_of(body, text));
-        Submission { event_name, event_type, payload, user_id, event_uid, timestamp, flaws }
+        Submission { event_name, event_type, payload, user_id, event_uid, timestamp, flaws, trace: None }
     }
 }
 

@@ -35,6 +35,7 @@ mod server;
 mod state;
 mod stats;
 mod touch;
+mod trace;
 mod waiting;
 
 pub use accounts::{MadeToken, TokenView, UserView};

@@ -3,8 +3,10 @@
 //! One statement claims, through a CTE, so that no more rows than asked for are taken. The leases of a dead boot are
 //! ended first: each of its events is charged the attempt and becomes a suspect, free to be claimed by anybody.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use sea_orm::{ActiveValue::Set, ConnectionTrait, DbBackend, DbErr, EntityTrait, QueryResult, Statement, Value};
 use uuid::Uuid;
 
@@ -16,6 +18,7 @@ use crate::domain::event::Event;
 use crate::domain::json::JsonText;
 use crate::domain::outcome::TransientCode;
 use crate::domain::submission::Submission;
+use crate::domain::trace::TraceContext;
 
 /// Rows of `attempts` in one INSERT: what a statement may bind is limited.
 const ATTEMPTS_MAX: usize = 1_000;
@@ -53,6 +56,8 @@ pub struct Claimed {
     pub lease_token: Uuid,
     /// Whether a death of its node was charged to it: suspects run one at a time.
     pub suspect: bool,
+    /// When its last attempt ended; known only of an event that is part of a trace.
+    pub waits_since: Option<DateTime<Utc>>,
 }
 
 /// A node that was judged dead.
@@ -193,12 +198,16 @@ fn micros(duration: Duration) -> i64 {
     i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)
 }
 
+/// Looked up for the few events whose spans are told.
+const WAITS_SINCE: &str = "CASE WHEN trace_context IS NOT NULL THEN (SELECT MAX(ended_at) FROM attempts \
+     WHERE event_id = events.id AND attempts.generation = events.generation) END";
+
 /// What [`claimed`] reads.
 pub(super) fn claimed_columns(backend: DbBackend) -> String {
     let json = if backend == DbBackend::Postgres { "::text" } else { "" };
     format!(
         "id, task_id, user_id, event_name, event_type, event_uid, payload{json}, timestamp, received_at, attempts, \
-         crashes, generation, suspect"
+         crashes, generation, suspect, trace_context, {WAITS_SINCE}"
     )
 }
 
@@ -214,6 +223,7 @@ pub(super) fn claimed(row: &QueryResult, lease_token: Uuid) -> Result<Claimed, D
         user_id: None,
         timestamp: row.try_get_by_index(7)?,
         flaws: Vec::new(),
+        trace: row.try_get_by_index::<Option<String>>(13)?.and_then(|text| TraceContext::of_text(&text)).map(Arc::new),
     };
     let (user_id, generation): (i64, u32) = (row.try_get_by_index(2)?, count(row, 11)?);
     // At its first write it took its key, unless it was refused; then a replay takes it.
@@ -229,7 +239,8 @@ pub(super) fn claimed(row: &QueryResult, lease_token: Uuid) -> Result<Claimed, D
         crashes: count(row, 10)?,
         generation,
     };
-    Ok(Claimed { event, lease_token, suspect: row.try_get_by_index(12)? })
+    let (suspect, waits_since) = (row.try_get_by_index(12)?, row.try_get_by_index(14)?);
+    Ok(Claimed { event, lease_token, suspect, waits_since })
 }
 
 fn count(row: &QueryResult, index: usize) -> Result<u32, DbErr> {

@@ -10,6 +10,7 @@ use super::dialect::placeholder;
 use super::open::Conn;
 use super::{Store, StoreError};
 use crate::domain::outcome::Status;
+use crate::domain::trace::TraceContext;
 
 /// An event as it rests in the database; its JSON as text, never built as a value.
 #[derive(Clone, Debug, PartialEq)]
@@ -50,6 +51,8 @@ pub struct StoredEvent {
     pub received_at: DateTime<Utc>,
     /// When it was processed.
     pub processed_at: Option<DateTime<Utc>>,
+    /// The id of the trace that it is part of.
+    pub trace_id: Option<String>,
 }
 
 impl Store {
@@ -116,7 +119,7 @@ impl Filter {
         let sql = format!(
             "SELECT id, task_id, user_id, event_name, event_type, event_uid, status, payload{json}, properties{json}, \
              processing_error, error_code, attempts, generation, duplicate_of, next_attempt_at, timestamp, received_at, \
-             processed_at FROM events WHERE {}",
+             processed_at, trace_context FROM events WHERE {}",
             self.sql
         );
         Statement::from_sql_and_values(self.backend, sql, self.values)
@@ -127,6 +130,11 @@ impl Filter {
         let sql = format!("SELECT {select} FROM {table} WHERE {} {rest}", self.sql);
         Statement::from_sql_and_values(self.backend, sql, self.values)
     }
+}
+
+/// The id of the trace of a stored context.
+pub(super) fn trace_id(context: Option<String>) -> Option<String> {
+    context.and_then(|text| TraceContext::of_text(&text)).map(|trace| trace.trace_id_text())
 }
 
 fn stored_event(row: &QueryResult) -> Result<StoredEvent, DbErr> {
@@ -150,5 +158,6 @@ fn stored_event(row: &QueryResult) -> Result<StoredEvent, DbErr> {
         timestamp: row.try_get_by_index(15)?,
         received_at: row.try_get_by_index(16)?,
         processed_at: row.try_get_by_index(17)?,
+        trace_id: trace_id(row.try_get_by_index(18)?),
     })
 }

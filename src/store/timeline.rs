@@ -12,6 +12,7 @@ use sea_orm::{
 
 use super::dialect::placeholder;
 use super::error::StoreError;
+use super::events::trace_id;
 use super::open::{Conn, Store};
 use crate::domain::outcome::Status;
 
@@ -42,6 +43,8 @@ pub struct Timeline {
     pub processed_at: Option<DateTime<Utc>>,
     /// When it came to its final state.
     pub finished_at: Option<DateTime<Utc>>,
+    /// The id of the trace that it is part of.
+    pub trace_id: Option<String>,
 }
 
 /// One attempt at an event.
@@ -101,6 +104,7 @@ struct Row {
     node: Option<String>,
     error_code: Option<String>,
     processing_error: Option<String>,
+    trace_context: Option<String>,
 }
 
 impl Store {
@@ -138,6 +142,7 @@ async fn row(conn: &Conn, id: i64, visible_to: Option<i64>) -> Result<Option<Row
         Column::Node,
         Column::ErrorCode,
         Column::ProcessingError,
+        Column::TraceContext,
     ]);
     if let Some(user_id) = visible_to {
         query = query.filter(Column::UserId.eq(user_id));
@@ -196,7 +201,8 @@ impl From<attempt::Model> for Attempt {
 }
 
 impl Row {
-    fn timeline(self, status: Status, failed: Vec<Attempt>) -> Timeline {
+    fn timeline(mut self, status: Status, failed: Vec<Attempt>) -> Timeline {
+        let trace_id = trace_id(self.trace_context.take());
         let (task_id, generation, received_at) = (self.task_id, self.generation, self.received_at);
         let (next_attempt_at, processed_at, finished_at) = (self.next_attempt_at, self.processed_at, self.finished_at);
         let mut attempts = failed;
@@ -211,6 +217,7 @@ impl Row {
             next_attempt_at,
             processed_at,
             finished_at,
+            trace_id,
         }
     }
 

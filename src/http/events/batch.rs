@@ -3,6 +3,7 @@
 use actix_web::HttpResponse;
 use bytes::Bytes;
 
+use super::bulk::Sender;
 use super::intake::{Intake, Taken};
 use super::prefer::Preferences;
 use super::report::{self, ItemResult, Tally};
@@ -17,6 +18,7 @@ use crate::http::error::ApiError;
 use crate::http::media::{Media, Taken as TakenMedia};
 use crate::http::request::{Call, idempotency_key};
 use crate::http::state::AppState;
+use crate::http::trace::RequestTrace;
 use crate::pipeline::{Handling, Receipt, Room, Verdict};
 
 /// What a batch may be sent as.
@@ -31,18 +33,21 @@ const KEY_CHARS_MAX: usize = 235;
 /// `POST /api/v1/events/batch`.
 pub async fn submit_batch(call: Call) -> Result<HttpResponse, ApiError> {
     let caller = call.authorise(Scope::Write, "posting events").await?;
+    let trace = RequestTrace::of(call.headers());
     let media = Media::declared(call.headers(), BATCH_MEDIA)?;
     let preferences = Preferences::read(call.headers())?;
     let key = batch_key(&call)?;
     if media == Media::Ndjson {
-        return bulk::take_lines(call, caller, key, bulk::STORING).await;
+        let sender = Sender { caller, key, trace };
+        return bulk::take_lines(call, sender, bulk::STORING).await;
     }
     let mut room = call.state.pipeline.room();
     let limits = call.state.body_limits.with_bytes_max(call.state.limits.batch_bytes);
     let make_room = |bytes| Ok(room.grow(bytes)?);
     let body = body::read(call.request.headers(), call.payload, &limits, make_room).await?;
     media.check(&body, BATCH_MEDIA)?;
-    let taken = take(Intake::new(&caller, key.as_deref(), 0), media, &body, call.state.limits.batch_events)?;
+    let intake = Intake::new(&caller, key.as_deref(), 0).in_trace(trace);
+    let taken = take(intake, media, &body, call.state.limits.batch_events)?;
     drop(body);
     let mut results = match preferences.handling() {
         Handling::Lenient => hand_in(&call.state, taken, room).await?,

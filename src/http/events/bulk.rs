@@ -25,6 +25,7 @@ use crate::http::error::ApiError;
 use crate::http::problems::Problem;
 use crate::http::request::{Call, json};
 use crate::http::state::AppState;
+use crate::http::trace::RequestTrace;
 use crate::pipeline::{Handling, Room};
 
 /// Pieces of one body that are at work at once.
@@ -43,6 +44,17 @@ pub struct Settled {
     pub stop: Option<ApiError>,
 }
 
+/// Who sends lines, and how.
+#[derive(Clone)]
+pub struct Sender {
+    /// Who calls.
+    pub caller: Arc<Caller>,
+    /// The request's `Idempotency-Key`.
+    pub key: Option<String>,
+    /// The trace that the request is part of.
+    pub trace: RequestTrace,
+}
+
 /// What lines are taken for.
 #[derive(Clone, Copy)]
 pub struct Purpose {
@@ -57,16 +69,11 @@ pub const STORING: Purpose =
     Purpose { settle: |state, taken, room| Box::pin(store(state, taken, room)), tally: Tally::OF_STORED };
 
 /// Takes lines until the body ends.
-pub async fn take_lines(
-    call: Call,
-    caller: Arc<Caller>,
-    key: Option<String>,
-    purpose: Purpose,
-) -> Result<HttpResponse, ApiError> {
+pub async fn take_lines(call: Call, sender: Sender, purpose: Purpose) -> Result<HttpResponse, ApiError> {
     let coding = Coding::declared(call.headers())?;
     let wants_lines = wants_lines(call.headers());
     let lines = Lines::new(call.state.pipeline.clone(), coding.unpack(call.payload), call.state.body_limits);
-    let settled = settle_all(call.state.clone().into_inner(), caller, key, lines, purpose);
+    let settled = settle_all(call.state.clone().into_inner(), sender, lines, purpose);
     let settled = Box::pin(settled.peekable());
     if wants_lines { streamed(settled, purpose.tally).await } else { collected(settled, purpose.tally).await }
 }
@@ -77,22 +84,16 @@ fn wants_lines(headers: &HeaderMap) -> bool {
 }
 
 /// The pieces' results in order, some pieces at work at once; nothing is read any more once a piece was not stored.
-fn settle_all(
-    state: Arc<AppState>,
-    caller: Arc<Caller>,
-    key: Option<String>,
-    lines: Lines,
-    purpose: Purpose,
-) -> impl Stream<Item = Settled> {
+fn settle_all(state: Arc<AppState>, sender: Sender, lines: Lines, purpose: Purpose) -> impl Stream<Item = Settled> {
     let stop = Rc::new(Cell::new(false));
     let pieces = unfold((lines, 0, stop.clone()), move |(mut lines, first, stop)| {
-        let (caller, key) = (caller.clone(), key.clone());
+        let sender = sender.clone();
         async move {
             if stop.get() {
                 return None;
             }
             let piece = match lines.next().await {
-                Ok(piece) => Ok(read(&caller, key.as_deref(), first, piece?)),
+                Ok(piece) => Ok(read(&sender, first, piece?)),
                 Err(error) => {
                     stop.set(true);
                     Err(error)
@@ -116,8 +117,9 @@ fn settle_all(
     pieces.map(settle).buffered(PIECES_MAX)
 }
 
-fn read(caller: &Arc<Caller>, key: Option<&str>, first: u64, piece: Piece) -> (Taken, Room) {
-    let mut intake = Intake::new(caller, key, first);
+fn read(sender: &Sender, first: u64, piece: Piece) -> (Taken, Room) {
+    let intake = Intake::new(&sender.caller, sender.key.as_deref(), first);
+    let mut intake = intake.in_trace(sender.trace.clone());
     for line in piece.body.split(|byte| *byte == b'\n').filter(|line| !line.trim_ascii().is_empty()) {
         match std::str::from_utf8(line) {
             Ok(text) => intake.take(&piece.body, text),

@@ -9,6 +9,7 @@ use crate::domain::rejection::{Flaw, RejectCode, Rejection};
 use crate::domain::submission::{Submission, Unreadable};
 use crate::http::auth::Caller;
 use crate::http::error::ApiError;
+use crate::http::trace::RequestTrace;
 use crate::pipeline::{Entry, Receipt, Verdict};
 
 /// Some events of one request, in their order.
@@ -18,6 +19,7 @@ pub struct Intake<'a> {
     key: Option<&'a str>,
     first: u64,
     read: Reader,
+    trace: RequestTrace,
     entries: Vec<Entry>,
     items: Vec<Item>,
 }
@@ -44,12 +46,18 @@ pub struct Taken {
 impl<'a> Intake<'a> {
     /// For events whose indexes begin with `first`.
     pub fn new(caller: &'a Caller, key: Option<&'a str>, first: u64) -> Self {
-        Self { caller, key, first, read: Submission::read_part, entries: Vec::new(), items: Vec::new() }
+        let trace = RequestTrace::default();
+        Self { caller, key, first, read: Submission::read_part, trace, entries: Vec::new(), items: Vec::new() }
     }
 
     /// For events of another form.
     pub fn of(self, read: Reader) -> Self {
         Self { read, ..self }
+    }
+
+    /// For events that are part of a trace, unless they have their own.
+    pub fn in_trace(self, trace: RequestTrace) -> Self {
+        Self { trace, ..self }
     }
 
     /// Takes the event in `text`, a part of `body`.
@@ -67,7 +75,7 @@ impl<'a> Intake<'a> {
         self.items.push(Item::Refused { code, error, rejection: None });
     }
 
-    fn hand_in(&mut self, submission: Submission) -> Item {
+    fn hand_in(&mut self, mut submission: Submission) -> Item {
         let user_id = match owner(&submission, self.caller) {
             Ok(user_id) => user_id,
             Err(error) => {
@@ -75,6 +83,7 @@ impl<'a> Intake<'a> {
                 return Item::Refused { code, error, rejection: None };
             }
         };
+        self.trace.take_in(&mut submission);
         let index = self.first + self.items.len() as u64;
         let own = self.key.map(|key| format!("{key}:{index}"));
         let key = DedupeKey::of(&submission, user_id, own.as_deref());

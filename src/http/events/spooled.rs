@@ -39,6 +39,7 @@ pub async fn or_spooled(
 fn waiting(event: Event) -> StoredEvent {
     StoredEvent {
         id: event.id,
+        trace_id: event.trace_id(),
         task_id: event.task_id,
         user_id: event.user_id,
         payload: event.payload().map(|payload| payload.as_str().to_owned()),

@@ -20,6 +20,7 @@ use crate::http::error::ApiError;
 use crate::http::media::{Media, Taken};
 use crate::http::request::{Call, idempotency_key};
 use crate::http::state::AppState;
+use crate::http::trace::RequestTrace;
 use crate::pipeline::{Entry, Receipt, Room, Verdict};
 
 /// What one event may be sent as.
@@ -30,13 +31,15 @@ const EVENT_MEDIA: Taken =
 pub async fn submit(call: Call) -> Result<HttpResponse, ApiError> {
     let caller = call.authorise(Scope::Write, "posting events").await?;
     let headers = call.request.headers();
+    let trace = RequestTrace::of(headers);
     let media = declared(headers, EVENT_MEDIA)?;
     let preferences = Preferences::read(headers)?.of_one_event();
     let header_key = idempotency_key(headers)?;
     let mut room = call.state.pipeline.room();
     let make_room = |bytes| Ok(room.grow(bytes)?);
     let body = body::read(headers, call.payload, &call.state.body_limits, make_room).await?;
-    let submission = read(headers, media, EVENT_MEDIA, &body)?;
+    let mut submission = read(headers, media, EVENT_MEDIA, &body)?;
+    trace.take_in(&mut submission);
     drop(body);
     let user_id = owner(&submission, &caller)?;
     let key = DedupeKey::of(&submission, user_id, header_key);

@@ -35,6 +35,9 @@ pub struct TimelineView {
     processed_at: Option<String>,
     #[schemars(extend("format" = "date-time"))]
     finished_at: Option<String>,
+    /// W3C Trace Context: the trace that it is part of.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    trace_id: Option<String>,
 }
 
 /// One attempt to process an event.
@@ -90,6 +93,7 @@ impl TimelineView {
             next_attempt_at: timeline.next_attempt_at.map(render),
             processed_at: timeline.processed_at.map(render),
             finished_at: timeline.finished_at.map(render),
+            trace_id: timeline.trace_id,
         })
     }
 }

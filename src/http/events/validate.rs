@@ -8,7 +8,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::batch;
-use super::bulk::{self, Purpose, Settled};
+use super::bulk::{self, Purpose, Sender, Settled};
 use super::intake::{Intake, Taken};
 use super::report::{Tally, report};
 use super::submit::{declared, owner, read};
@@ -21,6 +21,7 @@ use crate::http::error::ApiError;
 use crate::http::media::{Media, Taken as TakenMedia};
 use crate::http::request::{Call, json};
 use crate::http::state::{AppState, STORE_WAIT};
+use crate::http::trace::RequestTrace;
 use crate::pipeline::{Entry, Room};
 
 /// What may be judged: everything that may be posted.
@@ -45,7 +46,8 @@ pub async fn validate(call: Call) -> Result<HttpResponse, ApiError> {
     let caller = call.authorise(Scope::Write, "validating events").await?;
     let media = declared(call.headers(), MEDIA)?;
     if media == Some(Media::Ndjson) {
-        return bulk::take_lines(call, caller, None, JUDGING).await;
+        let sender = Sender { caller, key: None, trace: RequestTrace::default() };
+        return bulk::take_lines(call, sender, JUDGING).await;
     }
     let mut room = call.state.pipeline.room();
     let limits = call.state.body_limits.with_bytes_max(call.state.limits.batch_bytes);

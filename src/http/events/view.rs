@@ -39,6 +39,9 @@ pub struct EventView<'a> {
     received_at: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     duplicate_of: Option<i64>,
+    /// W3C Trace Context: the trace that it is part of.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    trace_id: Option<&'a str>,
 }
 
 impl<'a> EventView<'a> {
@@ -63,6 +66,7 @@ impl<'a> EventView<'a> {
             timestamp: event.timestamp.map(render),
             received_at: render(event.received_at),
             duplicate_of: event.duplicate_of,
+            trace_id: event.trace_id.as_deref(),
         })
     }
 }
@@ -107,6 +111,7 @@ mod tests {
             timestamp: None,
             received_at: time,
             processed_at: Some(time),
+            trace_id: None,
         }
     }
 
@@ -124,6 +129,9 @@ mod tests {
             )
         );
         assert_eq!(bytes_of(&stored()), 33);
+        let traced = StoredEvent { trace_id: Some("4bf9".to_owned()), ..stored() };
+        let text = serde_json::to_string(&EventView::of(&traced).expect("valid JSON")).expect("serialisable");
+        assert!(text.ends_with(r#","trace_id":"4bf9"}"#), "{text}");
     }
 
     #[test]

@@ -51,6 +51,16 @@ impl Record {
     fn final_at(&self) -> Option<DateTime<Utc>> {
         self.outcome.status.is_final().then_some(self.finished_at)
     }
+
+    /// Whether the event is part of a trace.
+    fn is_traced(&self) -> bool {
+        self.event.submission.trace.is_some()
+    }
+
+    /// The trace that the event is part of, as it is stored.
+    fn trace(&self) -> Option<String> {
+        self.event.submission.trace.as_ref().map(|trace| trace.text())
+    }
 }
 
 /// What `attempts` keeps of an attempt that failed.

@@ -79,6 +79,7 @@ impl Kind {
 struct Passed(Column, Kind, fn(&Record) -> Value);
 
 const INSERTED: &[Passed] = &[
+    Passed(Column::TraceContext, Kind::NullableText, |record| text(record.trace().as_deref())),
     Passed(Column::Id, Kind::BigInt, |record| record.event.id.into()),
     Passed(Column::TaskId, Kind::Uuid, |record| record.event.task_id.into()),
     Passed(Column::UserId, Kind::BigInt, |record| record.event.user_id.into()),
@@ -102,10 +103,13 @@ const INSERTED: &[Passed] = &[
 ];
 
 /// What the first write of a processed event passes: the columns up to `processed_at`; the others follow from them.
-const FIRST: &[Passed] = INSERTED.split_at(11).0;
+const TRACED: &[Passed] = INSERTED.split_at(12).0;
+
+/// The same where no event is part of a trace.
+const FIRST: &[Passed] = TRACED.split_at(1).1;
 
 /// What an outcome changes: the columns from `properties` on.
-const UPDATED: &[Passed] = INSERTED.split_at(9).1;
+const UPDATED: &[Passed] = INSERTED.split_at(10).1;
 
 fn text(value: Option<&str>) -> Value {
     value.unwrap_or_default().into()
@@ -148,16 +152,21 @@ pub(super) fn insert_events(records: &[&Record], node: &str) -> Statement {
 
 /// Inserts `records`, none of which may be there, and the row of their flush; returns nothing.
 pub(super) fn insert_first(records: &[Record], header: &FlushHeader, flush: Vec<Value>) -> Statement {
-    static SQL: LazyLock<String> = LazyLock::new(|| {
-        let derived = "started_at, finished_at, status, attempts, node";
-        let of_derived = "t.received_at, t.processed_at, 'processed', 1, $1::text";
-        let flush = counts::insert_sql(DatabaseBackend::Postgres, FIRST.len() + 2);
-        format!("WITH written AS ({}) {flush}", insert_sql(FIRST, derived, of_derived))
-    });
+    static SQL: LazyLock<String> = LazyLock::new(|| insert_first_sql(FIRST));
+    static TRACED_SQL: LazyLock<String> = LazyLock::new(|| insert_first_sql(TRACED));
+    let is_traced = records.iter().any(Record::is_traced);
+    let (columns, sql) = if is_traced { (TRACED, &TRACED_SQL) } else { (FIRST, &SQL) };
     let records: Vec<&Record> = records.iter().collect();
-    let mut passed = insert_values(FIRST, &records, &header.node);
+    let mut passed = insert_values(columns, &records, &header.node);
     passed.extend(flush);
-    Statement::from_sql_and_values(DatabaseBackend::Postgres, SQL.as_str(), passed)
+    Statement::from_sql_and_values(DatabaseBackend::Postgres, sql.as_str(), passed)
+}
+
+fn insert_first_sql(columns: &[Passed]) -> String {
+    let derived = "started_at, finished_at, status, attempts, node";
+    let of_derived = "t.received_at, t.processed_at, 'processed', 1, $1::text";
+    let flush = counts::insert_sql(DatabaseBackend::Postgres, columns.len() + 2);
+    format!("WITH written AS ({}) {flush}", insert_sql(columns, derived, of_derived))
 }
 
 /// The INSERT of rows whose columns are passed, or derived from those or from `$1`, the node's name.

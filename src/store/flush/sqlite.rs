@@ -27,6 +27,7 @@ type Texts = [OnceLock<String>; LENGTHS.len()];
 struct Bound(Column, fn(&Record) -> Value);
 
 const INSERTED: &[Bound] = &[
+    Bound(Column::TraceContext, |record| text(record.trace().as_deref())),
     Bound(Column::Id, |record| record.event.id.into()),
     Bound(Column::TaskId, |record| record.event.task_id.into()),
     Bound(Column::UserId, |record| record.event.user_id.into()),
@@ -50,10 +51,13 @@ const INSERTED: &[Bound] = &[
 ];
 
 /// What the first write of a processed event passes: the columns up to `processed_at`; the others follow from them.
-const FIRST: &[Bound] = INSERTED.split_at(11).0;
+const TRACED: &[Bound] = INSERTED.split_at(12).0;
+
+/// The same where no event is part of a trace.
+const FIRST: &[Bound] = TRACED.split_at(1).1;
 
 /// What an outcome changes: the columns from `properties` on.
-const UPDATED: &[Bound] = INSERTED.split_at(9).1;
+const UPDATED: &[Bound] = INSERTED.split_at(10).1;
 
 /// Empty texts are NULL, as on PostgreSQL.
 fn text(value: Option<&str>) -> Value {
@@ -108,29 +112,33 @@ pub(super) fn insert_events(records: &[&Record], node: &str) -> Vec<Statement> {
 /// The transaction that inserts `records`, none of which may be there, and the row of their flush.
 pub(super) fn insert_first(records: &[Record], header: &FlushHeader, flush: Vec<Value>) -> Statement {
     static TEXTS: Texts = [const { OnceLock::new() }; LENGTHS.len()];
+    static TRACED_TEXTS: Texts = [const { OnceLock::new() }; LENGTHS.len()];
+    let is_traced = records.iter().any(Record::is_traced);
+    let (columns, texts) = if is_traced { (TRACED, &TRACED_TEXTS) } else { (FIRST, &TEXTS) };
     let bind =
-        |record: &Record, values: &mut Vec<Value>| values.extend(FIRST.iter().map(|Bound(_, value)| value(record)));
+        |record: &Record, values: &mut Vec<Value>| values.extend(columns.iter().map(|Bound(_, value)| value(record)));
+    let build = |rows| insert_first_sql(columns, rows);
     let rows = i64::try_from(records.len()).unwrap_or(i64::MAX);
     let tail: Vec<Value> = std::iter::once(rows.into()).chain(flush).collect();
-    let mut made = statements(&TEXTS, records, insert_first_sql, &[header.node.as_str().into()], bind, &tail);
+    let mut made = statements(texts, records, build, &[header.node.as_str().into()], bind, &tail);
     made.pop().expect("the short way takes one list")
 }
 
 /// The rows that fill the list up are cut off by LIMIT: a conflict is to fail the transaction here.
 ///
 /// No parameter is numbered: the client looks each one's name up, and SQLite would search for it.
-fn insert_first_sql(rows: usize) -> String {
-    let passed: Vec<&str> = FIRST.iter().map(|Bound(column, _)| column.as_str()).collect();
-    let columns: Vec<String> = (1..=passed.len()).map(|column| format!("column{column}")).collect();
+fn insert_first_sql(columns: &[Bound], rows: usize) -> String {
+    let passed: Vec<&str> = columns.iter().map(|Bound(column, _)| column.as_str()).collect();
+    let places: Vec<String> = (1..=passed.len()).map(|place| format!("column{place}")).collect();
     format!(
         "BEGIN IMMEDIATE; INSERT INTO events (node, {passed}, started_at, finished_at, status, attempts) \
-         SELECT ?, {columns}, column{received_at}, column{processed_at}, 'processed', 1 FROM (VALUES {rows}) LIMIT ?; \
+         SELECT ?, {places}, column{received_at}, column{processed_at}, 'processed', 1 FROM (VALUES {rows}) LIMIT ?; \
          {flush}; COMMIT",
         passed = passed.join(", "),
-        columns = columns.join(", "),
-        received_at = FIRST.len() - 2,
-        processed_at = FIRST.len(),
-        rows = placeholders(rows, FIRST.len()),
+        places = places.join(", "),
+        received_at = columns.len() - 2,
+        processed_at = columns.len(),
+        rows = placeholders(rows, columns.len()),
         flush = counts::insert_sql(DatabaseBackend::Sqlite, 1),
     )
 }

@@ -1,6 +1,7 @@
 //! How an event is written in the spool: one JSON object, its payload as the text that was received.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -12,6 +13,7 @@ use crate::domain::event::Event;
 use crate::domain::json::JsonText;
 use crate::domain::submission::Submission;
 use crate::domain::timestamp;
+use crate::domain::trace::TraceContext;
 
 /// Grows with every change that an older program would read wrongly.
 const VERSION: u8 = 1;
@@ -28,6 +30,9 @@ struct Written<'a> {
     timestamp: Option<String>,
     received_at: String,
     key: Option<WrittenKey<'a>>,
+    /// Neither written nor missed where there is none: records of programs that knew no traces are the same.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    trace: Option<Cow<'a, str>>,
     #[serde(borrow)]
     payload: Option<Cow<'a, RawValue>>,
 }
@@ -58,6 +63,7 @@ pub(super) fn write(event: &Event) -> Result<String, StoreError> {
             text: Cow::Borrowed(&key.text),
             content_hash: key.content_hash,
         }),
+        trace: submission.trace.as_ref().map(|trace| trace.text().into()),
         payload: payload.map_err(|error| wrong(&error.to_string()))?.map(Cow::Borrowed),
     };
     serde_json::to_string(&written).map_err(|error| wrong(&error.to_string()))
@@ -79,6 +85,7 @@ pub(super) fn read(text: &str) -> Result<Event, StoreError> {
         user_id: None,
         timestamp: written.timestamp.as_deref().map(time).transpose()?,
         flaws: Vec::new(),
+        trace: written.trace.as_deref().and_then(TraceContext::of_text).map(Arc::new),
     };
     let key = written.key.map(|key| read_key(key, written.user_id)).transpose()?;
     let received_at = time(&written.received_at)?;
@@ -117,10 +124,27 @@ mod tests {
             "{\"event_name\":\"a\",\"event_type\":\"b\",\"payload\":{ \"b\" : 1.10,\n\"a\":9007199254740993,\"a\":-0 }}",
             r#"{"event_name":"a","event_type":"b","payload":{"$serde_json::private::RawValue":"{}"}}"#,
         ] {
-            let event = event(text);
+            let mut event = event(text);
             let written = write(&event).expect("it can be written");
             assert_eq!(read(&written).expect("it can be read"), event, "{written}");
+            let trace = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01 a=1";
+            event.submission.trace = TraceContext::of_text(trace).map(Arc::new);
+            let written = write(&event).expect("it can be written");
+            assert!(written.contains(trace), "{written}");
+            assert_eq!(read(&written).expect("it can be read"), event, "{written}");
         }
+    }
+
+    #[test]
+    fn a_record_of_a_program_that_knew_no_traces_is_read() {
+        let text = concat!(
+            r#"{"version":1,"id":7,"task_id":"01a20992-e639-70cb-bcf5-669d9b93a217","user_id":3,"event_name":"a","#,
+            r#""event_type":"b","event_uid":null,"timestamp":null,"received_at":"2025-12-18T10:30:00.123456Z","#,
+            r#""key":null,"payload":{"a": 1}}"#,
+        );
+        let event = read(text).expect("it can be read");
+        assert_eq!((event.id, event.trace_id()), (7, None));
+        assert_eq!(write(&event).expect("it can be written"), text, "an older program reads it, too");
     }
 
     #[test]

@@ -27,16 +27,29 @@ pub fn received(events: usize) {
 pub fn started(event: &Event, attempt: u32, has_lines: bool) {
     metrics::STARTED.increment();
     if has_lines {
-        info!(event_id = event.id, task_id = %event.task_id, attempt, stage = "validator", "[Event {}] Starting processing", event.id);
+        info!(event_id = event.id, task_id = %event.task_id, attempt, stage = "validator", trace_id = event.trace_id(), "[Event {}] Starting processing", event.id);
     }
 }
 
 /// The event's user was found.
 pub fn user_found(event: &Event, email: &str) {
     if may_write_emails() {
-        info!(event_id = event.id, stage = "validator", "[Event {}] User: {email}", event.id);
+        info!(
+            event_id = event.id,
+            stage = "validator",
+            trace_id = event.trace_id(),
+            "[Event {}] User: {email}",
+            event.id
+        );
     } else {
-        info!(event_id = event.id, stage = "validator", "[Event {}] User: {}", event.id, event.user_id);
+        info!(
+            event_id = event.id,
+            stage = "validator",
+            trace_id = event.trace_id(),
+            "[Event {}] User: {}",
+            event.id,
+            event.user_id
+        );
     }
 }
 
@@ -44,7 +57,13 @@ pub fn user_found(event: &Event, email: &str) {
 pub fn validated(event: &Event, has_lines: bool) {
     metrics::VALIDATED.increment();
     if has_lines {
-        info!(event_id = event.id, stage = "validator", "[Event {}] Payload validation passed", event.id);
+        info!(
+            event_id = event.id,
+            stage = "validator",
+            trace_id = event.trace_id(),
+            "[Event {}] Payload validation passed",
+            event.id
+        );
     }
 }
 
@@ -67,8 +86,8 @@ fn succeeded(event: &Event, outcome: &Outcome, has_lines: bool) {
     if has_lines {
         let at = outcome.processed_at.map(timestamp::render).unwrap_or_default();
         let (id, attempt) = (event.id, outcome.attempts);
-        info!(event_id = id, stage = "persister", "[Event {id}] Marked processed at {at}");
-        info!(event_id = id, task_id = %event.task_id, attempt, stage = "persister", "[Event {id}] Processing completed successfully");
+        info!(event_id = id, stage = "persister", trace_id = event.trace_id(), "[Event {id}] Marked processed at {at}");
+        info!(event_id = id, task_id = %event.task_id, attempt, stage = "persister", trace_id = event.trace_id(), "[Event {id}] Processing completed successfully");
     }
 }
 
@@ -79,7 +98,7 @@ fn retry_scheduled(event: &Event, outcome: &Outcome) {
     metrics::RETRIES.of(&[outcome.error_code.unwrap_or(NONE)]).increment();
     metrics::RETRY_DELAY.observe_time(delay);
     let reason = outcome.processing_error.as_deref().unwrap_or("deferred");
-    warn!(event_id = id, task_id = %event.task_id, attempt, code = outcome.error_code, reason, "[Event {id}] Retry in {delay:.1?}");
+    warn!(event_id = id, task_id = %event.task_id, attempt, code = outcome.error_code, reason, trace_id = event.trace_id(), "[Event {id}] Retry in {delay:.1?}");
 }
 
 /// The reference's `task_failure`.
@@ -87,7 +106,7 @@ fn failed(event: &Event, outcome: &Outcome) {
     let (id, attempt) = (event.id, outcome.attempts);
     metrics::EVENTS.of(&["failed", outcome.error_code.unwrap_or(NONE)]).increment();
     let reason = outcome.processing_error.as_deref();
-    error!(event_id = id, task_id = %event.task_id, attempt, code = outcome.error_code, reason, "[Event {id}] Processing failed");
+    error!(event_id = id, task_id = %event.task_id, attempt, code = outcome.error_code, reason, trace_id = event.trace_id(), "[Event {id}] Processing failed");
 }
 
 /// The event is invalid, and kept as such.
@@ -95,7 +114,7 @@ fn rejected(event: &Event, outcome: &Outcome, has_lines: bool) {
     metrics::EVENTS.of(&["validation_error", outcome.error_code.unwrap_or(NONE)]).increment();
     if has_lines {
         let (id, reason) = (event.id, outcome.processing_error.as_deref());
-        info!(event_id = id, task_id = %event.task_id, code = outcome.error_code, reason, "[Event {id}] Validation failed");
+        info!(event_id = id, task_id = %event.task_id, code = outcome.error_code, reason, trace_id = event.trace_id(), "[Event {id}] Validation failed");
     }
 }
 
@@ -103,7 +122,7 @@ fn rejected(event: &Event, outcome: &Outcome, has_lines: bool) {
 pub fn duplicate(event: &Event, first: i64, has_lines: bool) {
     metrics::EVENTS.of(&["duplicate", NONE]).increment();
     if has_lines {
-        info!(event_id = event.id, task_id = %event.task_id, first, "[Event {}] Duplicate of event {first}", event.id);
+        info!(event_id = event.id, task_id = %event.task_id, first, trace_id = event.trace_id(), "[Event {}] Duplicate of event {first}", event.id);
     }
 }
 
@@ -111,7 +130,7 @@ pub fn duplicate(event: &Event, first: i64, has_lines: bool) {
 pub fn key_conflict(event: &Event, first: i64, has_lines: bool) {
     metrics::EVENTS.of(&["conflict", "event_uid_conflict"]).increment();
     if has_lines {
-        info!(event_id = event.id, task_id = %event.task_id, first, "[Event {}] Key is held by event {first}", event.id);
+        info!(event_id = event.id, task_id = %event.task_id, first, trace_id = event.trace_id(), "[Event {}] Key is held by event {first}", event.id);
     }
 }
 
@@ -133,24 +152,24 @@ pub fn given_up(events: usize, maybe_stored: bool) {
 /// The work on one event panicked; its neighbours were not disturbed.
 pub fn stage_panicked(event: &Event, stage: &'static str, panic: &str) {
     metrics::STAGE_PANICS.of(&[stage]).increment();
-    error!(event_id = event.id, task_id = %event.task_id, stage, panic, "[Event {}] Panic caught", event.id);
+    error!(event_id = event.id, task_id = %event.task_id, stage, panic, trace_id = event.trace_id(), "[Event {}] Panic caught", event.id);
 }
 
 /// The database refuses an event's data; it is stored as failed, without them.
 pub fn refused_by_database(event: &Event, error: &dyn Display) {
-    error!(event_id = event.id, task_id = %event.task_id, %error, "[Event {}] Refused by the database", event.id);
+    error!(event_id = event.id, task_id = %event.task_id, %error, trace_id = event.trace_id(), "[Event {}] Refused by the database", event.id);
 }
 
 /// An event could not be stored at all; its client was told.
 pub fn not_stored(event: &Event, error: &dyn Display) {
-    error!(event_id = event.id, task_id = %event.task_id, %error, "[Event {}] Not stored", event.id);
+    error!(event_id = event.id, task_id = %event.task_id, %error, trace_id = event.trace_id(), "[Event {}] Not stored", event.id);
 }
 
 /// An event is synced in the spool.
 pub fn spooled(event: &Event, has_lines: bool) {
     metrics::SPOOLED.increment();
     if has_lines {
-        info!(event_id = event.id, task_id = %event.task_id, stage = "persister", "[Event {}] Spooled", event.id);
+        info!(event_id = event.id, task_id = %event.task_id, stage = "persister", trace_id = event.trace_id(), "[Event {}] Spooled", event.id);
     }
 }
 

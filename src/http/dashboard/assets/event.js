@@ -52,7 +52,7 @@ function view(event, timeline, may, load) {
 function fields(event) {
   const known = [
     ["Name", event.event_name], ["Type", event.event_type], ["User", event.user_id], ["Key (event_uid)", event.event_uid],
-    ["Task", event.task_id], ["Error", event.processing_error], ["Error code", event.error_code], ["Attempts", event.attempts],
+    ["Task", event.task_id], ["Trace", event.trace_id], ["Error", event.processing_error], ["Error code", event.error_code], ["Attempts", event.attempts],
     ["Happened", event.timestamp && moment(event.timestamp)], ["Received", moment(event.received_at)],
     ["Next attempt", event.next_attempt_at && moment(event.next_attempt_at)], ["Processed", event.processed_at && moment(event.processed_at)],
     ["Duplicate of", event.duplicate_of && h("a", { href: `#/events/${event.duplicate_of}` }, event.duplicate_of)],
