@@ -29,7 +29,7 @@ const LAYERS: [(&str, &[&str]); 11] = [
 const TOP: &[&str] = &["cli", "app", "http", "pipeline", "store", "telemetry", "config", "clock", "domain"];
 
 /// Crates that only some places may use.
-const CRATES: [(&str, &[&str]); 7] = [
+const CRATES: [(&str, &[&str]); 11] = [
     ("sea_orm", &["src/store", "entity", "migration"]),
     ("sea_orm_migration", &["src/store", "migration"]),
     ("sqlx", &["src/store"]),
@@ -37,7 +37,13 @@ const CRATES: [(&str, &[&str]); 7] = [
     ("migration", &["src/store"]),
     ("actix", &["src/pipeline", "src/app"]),
     ("actix_web", &["src/http", "src/app"]),
+    ("opentelemetry", SPANS),
+    ("opentelemetry_sdk", SPANS),
+    ("opentelemetry_proto", SPANS),
+    ("prost", SPANS),
 ];
+
+const SPANS: &[&str] = &["src/telemetry/spans"];
 
 /// Calls that only one place may make.
 const CALLS: [(&str, &str); 7] = [

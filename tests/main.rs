@@ -32,3 +32,4 @@ mod spool;
 mod start;
 mod store;
 mod telemetry;
+mod traces;

@@ -5,10 +5,11 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, bail};
 use uuid::Uuid;
 
-use super::{CLOSE_MAX, DRAIN_MAX, database, store_options, within};
+use super::{CLOSE_MAX, DRAIN_MAX, database, stop_exporting, store_options, within};
 use crate::config::Config;
 use crate::pipeline::{Identity, Pipeline};
 use crate::store::{Level, Store, identity};
+use crate::telemetry::spans;
 
 /// How often the level of the spool is looked at.
 const LOOK: Duration = Duration::from_millis(50);
@@ -24,6 +25,7 @@ pub fn drain_spool(config: &Config) -> anyhow::Result<Level> {
         let store = store.with_context(|| format!("database.url {}", config.database_url_masked()))?;
         let spool = database::open_spool(config, &store, runtime).await?.context("there is no spool")?;
         let identity = Identity { boot_id: Uuid::new_v4(), node: config.node_name(), folder: folder.id };
+        let exporting = spans::start(config, identity.boot_id).context("cannot start the export of spans")?;
         let pipeline = Pipeline::start(config, store.clone(), Some(spool.clone()), identity).await?;
         pipeline.close();
         if let Some(reason) = pipeline.paused().first() {
@@ -38,6 +40,7 @@ pub fn drain_spool(config: &Config) -> anyhow::Result<Level> {
             }
         }
         pipeline.drain(DRAIN_MAX).await;
+        stop_exporting(exporting, CLOSE_MAX).await;
         // A database that does not answer is left to notice by itself.
         let _ = tokio::time::timeout(CLOSE_MAX, store.close()).await;
         spool.close().await;

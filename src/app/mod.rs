@@ -18,6 +18,7 @@ use crate::pipeline::{Identity, Pipeline};
 use crate::store::{StoreOptions, identity};
 use crate::telemetry::facts::{self, Stopped};
 use crate::telemetry::logging;
+use crate::telemetry::spans::{self, Exporting};
 
 /// Threads that carry the operations of the database.
 const STORE_THREADS: usize = 1;
@@ -83,6 +84,7 @@ async fn run(config: &Config, runtime: Handle) -> anyhow::Result<()> {
     let spool = database::open_spool(config, &store, runtime).await?;
     let token = first_run::prepare(&store, &config.data_dir, config.node_name()).await?;
     let identity = Identity { boot_id: Uuid::new_v4(), node: config.node_name(), folder: folder.id };
+    let exporting = spans::start(config, identity.boot_id).context("cannot start the export of spans")?;
     let pipeline = Pipeline::start(config, store.clone(), spool.clone(), identity).await?;
     let servers = http::start(config, &ports, store.clone(), pipeline.clone()).await?;
     let (api, operations) = ports.addresses()?;
@@ -91,7 +93,7 @@ async fn run(config: &Config, runtime: Handle) -> anyhow::Result<()> {
     token.announce(api, operations);
     // Else the kernel would go on taking connections when the servers have stopped.
     drop(ports);
-    serve_until_told(config, servers, &pipeline, signals).await?;
+    serve_until_told(config, servers, &pipeline, exporting, signals).await?;
     // A database that does not answer is left to notice by itself.
     let _ = tokio::time::timeout(CLOSE_MAX, store.close()).await;
     if let Some(spool) = spool {
@@ -105,6 +107,7 @@ async fn serve_until_told(
     config: &Config,
     servers: Servers,
     pipeline: &Pipeline,
+    exporting: Option<Exporting>,
     [mut terminate, mut interrupt]: [Signal; 2],
 ) -> anyhow::Result<()> {
     actix::spawn(servers.watch);
@@ -119,7 +122,7 @@ async fn serve_until_told(
     facts::draining(why.unwrap_or_else(|reason| reason));
     let (began, in_flight) = (Instant::now(), pipeline.in_flight());
     let released = tokio::select! {
-        released = drain(&servers.door, pipeline, config.timeouts.shutdown) => released,
+        released = drain(&servers.door, pipeline, exporting, config.timeouts.shutdown) => released,
         _ = terminate.recv() => 0,
         _ = interrupt.recv() => 0,
     };
@@ -137,7 +140,7 @@ async fn serve_until_told(
 
 /// Ends in order, within `limit`: clients that take no answers leave the line a part of it to drain. Says how many
 /// claims were given back.
-async fn drain(door: &http::Door, pipeline: &Pipeline, limit: Duration) -> u64 {
+async fn drain(door: &http::Door, pipeline: &Pipeline, exporting: Option<Exporting>, limit: Duration) -> u64 {
     let for_line = (limit / 2).min(DRAIN_MAX);
     door.drain();
     // Else requests would wait for a stage that is paused, and the servers for them.
@@ -145,8 +148,18 @@ async fn drain(door: &http::Door, pipeline: &Pipeline, limit: Duration) -> u64 {
     // Who has not taken its answer by then is cut off.
     let _ = tokio::time::timeout(limit - for_line, door.stop_api()).await;
     let released = pipeline.drain(for_line).await;
+    // The line leaves a quarter of its time.
+    stop_exporting(exporting, for_line / 4).await;
     door.stop_operations().await;
     released
+}
+
+/// Exports the last spans, within `limit`.
+async fn stop_exporting(exporting: Option<Exporting>, limit: Duration) {
+    if let Some(exporting) = exporting {
+        // It only fails if the export panicked, which is in the log.
+        let _ = tokio::task::spawn_blocking(move || exporting.stop(limit)).await;
+    }
 }
 
 async fn unsupervised(pipeline: &Pipeline) {

@@ -18,6 +18,7 @@ mod show;
 mod sources;
 #[cfg(test)]
 mod tests;
+mod tracing;
 pub mod units;
 
 use std::path::PathBuf;
@@ -30,6 +31,7 @@ pub use mistakes::ConfigErrors;
 pub use planted::Planted;
 pub use sections::{Auth, Dashboard, Database, Http, Log, LogFormat, Node};
 pub use sources::Sources;
+pub use tracing::Tracing;
 
 use reader::{Effective, Reader};
 
@@ -66,6 +68,8 @@ pub struct Config {
     pub auth: Auth,
     /// Section `[log]`.
     pub log: Log,
+    /// Section `[tracing]`.
+    pub tracing: Tracing,
     /// The rules of `[[faults]]`.
     #[cfg(feature = "fault-injection")]
     pub faults: Vec<FaultRule>,
@@ -114,6 +118,7 @@ impl Config {
             spool: Spool::read(r),
             auth: Auth::read(r),
             log: Log::read(r),
+            tracing: Tracing::read(r),
             #[cfg(feature = "fault-injection")]
             faults: faults::read(r),
             #[cfg(feature = "fault-injection")]

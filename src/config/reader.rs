@@ -16,6 +16,9 @@ use super::units::{duration_text, parse_duration, parse_size, size_text};
 /// A value in a report is cut after this many characters.
 const SHOWN_CHARS_MAX: usize = 200;
 
+/// Stands for a secret.
+const HIDDEN: &str = "***";
+
 /// A key as it is in effect: its TOML text (secrets masked) and where it came from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Effective {
@@ -48,6 +51,13 @@ impl Reader {
         let is_secret = path.starts_with("database.");
         let show = |text: &String| quoted(&if is_secret { mask(text) } else { text.clone() });
         self.read(path, allowed, parse, show)
+    }
+
+    /// A text that no report repeats.
+    pub(super) fn secret(&mut self, path: &'static str, allowed: &str, is_allowed: impl Fn(&str) -> bool) -> String {
+        let parse = |given: &Given| as_text(given).filter(|text| is_allowed(text)).map(str::to_owned);
+        let show = |text: &String| quoted(if text.is_empty() { "" } else { HIDDEN });
+        self.read_shown(path, allowed, parse, show, |_| HIDDEN.to_owned())
     }
 
     pub(super) fn switch(&mut self, path: &'static str) -> bool {
@@ -162,11 +172,23 @@ impl Reader {
         parse: impl Fn(&Given) -> Option<T>,
         show: impl Fn(&T) -> String,
     ) -> T {
+        self.read_shown(path, allowed, parse, show, shown)
+    }
+
+    /// `show_wrong` shows a value that is not allowed.
+    fn read_shown<T>(
+        &mut self,
+        path: &'static str,
+        allowed: &str,
+        parse: impl Fn(&Given) -> Option<T>,
+        show: impl Fn(&T) -> String,
+        show_wrong: impl Fn(&Given) -> String,
+    ) -> T {
         let found = self.layers.values.remove(path);
         let (given, origin) = found.expect("every key is read once and stands in config.toml");
         let value = parse(&given).unwrap_or_else(|| {
             self.broken.insert(path);
-            let mistake = Mistake::value(&origin, path, &shown(&given), allowed);
+            let mistake = Mistake::value(&origin, path, &show_wrong(&given), allowed);
             self.layers.mistakes.push(mistake);
             let default = self.layers.defaults.get(path).cloned();
             let default = default.expect("every key has a default");

@@ -19,12 +19,15 @@ const FILE_BYTES_MAX: u64 = 1 << 20;
 const PREFIX: &str = "GRISTMILL__";
 const FILE_VARIABLE: &str = "GRISTMILL_CONFIG";
 
-/// Names that deployments of the reference know: variable, key path, and whether a plain number means seconds.
-const ALIASES: [(&str, &str, bool); 4] = [
+/// Names that deployments of the reference, or of OpenTelemetry, know: variable, key path, and whether a plain number means seconds.
+const ALIASES: [(&str, &str, bool); 7] = [
     ("DATABASE_URL", "database.url", false),
     ("EVENT_MAX_RETRIES", "retry.max_retries", false),
     ("EVENT_RETRY_DELAY", "retry.delay", true),
     ("EVENT_PROCESSING_TIMEOUT", "timeouts.processing", true),
+    ("OTEL_EXPORTER_OTLP_ENDPOINT", "tracing.endpoint", false),
+    ("OTEL_EXPORTER_OTLP_HEADERS", "tracing.headers", false),
+    ("OTEL_SERVICE_NAME", "tracing.service_name", false),
 ];
 
 /// What a configuration is made from, besides the defaults.

@@ -11,6 +11,9 @@ use super::retry::RetryPolicy;
 /// The code of an event that lost its key to another one after it was acknowledged.
 const EVENT_UID_CONFLICT: &str = "event_uid_conflict";
 
+/// The code of an event that the database refuses.
+const REFUSED: &str = "refused";
+
 /// Most characters of `events.processing_error`.
 pub const PROCESSING_ERROR_CHARS_MAX: usize = 255;
 
@@ -70,6 +73,18 @@ pub enum Failure {
     Refused(String),
     /// Every attempt was used up, the last one by the death of its node: final.
     Spent,
+}
+
+impl Failure {
+    /// The stable code of the reason.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Reject(rejection) => rejection.code().as_str(),
+            Self::Transient(failure) => failure.code.as_str(),
+            Self::Refused(_) => REFUSED,
+            Self::Spent => TransientCode::WorkerLost.as_str(),
+        }
+    }
 }
 
 /// A failure that may pass.
@@ -171,7 +186,7 @@ impl Outcome {
                 base.failed(Status::ValidationError, &rejection.error, rejection.code().as_str())
             }
             Err(Failure::Refused(reason)) => {
-                base.failed(Status::Failed, &format!("Processing error: {reason}"), "refused")
+                base.failed(Status::Failed, &format!("Processing error: {reason}"), REFUSED)
             }
             Err(Failure::Spent) => Self::spent(event, policy),
             Err(Failure::Transient(failure)) => base.after_transient(failure, policy),

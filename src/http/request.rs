@@ -26,6 +26,7 @@ use super::error::ApiError;
 use super::problems::Problem;
 use super::rate::Standing;
 use super::state::AppState;
+use super::trace::RequestTrace;
 use crate::domain::scopes::Scope;
 use crate::telemetry::facts::{self, Asked, Route};
 
@@ -161,11 +162,17 @@ where
     if !response.status().is_success() {
         response = response.map_body(|_, body| BoxBody::new(Held { body, _unread: payload }));
     }
+    let status = response.status().as_u16();
     let headers = response.headers_mut();
-    // Without a limit the extensions are empty, and nothing is looked for.
-    if let Some(standing) = request.extensions().get::<Standing>() {
+    // Without a limit and spans the extensions are empty, and nothing is looked for.
+    let extensions = request.extensions();
+    if let Some(standing) = extensions.get::<Standing>() {
         standing.tell(headers);
     }
+    if let Some(trace) = extensions.get::<RequestTrace>() {
+        trace.answered(status, took);
+    }
+    drop(extensions);
     headers.insert(X_REQUEST_ID, id.0);
     headers.insert(SERVER_TIMING, header_value(format!("total;dur={:.3}", took.as_secs_f64() * 1_000.0)));
     response
@@ -175,7 +182,8 @@ where
 #[derive(Clone, Copy)]
 pub struct Served(pub &'static Route);
 
-fn served(request: &HttpRequest) -> &'static Route {
+/// The route that serves the request.
+pub(super) fn served(request: &HttpRequest) -> &'static Route {
     static UNKNOWN: LazyLock<&'static Route> = LazyLock::new(|| facts::route(None));
     request.app_data::<Served>().map_or(*UNKNOWN, |served| served.0)
 }

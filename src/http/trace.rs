@@ -1,31 +1,54 @@
 //! The trace that a request is part of, as its headers say.
 
+use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
+use actix_web::HttpMessage;
 use actix_web::http::header::{HeaderMap, HeaderName};
 
+use super::request::{Call, served};
 use crate::domain::submission::Submission;
 use crate::domain::trace::TraceContext;
+use crate::telemetry::spans::RequestSpan;
 
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
 
 /// The trace of a request that submits events, if it is part of one.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub struct RequestTrace {
     context: Option<Arc<TraceContext>>,
+    span: Option<Rc<RequestSpan>>,
 }
 
 impl RequestTrace {
-    /// The trace that the headers name.
-    pub fn of(headers: &HeaderMap) -> Self {
-        Self { context: context(headers).map(Arc::new) }
+    /// The trace that the headers name, or one of our own; with a span of the request if that is wanted. Only for who may
+    /// submit: others could have spans made.
+    pub fn of(call: &Call) -> Self {
+        let caller = context(call.headers());
+        let Some(span) = RequestSpan::begin(|| served(&call.request), caller.as_ref()).map(Rc::new) else {
+            return Self { context: caller.map(Arc::new), span: None };
+        };
+        let trace = Self { context: Some(span.context()), span: Some(span) };
+        // Where it is found when the request is answered.
+        call.request.extensions_mut().insert(trace.clone());
+        trace
     }
 
     /// Makes the event part of the request's trace, unless it has one of its own.
     pub fn take_in(&self, submission: &mut Submission) {
-        if submission.trace.is_none() {
-            submission.trace.clone_from(&self.context);
+        match (&submission.trace, &self.span) {
+            (None, _) => submission.trace.clone_from(&self.context),
+            (Some(own), Some(span)) => span.link(own),
+            (Some(_), None) => {}
+        }
+    }
+
+    /// The request is answered.
+    pub fn answered(&self, status: u16, took: Duration) {
+        if let Some(span) = &self.span {
+            span.answered(status, took);
         }
     }
 }
@@ -66,8 +89,7 @@ mod tests {
 
     #[test]
     fn an_events_own_trace_goes_before_the_requests() {
-        let request = TestRequest::default().insert_header(("traceparent", PARENT)).to_http_request();
-        let trace = RequestTrace::of(request.headers());
+        let trace = RequestTrace { context: TraceContext::of_text(PARENT).map(Arc::new), span: None };
         let mut submission = Submission::default();
         trace.take_in(&mut submission);
         assert_eq!(submission.trace.map(|trace| trace.text()).as_deref(), Some(PARENT));

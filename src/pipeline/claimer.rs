@@ -27,6 +27,7 @@ use crate::domain::outcome::Failure;
 use crate::store::{ClaimOrder, Claimed, Due as Wanted, Hint, Listener, Store, StoreError};
 use crate::telemetry::condition::Condition;
 use crate::telemetry::facts;
+use crate::telemetry::spans::{self, AttemptSpan};
 
 /// Longest wait for the database; what it does later is found by the search for orphans.
 const WAIT: Duration = Duration::from_secs(5);
@@ -343,7 +344,9 @@ impl Turn {
         self.claims.hold(claimed.event.id, claimed.lease_token, claimed.suspect, bytes);
         let taken_at = Instant::now();
         let is_spent = claimed.event.attempts >= self.rules.attempts_max;
+        spans::waited(&claimed.event, claimed.waits_since);
         let item = Item {
+            span: AttemptSpan::begin(&claimed.event),
             event: Arc::new(claimed.event),
             lease: Some(claimed.lease_token),
             started_at: clock::now(),

@@ -258,6 +258,7 @@ mod tests {
             soft_deadline: now + Duration::from_secs(60),
             result: None,
             has_lines: false,
+            span: None,
         };
         let (reply, _) = oneshot::channel();
         let mut permit = admission.begin();

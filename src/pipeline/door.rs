@@ -24,6 +24,7 @@ use crate::domain::submission::Submission;
 use crate::store::Ids;
 use crate::telemetry::condition::Condition;
 use crate::telemetry::facts;
+use crate::telemetry::spans::AttemptSpan;
 
 /// Room that one event takes in flight beside its body, in bytes: its fields and its place in the queues.
 const EVENT_BYTES: usize = 1_024;
@@ -255,8 +256,10 @@ impl Door {
 
     fn unit(&self, entries: Vec<Entry>, handling: Handling, (ids, permit): (Vec<i64>, Permit), reply: Reply) -> Unit {
         let (now, taken_at) = (clock::now(), Instant::now());
-        let item = |(entry, id): (Entry, i64)| Item {
-            event: Arc::new(Event::new(id, entry.user_id, entry.submission, entry.key, now)),
+        let event = |(entry, id): (Entry, i64)| Event::new(id, entry.user_id, entry.submission, entry.key, now);
+        let item = |event: Event| Item {
+            span: AttemptSpan::begin(&event),
+            event: Arc::new(event),
             lease: None,
             started_at: now,
             soft_deadline: taken_at + self.limits.soft_timeout,
@@ -264,7 +267,7 @@ impl Door {
             has_lines: facts::may_write_lines(),
         };
         Unit {
-            items: entries.into_iter().zip(ids).map(item).collect(),
+            items: entries.into_iter().zip(ids).map(event).map(item).collect(),
             reply: Some(reply),
             taken_at,
             permit: Some(permit),

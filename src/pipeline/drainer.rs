@@ -25,6 +25,7 @@ use crate::domain::event::Event;
 use crate::store::{Spool, SpooledUnit, StoreError};
 use crate::telemetry::condition::Condition;
 use crate::telemetry::facts;
+use crate::telemetry::spans::AttemptSpan;
 
 /// Longest wait for the spool's file.
 const WAIT: Duration = Duration::from_secs(10);
@@ -231,7 +232,8 @@ impl Drainer {
 
     fn unit(&self, events: Vec<Event>, reply: Reply) -> Unit {
         let (now, taken_at) = (clock::now(), Instant::now());
-        let item = |event| Item {
+        let item = |event: Event| Item {
+            span: AttemptSpan::begin(&event),
             event: Arc::new(event),
             lease: None,
             started_at: now,

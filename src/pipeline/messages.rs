@@ -18,6 +18,7 @@ use super::custody::{Holder, Work};
 use super::door::{Handling, Receipt, Unsettled};
 use crate::domain::event::Event;
 use crate::domain::outcome::{Failure, Normalized as Normal, Transient, TransientCode};
+use crate::telemetry::spans::{AttemptSpan, End};
 
 /// A message that a pool hands to one of its actors.
 pub(super) trait Handed {
@@ -120,12 +121,26 @@ pub(super) struct Item {
     pub result: Option<Result<Normal, Failure>>,
     /// Whether the event's steps get log lines of their own.
     pub has_lines: bool,
+    /// The attempt's span, if its spans are told.
+    pub span: Option<AttemptSpan>,
 }
 
 impl Item {
     /// Ends the attempt with a failure that may pass.
     pub fn fail(&mut self, stage: &'static str, code: TransientCode, reason: impl Into<String>) {
         self.result = Some(Err(Failure::Transient(Transient { code, stage, reason: reason.into() })));
+    }
+
+    /// Why the attempt failed, if it did.
+    pub fn failure(&self) -> Option<&Failure> {
+        self.result.as_ref().and_then(|result| result.as_ref().err())
+    }
+
+    /// Tells the attempt's span, if it has one.
+    pub fn end_span(&self, end: End) {
+        if let Some(span) = self.span {
+            span.ended(&self.event, self.started_at, end);
+        }
     }
 
     /// Whether the attempt has not ended yet.

@@ -12,6 +12,7 @@ use super::{Pipeline, WAIT};
 use crate::clock;
 use crate::store::{By, ClaimOrder, Claimed, Job, NewJob, Refusal, Replay, Seen, StoreError};
 use crate::telemetry::facts;
+use crate::telemetry::spans::AttemptSpan;
 
 /// What became of the events of a [`Replay`].
 #[derive(Debug, Default)]
@@ -63,6 +64,7 @@ impl Pipeline {
             let bytes = claimed.event.payload().map_or(0, |payload| payload.len());
             self.inner.claims.hold(claimed.event.id, claimed.lease_token, false, bytes);
             Item {
+                span: AttemptSpan::begin(&claimed.event),
                 event: Arc::new(claimed.event),
                 lease: Some(claimed.lease_token),
                 started_at: now,

@@ -8,6 +8,7 @@ use super::custody::Work;
 use super::faults::Faults;
 use super::gauges::Gauges;
 use super::messages::Item;
+use crate::clock;
 use crate::domain::outcome::TransientCode;
 use crate::telemetry::facts::{self, StageCount};
 
@@ -52,6 +53,7 @@ impl Stage {
     }
 
     fn isolate(&self, item: &mut Item, work: &mut impl FnMut(&mut Item)) {
+        let began = item.span.map(|span| (span, clock::now()));
         self.faults.outside(self.name, &item.event);
         let worked = catch_unwind(AssertUnwindSafe(|| match self.faults.inside(self.name, &item.event) {
             Ok(()) => work(item),
@@ -61,6 +63,9 @@ impl Stage {
             self.panicked(item, &panic_text(panic.as_ref()));
         } else if Instant::now() > item.soft_deadline {
             item.fail(self.name, TransientCode::SoftTimeout, format!("{} took longer than the soft limit", self.name));
+        }
+        if let Some((span, began)) = began {
+            span.worked(&item.event, self.name, began, item.failure());
         }
     }
 

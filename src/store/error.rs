@@ -21,6 +21,18 @@ pub enum Kind {
     Bug,
 }
 
+impl Kind {
+    /// A word for it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Transient => "transient",
+            Self::Conflict => "conflict",
+            Self::Refused => "refused",
+            Self::Bug => "bug",
+        }
+    }
+}
+
 /// What is known about the work that ended in an error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {

@@ -7,6 +7,7 @@
 mod budget;
 mod event;
 mod request;
+mod span;
 
 use std::fmt::Display;
 use std::net::SocketAddr;
@@ -19,6 +20,7 @@ use tracing::{debug, error, info, warn};
 pub use self::budget::{configure, count_silent_events, may_write_lines};
 pub use self::event::*;
 pub use self::request::*;
+pub use self::span::*;
 use super::metrics::catalogue as metrics;
 
 /// A flush was committed.

@@ -7,3 +7,4 @@ pub mod facts;
 pub mod logging;
 mod metrics;
 pub mod scrape;
+pub mod spans;

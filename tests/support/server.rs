@@ -18,7 +18,7 @@ use super::wait::{SOON, within};
 const LOG_TAIL: usize = 6000;
 
 /// Settings of the environment that a developer's shell may hold and a test must not see.
-const FOREIGN: [&str; 3] = ["GRISTMILL", "EVENT_", "DATABASE_URL"];
+const FOREIGN: [&str; 4] = ["GRISTMILL", "EVENT_", "DATABASE_URL", "OTEL_"];
 
 /// What a server is started with.
 #[derive(Clone, Debug)]

@@ -15,11 +15,12 @@ const README: &str = include_str!("../../README.md");
 const ARCHITECTURE: &str = include_str!("../../ARCHITECTURE.md");
 
 /// Where the functions of facts stand.
-const FACTS: [&str; 4] = [
+const FACTS: [&str; 5] = [
     include_str!("../../src/telemetry/facts.rs"),
     include_str!("../../src/telemetry/facts/budget.rs"),
     include_str!("../../src/telemetry/facts/event.rs"),
     include_str!("../../src/telemetry/facts/request.rs"),
+    include_str!("../../src/telemetry/facts/span.rs"),
 ];
 
 /// Where their metrics have names.

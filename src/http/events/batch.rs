@@ -33,7 +33,7 @@ const KEY_CHARS_MAX: usize = 235;
 /// `POST /api/v1/events/batch`.
 pub async fn submit_batch(call: Call) -> Result<HttpResponse, ApiError> {
     let caller = call.authorise(Scope::Write, "posting events").await?;
-    let trace = RequestTrace::of(call.headers());
+    let trace = RequestTrace::of(&call);
     let media = Media::declared(call.headers(), BATCH_MEDIA)?;
     let preferences = Preferences::read(call.headers())?;
     let key = batch_key(&call)?;

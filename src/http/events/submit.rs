@@ -31,7 +31,7 @@ const EVENT_MEDIA: Taken =
 pub async fn submit(call: Call) -> Result<HttpResponse, ApiError> {
     let caller = call.authorise(Scope::Write, "posting events").await?;
     let headers = call.request.headers();
-    let trace = RequestTrace::of(headers);
+    let trace = RequestTrace::of(&call);
     let media = declared(headers, EVENT_MEDIA)?;
     let preferences = Preferences::read(headers)?.of_one_event();
     let header_key = idempotency_key(headers)?;

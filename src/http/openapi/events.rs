@@ -72,7 +72,7 @@ fn submit(schemas: &mut Schemas, forms: &Forms) -> Operation {
         )
         .needs(&[Scope::Write])
         .within_the_rate()
-        .parameters(&["IdempotencyKey", "Prefer"])
+        .parameters(&["IdempotencyKey", "Prefer", "TraceParent", "TraceState"])
         .body(true, &[(JSON, forms.event.clone()), (CLOUD_EVENT, forms.cloud.clone())])
         .answers(202, "It is stored and will be processed", enqueued)
         .with_header(202, "Location")
@@ -99,7 +99,7 @@ fn submit_batch(schemas: &mut Schemas, forms: &Forms) -> Operation {
         )
         .needs(&[Scope::Write])
         .within_the_rate()
-        .parameters(&["IdempotencyKey", "Prefer"])
+        .parameters(&["IdempotencyKey", "Prefer", "TraceParent", "TraceState"])
         .body(true, &body);
     reported(operation, &report)
         .answers_as(200, "", NDJSON, lines)

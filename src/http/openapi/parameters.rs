@@ -49,6 +49,8 @@ pub fn parameters() -> Value {
             &json!({"type": "string", "pattern": "^[!-~]{1,255}$"}),
         ),
         "Prefer": header("Prefer", &wait, &visible),
+        "TraceParent": header("traceparent", "W3C Trace Context: the trace of which the events are part. Ignored if it is malformed.", &visible),
+        "TraceState": header("tracestate", "W3C Trace Context: what tracing systems say to each other.", &visible),
         "LastEventId": header("Last-Event-ID", "The last id that was seen: what followed it comes first.", &visible),
     })
 }

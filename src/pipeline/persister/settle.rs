@@ -12,6 +12,7 @@ use super::queue::Gathered;
 use crate::domain::outcome::{Failure, Outcome, Status};
 use crate::store::{Record, Written};
 use crate::telemetry::facts;
+use crate::telemetry::spans::End;
 
 /// Where the consequences of outcomes go.
 #[derive(Clone)]
@@ -53,6 +54,7 @@ impl Consequences {
             };
             if verdict == Verdict::Spooled {
                 facts::spooled(&item.event, item.has_lines);
+                item.end_span(End::without_row("spooled", None));
             }
             Receipt { event_id: item.event.id, task_id: item.event.task_id, verdict }
         });
@@ -78,6 +80,7 @@ impl Consequences {
         let Some(mut unit) = gathered.work.settle() else { return };
         for item in &unit.items {
             self.end_claim(item);
+            item.end_span(End::unsettled(unsettled == Unsettled::Unknown));
         }
         // What has a row, or lies in the spool, is tried again.
         let without_row = unit.items.iter().filter(|item| item.lease.is_none() && !unit.is_spooled).count();
@@ -90,6 +93,7 @@ impl Consequences {
 
     fn follow_up(&self, record: &Record, item: &Item, written: &Written) {
         self.end_claim(item);
+        item.end_span(end(record, written));
         match written {
             Written::Stored | Written::Repeated => {
                 facts::persisted(&record.event, &record.outcome, item.has_lines);
@@ -117,6 +121,17 @@ impl Consequences {
         if self.claims.end(item.event.id, token) {
             self.claimer.send(Due(Vec::new()));
         }
+    }
+}
+
+/// How the attempt's span ends.
+fn end(record: &Record, written: &Written) -> End {
+    match written {
+        Written::Stored | Written::Repeated => End::from(&record.outcome),
+        Written::StoredAs(outcome) => End::from(&**outcome),
+        Written::Fenced => End::without_row("fenced", Some("lease_lost")),
+        Written::Duplicate(first) => End { duplicate_of: Some(first.id), ..End::without_row("duplicate", None) },
+        Written::Conflict { .. } => End::without_row("conflict", Some("event_uid_conflict")),
     }
 }
 
@@ -154,10 +169,12 @@ fn not_kept(item: &Item) -> Verdict {
     match &item.result {
         Some(Err(Failure::Reject(rejection))) => {
             facts::not_kept(rejection.code().as_str());
+            item.end_span(End::without_row("not_kept", Some(rejection.code().as_str())));
             Verdict::Rejected { rejection: rejection.clone(), kept: false }
         }
         _ => {
             facts::withheld();
+            item.end_span(End::without_row("withheld", None));
             Verdict::Withheld
         }
     }

@@ -9,6 +9,7 @@ use super::super::messages::Spooled;
 use super::super::pool::Pool;
 use super::Persister;
 use super::queue::Gathered;
+use crate::clock;
 use crate::domain::event::Event;
 use crate::domain::outcome::Status;
 use crate::store::{Spool, StoreError, StoreOutcome};
@@ -58,8 +59,14 @@ impl Persister {
         // Until the answer is here: this actor may die while it waits.
         let before: Vec<bool> = units.iter().map(|unit| unit.work.maybe_stored).collect();
         units.iter_mut().for_each(|unit| unit.work.maybe_stored = true);
+        let began = clock::now();
         let appended = async move {
             let appended = spool.append(events, wait).await;
+            let error = appended.as_ref().err().map(|error| error.kind.as_str());
+            let items = units.iter().flat_map(|unit| &unit.work.items);
+            items
+                .filter_map(|item| Some((item, item.span?)))
+                .for_each(|(item, span)| span.spooled(&item.event, began, error));
             if appended.as_ref().is_err_and(|error| error.outcome == StoreOutcome::NotStored) {
                 units.iter_mut().zip(before).for_each(|(unit, before)| unit.work.maybe_stored = before);
             }

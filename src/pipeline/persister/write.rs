@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, Instant};
 
+use chrono::{DateTime, Utc};
 use futures_util::future::{BoxFuture, FutureExt};
 use uuid::Uuid;
 
@@ -16,6 +17,7 @@ use crate::domain::retry::RetryPolicy;
 use crate::store::{FlushError, FlushHeader, Ids, Kind, Record, Store, StoreError, StoreOutcome, Written};
 use crate::telemetry::condition::Condition;
 use crate::telemetry::facts;
+use crate::telemetry::spans::Flushed;
 
 /// How often a unit is tried at once when another transaction is in its way; each try may wait for a lock, and the
 /// units beside it wait as well.
@@ -84,7 +86,7 @@ impl Writer {
     async fn flush(&self, units: &mut [Gathered]) -> Result<Vec<Written>, FlushError> {
         #[cfg(feature = "fault-injection")]
         settle::acknowledge_too_early(units);
-        let header = self.header(units);
+        let (header, began) = (self.header(units), clock::now());
         let before: Vec<bool> = units.iter().map(|unit| unit.work.maybe_stored).collect();
         // Until the answer is here: this actor may die while it waits.
         units.iter_mut().for_each(|unit| unit.work.maybe_stored = true);
@@ -92,6 +94,7 @@ impl Writer {
         let records = Arc::new(records);
         let result = self.store.persist_event_to_db(records.clone(), header, self.flush_timeout).await;
         give_back(units, records);
+        tell_spans(units, began, result.as_ref().err());
         if result.as_ref().is_err_and(is_certain) {
             units.iter_mut().zip(before).for_each(|(unit, before)| unit.work.maybe_stored = before);
         }
@@ -271,6 +274,20 @@ fn is_certain(error: &FlushError) -> bool {
 
 fn has_any(unit: &Gathered, ids: &[i64]) -> bool {
     unit.records.iter().any(|record| ids.contains(&record.event.id))
+}
+
+/// Tells of each event that is traced that it was part of this flush.
+fn tell_spans(units: &[Gathered], began: DateTime<Utc>, error: Option<&FlushError>) {
+    let error = error.map(|error| match error {
+        FlushError::Store(error) => error.kind.as_str(),
+        FlushError::Collision(_) => "id_collision",
+    });
+    let events = units.iter().map(|unit| unit.records.len()).sum();
+    let flushed = Flushed { began, events, units: units.len(), error };
+    for unit in units {
+        let items = unit.places.iter().map(|place| &unit.work.items[*place]);
+        items.filter_map(|item| Some((item, item.span?))).for_each(|(item, span)| span.flushed(&item.event, flushed));
+    }
 }
 
 /// Hands the records back to their units; without copies, unless the flush still runs.

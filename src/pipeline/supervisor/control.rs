@@ -17,6 +17,7 @@ use super::super::view::SettingView;
 use super::Supervisor;
 use crate::store::{Control, Controls, Target};
 use crate::telemetry::audit;
+use crate::telemetry::spans::End;
 
 /// Makes the line what is wanted, unless that is older than what it is already.
 #[derive(Message)]
@@ -108,8 +109,11 @@ impl Supervisor {
 
 /// Answers who waits for the unit, if anybody does.
 fn give_up(work: Work) {
-    let unsettled = if work.maybe_stored { Unsettled::Unknown } else { Unsettled::Paused };
-    if let Some(reply) = work.settle().and_then(|mut unit| unit.reply.take()) {
+    let maybe_stored = work.maybe_stored;
+    let unsettled = if maybe_stored { Unsettled::Unknown } else { Unsettled::Paused };
+    let Some(mut unit) = work.settle() else { return };
+    unit.items.iter().for_each(|item| item.end_span(End::unsettled(maybe_stored)));
+    if let Some(reply) = unit.reply.take() {
         // A client that went away has no use for the news.
         let _ = reply.send(Err(unsettled));
     }

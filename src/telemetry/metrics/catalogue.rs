@@ -32,6 +32,7 @@ const CONDITIONS: [&str; 15] = [
     "listening for changes of the controls",
     "following the controls",
     "telling what the line looks like",
+    "exporting spans",
 ];
 
 /// Events by what became of them.
@@ -256,12 +257,25 @@ pub static DISCONNECTS: Single<Counter> = Single::new(
     Counter::new(),
 );
 
+/// Spans that the collector took.
+pub static SPANS_EXPORTED: Single<Counter> =
+    Single::new("gristmill_spans_exported_total", "Spans that the collector took.", Counter::new());
+
+/// Spans that nobody will see.
+pub static SPANS_DROPPED: Family<Counter> = Family::new(
+    "gristmill_spans_dropped_total",
+    "Spans that were dropped: the queue was full, the collector did not take them, or rejected them.",
+    &["reason"],
+    || ["queue_full", "not_taken", "rejected"].map(|reason| vec![reason]).to_vec(),
+    Counter::new,
+);
+
 fn stages() -> Vec<Vec<&'static str>> {
     STAGES.map(|stage| vec![stage]).to_vec()
 }
 
 /// All of them, in the order of the page.
-static ALL: [&dyn Metric; 35] = [
+static ALL: [&dyn Metric; 37] = [
     &RECEIVED,
     &STARTED,
     &VALIDATED,
@@ -297,6 +311,8 @@ static ALL: [&dyn Metric; 35] = [
     &PROBLEMS,
     &RATE_LIMITED,
     &DISCONNECTS,
+    &SPANS_EXPORTED,
+    &SPANS_DROPPED,
 ];
 
 /// Writes all of them.

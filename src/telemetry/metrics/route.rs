@@ -47,6 +47,11 @@ pub fn route(template: Option<&'static str>) -> &'static Route {
 }
 
 impl Route {
+    /// Its template.
+    pub(in crate::telemetry) fn template(&self) -> &'static str {
+        self.template
+    }
+
     /// Counts an answer.
     pub(in crate::telemetry) fn answered(&self, method: &str, status: u16, took: Duration) {
         let place = METHODS.iter().position(|known| *known == method).unwrap_or(METHODS.len() - 1);
