@@ -23,6 +23,13 @@ const FACTS: [&str; 5] = [
     include_str!("../../src/telemetry/facts/span.rs"),
 ];
 
+/// Where spans get their attributes.
+const SPANS: [&str; 3] = [
+    include_str!("../../src/telemetry/spans/mod.rs"),
+    include_str!("../../src/telemetry/spans/attempt.rs"),
+    include_str!("../../src/telemetry/spans/request.rs"),
+];
+
 /// Where their metrics have names.
 const CATALOGUE: &str = include_str!("../../src/telemetry/metrics/catalogue.rs");
 
@@ -218,6 +225,17 @@ fn the_table_of_facts_is_the_code() {
         assert_eq!(told.get(name), Some(fact), "{name} in ARCHITECTURE.md");
     }
     assert_eq!(told.keys().collect::<Vec<_>>(), found.keys().collect::<Vec<_>>());
+}
+
+#[test]
+fn the_section_on_spans_names_every_attribute_and_no_other() {
+    let (_, section) = ARCHITECTURE.split_once("\n## Spans\n").expect("the section");
+    let words = section.split("\n## ").next().unwrap_or_default().split('`').skip(1).step_by(2);
+    let told: BTreeSet<&str> = words.filter(|word| word.contains('.')).collect();
+    let attributes = SPANS.iter().flat_map(|source| source.split("KeyValue::new(\"").skip(1));
+    let found: BTreeSet<&str> = attributes.filter_map(|rest| rest.split('"').next()).collect();
+    assert!(found.len() > 20, "the code was not read: {found:?}");
+    assert_eq!(told, found);
 }
 
 #[test]

@@ -19,9 +19,9 @@ fn request_of(server: &Server, id: i64) -> String {
     fields[2].to_owned()
 }
 
-/// Whether the last of the attempts that came is this one.
-fn has_attempt(number: &'static str) -> impl Fn(&[Span]) -> bool {
-    move |spans| named(spans, ATTEMPT).iter().any(|span| span.attribute("gristmill.attempt") == number)
+/// Whether the attempt that processed the event is there.
+fn is_processed(spans: &[Span]) -> bool {
+    named(spans, ATTEMPT).iter().any(|span| span.attribute("gristmill.outcome") == "processed")
 }
 
 both_databases! {
@@ -34,7 +34,7 @@ both_databases! {
         let id = id_of(&post_traced(&client, &event("unlucky")));
         assert_eq!(finished(&client, id)["status"], "processed");
         let request = request_of(&server, id);
-        let spans = collector.await_spans(TRACE, has_attempt("3"));
+        let spans = collector.await_spans(TRACE, is_processed);
         let attempts = named(&spans, ATTEMPT);
         let told: Vec<[&str; 4]> = attempts
             .iter()
@@ -58,20 +58,21 @@ both_databases! {
         let collector = Collector::start();
         let setup = Setup::new(&database).with_config(&collector.config());
         let setup = setup.with_config("retry = { delay = \"2s\", jitter = 0.0 }\nlease = { duration = \"2s\", poll = \"200ms\" }");
-        let mut server = Server::start(setup.with_config(&rule("validator", "unlucky", "error", 1)));
-        let id = id_of(&post_traced(&server.client(), &event("unlucky")));
-        server.kill9();
-        let request = request_of(&server, id);
-        server.restart();
+        let mut killed = Server::start(setup.clone().with_config(&rule("validator", "unlucky", "error", 0)));
+        let id = id_of(&post_traced(&killed.client(), &event("unlucky")));
+        killed.kill9();
+        let request = request_of(&killed, id);
+        let mut server = Server::start(setup);
         let client = server.client();
         assert_eq!(stored(&client, id)["trace_id"], TRACE);
-        // The rule strikes once in each process.
-        assert_eq!(finished(&client, id)["attempts"], 3);
-        let spans = collector.await_spans(TRACE, has_attempt("3"));
-        let after: Vec<&Span> = named(&spans, ATTEMPT).into_iter().filter(|span| span.attribute("gristmill.attempt") != "1").collect();
-        let told: Vec<[&str; 2]> = after.iter().map(|span| ["gristmill.attempt", "gristmill.outcome"].map(|name| span.attribute(name))).collect();
-        assert_eq!(told, [["2", "pending"], ["3", "processed"]], "{spans:#?}");
-        assert!(after.iter().all(|span| span.parent == request), "{spans:#?}");
+        assert_eq!(finished(&client, id)["status"], "processed");
+        let spans = collector.await_spans(TRACE, is_processed);
+        let attempts = named(&spans, ATTEMPT);
+        let last = attempts.last().expect("waited for");
+        assert_eq!((last.attribute("gristmill.outcome"), &last.parent), ("processed", &request), "{spans:#?}");
+        assert_ne!(last.attribute("gristmill.attempt"), "1", "{last:?}");
+        let steps = ["validate", "normalize", "persist"].map(|name| named(&spans, name).into_iter().any(|step| step.parent == last.id));
+        assert_eq!(steps, [true; 3], "{spans:#?}");
     }
 }
 
@@ -90,9 +91,9 @@ fn a_trace_goes_on_at_another_node() {
     let id = id_of(&post_traced(&first.client(), &event("unlucky")));
     first.kill9();
     assert_eq!(finished(&second.client(), id)["status"], "processed");
-    let spans = collector.await_spans(TRACE, has_attempt("2"));
+    let spans = collector.await_spans(TRACE, is_processed);
     let attempts = named(&spans, ATTEMPT);
-    let last = attempts.last().expect("an attempt");
+    let last = attempts.last().expect("waited for");
     assert_eq!(
         (last.attribute("gristmill.outcome"), last.resource("host.name")),
         ("processed", "second"),

@@ -47,7 +47,8 @@ pub fn start(config: &Config, boot_id: Uuid) -> io::Result<Option<Exporting>> {
     if tracing.endpoint.is_empty() {
         return Ok(None);
     }
-    let resource = Resource::builder_empty().with_service_name(tracing.service_name.clone()).with_attributes([
+    let resource = Resource::builder_empty().with_attributes([
+        KeyValue::new("service.name", tracing.service_name.clone()),
         KeyValue::new("service.version", env!("CARGO_PKG_VERSION")),
         KeyValue::new("service.instance.id", boot_id.to_string()),
         KeyValue::new("host.name", config.node_name()),
