@@ -14,8 +14,8 @@ mod jobs;
 mod received;
 mod replays;
 mod sessions;
-mod times;
 mod snapshots;
+mod times;
 mod traces;
 mod vitals;
 

@@ -16,7 +16,7 @@ const STAGES: [&str; 7] = ["validator", "normalizer", "persister", "retry", "cla
 const FAILED: [&str; 4] = ["retries_exhausted", "poison", "refused", "event_uid_conflict"];
 
 /// What may fail for a time: the subjects of `Condition`.
-const CONDITIONS: [&str; 15] = [
+const CONDITIONS: [&str; 17] = [
     "writing events",
     "spooling events",
     "reserving ids",
@@ -28,6 +28,7 @@ const CONDITIONS: [&str; 15] = [
     "look-up of users",
     "the look for changed tokens",
     "the look at the feed",
+    "the look at the newest outcomes",
     "listening for hints",
     "listening for changes of the controls",
     "following the controls",
