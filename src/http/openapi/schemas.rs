@@ -18,7 +18,7 @@ pub const PROBLEM_JSON: &str = "application/problem+json";
 pub const NDJSON: &str = "application/x-ndjson";
 
 /// A text that is more than blanks and has no NUL.
-const NAME_PATTERN: &str = r"^[^\u0000]*\S[^\u0000]*$";
+const NAME_PATTERN: &str = r"^[^\u0000]*[^\s\u0000][^\u0000]*$";
 /// A text without a NUL, which no database takes.
 const TEXT_PATTERN: &str = r"^[^\u0000]*$";
 /// A text without control characters.
