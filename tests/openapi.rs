@@ -1,4 +1,4 @@
-//! The API's document: it has the routes that there are, and the service keeps to it.
+//! The documents of both ports: they have the routes that there are, and the service keeps to them.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -25,11 +25,17 @@ fn document(server: &Server) -> Value {
     Client::new(server.address(), None).get("/openapi.json").json()
 }
 
-/// Path and method of every route of the API's port.
-fn routes() -> BTreeSet<(String, String)> {
-    let operations = ROUTES.find("pub fn operations").expect("the routes of the other port");
-    let both = ROUTES.find("fn both(").expect("the routes of both ports");
-    let lines = ROUTES[..operations].lines().chain(ROUTES[both..].lines());
+fn document_of_operations(server: &mut Server) -> Value {
+    server.dashboard().get("/openapi.json").json()
+}
+
+/// Path and method of every route that these functions of `routes.rs` name.
+fn routes(functions: &[&str]) -> BTreeSet<(String, String)> {
+    let of = |name: &&str| {
+        let begin = ROUTES.find(&format!("fn {name}(")).expect("the function");
+        ROUTES[begin..].split_once("\n}").expect("its end").0
+    };
+    let lines = functions.iter().map(of).flat_map(str::lines);
     let routes = lines.filter_map(|line| line.split_once(".service(at(\"")).flat_map(|(_, rest)| {
         let (path, rest) = rest.split_once("\", \"").expect("a path");
         let (methods, _) = rest.split_once('"').expect("its methods");
@@ -39,23 +45,42 @@ fn routes() -> BTreeSet<(String, String)> {
     routes.collect()
 }
 
-#[test]
-fn the_document_has_every_route_and_no_other() {
-    let document = document(&Server::start(&Database::sqlite()));
+/// Path and method of every operation of a document.
+fn described(document: &Value) -> BTreeSet<(String, String)> {
     assert_eq!(document["openapi"], "3.1.0");
     let paths = document["paths"].as_object().expect("paths");
-    let described: BTreeSet<(String, String)> = paths
-        .iter()
-        .flat_map(|(path, item)| {
-            item.as_object().expect("operations").keys().map(|method| (path.clone(), method.clone()))
-        })
-        .collect();
-    assert_eq!(described, routes());
+    let of = |(path, item): (&String, &Value)| {
+        let methods: Vec<_> = item.as_object().expect("operations").keys().cloned().collect();
+        let path = path.clone();
+        methods.into_iter().map(move |method| (path.clone(), method))
+    };
+    paths.iter().flat_map(of).collect()
+}
+
+#[test]
+fn each_document_has_every_route_of_its_port_and_no_other() {
+    let mut server = Server::start(&Database::sqlite());
+    assert_eq!(described(&document(&server)), routes(&["api", "shared", "both"]));
+    assert_eq!(described(&document_of_operations(&mut server)), routes(&["operations_of", "shared", "both"]));
+    let nobody = Client::new(server.dashboard_address(), None).get("/openapi.json");
+    assert_eq!(nobody.status, 401, "that of the operations is for whoever has a token: {nobody:?}");
 }
 
 #[test]
 fn every_problem_but_those_of_no_operation_is_in_the_document() {
-    let document = document(&Server::start(&Database::sqlite()));
+    let mut server = Server::start(&Database::sqlite());
+    let of_api = codes(&document(&server));
+    let all = &of_api | &codes(&document_of_operations(&mut server));
+    let missing = |known: &BTreeSet<String>| -> Vec<&str> {
+        CATALOGUE.iter().map(|entry| entry.code).filter(|code| !known.contains(&format!("\"{code}\""))).collect()
+    };
+    let absent = ["cross_site", "method_not_allowed", "pipeline_unavailable"];
+    assert_eq!(missing(&of_api), absent, "of other methods, and of the operations port");
+    assert_eq!(missing(&all), ["method_not_allowed"]);
+}
+
+/// Codes of problems that a document knows.
+fn codes(document: &Value) -> BTreeSet<String> {
     let mut codes = BTreeSet::new();
     for operation in document["paths"].as_object().expect("paths").values().flat_map(|item| item.as_object()).flatten()
     {
@@ -64,13 +89,7 @@ fn every_problem_but_those_of_no_operation_is_in_the_document() {
             codes.extend(schema["properties"]["code"]["enum"].as_array().into_iter().flatten().map(Value::to_string));
         }
     }
-    let missing: Vec<&str> =
-        CATALOGUE.iter().map(|entry| entry.code).filter(|code| !codes.contains(&format!("\"{code}\""))).collect();
-    assert_eq!(
-        missing,
-        ["cross_site", "method_not_allowed", "pipeline_unavailable"],
-        "of other methods, and of the operations port"
-    );
+    codes
 }
 
 #[test]
@@ -81,12 +100,19 @@ fn the_document_tells_the_limits_in_effect() {
 }
 
 #[test]
-fn every_reference_leads_somewhere() {
-    let document = document(&Server::start(&Database::sqlite()));
-    let text = document.to_string();
-    let references = text.split("\"$ref\":\"#").skip(1).map(|rest| rest.split('"').next().expect("its end"));
-    let dangling: BTreeSet<&str> = references.filter(|pointer| document.pointer(pointer).is_none()).collect();
-    assert!(dangling.is_empty(), "{dangling:?}");
+fn every_reference_leads_somewhere_and_something_to_every_schema() {
+    let mut server = Server::start(&Database::sqlite());
+    for document in [document(&server), document_of_operations(&mut server)] {
+        let text = document.to_string();
+        let references = text.split("\"$ref\":\"#").skip(1).map(|rest| rest.split('"').next().expect("its end"));
+        let references: BTreeSet<&str> = references.collect();
+        let dangling: Vec<&&str> = references.iter().filter(|pointer| document.pointer(pointer).is_none()).collect();
+        assert!(dangling.is_empty(), "{dangling:?}");
+        let schemas = document["components"]["schemas"].as_object().expect("schemas").keys();
+        let idle: Vec<&String> =
+            schemas.filter(|name| !references.contains(format!("/components/schemas/{name}").as_str())).collect();
+        assert!(idle.is_empty(), "nothing leads to {idle:?}");
+    }
 }
 
 #[test]

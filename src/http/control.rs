@@ -23,7 +23,7 @@ use crate::telemetry::audit;
 const WHAT: &str = "controlling the pipeline";
 
 /// Most actors of a pool, as in `config.toml`.
-const POOL_SIZE_MAX: u16 = 64;
+pub(super) const POOL_SIZE_MAX: u16 = 64;
 
 /// Longest name of a pool that is repeated in an answer, in characters.
 const POOL_NAME_CHARS_MAX: usize = 40;

@@ -6,6 +6,7 @@
 use actix_web::http::StatusCode;
 use actix_web::http::header::HOST;
 use actix_web::{HttpRequest, HttpResponse};
+use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
@@ -23,11 +24,13 @@ use crate::pipeline::{BootView, PipelineView, SnapshotView};
 const FOREIGN_HEADERS: [&str; 7] =
     ["forwarded", "x-forwarded-for", "x-real-ip", "via", "origin", "sec-fetch-site", "sec-fetch-mode"];
 
-#[derive(Serialize)]
-struct Index {
+/// The paths of this port.
+#[derive(JsonSchema, Serialize)]
+#[schemars(rename = "Index")]
+pub(super) struct Index {
     service: &'static str,
     version: &'static str,
-    routes: [&'static str; 16],
+    routes: [&'static str; 17],
 }
 
 /// What there is on this port, beside the dashboard and the routes of the API that it asks.
@@ -47,6 +50,7 @@ pub(super) fn index() -> HttpResponse {
         "/health/live",
         "/health/ready",
         "/metrics",
+        "/openapi.json",
         "/problems",
         "/problems/{code}",
     ];
@@ -54,9 +58,10 @@ pub(super) fn index() -> HttpResponse {
 }
 
 /// The line of one node, and all nodes.
-#[derive(Serialize)]
+#[derive(JsonSchema, Serialize)]
 pub(super) struct Cluster {
     #[serde(flatten)]
+    #[schemars(with = "PipelineView")]
     pub line: Line,
     /// Null if it is the line of the node that answers.
     pub snapshot: Option<SnapshotView>,

@@ -66,6 +66,7 @@ fn operations_of(routes: &mut ServiceConfig) {
         .service(at("/login", "GET, HEAD, POST").route(get(dashboard::form)).route(post(dashboard::enter)))
         .service(at("/logout", "POST").route(post(dashboard::leave)))
         .service(at("/assets/{name}", "GET, HEAD").route(get(dashboard::asset)))
+        .service(at("/openapi.json", "GET, HEAD").route(get(openapi::show_operations)))
         .service(at("/api/session", "GET, HEAD").route(get(dashboard::session)))
         .service(at("/api/live", "GET").route(stream(dashboard::follow)))
         .service(at("/api/live/events", "GET").route(stream(dashboard::follow_outcomes)))

@@ -64,6 +64,8 @@ pub struct AppState {
     pub logins: Rate,
     /// What the API is described by, made when it is first asked for.
     pub document: OnceLock<Value>,
+    /// What the operations port is described by.
+    pub operations_document: OnceLock<Value>,
     node: String,
     draining: AtomicBool,
 }
@@ -100,6 +102,7 @@ impl AppState {
             live_room,
             logins: Rate::of_logins(),
             document: OnceLock::new(),
+            operations_document: OnceLock::new(),
             node: config.node_name(),
             draining,
         }

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actix::Addr;
+use schemars::JsonSchema;
 use serde::Serialize;
 use tokio::sync::Notify;
 use uuid::Uuid;
@@ -23,7 +24,7 @@ use crate::telemetry::condition::Condition;
 const POLL: Duration = Duration::from_secs(1);
 
 /// What became of a change.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, JsonSchema, PartialEq, Serialize)]
 #[serde(untagged)]
 pub enum Changed {
     /// The pool as this node has it then.

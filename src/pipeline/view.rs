@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use schemars::JsonSchema;
 use serde::Serialize;
 use uuid::Uuid;
 
@@ -10,7 +11,8 @@ use crate::domain::timestamp;
 use crate::store::{Node, Stamp};
 
 /// The whole line of one node.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, JsonSchema, Serialize)]
+#[schemars(rename = "Pipeline")]
 pub struct PipelineView {
     /// Whose line it is.
     pub node: NodeView,
@@ -33,7 +35,8 @@ pub struct PipelineView {
 }
 
 /// Whose line it is.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, JsonSchema, Serialize)]
+#[schemars(rename = "NodeName")]
 pub struct NodeView {
     /// Its name.
     pub name: String,
@@ -42,11 +45,13 @@ pub struct NodeView {
 }
 
 /// One boot of a node of the cluster, as it stands in the database.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, JsonSchema, Serialize)]
+#[schemars(rename = "Node")]
 pub struct BootView {
     /// Its name.
     pub name: String,
     /// Its boot.
+    #[schemars(with = "String", extend("format" = "uuid"))]
     pub boot_id: Uuid,
     /// Whether it is the node that answers.
     pub this: bool,
@@ -61,6 +66,7 @@ pub struct BootView {
     /// Their bytes.
     pub spool_bytes: u64,
     /// When it started, by the database's clock.
+    #[schemars(extend("format" = "date-time"))]
     pub started_at: String,
     /// The generation of the controls that it says it has applied.
     pub control_generation: i64,
@@ -89,7 +95,8 @@ impl BootView {
 }
 
 /// How old the picture of another node's line is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, JsonSchema, Serialize)]
+#[schemars(rename = "Snapshot")]
 pub struct SnapshotView {
     /// How long ago the node told it, in milliseconds.
     pub age_ms: u64,
@@ -104,7 +111,8 @@ impl SnapshotView {
 }
 
 /// What is wanted, and whose wish it is.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, JsonSchema, Serialize)]
+#[schemars(rename = "{T}Setting")]
 pub struct SettingView<T> {
     /// What is wanted.
     pub value: T,
@@ -113,6 +121,7 @@ pub struct SettingView<T> {
     /// The user who stored it, or removed what was stored.
     pub by: Option<i64>,
     /// When.
+    #[schemars(extend("format" = "date-time"))]
     pub at: Option<String>,
 }
 
@@ -124,7 +133,8 @@ impl<T> SettingView<T> {
 }
 
 /// The actors of one kind.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, JsonSchema, Serialize)]
+#[schemars(rename = "Pool")]
 pub struct PoolView {
     /// `validators`, `normalizers`, `persisters`, `retry`, `claimer`, `drainer` or `replayer`.
     pub name: &'static str,
@@ -141,7 +151,8 @@ pub struct PoolView {
 }
 
 /// One actor.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, JsonSchema, Serialize)]
+#[schemars(rename = "Actor")]
 pub struct ActorView {
     /// Its name; a restarted actor keeps it.
     pub name: String,
@@ -162,7 +173,8 @@ pub struct ActorView {
 }
 
 /// Load between the door and the answer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, JsonSchema, Serialize)]
+#[schemars(rename = "InFlight")]
 pub struct InFlightView {
     /// Events.
     pub events: usize,

@@ -26,7 +26,8 @@ pub const PATH: &str = "/login";
 const PAGE: &str = include_str!("assets/login.html");
 /// Where the page says what went wrong.
 const MESSAGE_PLACE: &str = "<!-- message -->";
-const COOKIE: &str = "gristmill_session";
+/// The cookie that holds a session.
+pub const COOKIE: &str = "gristmill_session";
 /// A day's work; a token that ends sooner takes its sessions along.
 const SESSION_LASTS: Duration = Duration::from_secs(12 * 3_600);
 /// Longest form that is read.

@@ -14,12 +14,13 @@ mod watcher;
 pub use assets::show as asset;
 pub use guard::guard;
 pub use live::{Live, follow};
-pub use login::{enter, form, leave};
+pub use login::{COOKIE, enter, form, leave};
 pub use newest::{Newest, follow_event, follow_outcomes};
 
 use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
 use actix_web::http::header::{CONTENT_TYPE, VARY};
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::error::ApiError;
@@ -44,8 +45,9 @@ pub async fn index(call: Call) -> Result<HttpResponse, ApiError> {
 }
 
 /// Who is logged in, so that the page shows what this token may do.
-#[derive(Serialize)]
-struct SessionView<'a> {
+#[derive(JsonSchema, Serialize)]
+#[schemars(rename = "Session")]
+pub struct SessionView<'a> {
     user_id: i64,
     email: &'a str,
     token_id: i64,

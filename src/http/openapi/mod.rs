@@ -1,5 +1,5 @@
-//! The contract as a document: OpenAPI 3.1 of the API's port, made of the types that are answered with, the catalogue
-//! of problems and the limits in effect; and the same as a page.
+//! The contract as documents: OpenAPI 3.1 of each port, made of the types that are answered with, the catalogue of problems
+//! and the limits in effect; and that of the API as a page.
 //!
 //! `routes` and this are compared by a test, and every answer of the integration tests is looked up in it.
 
@@ -9,6 +9,7 @@ mod jobs;
 mod operation;
 mod page;
 mod parameters;
+mod port;
 mod schemas;
 mod service;
 
@@ -16,7 +17,9 @@ use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
 use serde_json::{Map, Value, json};
 
+use self::operation::Operation;
 use self::schemas::Schemas;
+use super::dashboard::COOKIE;
 use super::error::ApiError;
 use super::request::{self, Call};
 use super::state::AppState;
@@ -28,13 +31,39 @@ const DESCRIPTION: &str = "JSON events in, durable processed rows out. A 2xx mea
     404 `not_found`. GET stands for HEAD as well, but for exports and streams. Bodies may be packed with gzip, br, zstd or \
     deflate; unknown members are ignored, and answers may get new ones.";
 
-/// The document for a service with these limits.
+const OF_OPERATIONS: &str = "The operations port: the dashboard, the pipeline and its control, and the part of the API that a \
+    dashboard needs. No rate is kept here. A session's cookie stands for its token. What a page of another site may have sent \
+    is refused with 403 `cross_site`, and a browser without a session is sent to the login instead of a 401.";
+
+/// The document of the API for a service with these limits.
 pub fn document(limits: &Limits) -> Value {
     let mut schemas = Schemas::new();
-    let mut operations = events::operations(&mut schemas, limits);
-    operations.extend(jobs::operations(&mut schemas));
-    operations.extend(accounts::operations(&mut schemas));
-    operations.extend(service::operations(&mut schemas));
+    let operations = of_api(&mut schemas, limits);
+    written("Gristmill", DESCRIPTION, operations, schemas, json!({"token": token_scheme()}))
+}
+
+/// The document of the operations port.
+pub fn document_of_operations(limits: &Limits) -> Value {
+    let mut schemas = Schemas::new();
+    let api = of_api(&mut schemas, limits);
+    let operations = port::operations(&mut schemas, api);
+    let security = port::security_schemes(&token_scheme(), COOKIE);
+    written("Gristmill: operations", OF_OPERATIONS, operations, schemas, security)
+}
+
+fn of_api(schemas: &mut Schemas, limits: &Limits) -> Vec<Operation> {
+    let mut operations = events::operations(schemas, limits);
+    operations.extend(jobs::operations(schemas));
+    operations.extend(accounts::operations(schemas));
+    operations.extend(service::operations(schemas));
+    operations
+}
+
+fn token_scheme() -> Value {
+    json!({"type": "http", "scheme": "bearer", "description": "A token with the scope that is named."})
+}
+
+fn written(title: &str, description: &str, operations: Vec<Operation>, schemas: Schemas, security: Value) -> Value {
     let mut paths: Map<String, Value> = Map::new();
     for operation in operations {
         let method = operation.method.as_str().to_ascii_lowercase();
@@ -44,26 +73,32 @@ pub fn document(limits: &Limits) -> Value {
     json!({
         "openapi": "3.1.0",
         "info": {
-            "title": "Gristmill",
+            "title": title,
             "version": env!("CARGO_PKG_VERSION"),
-            "description": DESCRIPTION,
+            "description": description,
             "license": {"name": env!("CARGO_PKG_LICENSE")},
         },
-        "paths": paths,
         "components": {
-            "schemas": schemas.finish(),
+            "schemas": schemas.finish(&paths),
             "parameters": parameters::parameters(),
             "headers": parameters::headers(),
-            "securitySchemes": {
-                "token": {"type": "http", "scheme": "bearer", "description": "A token with the scope that is named."},
-            },
+            "securitySchemes": security,
         },
+        "paths": paths,
     })
 }
 
 /// `GET /openapi.json`; it needs no token, since it says the same to everyone.
 pub async fn show(call: Call) -> Result<HttpResponse, ApiError> {
     Ok(request::json(StatusCode::OK, of(&call.state)))
+}
+
+/// `GET /openapi.json` on the operations port, for whoever has a token.
+pub async fn show_operations(call: Call) -> Result<HttpResponse, ApiError> {
+    call.caller().await?;
+    let state = &call.state;
+    let document = state.operations_document.get_or_init(|| document_of_operations(&state.limits));
+    Ok(request::json(StatusCode::OK, document))
 }
 
 /// `GET /docs`: the document as a page that loads nothing and runs nothing.

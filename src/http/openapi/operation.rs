@@ -75,6 +75,31 @@ impl Operation {
         needy.problems(&[Problem::Forbidden])
     }
 
+    /// A token, or none at all.
+    pub fn or_nothing(mut self) -> Self {
+        self.members.entry("security").or_insert_with(|| json!([])).as_array_mut().expect("a list").push(json!({}));
+        self
+    }
+
+    /// What is different on the operations port: no rate is kept, a session does for its token, foreign pages change
+    /// nothing, and a browser that is nobody is sent to the login.
+    pub fn on_the_operations_port(mut self) -> Self {
+        self.problems.retain(|problem| *problem != Problem::RateLimited);
+        let security =
+            self.members.get_mut("security").and_then(Value::as_array_mut).expect("every operation has some");
+        let sessions: Vec<Value> =
+            security.iter().filter_map(|way| way.get("token")).map(|scopes| json!({"session": scopes})).collect();
+        let is_closed = !sessions.is_empty();
+        security.extend(sessions);
+        if self.method != Method::GET {
+            return self.problems(&[Problem::CrossSite]);
+        }
+        if !is_closed {
+            return self;
+        }
+        self.answers_nothing(303, "A browser without a session is sent to the login").with_header(303, "Location")
+    }
+
     /// As the token's rate allows.
     pub fn within_the_rate(self) -> Self {
         self.problems(&[Problem::RateLimited])
@@ -97,6 +122,13 @@ impl Operation {
             forms.iter().map(|(media, schema)| ((*media).to_owned(), json!({"schema": schema}))).collect();
         self.members.insert("requestBody".to_owned(), json!({"required": is_required, "content": content}));
         self.problems(&OF_BODIES)
+    }
+
+    /// A body as a browser sends a form. What is wrong with it is not told as a problem.
+    pub fn form(mut self, schema: Value) -> Self {
+        let content = json!({"application/x-www-form-urlencoded": {"schema": schema}});
+        self.members.insert("requestBody".to_owned(), json!({"required": true, "content": content}));
+        self
     }
 
     /// An answer without a body.

@@ -11,6 +11,9 @@ use crate::store::Action;
 /// What a header may consist of.
 const VISIBLE_PATTERN: &str = r"^[\t\x20-\x7e]*$";
 
+/// What can be controlled but for the whole line.
+const POOLS: [&str; 4] = ["validators", "normalizers", "persisters", "claimer"];
+
 /// Every parameter.
 pub fn parameters() -> Value {
     let id = json!({"type": "integer", "format": "int64", "minimum": 1});
@@ -23,6 +26,9 @@ pub fn parameters() -> Value {
     );
     json!({
         "Id": parameter("path", "id", "Its number.", &id),
+        "Asset": parameter("path", "name", "The file's name.", &json!({"type": "string", "minLength": 1})),
+        "Pool": parameter("path", "pool", "Its name.", &json!({"enum": POOLS})),
+        "Node": query("node", "Another node's line: its name, if only one lives that has it, or its `boot_id`.", &json!({"type": "string"})),
         "Code": parameter("path", "code", "The problem's code.", &json!({"type": "string", "minLength": 1})),
         "Status": query("status", "Its state.", &json!({"enum": Status::ALL.map(Status::as_str)})),
         "EventName": query("event_name", "Its exact name.", &text),
@@ -62,6 +68,7 @@ pub fn headers() -> Value {
         "X-Request-Id": text("The request's name in logs: the client's own, or a new one."),
         "Server-Timing": text("How long the server worked on it, in milliseconds."),
         "Location": text("Where it is found."),
+        "Set-Cookie": text("The session, or nothing in its place."),
         "Link": text("The next page, with `rel=\"next\"`, if there is one."),
         "Preference-Applied": text("Which preferences were heeded."),
         "WWW-Authenticate": text("What the token lacks."),

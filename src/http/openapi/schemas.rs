@@ -67,12 +67,27 @@ impl Schemas {
         json!({"$ref": format!("#/components/schemas/{name}")})
     }
 
-    /// All of them by their names.
-    pub fn finish(mut self) -> Value {
-        let mut all = self.generator.take_definitions(true);
-        all.extend(self.bodies);
-        all.into()
+    /// Those by their names that `paths` lead to.
+    pub fn finish(mut self, paths: &Map<String, Value>) -> Value {
+        let mut rest = self.generator.take_definitions(true);
+        rest.extend(self.bodies);
+        let (mut used, mut places) = (Map::new(), vec![Value::from(paths.clone())]);
+        while let Some(place) = places.pop() {
+            for name in names_in(&place.to_string()) {
+                if let Some(schema) = rest.remove(&name) {
+                    places.push(schema.clone());
+                    used.insert(name, schema);
+                }
+            }
+        }
+        used.into()
     }
+}
+
+/// The names of schemas that a part of the document refers to.
+fn names_in(text: &str) -> Vec<String> {
+    let references = text.split("\"#/components/schemas/").skip(1);
+    references.filter_map(|rest| rest.split('"').next()).map(str::to_owned).collect()
 }
 
 /// One event as it is posted.
@@ -207,6 +222,18 @@ pub fn new_user() -> Value {
         "type": "object",
         "required": ["email"],
         "properties": {"email": {"type": "string", "format": "email", "maxLength": 254}},
+    })
+}
+
+/// What a pool is to become.
+pub fn pool_size(most: u16) -> Value {
+    json!({
+        "type": "object",
+        "required": ["size"],
+        "properties": {
+            "size": {"type": ["integer", "null"], "minimum": 1, "maximum": most, "description": "Null: as configured."},
+        },
+        "additionalProperties": false,
     })
 }
 
