@@ -63,10 +63,11 @@ fn watch(server: &Server, path: &str, token: &str) -> Connection {
 /// The data of the next event of this name; a heartbeat comes only where nothing was told for long.
 fn told(watcher: &mut Connection, name: &str) -> Value {
     loop {
-        let lines = watcher.lines_until("").expect("the stream goes on");
-        assert!(lines.iter().all(|line| !line.starts_with(": heartbeat")), "no {name} is told");
-        if let Some(at) = lines.iter().position(|line| *line == format!("event: {name}")) {
-            return serde_json::from_str(&lines[at + 1][6..]).expect("JSON");
+        let line = watcher.lines_until("").expect("the stream goes on").concat();
+        assert!(!line.starts_with(": heartbeat"), "no {name} is told");
+        if line == format!("event: {name}") {
+            let lines = watcher.lines_until("data: ").expect("its data");
+            return serde_json::from_str(&lines.concat()[6..]).expect("JSON");
         }
     }
 }

@@ -19,6 +19,8 @@ const PIPELINE: &str = "Pipeline";
 const DOCUMENTS: &str = "Documents";
 const HTML: &str = "text/html";
 const STREAM: &str = "text/event-stream";
+/// What a stream answers.
+const ENDLESS: &str = "The events, until the server stops or the token ends";
 
 /// What is served on the API's port alone: events are taken there, in all their forms.
 const API_ONLY: [(Method, &str); 7] = [
@@ -101,8 +103,23 @@ fn pipeline(schemas: &mut Schemas) -> Vec<Operation> {
         Operation::new(Method::GET, "/api/live", PIPELINE, "followPipeline", "Follow the line and the newest figures")
             .says("Server-sent events: `pipeline` with what `showPipeline` answers, `figures` of the last seconds.")
             .needs(&VIEWERS)
-            .answers_as(200, "The events, until the server stops or the token ends", STREAM, json!({"type": "string"}))
+            .answers_as(200, ENDLESS, STREAM, json!({"type": "string"}))
             .problems(&[Problem::Overloaded]),
+        Operation::new(Method::GET, "/api/live/events", PIPELINE, "followOutcomes", "Follow the newest outcomes")
+            .says(
+                "Server-sent events: `outcomes` with at most 100 of each moment, the oldest first, and in `complete` whether \
+                 these are all; `gap` if some moments were missed.",
+            )
+            .needs(&[Scope::Read])
+            .parameters(&["Status", "EventName", "EventType", "UserId", "ErrorCode"])
+            .answers_as(200, ENDLESS, STREAM, json!({"type": "string"}))
+            .problems(&[Problem::InvalidRequest, Problem::Overloaded]),
+        Operation::new(Method::GET, "/api/live/events/{id}", PIPELINE, "followEvent", "Follow one event")
+            .says("Server-sent events: `changed` with its outcome, `gap` if changes were missed.")
+            .needs(&[Scope::Read])
+            .parameter("Id")
+            .answers_as(200, ENDLESS, STREAM, json!({"type": "string"}))
+            .problems(&[Problem::NotFound, Problem::EventInSpool, Problem::Overloaded]),
         Operation::new(Method::GET, "/metrics", PIPELINE, "showMetrics", "The metrics, for Prometheus")
             .says("Programs of this machine need no token.")
             .needs(&VIEWERS)
