@@ -8,7 +8,7 @@ const cells = (page) => page.$$eval("#audit tr:first-child td", (all) => Object.
 
 await play(async (browser) => {
   const page = await enter(browser);
-  await visit(page, "#/audit", "Audit log");
+  await visit(page, "#/audit", "Audit");
   await rows(page, 50);
   const login = await cells(page);
   assert.deepEqual([login.Who, login.What, login["Of what"]], ["admin@localhost (1), token 1", "session_opened", "tokens/3"]);

@@ -8,7 +8,7 @@ await play(async (browser) => {
   const page = await enter(browser);
   const pages = [["#/events", "Events", "#rows"], [`#/events/${GOOD}`, `Event ${GOOD}`, "#payload"], [`#/events/${GOOD}`, `Event ${GOOD}`, "dl.facts"],
     [`#/events/${BAD}`, `Event ${BAD}`, "dl.facts"], ["#/failures", "Failures", "table"], ["#/tokens", "Tokens", "#tokens"],
-    ["#/users", "Users", "#users", EMAIL], ["#/audit", "Audit log", "#audit", EMAIL]];
+    ["#/users", "Users", "#users", EMAIL], ["#/audit", "Audit", "#audit", EMAIL]];
   for (const [hash, heading, place, text] of pages) {
     await visit(page, hash, heading);
     const wanted = place === "#payload" ? JSON.stringify(NASTY).slice(1, -1) : text ?? NASTY;

@@ -10,7 +10,7 @@ const AXE = readFileSync(libraries.resolve("axe-core/axe.min.js"), "utf8");
 const { BOOT, EVENT, SCREENSHOTS } = process.env;
 const PAGES = [["overview", "#/", "Overview"], ["events", "#/events", "Events"], ["event", `#/events/${EVENT}`, `Event ${EVENT}`],
   ["pipeline", "#/pipeline", "Pipeline of node"], ["failures", "#/failures", "Failures"], ["jobs", "#/jobs", "Jobs"], ["tokens", "#/tokens", "Tokens"],
-  ["users", "#/users", "Users"], ["audit", "#/audit", "Audit log"], ["pipeline-stopped", `#/pipeline?node=${BOOT}`, "Pipeline of node"]];
+  ["users", "#/users", "Users"], ["audit", "#/audit", "Audit"], ["pipeline-stopped", `#/pipeline?node=${BOOT}`, "Pipeline of node"]];
 
 async function weigh(page) {
   const client = await page.createCDPSession();

@@ -14,7 +14,7 @@ await play(async (browser) => {
   await visit(page, `#/events/${EVENT}`, `Event ${EVENT}`);
   const buttons = await page.$$eval("main button", (all) => all.map((button) => button.textContent));
   assert.deepEqual(buttons, []);
-  for (const [hash, heading] of [["#/tokens", "Tokens"], ["#/users", "Users"], ["#/audit", "Audit log"]]) {
+  for (const [hash, heading] of [["#/tokens", "Tokens"], ["#/users", "Users"], ["#/audit", "Audit"]]) {
     await visit(page, hash, heading);
     await shows(page, "main .error", "lacks the scope admin");
     assert.equal(await page.$("main table, main form"), null, hash);

@@ -38,7 +38,7 @@ await play(async (browser) => {
   await shows(page, "dialog", "It is your own user");
   await press(page, "Close", "dialog");
   await page.click("#users tr[data-id='1'] a");
-  await shows(page, "h1", "Audit log");
+  await shows(page, "h1", "Audit");
   await shows(page, "#audit", "user_disabled");
   await page.waitForFunction(() => document.querySelector("#a-user").value === "1");
   page.faults = page.faults.filter((fault) => !fault.includes("status of 409"));

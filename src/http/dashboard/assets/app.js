@@ -22,7 +22,7 @@ const PAGES = [
   ["jobs", "Jobs", jobs, ["operate"]],
   ["tokens", "Tokens", tokens, ["admin"]],
   ["users", "Users", users, ["admin"]],
-  ["audit", "Audit log", audit, ["admin"]],
+  ["audit", "Audit", audit, ["admin"]],
 ];
 
 const main = document.getElementById("main");

@@ -34,7 +34,7 @@ export async function show({ parameters }) {
   }
 
   const columns = ["When", "Who", "What", "Of what", "Detail", "Node"];
-  const content = h("div", null, h("h1", null, "Audit log"), filters(state.filter, restart),
+  const content = h("div", null, h("h1", null, "Audit"), filters(state.filter, restart),
     h("section", { class: "card" }, table("Changes, the newest first", columns, body), told, more));
   await load();
   return { content };
