@@ -8,7 +8,7 @@ pub(crate) struct Snapshots;
 
 impl MigrationName for Snapshots {
     fn name(&self) -> &str {
-        "m20261129_000010_snapshots"
+        "m20261129_000011_snapshots"
     }
 }
 
