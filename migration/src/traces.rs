@@ -8,7 +8,7 @@ pub(crate) struct Traces;
 
 impl MigrationName for Traces {
     fn name(&self) -> &str {
-        "m20261129_000001_traces"
+        "m20261129_000012_traces"
     }
 }
 

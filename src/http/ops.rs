@@ -30,7 +30,7 @@ const FOREIGN_HEADERS: [&str; 7] =
 pub(super) struct Index {
     service: &'static str,
     version: &'static str,
-    routes: [&'static str; 17],
+    routes: [&'static str; 18],
 }
 
 /// What there is on this port, beside the dashboard and the routes of the API that it asks.
@@ -39,6 +39,7 @@ pub(super) fn index() -> HttpResponse {
         "/api/live",
         "/api/live/events",
         "/api/live/events/{id}",
+        "/api/live/pipeline",
         "/api/pipeline",
         "/api/pipeline/pause",
         "/api/pipeline/resume",
@@ -84,12 +85,15 @@ impl Cluster {
     }
 }
 
+/// What is said where this node's own line says nothing.
+pub(super) const UNDESCRIBED: &str = "the pipeline did not describe itself";
+
 /// `GET /api/pipeline`: actors per pool, their restarts, what is in flight, and every node of the cluster.
 pub async fn pipeline(call: Call) -> Result<HttpResponse, ApiError> {
     may_look(&call, "the state of the pipeline").await?;
     let wanted = elsewhere::wanted(call.request.query_string())?;
     let Some(mut seen) = cluster(&call.state).await else {
-        return Err(ApiError::new(Problem::PipelineUnavailable, "the pipeline did not describe itself"));
+        return Err(ApiError::new(Problem::PipelineUnavailable, UNDESCRIBED));
     };
     if let Some(wanted) = wanted {
         seen = elsewhere::look(&call.state, seen, &wanted).await?;

@@ -71,6 +71,7 @@ fn operations_of(routes: &mut ServiceConfig) {
         .service(at("/api/live", "GET").route(stream(dashboard::follow)))
         .service(at("/api/live/events", "GET").route(stream(dashboard::follow_outcomes)))
         .service(at("/api/live/events/{id}", "GET").route(stream(dashboard::follow_event)))
+        .service(at("/api/live/pipeline", "GET").route(stream(dashboard::follow_node)))
         .service(at("/metrics", "GET, HEAD").route(get(metrics::scrape)))
         .service(at("/api/pipeline", "GET, HEAD").route(get(ops::pipeline)))
         .service(at("/api/pipeline/pause", "POST").route(post(control::pause)))

@@ -15,10 +15,10 @@ use actix_web::rt::net::TcpStream;
 use actix_web::web::{Data, ServiceConfig};
 use actix_web::{App, HttpServer};
 use futures_util::FutureExt;
-use futures_util::future::{LocalBoxFuture, join, join3};
+use futures_util::future::{LocalBoxFuture, join3};
 use socket2::SockRef;
 
-use super::dashboard::{Live, Newest};
+use super::dashboard::{Elsewhere, Live, Newest};
 use super::events::Streams;
 use super::ports::Ports;
 use super::problems::CATALOGUE;
@@ -82,7 +82,7 @@ pub async fn start(config: &Config, ports: &Ports, store: Store, pipeline: Pipel
         serve(config, &ports.operations, OPERATIONS_WORKERS, OPERATIONS_CONNECTIONS, routes::operations, &state)?;
     let door = Door { api: api.handle(), operations: operations.handle(), state: state.clone() };
     let tokens = auth::watch(Arc::clone(&state.auth), config.auth.refresh);
-    let dashboards = join(Live::watch(state.clone()), Newest::watch(state.clone()));
+    let dashboards = join3(Live::watch(state.clone()), Newest::watch(state.clone()), Elsewhere::watch(state.clone()));
     let watch = Box::pin(join3(tokens, Streams::watch(state), dashboards).map(drop));
     Ok(Servers { door, api, operations, watch })
 }

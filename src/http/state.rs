@@ -9,7 +9,7 @@ use tokio::sync::Semaphore;
 
 use super::auth::{Auth, Caller};
 use super::body::BodyLimits;
-use super::dashboard::{Live, Newest};
+use super::dashboard::{Elsewhere, Live, Newest};
 use super::events::Streams;
 use super::metrics::Backlogs;
 use super::rate::Rate;
@@ -56,6 +56,8 @@ pub struct AppState {
     pub backlogs: Backlogs,
     /// What dashboards share.
     pub live: Live,
+    /// What dashboards are told of other nodes.
+    pub elsewhere: Elsewhere,
     /// What dashboards are told of events.
     pub newest: Newest,
     /// Room for dashboards.
@@ -98,6 +100,7 @@ impl AppState {
             stream_room,
             backlogs: Backlogs::default(),
             live,
+            elsewhere: Elsewhere::default(),
             newest: Newest::default(),
             live_room,
             logins: Rate::of_logins(),

@@ -13,6 +13,7 @@ use crate::support::http::{Answer, Client};
 use crate::support::server::{Server, Setup};
 use crate::support::session::Session;
 use crate::support::wait::{SOON, wait_for, within};
+use crate::support::wire::Connection;
 
 /// Locks are waited for longer than a node may be silent.
 const PATIENT: &str = "database = { lock_timeout = \"6s\", acquire_timeout = \"6s\", statement_timeout = \"10s\" }\n\
@@ -161,4 +162,36 @@ both_databases! {
         let name = view(&server)["node"]["name"].as_str().expect("a name").to_owned();
         assert_eq!(told(&server, &name).json()["snapshot"], Value::Null, "a name is that of the boot that lives");
     }
+}
+
+#[test]
+fn the_line_of_another_node_is_pushed_until_nobody_can_tell_it() {
+    let database = Database::postgres();
+    let nodes = Nodes::start(&database, &["", ""]);
+    let watch = |node: &str| {
+        let mut connection = Connection::open(nodes.servers[0].dashboard_address()).expect("it takes connections");
+        let request = format!(
+            "GET /api/live/pipeline?node={node} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {}\r\n\r\n",
+            nodes.token()
+        );
+        connection.send(request.as_bytes()).expect("it reads requests");
+        connection
+    };
+    await_told(&nodes.servers[0], "node-2", "the other's line", |_| true);
+    let mut watchers = [watch("node-2"), watch("node-2")];
+    finished(&nodes.client(1), accepted(&nodes.client(1), &event("there")));
+    for watcher in &mut watchers {
+        let mut pushed = || {
+            watcher.lines_until("event: pipeline").expect("a line");
+            let text = watcher.lines_until("data: ").expect("its data").concat();
+            let view: Value = serde_json::from_str(&text[6..]).expect("JSON");
+            Some(()).filter(|()| view["node"]["name"] == "node-2" && worked(&view, "persisters").0 == 1)
+        };
+        wait_for("the other's event to be pushed", SOON, &mut pushed, String::new);
+    }
+    database.execute("DELETE FROM snapshots");
+    watchers[0].lines_until("event: doubt").expect("a doubt");
+    let refused = Client::new(nodes.servers[0].dashboard_address(), Some(nodes.token()));
+    assert_eq!(refused.get("/api/live/pipeline?node=nobody").status, 404);
+    assert_eq!(refused.get("/api/live/pipeline").status, 400);
 }

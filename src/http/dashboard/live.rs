@@ -101,7 +101,7 @@ async fn figures(state: &AppState, now: DateTime<Utc>, spooled: u64) -> Option<F
 }
 
 /// The age of a heartbeat that is young enough is no news.
-fn quieten(cluster: &mut Cluster) {
+pub(super) fn quieten(cluster: &mut Cluster) {
     for node in cluster.nodes.iter_mut().flatten().filter(|node| node.state != "silent") {
         node.heartbeat_age_ms = 0;
     }

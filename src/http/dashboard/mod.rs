@@ -5,6 +5,7 @@
 //! decided in one place, by scopes, and the page only leaves out what would be refused.
 
 mod assets;
+mod elsewhere;
 mod guard;
 mod live;
 mod login;
@@ -12,6 +13,7 @@ mod newest;
 mod watcher;
 
 pub use assets::show as asset;
+pub use elsewhere::{Elsewhere, follow_node};
 pub use guard::guard;
 pub use live::{Live, follow};
 pub use login::{COOKIE, enter, form, leave};

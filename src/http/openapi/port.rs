@@ -105,6 +105,12 @@ fn pipeline(schemas: &mut Schemas) -> Vec<Operation> {
             .needs(&VIEWERS)
             .answers_as(200, ENDLESS, STREAM, json!({"type": "string"}))
             .problems(&[Problem::Overloaded]),
+        Operation::new(Method::GET, "/api/live/pipeline", PIPELINE, "followNode", "Follow the line of any node")
+            .says("Server-sent events: `pipeline` with what `showPipeline` answers, `doubt` while that cannot be told.")
+            .needs(&VIEWERS)
+            .parameter("Node")
+            .answers_as(200, ENDLESS, STREAM, json!({"type": "string"}))
+            .problems(&[Problem::InvalidRequest, Problem::NotFound, Problem::PipelineUnavailable, Problem::Overloaded]),
         Operation::new(Method::GET, "/api/live/events", PIPELINE, "followOutcomes", "Follow the newest outcomes")
             .says(
                 "Server-sent events: `outcomes` with at most 100 of each moment, the oldest first, and in `complete` whether \

@@ -9,11 +9,11 @@ const LINE = ["validators", "normalizers", "persisters"];
 const SIZE_MAX = 64;
 /** Within this time after a change, what does not show it yet is older than it. */
 const SETTLED_MS = 3000;
-/** How often another node's line is asked for: it tells it once a second. */
-const ASK_EVERY_MS = 1000;
+/** After this time a stream that was refused is tried again. */
+const RETRIED_MS = 5000;
 
 export async function show({ may, parameters }) {
-  const state = { wanted: parameters.get("node") || null, own: null, isAsking: false };
+  const state = { wanted: parameters.get("node") || null, own: null, foreign: null, source: null };
   const mayOperate = may("operate");
   const title = h("h1", null, "Pipeline");
   const [line, told, area] = [h("div"), h("p", { id: "told", hidden: true }), h("div", null, h("p", { class: "hint" }, "Waiting for the first look…"))];
@@ -43,26 +43,38 @@ export async function show({ may, parameters }) {
     built.wanted = state.wanted;
   }
 
-  async function look() {
-    if (state.isAsking || document.hidden) return;
-    state.isAsking = true;
-    const { wanted } = state;
-    try {
-      const view = await get(`/api/pipeline?${query({ node: wanted })}`);
-      if (wanted === state.wanted) draw(view);
-    } catch (error) {
-      if (wanted === state.wanted) doubt(error);
-    } finally {
-      state.isAsking = false;
-      if (wanted !== state.wanted) again();
-    }
+  // The line of another node comes over a stream of its own.
+  function follow() {
+    const wanted = isOwn() ? null : state.wanted;
+    if (state.followed === wanted) return;
+    state.source?.close();
+    clearTimeout(state.retry);
+    Object.assign(state, { followed: wanted, source: null, foreign: null });
+    if (wanted === null) return;
+    const path = `pipeline?${query({ node: wanted })}`;
+    const source = new EventSource(`/api/live/${path}`);
+    state.source = source;
+    source.addEventListener("pipeline", (message) => {
+      state.foreign = JSON.parse(message.data);
+      draw(state.foreign);
+    });
+    source.addEventListener("doubt", (message) => doubt(JSON.parse(message.data).detail));
+    // A stream does not say why there is none; the answer to a question does.
+    source.onerror = () => {
+      if (source.readyState !== EventSource.CLOSED || source !== state.source) return;
+      get(`/api/${path}`).catch((error) => source === state.source && doubt(error.message));
+      state.retry = setTimeout(() => {
+        state.followed = undefined;
+        follow();
+      }, RETRIED_MS);
+    };
   }
 
   // What is drawn already stays, but nobody can say any longer that it is so.
-  function doubt(error) {
+  function doubt(text) {
     told.hidden = false;
     told.className = "error";
-    fill(told, error.message);
+    fill(told, text);
     area.classList.add("old");
     if (built.wanted === state.wanted) return;
     fill(title, "Pipeline of node ", state.wanted);
@@ -72,8 +84,9 @@ export async function show({ may, parameters }) {
   }
 
   function again() {
-    if (!isOwn()) look();
-    else if (state.own) draw(state.own);
+    follow();
+    const view = isOwn() ? state.own : state.foreign;
+    if (view) draw(view);
     drawNodes();
   }
 
@@ -88,11 +101,11 @@ export async function show({ may, parameters }) {
   const end = live.on("pipeline", (view) => {
     state.own = view;
     drawNodes();
+    follow();
     if (isOwn()) draw(view);
   });
-  const timer = setInterval(() => { if (!isOwn()) look(); }, ASK_EVERY_MS);
-  if (!isOwn()) look();
-  return { content, leave: () => { end(); clearInterval(timer); } };
+  follow();
+  return { content, leave: () => { end(); state.source?.close(); clearTimeout(state.retry); } };
 }
 
 // Buttons stay where they are while the figures change: who is on one with the keyboard stays there.

@@ -1,0 +1,102 @@
+//! `GET /api/live/pipeline?node=NAME`: the line of any node as it tells it, as server-sent events.
+//!
+//! One look a second at each node that is watched, however many watch it.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use actix_web::HttpResponse;
+use actix_web::web::Data;
+use bytes::Bytes;
+use serde::Serialize;
+use tokio::sync::watch::{Receiver, Sender};
+
+use super::live::quieten;
+use super::watcher::{self, News, event};
+use crate::http::elsewhere;
+use crate::http::error::ApiError;
+use crate::http::ops::{self, Cluster, UNDESCRIBED};
+use crate::http::problems::Problem;
+use crate::http::request::Call;
+use crate::http::state::AppState;
+
+/// How often a node looks while somebody watches another.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// The nodes that are watched, by what they were asked for as, each with its line as the text of an event.
+#[derive(Default)]
+pub struct Elsewhere {
+    watched: Mutex<HashMap<String, Sender<Bytes>>>,
+}
+
+/// Why the line is not told any more.
+#[derive(Serialize)]
+struct Doubt<'a> {
+    detail: &'a str,
+}
+
+impl Elsewhere {
+    /// Looks for as long as the future is polled.
+    pub async fn watch(state: Data<AppState>) {
+        loop {
+            for node in state.elsewhere.nodes() {
+                let text = match look(&state, &node).await {
+                    Ok(cluster) => event("pipeline", &cluster),
+                    Err(error) => event("doubt", &Doubt { detail: error.detail() }),
+                };
+                state.elsewhere.tell(&node, text);
+            }
+            tokio::time::sleep(LOOK).await;
+        }
+    }
+
+    fn watched(&self) -> MutexGuard<'_, HashMap<String, Sender<Bytes>>> {
+        self.watched.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Forgets those that nobody watches.
+    fn nodes(&self) -> Vec<String> {
+        let mut watched = self.watched();
+        watched.retain(|_, told| told.receiver_count() > 0);
+        watched.keys().cloned().collect()
+    }
+
+    fn follow(&self, node: String, now: Bytes) -> Receiver<Bytes> {
+        let mut news = self.watched().entry(node).or_insert_with(|| Sender::new(now)).subscribe();
+        news.mark_changed();
+        news
+    }
+
+    fn tell(&self, node: &str, text: Bytes) {
+        if let Some(told) = self.watched().get(node) {
+            told.send_if_modified(|last| std::mem::replace(last, text.clone()) != text);
+        }
+    }
+}
+
+async fn look(state: &AppState, node: &str) -> Result<Cluster, ApiError> {
+    let own = ops::cluster(state).await.ok_or_else(|| ApiError::new(Problem::PipelineUnavailable, UNDESCRIBED))?;
+    let mut cluster = elsewhere::look(state, own, node).await?;
+    quieten(&mut cluster);
+    Ok(cluster)
+}
+
+/// `GET /api/live/pipeline`, for the scopes that open the pipeline.
+pub async fn follow_node(call: Call) -> Result<HttpResponse, ApiError> {
+    ops::permit_view(&call, "the state of the pipeline").await?;
+    let node = elsewhere::wanted(call.request.query_string())?;
+    let node = node.ok_or_else(|| ApiError::invalid_request("node is missing, expected a name or a boot_id"))?;
+    let permit = watcher::room(&call.state)?;
+    let now = event("pipeline", &look(&call.state, &node).await?);
+    let news = call.state.elsewhere.follow(node, now);
+    Ok(watcher::stream(call, permit, news))
+}
+
+impl News for Receiver<Bytes> {
+    async fn next(&mut self) -> Bytes {
+        // The one who looks is there for as long as the server is.
+        let _ = self.changed().await;
+        self.borrow_and_update().clone()
+    }
+}
