@@ -94,10 +94,7 @@ impl Store {
             let mut stats = Stats { windows: vec![Sums::default(); windows.len()], ..Stats::default() };
             for row in conn.read().query_all_raw(statement).await? {
                 stats.balance.pending = row.try_get_by_index(0)?;
-                // Null where nothing was flushed at all.
-                if let Some(slice) = row.try_get_by_index::<Option<i32>>(1)? {
-                    stats.add(&row, slices.within(slice))?;
-                }
+                stats.add(&row, slices.within(row.try_get_by_index(1)?))?;
             }
             Ok(stats)
         })
@@ -156,10 +153,17 @@ impl Slices {
     }
 
     /// The number of the slice that `counted_at` falls into.
-    fn sql(&self, backend: DbBackend) -> String {
+    fn number_sql(&self, backend: DbBackend) -> String {
         let cases = (0..self.begins.len())
             .map(|slice| format!("WHEN counted_at >= {} THEN {slice} ", placeholder(backend, slice + 1)));
         format!("CASE {}ELSE {} END", cases.collect::<String>(), self.begins.len())
+    }
+
+    /// Whether `counted_at` falls into a slice.
+    fn condition_sql(&self, backend: DbBackend, slice: usize) -> String {
+        let begin = (slice < self.begins.len()).then(|| format!("counted_at >= {}", placeholder(backend, slice + 1)));
+        let end = (slice > 0).then(|| format!("counted_at < {}", placeholder(backend, slice)));
+        [begin, end].into_iter().flatten().collect::<Vec<_>>().join(" AND ")
     }
 
     /// The places of the windows that a slice is part of.
@@ -214,18 +218,23 @@ impl Sums {
     }
 }
 
+/// A row per slice: each reads its part of the index of times, so that nothing is sorted or grouped.
 fn sql(backend: DbBackend, slices: &Slices) -> String {
     let columns = [&FIGURES[..], &times::names()].concat();
     let sums: Vec<String> = columns.iter().map(|column| sum(column)).collect();
-    let figures = columns[1..].join(", ");
-    // A row comes even if nothing was flushed yet.
+    let (sums, figures) = (sums.join(", "), columns[1..].join(", "));
+    let part = |slice| {
+        format!(
+            "SELECT {slice} AS slice, {sums} FROM ( \
+             SELECT minute AS counted_at, flushes, {figures} FROM flush_minutes \
+             UNION ALL SELECT flushed_at, 1, {figures} FROM flushes) AS counted WHERE {}",
+            slices.condition_sql(backend, slice)
+        )
+    };
+    let parts: Vec<String> = (0..=slices.begins.len()).map(part).collect();
     format!(
-        "SELECT waiting.n, sums.* FROM (SELECT COUNT(*) AS n FROM events WHERE status = 'pending') AS waiting \
-         LEFT JOIN (SELECT {slice} AS slice, {sums} FROM ( \
-         SELECT minute AS counted_at, flushes, {figures} FROM flush_minutes \
-         UNION ALL SELECT flushed_at, 1, {figures} FROM flushes) AS counted GROUP BY slice) AS sums ON TRUE",
-        slice = slices.sql(backend),
-        sums = sums.join(", "),
+        "SELECT (SELECT COUNT(*) FROM events WHERE status = 'pending'), sums.* FROM ({}) AS sums",
+        parts.join(" UNION ALL ")
     )
 }
 
@@ -246,7 +255,7 @@ fn sql_by_type(backend: DbBackend, slices: &Slices) -> String {
          ORDER BY active DESC, event_type LIMIT {most}) \
          SELECT counted.event_type, counted.figure, counted.slice, counted.n FROM types \
          JOIN counted ON counted.event_type = types.event_type ORDER BY types.active DESC, types.event_type",
-        slice = slices.sql(backend),
+        slice = slices.number_sql(backend),
         n = sum(number),
         active = sum(active),
         most = TYPES_MAX + 1,
