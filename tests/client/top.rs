@@ -109,21 +109,27 @@ fn the_screen_grows_with_its_terminal_and_has_no_colours_where_none_are_wanted()
     if skips(&[lacks_program("script")]) {
         return;
     }
-    let server = Server::start(Setup::new(&Database::sqlite()).with_env("NO_COLOR", "1"));
-    let mut screen = terminal(server.setup(), &["top", "--interval", "1h"]);
-    screen.shows("q quit");
-    assert!(screen.screen()[23].contains("q quit"), "{:?}", screen.screen());
-    let tty = screen.said("tty=");
-    let resized =
-        Command::new("stty").args(["-F", &tty, "rows", "40", "cols", "120"]).status().expect("stty is installed");
-    assert!(resized.success());
-    let last = || screen.screen()[39].contains("q quit").then_some(());
-    wait_for("the keys in the last line", SOON, last, || screen.screen().join("\n"));
-    screen.press("q");
-    let told = screen.ended();
-    assert_given_back(&told, 0);
-    for colour in ["\u{1b}[38;", "\u{1b}[48;", "\u{1b}[31m", "\u{1b}[32m", "\u{1b}[36m"] {
-        assert!(!told.contains(colour), "{colour:?} is in {told:?}");
+    let server = Server::start(&Database::sqlite());
+    let by_variable = server.setup().clone().with_env("NO_COLOR", "1");
+    for (setup, arguments) in
+        [(server.setup(), &["top", "--interval", "1h", "--no-color"][..]), (&by_variable, &["top", "--interval", "1h"])]
+    {
+        let mut screen = terminal(setup, arguments);
+        screen.shows("q quit");
+        assert!(screen.screen()[23].contains("q quit"), "{:?}", screen.screen());
+        let tty = screen.said("tty=");
+        let resized = Command::new("stty").args(["-F", &tty, "rows", "40", "cols", "120"]).status();
+        assert!(resized.expect("stty is installed").success());
+        let last = || screen.screen()[39].contains("q quit").then_some(());
+        wait_for("the keys in the last line", SOON, last, || screen.screen().join("\n"));
+        screen.press("2");
+        screen.shows("validator-1  running");
+        screen.press("q");
+        let told = screen.ended();
+        assert_given_back(&told, 0);
+        for colour in ["\u{1b}[38;5;", "\u{1b}[48;5;", "\u{1b}[31m", "\u{1b}[32m", "\u{1b}[36m"] {
+            assert!(!told.contains(colour), "{colour:?} is in {told:?}");
+        }
     }
 }
 

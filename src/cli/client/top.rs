@@ -88,7 +88,8 @@ impl Session {
             if !lives() {
                 bail!("what asks the server has ended");
             }
-            if drawn_at.is_none_or(|drawn_at| drawn_at.elapsed() >= self.interval) {
+            let cannot_wait = !self.view.is_paused && self.model.has_turned_since(&shown);
+            if cannot_wait || drawn_at.is_none_or(|drawn_at| drawn_at.elapsed() >= self.interval) {
                 if !self.view.is_paused {
                     (shown, shown_at) = (self.model.clone(), Instant::now());
                 }

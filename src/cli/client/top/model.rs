@@ -115,7 +115,7 @@ pub(super) struct Node {
 }
 
 /// An event that was given up or refused.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Deserialize)]
 pub(super) struct Failure {
     pub(super) id: i64,
     pub(super) received_at: Text,
@@ -188,6 +188,13 @@ impl Model {
                 self.connected(now);
             }
         }
+    }
+
+    /// Whether there is something since then that nobody should wait for: the first news, other failures, a connection that
+    /// was lost or came back.
+    pub(super) fn has_turned_since(&self, shown: &Self) -> bool {
+        let has_first = |model: &Self| (model.line.is_some(), model.figures.is_some());
+        has_first(self) != has_first(shown) || self.lost != shown.lost || self.failures != shown.failures
     }
 
     fn connected(&mut self, now: Instant) {
@@ -371,7 +378,12 @@ pub(super) mod tests {
         assert!(model.trouble(now + Duration::from_secs(21)).is_some_and(|text| text.contains("silent for 21 s")));
         model.hear(News::Lost(Text::of("refused\n")), now);
         assert_eq!(model.trouble(now).as_deref(), Some("no connection, trying again: refused\\n"));
+        let lost = model.clone();
         model.hear(News::Line(line(1)), now);
         assert_eq!(model.trouble(now), None);
+        assert!(model.has_turned_since(&lost) && lost.has_turned_since(&Model::new("")));
+        let mut later = model.clone();
+        later.hear(News::Line(line(2)), now);
+        assert!(!later.has_turned_since(&model), "this can wait");
     }
 }
