@@ -1,6 +1,12 @@
 //! A trace goes on over retries, kills, other nodes and the spool.
 
-use super::{CALLER, TRACE, named, post_traced};
+use std::io::Write;
+use std::net::TcpStream;
+use std::time::Duration;
+
+use socket2::SockRef;
+
+use super::{CALLER, TRACE, named, only, parent, post_traced};
 use crate::faults::rule;
 use crate::support::collector::{Collector, Span};
 use crate::support::database::Database;
@@ -136,4 +142,31 @@ fn a_trace_goes_on_through_the_spool_and_a_kill() {
     let drained = of_event(&spans, "processed").expect("waited for");
     assert_eq!((&drained.parent, request_of(&server, id)), (&spooled.parent, spooled.parent.clone()), "{spans:#?}");
     assert_ne!(drained.resource("service.instance.id"), spooled.resource("service.instance.id"));
+}
+
+// Guards the drop of `RequestSpan`.
+#[test]
+fn a_request_whose_client_goes_away_has_a_span_all_the_same() {
+    let collector = Collector::start();
+    let config = format!("retry.delay = \"1h\"\n{}", rule("validator", "late", "error", 1));
+    let mut server =
+        Server::start(Setup::new(&Database::sqlite()).with_config(&collector.config()).with_config(&config));
+    let (token, body) = (server.token(), event("late").to_string());
+    let mut waiting = TcpStream::connect(server.address()).expect("the server takes connections");
+    let request = format!(
+        "POST /api/v1/events HTTP/1.1\r\nHost: test\r\nAuthorization: Bearer {token}\r\nPrefer: wait=60\r\n\
+         traceparent: {}\r\nContent-Length: {}\r\n\r\n{body}",
+        parent(),
+        body.len(),
+    );
+    waiting.write_all(request.as_bytes()).expect("it takes requests");
+    // The attempt is over, and the request waits for the next one.
+    collector.await_spans(TRACE, |spans| !named(spans, ATTEMPT).is_empty());
+    // Without a goodbye: the server hears of it at once.
+    SockRef::from(&waiting).set_linger(Some(Duration::ZERO)).expect("a socket of ours");
+    drop(waiting);
+    let spans = collector.await_spans(TRACE, |spans| spans.iter().any(|span| span.name.starts_with("POST")));
+    let request = only(&spans, "POST /api/v1/events");
+    assert_eq!((request.is_error, request.attribute("error.type")), (true, "client_disconnected"), "{request:?}");
+    assert_eq!(named(&spans, ATTEMPT)[0].parent, request.id);
 }
