@@ -14,6 +14,7 @@ mod lost_answers;
 mod outages;
 mod replays;
 mod times;
+mod traces;
 mod units;
 
 #[cfg(feature = "fault-injection")]

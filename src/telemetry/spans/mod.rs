@@ -19,8 +19,9 @@ use chrono::{DateTime, Utc};
 use opentelemetry::trace::{Link, SpanContext, SpanId, SpanKind, Status, TraceFlags, TraceId, TraceState};
 use opentelemetry::{InstrumentationScope, KeyValue, Value};
 use opentelemetry_sdk::Resource;
-use opentelemetry_sdk::trace::{IdGenerator, RandomIdGenerator, Sampler, ShouldSample, SpanData, SpanLinks};
-use opentelemetry_sdk::trace::{SamplingDecision, SpanEvents};
+use opentelemetry_sdk::trace::{
+    IdGenerator, RandomIdGenerator, Sampler, SamplingDecision, ShouldSample, SpanData, SpanEvents, SpanLinks,
+};
 use uuid::Uuid;
 
 pub use self::attempt::{AttemptSpan, End, Flushed, waited};
