@@ -9,7 +9,7 @@ use crate::support::database::Database;
 use crate::support::events::{EVENTS, accepted, event, finished};
 use crate::support::machine::{lacks_program, skips};
 use crate::support::postgres::free_port;
-use crate::support::run::signal;
+use crate::support::run::{is_alive, signal};
 use crate::support::server::{Server, Setup};
 use crate::support::terminal::{GIVEN_BACK, Terminal};
 use crate::support::wait::{SOON, wait_for};
@@ -163,4 +163,17 @@ fn a_server_that_goes_away_is_waited_for_on_the_screen() {
     screen.shows("the line is running");
     screen.press("q");
     assert_given_back(&screen.ended(), 0);
+}
+
+#[test]
+fn nothing_is_left_running_when_the_terminal_goes_away() {
+    if skips(&[lacks_program("script")]) {
+        return;
+    }
+    let server = Server::start(&Database::sqlite());
+    let screen = terminal(server.setup(), &["top"]);
+    screen.shows("validators");
+    let pid = screen.said("pid=").parse().expect("a number");
+    screen.hang_up();
+    wait_for("the end", SOON, || (!is_alive(pid)).then_some(()), || format!("process {pid} goes on"));
 }

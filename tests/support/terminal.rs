@@ -94,6 +94,11 @@ impl Terminal {
         wait_for(word, SOON, rest, || format!("{:?}", self.told()))
     }
 
+    /// Takes the terminal away, as a window that is closed or a connection that is lost does.
+    pub fn hang_up(mut self) {
+        self.child.kill().and_then(|()| self.child.wait()).expect("a child can be killed");
+    }
+
     /// Waits for the program's end; what the terminal was told in all.
     pub fn ended(mut self) -> String {
         let end = || self.child.try_wait().expect("a child can be asked");

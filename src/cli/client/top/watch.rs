@@ -13,6 +13,7 @@ use serde::de::DeserializeOwned;
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::model::{Bucket, Course, Failure, Model, News};
+use super::screen::Screen;
 use super::text::Text;
 use crate::cli::client::link::Link;
 
@@ -26,6 +27,8 @@ const WAIT_MAX: Duration = Duration::from_secs(5);
 /// How often failures are asked for at most while they are shown, and how often it is seen that they are.
 const FAILURES: Duration = Duration::from_secs(5);
 const LOOK: Duration = Duration::from_millis(200);
+/// Time to end in after a signal.
+const GRACE: Duration = Duration::from_secs(1);
 /// Failures of each kind.
 const FAILURES_MAX: &str = "20";
 
@@ -86,8 +89,12 @@ pub(super) fn stop_on_signals(news: SyncSender<News>) -> anyhow::Result<()> {
                 _ = hangup.recv() => {}
             }
         });
-        // Who does not listen has ended.
-        let _ = news.send(News::Stop);
+        // Who does not listen has ended, or is about to be ended.
+        let _ = news.try_send(News::Stop);
+        // Waiting for a key of a terminal that is gone never ends.
+        sleep(GRACE);
+        Screen::give_back();
+        std::process::exit(1);
     });
     Ok(())
 }
