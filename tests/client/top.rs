@@ -147,6 +147,21 @@ fn a_signal_ends_the_screen_and_gives_the_terminal_back() {
     }
 }
 
+// Guards `gone` in `watch.rs`: without it the command would read the terminal's end for ever.
+#[test]
+fn a_terminal_that_is_closed_ends_the_command() {
+    if skips(&[lacks_program("script")]) {
+        return;
+    }
+    let server = Server::start(&Database::sqlite());
+    let screen = terminal(server.setup(), &["top"]);
+    screen.shows("validators");
+    let pid = screen.said("pid=").parse().expect("a number");
+    assert!(is_alive(pid));
+    screen.close();
+    wait_for("the command to end", SOON, || (!is_alive(pid)).then_some(()), || format!("{pid} lives"));
+}
+
 #[test]
 fn a_server_that_goes_away_is_waited_for_on_the_screen() {
     if skips(&[lacks_program("script")]) {
@@ -163,17 +178,4 @@ fn a_server_that_goes_away_is_waited_for_on_the_screen() {
     screen.shows("the line is running");
     screen.press("q");
     assert_given_back(&screen.ended(), 0);
-}
-
-#[test]
-fn nothing_is_left_running_when_the_terminal_goes_away() {
-    if skips(&[lacks_program("script")]) {
-        return;
-    }
-    let server = Server::start(&Database::sqlite());
-    let screen = terminal(server.setup(), &["top"]);
-    screen.shows("validators");
-    let pid = screen.said("pid=").parse().expect("a number");
-    screen.hang_up();
-    wait_for("the end", SOON, || (!is_alive(pid)).then_some(()), || format!("process {pid} goes on"));
 }

@@ -94,9 +94,9 @@ impl Terminal {
         wait_for(word, SOON, rest, || format!("{:?}", self.told()))
     }
 
-    /// Takes the terminal away, as a window that is closed or a connection that is lost does.
-    pub fn hang_up(mut self) {
-        self.child.kill().and_then(|()| self.child.wait()).expect("a child can be killed");
+    /// Closes the terminal under the program, as when its window is closed.
+    pub fn close(mut self) {
+        self.child.kill().and_then(|()| self.child.wait()).expect("a child takes a signal");
     }
 
     /// Waits for the program's end; what the terminal was told in all.

@@ -29,12 +29,6 @@ impl Screen {
         Ok(screen)
     }
 
-    /// Gives the terminal back, whoever has it.
-    pub(super) fn give_back() {
-        // What cannot be given back is gone: there is nobody to tell.
-        let _ = ratatui::try_restore();
-    }
-
     pub(super) fn draw(&mut self, draw: impl FnOnce(&mut ratatui::Frame<'_>)) -> anyhow::Result<()> {
         let terminal = self.terminal.as_mut().expect("an open screen has one");
         terminal.draw(draw).map(drop).context("the terminal cannot be drawn on")
@@ -55,6 +49,7 @@ impl Screen {
 
 impl Drop for Screen {
     fn drop(&mut self) {
-        Self::give_back();
+        // What cannot be given back is gone: there is nobody to tell.
+        let _ = ratatui::try_restore();
     }
 }

@@ -1,6 +1,7 @@
 //! What is asked of the server, on threads of their own: the screen never waits for a network.
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, stdout};
+use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::SyncSender;
@@ -10,10 +11,11 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, bail};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::model::{Bucket, Course, Failure, Model, News};
-use super::screen::Screen;
 use super::text::Text;
 use crate::cli::client::link::Link;
 
@@ -24,11 +26,12 @@ const WINDOW: &str = "5m";
 const WAIT_FIRST: Duration = Duration::from_millis(500);
 const WAIT_MAX: Duration = Duration::from_secs(5);
 
+/// Time to end by oneself after a signal.
+const GRACE: Duration = Duration::from_secs(1);
+
 /// How often failures are asked for at most while they are shown, and how often it is seen that they are.
 const FAILURES: Duration = Duration::from_secs(5);
 const LOOK: Duration = Duration::from_millis(200);
-/// Time to end in after a signal.
-const GRACE: Duration = Duration::from_secs(1);
 /// Failures of each kind.
 const FAILURES_MAX: &str = "20";
 
@@ -73,13 +76,15 @@ pub(super) fn failures(link: Link, is_wanted: Arc<AtomicBool>, news: SyncSender<
     })
 }
 
-/// Sends [`News::Stop`] for the first signal that asks for an end.
+/// Sends [`News::Stop`] for the first signal that asks for an end, and when the terminal is gone. Who does not end by that is
+/// ended: the library below reads a terminal that is gone for ever, and hears of nothing else.
 pub(super) fn stop_on_signals(news: SyncSender<News>) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
     let entered = runtime.enter();
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut hangup = signal(SignalKind::hangup())?;
+    let terminal = watched().context("the terminal cannot be watched")?;
     drop(entered);
     thread::spawn(move || {
         runtime.block_on(async {
@@ -87,16 +92,34 @@ pub(super) fn stop_on_signals(news: SyncSender<News>) -> anyhow::Result<()> {
                 _ = terminate.recv() => {}
                 _ = interrupt.recv() => {}
                 _ = hangup.recv() => {}
+                () = gone(&terminal) => {}
             }
         });
-        // Who does not listen has ended, or is about to be ended.
+        // Where so much waits to be heard, nobody listens.
         let _ = news.try_send(News::Stop);
-        // Waiting for a key of a terminal that is gone never ends.
         sleep(GRACE);
-        Screen::give_back();
+        // On a thread of its own: a terminal that takes nothing holds up whoever writes to it.
+        thread::spawn(ratatui::try_restore);
+        sleep(GRACE / 4);
         std::process::exit(1);
     });
     Ok(())
+}
+
+/// The terminal under a descriptor of its own.
+#[expect(deprecated, reason = "what follows it is unsafe, and asks for a descriptor that stays open: this one does")]
+fn watched() -> std::io::Result<AsyncFd<OwnedFd>> {
+    AsyncFd::with_interest(stdout().as_fd().try_clone_to_owned()?, Interest::READABLE)
+}
+
+/// Waits until the terminal's other end is closed. Reads nothing of what is typed.
+async fn gone(terminal: &AsyncFd<OwnedFd>) {
+    while let Ok(mut readable) = terminal.readable().await {
+        if readable.ready().is_read_closed() {
+            return;
+        }
+        readable.clear_ready();
+    }
 }
 
 /// All that there is to tell, asked for once.
