@@ -32,7 +32,7 @@ use crate::telemetry::facts;
 /// Operations are asked by people and scrapers, not by producers.
 const OPERATIONS_WORKERS: usize = 1;
 /// Connections to the operations port at once.
-const OPERATIONS_CONNECTIONS: usize = 1_024;
+const OPERATIONS_CONNECTIONS: usize = 2_048;
 
 /// Both servers, already answering; the futures must be polled for them to end.
 pub struct Servers {

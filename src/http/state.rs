@@ -27,8 +27,8 @@ const EXPORTS_MAX: usize = 8;
 /// Streams open at once: each of them reads by itself.
 const STREAMS_MAX: usize = 64;
 
-/// Streams to dashboards open at once: 256 dashboards, each with the state of the pipeline and with events.
-const DASHBOARDS_MAX: usize = 2 * 256;
+/// Streams to dashboards open at once: 512 dashboards, each with the state of the pipeline and with events.
+const DASHBOARDS_MAX: usize = 2 * 512;
 
 /// One per process, shared by both ports.
 pub struct AppState {
