@@ -84,7 +84,6 @@ function facts(series, { pending, pending_and_more: isMore, spooled }) {
     ["Retried", count(retried), `${percent(retried, finished + retried)} of attempts`],
     ["Pending now", isMore ? `${count(pending)}+` : count(pending), "in the database"],
     ["Spooled now", count(spooled), "on the disks of nodes"],
-    ["Processing time", p50, `median; p95\u00a0${p95}, p99\u00a0${p99}`],
-    ["Mean time", finished > 0 ? `${count(worked / finished)} ms` : "–", "per finished event"],
+    ["Processing time", p50, `median; p95\u00a0${p95}, p99\u00a0${p99}, mean\u00a0${finished > 0 ? `${count(worked / finished)}\u00a0ms` : "–"}`],
   ].map(([name, value, note]) => h("div", { class: "tile", "data-figure": name }, h("dt", null, name), h("dd", null, value, " ", h("small", null, note))));
 }
