@@ -23,6 +23,8 @@ pub fn cleared_after_kills(trial: &mut Trial) {
     accepted(&server.client(), &event("pattern"));
     server.kill9();
     assert_eq!(database.execute(&insert(&database, size)), size);
+    // The flush that took them would have counted them.
+    assert_eq!(database.execute(&format!("UPDATE flushes SET received = received + {size}")), 1);
     server.restart();
     for _ in 0..2 {
         let left = pending(&database).saturating_sub(trial.dice.below(size / 8));
