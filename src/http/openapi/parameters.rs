@@ -20,6 +20,8 @@ pub fn parameters() -> Value {
     let text = json!({"type": "string", "minLength": 1, "maxLength": 255, "pattern": r"^[^\u0000]*$"});
     let time = json!({"type": "string", "format": "date-time"});
     let visible = json!({"type": "string", "pattern": VISIBLE_PATTERN});
+    // Everything that a header can carry.
+    let anything = json!({"type": "string", "pattern": r"^[\t\x20-\x7e\u0080-\u00ff]*$"});
     let wait = format!(
         "`wait=N`: the answer comes when the outcome is known, or after N seconds, at most {WAIT_SECONDS_MAX}. Of a batch \
          also `handling=strict`: one invalid event refuses all, and `return=minimal`: only results that are no success."
@@ -55,8 +57,8 @@ pub fn parameters() -> Value {
             &json!({"type": "string", "pattern": "^[!-~]{1,255}$"}),
         ),
         "Prefer": header("Prefer", &wait, &visible),
-        "TraceParent": header("traceparent", "W3C Trace Context: the trace of which the events are part. Ignored if it is malformed.", &visible),
-        "TraceState": header("tracestate", "W3C Trace Context: what tracing systems say to each other.", &visible),
+        "TraceParent": header("traceparent", "W3C Trace Context: the trace of which the events are part. Ignored if it is malformed.", &anything),
+        "TraceState": header("tracestate", "W3C Trace Context: what tracing systems say to each other. Ignored if it is malformed.", &anything),
         "LastEventId": header("Last-Event-ID", "The last id that was seen: what followed it comes first.", &visible),
     })
 }
