@@ -1,6 +1,9 @@
 //! Slices of JSON text that travel from the request to the database without being re-serialised.
 
+use std::borrow::Cow;
+
 use bytes::Bytes;
+use serde::Serialize;
 use serde::de::IgnoredAny;
 
 /// A syntactically valid JSON value, exactly as it was received.
@@ -45,6 +48,48 @@ impl JsonText {
 
 /// What JSON takes for white space: less than ASCII does.
 pub const SPACE: [char; 4] = [' ', '\t', '\n', '\r'];
+
+/// Appends `value` to `lines` as one line of JSON, whatever text of a client is spliced into it.
+///
+/// Line breaks outside of strings are white space and become blanks; inside of strings JSON has them escaped already, but
+/// for the line separators of Unicode, at which some readers of lines break too: those are written as escapes.
+pub fn write_line(lines: &mut Vec<u8>, value: &impl Serialize) {
+    let start = lines.len();
+    serde_json::to_writer(&mut *lines, value).expect("values have text keys only, and memory takes them");
+    for byte in &mut lines[start..] {
+        if matches!(byte, b'\n' | b'\r') {
+            *byte = b' ';
+        }
+    }
+    if let Cow::Owned(escaped) = without_separators(&lines[start..]) {
+        lines.truncate(start);
+        lines.extend_from_slice(&escaped);
+    }
+    lines.push(b'\n');
+}
+
+/// The JSON `text` with U+0085, U+2028 and U+2029 as escapes; outside of strings they cannot stand.
+fn without_separators(text: &[u8]) -> Cow<'_, [u8]> {
+    let escape_at = |at: usize| match text.get(at..)? {
+        [0xC2, 0x85, ..] => Some((2, br"\u0085")),
+        [0xE2, 0x80, 0xA8, ..] => Some((3, br"\u2028")),
+        [0xE2, 0x80, 0xA9, ..] => Some((3, br"\u2029")),
+        _ => None,
+    };
+    let (mut escaped, mut copied) = (Vec::new(), 0);
+    for at in memchr::memchr2_iter(0xC2, 0xE2, text) {
+        if let Some((length, escape)) = escape_at(at) {
+            escaped.extend_from_slice(&text[copied..at]);
+            escaped.extend_from_slice(escape);
+            copied = at + length;
+        }
+    }
+    if copied == 0 {
+        return Cow::Borrowed(text);
+    }
+    escaped.extend_from_slice(&text[copied..]);
+    Cow::Owned(escaped)
+}
 
 /// Errors if `text` is not JSON.
 pub fn check_syntax(text: &str) -> Result<(), serde_json::Error> {
@@ -128,6 +173,28 @@ impl Kind {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_value_is_one_line_for_every_reader_and_the_same_value() {
+        let texts = [
+            "{\n  \"a\" : [1,\r\n2],\r\t\"b\":\"\\n\"\n}",
+            "{\"\u{2028}{\\\"summary\\\":1}\u{2029}\":\"\u{85}\u{2027}\u{202a}\u{a0}\u{e9}\u{85}\"}",
+            "\"\u{2029}\u{2028}\"",
+            "{}",
+        ];
+        let mut lines = b"before\n".to_vec();
+        for text in texts {
+            let raw: &serde_json::value::RawValue = serde_json::from_str(text).expect("valid JSON");
+            write_line(&mut lines, &raw);
+        }
+        let lines = String::from_utf8(lines).expect("UTF-8");
+        let breaks = |c: char| matches!(c, '\n' | '\r' | '\u{b}' | '\u{c}' | '\u{85}' | '\u{2028}' | '\u{2029}');
+        assert_eq!(lines.matches(breaks).count(), 5, "{lines:?}");
+        for (line, text) in lines.lines().skip(1).zip(texts) {
+            let value = |text: &str| serde_json::from_str::<serde_json::Value>(text).expect("valid JSON");
+            assert_eq!(value(line), value(text), "{line}");
+        }
+    }
 
     #[test]
     fn an_integer_may_be_written_with_a_point_or_an_exponent() {

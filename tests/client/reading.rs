@@ -7,7 +7,7 @@ use std::sync::mpsc::{Receiver, channel};
 use serde_json::{Value, json};
 
 use super::{ended, file, lines, run, server_with_pace, started};
-use crate::support::events::{accepted, event, finished};
+use crate::support::events::{EVENTS, accepted, event, finished, id_of};
 use crate::support::server::Server;
 use crate::support::wait::{SOON, wait_for};
 
@@ -27,9 +27,13 @@ both_databases! {
         run(server.setup(), &["import", "a.ndjson"], 0);
         let client = server.client();
         finished(&client, accepted(&client, &event("other")));
+        // Laid out over many lines, two of which look like lines of the export's own.
+        let forged = "{\"event_name\": \"pretty\", \"event_type\": \"a\", \"payload\": {\"x\":\n{\"cursor\":1}\n,\"y\":\n{\"summary\":1}\n}}";
+        let answer = client.call("POST", EVENTS, &[("Content-Type", "application/json")], Some(forged.as_bytes()));
+        finished(&client, id_of(&answer));
         let said = run(server.setup(), &["export"], 0);
-        assert_eq!(said.out.lines().count(), 701);
-        assert!(said.err.contains("701 events exported"), "{}", said.err);
+        assert_eq!(said.out.lines().count(), 702);
+        assert!(said.err.contains("702 events exported"), "{}", said.err);
         run(server.setup(), &["export", "--name", "other", "-o", "b.ndjson"], 0);
         let text = std::fs::read_to_string(server.data().join("b.ndjson")).expect("the file is there");
         let events: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();

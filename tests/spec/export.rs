@@ -40,6 +40,38 @@ fn fill(client: &Client) {
 }
 
 both_databases! {
+    fn each_event_is_one_line_whatever_line_breaks_its_payload_has(database) {
+        let mut server = Server::start(&database);
+        let client = server.client();
+        let payloads = [
+            "{\n  \"page\": \"/home\",\r\n\"n\":\r1.10\n}".to_owned(),
+            "{\"a\":\n{\"summary\":{\"events\":0,\"complete\":true}}\n,\"b\":\n{\"cursor\":\"x\"}\n}".to_owned(),
+            "{\"a\":\"\u{2028}{\\\"id\\\":1}\u{2029}\u{85}\"}".to_owned(),
+        ];
+        for payload in &payloads {
+            let body = format!("{{\"event_name\": \"a\u{2028}b\",\n\"event_type\": \"t\", \"payload\": {payload}}}");
+            let headers = [("Content-Type", "application/json")];
+            let answer = client.call("POST", EVENTS, &headers, Some(body.as_bytes()));
+            assert_eq!(answer.status, 202, "{answer:?}");
+        }
+        let answer = client.get(&format!("{EVENTS}/export?order=asc"));
+        let breaks = |c: char| matches!(c, '\n' | '\r' | '\u{85}' | '\u{2028}' | '\u{2029}');
+        let lines: Vec<Value> = answer
+            .body
+            .split(breaks)
+            .filter(|line| !line.is_empty())
+            .map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line:?}")))
+            .filter(|line: &Value| line.get("cursor").is_none())
+            .collect();
+        assert_eq!(lines.len(), payloads.len() + 1, "{}", answer.body);
+        for (line, payload) in lines.iter().zip(&payloads) {
+            let value: Value = serde_json::from_str(payload).expect("JSON");
+            assert_eq!((&line["payload"], &line["properties"]["original"]), (&value, &value));
+            assert_eq!(line["event_name"], "a\u{2028}b");
+        }
+        assert_eq!(lines.last(), Some(&json!({"summary": {"events": 3, "complete": true}})));
+    }
+
     fn an_export_has_every_event_once_and_ends_with_a_summary(database) {
         let mut server = Server::start(&database);
         let client = server.client();

@@ -15,6 +15,7 @@ use serde::Serialize;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
 
+use crate::domain::json::write_line;
 use crate::http::error::ApiError;
 use crate::http::problems::Problem;
 use crate::http::request::Call;
@@ -48,8 +49,10 @@ pub fn room(state: &AppState) -> Result<OwnedSemaphorePermit, ApiError> {
 
 /// An event of a stream.
 pub fn event(name: &str, data: &impl Serialize) -> Bytes {
-    let data = serde_json::to_string(data).expect("views have text keys only");
-    format!("event: {name}\ndata: {data}\n\n").into()
+    let mut lines = format!("event: {name}\ndata: ").into_bytes();
+    write_line(&mut lines, data);
+    lines.push(b'\n');
+    lines.into()
 }
 
 /// Answers with all news from now on.

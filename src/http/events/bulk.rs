@@ -19,6 +19,7 @@ use serde::Serialize;
 use super::intake::{Intake, Taken};
 use super::lines::{Lines, Piece, wait_for_room};
 use super::report::{ItemResult, Tally};
+use crate::domain::json::write_line;
 use crate::http::auth::Caller;
 use crate::http::encoding::Coding;
 use crate::http::error::ApiError;
@@ -236,7 +237,11 @@ where
         let (mut settled, mut tally, mut stop): (_, Tally, Option<ApiError>) = state?;
         let Some(piece) = settled.next().await else {
             let end = match stop {
-                None => Ok(line(&Summary { summary: Totals { status: tally.status(), tally } })),
+                None => {
+                    let mut last = Vec::new();
+                    write_line(&mut last, &Summary { summary: Totals { status: tally.status(), tally } });
+                    Ok(Bytes::from(last))
+                }
                 // An answer that breaks off is seen by every client.
                 Some(error) => Err(std::io::Error::other(error.detail().to_owned())),
             };
@@ -245,16 +250,10 @@ where
         let mut lines = Vec::new();
         for result in &piece.results {
             tally.add(result);
-            lines.extend_from_slice(&line(result));
+            write_line(&mut lines, result);
         }
         stop = stop.or(piece.stop);
         Some((Ok(Bytes::from(lines)), Some((settled, tally, stop))))
     });
     Ok(HttpResponse::Ok().insert_header((CONTENT_TYPE, NDJSON)).streaming(body))
-}
-
-fn line(value: &impl Serialize) -> Bytes {
-    let mut text = serde_json::to_vec(value).expect("results have text keys only");
-    text.push(b'\n');
-    text.into()
 }

@@ -17,6 +17,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use super::asked::{Asked, WHOLE};
 use super::list::FETCH_ROWS;
 use super::view::EventView;
+use crate::domain::json::write_line;
 use crate::domain::scopes::Scope;
 use crate::http::error::ApiError;
 use crate::http::problems::Problem;
@@ -97,15 +98,15 @@ impl Export {
         let slice = self.next_slice().await?;
         let mut lines = Vec::new();
         for event in &slice.events {
-            write(&mut lines, &EventView::of(event)?);
+            write_line(&mut lines, &EventView::of(event)?);
         }
         self.events += slice.events.len() as u64;
         self.after = slice.next;
         match slice.next {
-            Some(place) => write(&mut lines, &CursorLine { cursor: self.asked.cursor(place) }),
+            Some(place) => write_line(&mut lines, &CursorLine { cursor: self.asked.cursor(place) }),
             None => {
                 self.is_over = true;
-                write(&mut lines, &SummaryLine { summary: Summary { events: self.events, complete: true } });
+                write_line(&mut lines, &SummaryLine { summary: Summary { events: self.events, complete: true } });
             }
         }
         self.rows = match lines.len() {
@@ -125,9 +126,4 @@ impl Export {
         self.state.auth.authenticate(&self.headers).await?;
         Ok(self.state.store.list_events(&self.asked.query, self.after, self.rows, STORE_WAIT).await?)
     }
-}
-
-fn write(lines: &mut Vec<u8>, line: &impl Serialize) {
-    serde_json::to_writer(&mut *lines, line).expect("lines have text keys only, and memory takes them");
-    lines.push(b'\n');
 }

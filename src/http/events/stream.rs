@@ -21,6 +21,7 @@ use tokio::sync::{OwnedSemaphorePermit, watch};
 use tokio::time::Instant;
 
 use super::asked;
+use crate::domain::json::write_line;
 use crate::domain::outcome::Status;
 use crate::domain::scopes::Scope;
 use crate::domain::timestamp::render;
@@ -185,9 +186,10 @@ impl<'a> OutcomeView<'a> {
     }
 }
 
-fn outcome(event: &FeedEvent) -> String {
-    let data = serde_json::to_string(&OutcomeView::of(event)).expect("outcomes have text keys only");
-    format!("id: {}\nevent: outcome\ndata: {data}\n\n", written_place(event.place))
+fn write_outcome(lines: &mut Vec<u8>, event: &FeedEvent) {
+    lines.extend_from_slice(format!("id: {}\nevent: outcome\ndata: ", written_place(event.place)).as_bytes());
+    write_line(lines, &OutcomeView::of(event));
+    lines.push(b'\n');
 }
 
 impl Stream {
@@ -228,7 +230,9 @@ impl Stream {
             Ok((events, place)) => {
                 // A place inside of a flush that is gone, or not settled yet, has nothing to tell either.
                 self.place = if place == self.place { FeedPlace::after(place.flush) } else { place };
-                (!events.is_empty()).then(|| events.iter().map(outcome).collect::<String>().into())
+                let mut lines = Vec::new();
+                events.iter().for_each(|event| write_outcome(&mut lines, event));
+                (!lines.is_empty()).then(|| lines.into())
             }
             Err(_) => {
                 tokio::time::sleep(LOOK).await;

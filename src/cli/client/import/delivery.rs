@@ -9,6 +9,7 @@ use serde_json::value::RawValue;
 use super::batches::Batch;
 use super::desk::Desk;
 use crate::cli::client::link::{Answer, Link};
+use crate::domain::json::write_line;
 
 const PATH: &str = "/api/v1/events/batch";
 
@@ -138,9 +139,9 @@ fn outcome(batch: &Batch, duplicates: u64, failures: &[Failure]) -> Outcome {
 impl Reject<'_> {
     /// One line, whatever the event's own line breaks.
     fn line(&self) -> String {
-        let text = serde_json::to_string(self).expect("it has text keys only");
-        // Outside of texts a line break in JSON is white space, and inside of them it cannot stand.
-        format!("{}\n", text.replace(['\n', '\r'], " "))
+        let mut line = Vec::new();
+        write_line(&mut line, self);
+        String::from_utf8(line).expect("JSON is UTF-8")
     }
 }
 
