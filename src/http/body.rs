@@ -140,7 +140,7 @@ fn broken(error: PayloadError) -> ApiError {
             ApiError::invalid_request("the body ends early, or its chunks are malformed")
         }
         PayloadError::Io(error) if error.kind() == io::ErrorKind::InvalidData => {
-            ApiError::new(Problem::InvalidContentEncoding, "the body cannot be unpacked as its Content-Encoding says")
+            ApiError::new(Problem::InvalidContentEncoding, error.to_string())
         }
         _ => ApiError::invalid_request("the body's transfer encoding is malformed"),
     }

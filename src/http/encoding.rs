@@ -1,8 +1,12 @@
 //! `Content-Encoding` both ways: bodies are unpacked as they are read, so that a limit counts what comes out, and
 //! answers are packed when the client takes that.
 
+mod whole;
+
+use std::cell::Cell;
 use std::io;
 use std::pin::Pin;
+use std::rc::Rc;
 
 use actix_web::HttpResponse;
 use actix_web::body::{BoxBody, MessageBody};
@@ -17,6 +21,7 @@ use futures_util::{Stream, StreamExt, TryStreamExt};
 use tokio::io::{AsyncRead, BufReader};
 use tokio_util::io::{ReaderStream, StreamReader};
 
+use self::whole::Whole;
 use super::error::ApiError;
 
 /// What `Accept-Encoding` says of bodies.
@@ -31,7 +36,7 @@ const PACKED_FROM: u64 = 1_024;
 /// Brotli's best level takes longer than a request should.
 const LEVEL: Level = Level::Fastest;
 
-/// Memory that a zstd body may ask for, as a power of two: 8 MiB, what RFC 8878 has every decoder give.
+/// Memory that a zstd body may ask for, as a power of two: 8 MiB, what RFC 9659 lets a body use.
 const ZSTD_WINDOW_LOG_MAX: u32 = 23;
 
 /// How a body is packed.
@@ -94,36 +99,52 @@ impl Coding {
         }
     }
 
-    /// Unpacks `body`; what cannot be unpacked is an error of the kind [`io::ErrorKind::InvalidData`].
+    /// Unpacks `body` to its last byte; what cannot be unpacked is an error of the kind [`io::ErrorKind::InvalidData`],
+    /// with a text for the client.
     pub fn unpack(self, body: impl Stream<Item = Result<Bytes, PayloadError>> + Unpin + 'static) -> Unpacked {
-        let packed = StreamReader::new(body.map_err(io::Error::other));
-        match self {
-            Self::Identity => unpacked(packed),
+        let arrived = Rc::new(Cell::new(0));
+        let counted = Rc::clone(&arrived);
+        let count = move |chunk: &Bytes| counted.set(counted.get() + chunk.len() as u64);
+        let packed = StreamReader::new(body.map_err(io::Error::other).inspect_ok(count));
+        let unpacked: Pin<Box<dyn AsyncRead>> = match self {
+            Self::Identity => Box::pin(packed),
             Self::Gzip => {
                 let mut decoder = GzipDecoder::new(packed);
                 decoder.multiple_members(true);
-                unpacked(decoder)
+                Box::pin(decoder)
             }
-            Self::Deflate => unpacked(ZlibDecoder::new(packed)),
-            Self::Brotli => unpacked(BrotliDecoder::new(packed)),
+            Self::Deflate => {
+                Box::pin(Whole { decoder: ZlibDecoder::new(packed), packed: ZlibDecoder::get_mut, arrived })
+            }
+            Self::Brotli => {
+                Box::pin(Whole { decoder: BrotliDecoder::new(packed), packed: BrotliDecoder::get_mut, arrived })
+            }
             Self::Zstd => {
                 let window = async_compression::zstd::DParameter::window_log_max(ZSTD_WINDOW_LOG_MAX);
                 let mut decoder = ZstdDecoder::with_params(packed, &[window]);
                 decoder.multiple_members(true);
-                unpacked(decoder)
+                Box::pin(decoder)
             }
-        }
+        };
+        let chunks = ReaderStream::with_capacity(unpacked, UNPACKED_BYTES);
+        Box::pin(chunks.map_err(move |error| {
+            // What the connection did wrong is inside; everything else is the packing.
+            error.downcast::<PayloadError>().unwrap_or_else(|error| {
+                let text = format!("the body is not valid {}: {}", self.name(), reason(&error));
+                PayloadError::Io(io::Error::new(io::ErrorKind::InvalidData, text))
+            })
+        }))
     }
 }
 
-fn unpacked(reader: impl AsyncRead + 'static) -> Unpacked {
-    let chunks = ReaderStream::with_capacity(reader, UNPACKED_BYTES);
-    Box::pin(chunks.map_err(|error| {
-        // What the connection did wrong is inside; everything else is the packing.
-        error
-            .downcast::<PayloadError>()
-            .unwrap_or_else(|error| PayloadError::Io(io::Error::new(io::ErrorKind::InvalidData, error)))
-    }))
+/// What is wrong with a packed body, for its sender.
+fn reason(error: &io::Error) -> String {
+    let text = error.to_string();
+    match error.kind() {
+        io::ErrorKind::UnexpectedEof => "it ends early".to_owned(),
+        _ if text.contains("too much memory") => "its window is larger than the 8 MiB of RFC 9659".to_owned(),
+        _ => text,
+    }
 }
 
 /// The best way that the client takes, as `Accept-Encoding` weighs them; of equals the one that packs fastest.

@@ -102,6 +102,78 @@ both_databases! {
         assert_eq!(rows(&server), 0);
     }
 
+    fn what_follows_a_packed_stream_is_read_or_refused_and_never_lost(database) {
+        let mut server = Server::start(&database);
+        let client = server.client();
+        let (one, two) = (event("one").to_string(), event("two").to_string());
+        let (three_lines, two_lines) = (format!("{one}\n").repeat(3), format!("{two}\n").repeat(2));
+        let behind: [(&str, &dyn Fn(&str) -> Vec<u8>); 5] = [
+            ("a second stream", &|coding| packed(coding, two_lines.as_bytes())),
+            ("junk", &|_| b"junk".to_vec()),
+            ("one byte", &|_| b"\x06".to_vec()),
+            ("plain text", &|_| two_lines.clone().into_bytes()),
+            ("zero padding", &|_| vec![0; 512]),
+        ];
+        let mut stored = 0;
+        for coding in CODINGS {
+            for (what, tail) in behind {
+                let is_stream = what == "a second stream" && ["gzip", "zstd"].contains(&coding);
+                let body = [packed(coding, three_lines.as_bytes()), tail(coding)].concat();
+                let lines = post(&client, BATCH, "application/x-ndjson", coding, &body);
+                let report = lines.json();
+                stored += if is_stream { 5 } else { 0 };
+                if is_stream {
+                    assert_eq!((lines.status, &report["processed"]), (200, &json!(5)), "{coding} {what}: {lines:?}");
+                } else if lines.status == 207 {
+                    // A piece may have been stored before the end was seen; then the answer says that it is not complete.
+                    let found = (&report["complete"], &report["code"]);
+                    assert_eq!(found, (&json!(false), &json!("invalid_content_encoding")), "{coding} {what}: {lines:?}");
+                    stored += usize::try_from(report["processed"].as_u64().expect("a number")).expect("few");
+                } else {
+                    assert_eq!((lines.status, &report["code"]), (400, &json!("invalid_content_encoding")), "{coding} {what}");
+                }
+                for path in [EVENTS, BATCH, "/api/v1/events/validate", "/api/v1/events/retry"] {
+                    let plain = if path == BATCH { format!("[{one}]") } else { one.clone() };
+                    let body = [packed(coding, plain.as_bytes()), tail(coding)].concat();
+                    let answer = post(&client, path, "application/json", coding, &body);
+                    // Two streams are one text, which is no JSON.
+                    assert_eq!(answer.status, 400, "{coding} {what} {path}: {answer:?}");
+                }
+            }
+        }
+        let body = [packed("deflate", one.as_bytes()), b"junk".to_vec()].concat();
+        let answer = post(&client, EVENTS, "application/json", "deflate", &body);
+        let end = body.len() - 4;
+        let expected = format!("the body is not valid deflate: its stream ends at byte {end}, and more bytes follow");
+        assert_eq!(answer.json()["detail"], json!(expected));
+        assert_eq!(rows(&server), stored);
+    }
+
+    fn a_packed_body_that_is_cut_anywhere_is_refused(database) {
+        let mut server = Server::start(&database);
+        let client = server.client();
+        for coding in CODINGS {
+            let whole = packed(coding, event("a").to_string().as_bytes());
+            for end in 1..whole.len() {
+                let answer = post(&client, EVENTS, "application/json", coding, &whole[..end]);
+                let code = answer.json()["code"].clone();
+                assert_eq!((answer.status, code), (400, json!("invalid_content_encoding")), "{coding} {end}: {answer:?}");
+            }
+        }
+        assert_eq!(rows(&server), 0);
+    }
+
+    fn a_window_that_is_too_large_is_refused_with_its_limit(database) {
+        let mut server = Server::start(&database);
+        let mut packer = zstd::stream::Encoder::new(Vec::new(), 1).expect("a packer");
+        packer.window_log(24).expect("a window of 16 MiB");
+        packer.write_all(event("a").to_string().as_bytes()).expect("memory takes it");
+        let body = packer.finish().expect("memory takes it");
+        let answer = post(&server.client(), EVENTS, "application/json", "zstd", &body);
+        let detail = "the body is not valid zstd: its window is larger than the 8 MiB of RFC 9659";
+        assert_eq!((answer.status, &answer.json()["detail"]), (400, &json!(detail)), "{answer:?}");
+    }
+
     fn long_answers_are_packed_for_who_takes_that(database) {
         let mut server = Server::start(&database);
         let token = server.token();

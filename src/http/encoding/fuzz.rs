@@ -41,7 +41,11 @@ fn unpacked_elsewhere(coding: Coding, packed: &[u8]) -> Option<io::Result<Vec<u8
     let mut all = |mut reader: Box<dyn Read + '_>| reader.read_to_end(&mut plain).map(|_| ());
     let read = match coding {
         Coding::Gzip => all(Box::new(flate2::read::MultiGzDecoder::new(packed))),
-        Coding::Deflate => all(Box::new(flate2::read::ZlibDecoder::new(packed))),
+        Coding::Deflate => {
+            let mut rest = packed;
+            let read = all(Box::new(flate2::bufread::ZlibDecoder::new(&mut rest)));
+            read.and_then(|()| if rest.is_empty() { Ok(()) } else { Err(io::Error::other("more bytes follow")) })
+        }
         Coding::Zstd => {
             // A frame that is seen whole is checked for its announced length too, one that comes in pieces is not.
             let pieces = std::io::BufReader::with_capacity(1, packed);
