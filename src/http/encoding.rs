@@ -23,6 +23,7 @@ use tokio_util::io::{ReaderStream, StreamReader};
 
 use self::whole::Whole;
 use super::error::ApiError;
+use super::lists::{elements_of, weighed};
 
 /// What `Accept-Encoding` says of bodies.
 const ACCEPT_ENCODING: &str = "gzip, br, zstd, deflate, identity";
@@ -66,9 +67,9 @@ impl Coding {
         };
         let mut coding = Self::Identity;
         for value in headers.get_all(header::CONTENT_ENCODING) {
-            let text = value.to_str().map_err(|_| refused(value))?;
-            for name in text.split(',') {
-                match Self::of(name.trim()).ok_or_else(|| refused(value))? {
+            value.to_str().map_err(|_| refused(value))?;
+            for name in elements_of(value) {
+                match Self::of(name).ok_or_else(|| refused(value))? {
                     Self::Identity => {}
                     _ if coding != Self::Identity => return Err(refused(value)),
                     other => coding = other,
@@ -149,34 +150,15 @@ fn reason(error: &io::Error) -> String {
 
 /// The best way that the client takes, as `Accept-Encoding` weighs them; of equals the one that packs fastest.
 fn wanted(headers: &HeaderMap) -> Coding {
-    let mut best = (0, Coding::Identity);
-    for value in headers.get_all(header::ACCEPT_ENCODING) {
-        for item in value.to_str().unwrap_or_default().split(',') {
-            let (name, parameters) = item.split_once(';').unwrap_or((item, ""));
-            let coding = if name.trim() == "*" { Some(Coding::Gzip) } else { Coding::of(name.trim()) };
-            let rank = match coding {
-                None | Some(Coding::Identity) => 0,
-                Some(Coding::Deflate) => 1,
-                Some(Coding::Brotli) => 2,
-                Some(Coding::Gzip) => 3,
-                Some(Coding::Zstd) => 4,
-            };
-            let weight = weight(parameters);
-            if rank > 0 && weight > 0 && weight * 10 + rank > best.0 {
-                best = (weight * 10 + rank, coding.unwrap_or(Coding::Identity));
-            }
-        }
-    }
-    best.1
-}
-
-/// `q=0.8` in thousandths.
-fn weight(parameters: &str) -> u32 {
-    let quality = parameters.split(';').find_map(|parameter| parameter.trim().strip_prefix("q="));
-    let Some(quality) = quality.map(str::trim) else { return 1_000 };
-    let (whole, fraction) = quality.split_once('.').unwrap_or((quality, ""));
-    let thousandths = format!("{fraction:0<3}").chars().take(3).collect::<String>().parse().unwrap_or(0);
-    whole.parse::<u32>().map_or(0, |whole| (whole * 1_000 + thousandths).min(1_000))
+    let offers: Vec<(&str, u16)> = weighed(headers, header::ACCEPT_ENCODING).collect();
+    let weight = |coding: &Coding| {
+        let offer = |is_meant: &dyn Fn(&str) -> bool| offers.iter().find(|(name, _)| is_meant(name));
+        let any = || offer(&|name| *coding == Coding::Gzip && name == "*");
+        offer(&|name| Coding::of(name) == Some(*coding)).or_else(any).map_or(0, |(_, weight)| *weight)
+    };
+    let slow_to_fast = [Coding::Identity, Coding::Deflate, Coding::Brotli, Coding::Gzip, Coding::Zstd];
+    let taken = slow_to_fast.into_iter().filter(|coding| weight(coding) > 0);
+    taken.max_by_key(weight).unwrap_or(Coding::Identity)
 }
 
 /// Packs the answer if the client wants that and it is worth it.
@@ -260,12 +242,16 @@ mod tests {
             ("Identity", Coding::Identity),
             ("gzip", Coding::Gzip),
             ("identity, br", Coding::Brotli),
+            ("gzip,", Coding::Gzip),
+            (", ,gzip", Coding::Gzip),
+            ("", Coding::Identity),
+            (",", Coding::Identity),
             ("ZSTD", Coding::Zstd),
             ("deflate", Coding::Deflate),
         ] {
             assert_eq!(Coding::declared(&headers("content-encoding", text)).ok(), Some(coding), "{text}");
         }
-        for text in ["gzip, br", "gzip, gzip", "x", "", "gzip x"] {
+        for text in ["gzip, br", "gzip,, gzip", "x", "gzip x", "gzip;q=1", "\"gzip\""] {
             let error = Coding::declared(&headers("content-encoding", text)).expect_err("must be refused");
             assert_eq!(error.problem().entry().code, "unsupported_content_encoding", "{text}");
         }
@@ -280,6 +266,12 @@ mod tests {
             ("gzip;q=0", Coding::Identity),
             ("identity", Coding::Identity),
             ("*", Coding::Gzip),
+            ("gzip;q=0, *", Coding::Identity),
+            ("identity, gzip;q=0.5", Coding::Identity),
+            ("identity;q=0.5, gzip;q=0.5", Coding::Gzip),
+            (",gzip,,", Coding::Gzip),
+            (", gzip ; Q=0.2 ,br;q=.3", Coding::Brotli),
+            ("gzip;q=inf", Coding::Identity),
             ("nonsense;q=x", Coding::Identity),
         ] {
             assert_eq!(wanted(&headers("accept-encoding", text)), coding, "{text}");

@@ -3,6 +3,7 @@
 use actix_web::http::header::{CONTENT_TYPE, HeaderMap};
 
 use super::error::ApiError;
+use super::lists::parts;
 
 /// What the headers say of the body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,7 +42,7 @@ impl Media {
             return Err(refused("the Content-Type header is repeated".to_owned()));
         }
         let text = value.to_str().map_err(|_| refused("the Content-Type is not visible ASCII".to_owned()))?;
-        let mut parts = text.split(';').map(str::trim);
+        let mut parts = parts(text, ';');
         let essence = parts.next().unwrap_or_default().to_ascii_lowercase();
         let media = Self::of(&essence).filter(|media| media.is_json() || taken.others.contains(media));
         let Some(media) = media else { return Err(refused(format!("the media type {essence:?} is not taken"))) };
@@ -114,6 +115,7 @@ mod tests {
             "Application/JSON; charset=UTF-8",
             "application/json;charset=\"utf-8\"; x=y",
             "application/vnd.example+json",
+            "application/json ;; x=\"a;charset=latin1\" ;",
         ] {
             assert_eq!(declared(text, JSON_ONLY), Ok(Media::Json), "{text}");
         }

@@ -19,6 +19,7 @@ mod health;
 mod html;
 mod jobs;
 mod limits;
+mod lists;
 mod media;
 mod metrics;
 pub mod openapi;

@@ -10,6 +10,7 @@ use serde::Serialize;
 
 use super::error::ApiError;
 use super::html::{escaped, page, with_code};
+use super::lists::weighed;
 use super::problems::{CATALOGUE, Entry, Problem};
 use super::request::{Call, json};
 
@@ -91,26 +92,14 @@ fn negotiated(mut response: HttpResponse) -> HttpResponse {
 
 /// Whether `Accept` ranks HTML above JSON, which is the default.
 pub(super) fn prefers_html(headers: &HeaderMap) -> bool {
-    let ranges: Vec<(String, f32)> = headers
-        .get_all(ACCEPT)
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|text| text.split(','))
-        .map(range)
-        .collect();
+    let ranges: Vec<(&str, u16)> = weighed(headers, ACCEPT).collect();
     // The most specific range that names a type decides about it.
     let rank = |names: [&str; 3]| {
-        let rank = |name: &&str| ranges.iter().find(|(range, _)| range == name).map(|(_, rank)| *rank);
-        names.iter().find_map(rank).unwrap_or(0.0)
+        let rank =
+            |name: &&str| ranges.iter().find(|(range, _)| range.eq_ignore_ascii_case(name)).map(|(_, rank)| *rank);
+        names.iter().find_map(rank).unwrap_or(0)
     };
     rank(["text/html", "text/*", "*/*"]) > rank(["application/json", "application/*", "*/*"])
-}
-
-/// A media range and its quality, 1 if it has none.
-fn range(text: &str) -> (String, f32) {
-    let mut parts = text.split(';').map(str::trim);
-    let range = parts.next().unwrap_or_default().to_ascii_lowercase();
-    let quality = parts.find_map(|part| part.strip_prefix("q=").or_else(|| part.strip_prefix("Q=")));
-    (range, quality.map_or(1.0, |text| text.parse().unwrap_or(0.0)))
 }
 
 #[cfg(test)]
@@ -129,6 +118,7 @@ mod tests {
             "TEXT/HTML",
             "text/*;q=0.2",
             "text/html;q=0.1",
+            ",,text/html,",
         ] {
             assert!(html(accept), "{accept}");
         }
@@ -140,6 +130,7 @@ mod tests {
             "text/html;q=0.5, application/json",
             "text/html;q=0, */*",
             "text/html;q=x",
+            "text/html;q=inf, application/json;q=0.5",
             "text/html, application/json",
         ] {
             assert!(!html(accept), "{accept}");

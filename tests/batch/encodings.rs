@@ -10,6 +10,7 @@ use serde_json::json;
 use tokio::io::{AsyncRead, AsyncReadExt};
 
 use super::{BATCH, rows};
+use crate::support::database::Database;
 use crate::support::events::{EVENTS, event, finished, id_of};
 use crate::support::http::{Answer, Client};
 use crate::support::server::{Server, Setup};
@@ -209,4 +210,23 @@ fn unchunked(mut rest: &[u8]) -> Vec<u8> {
         rest = &rest[(end + size + 4).min(rest.len())..];
     }
     body
+}
+
+#[test]
+fn empty_elements_of_a_content_encoding_say_nothing() {
+    let mut server = Server::start(&Database::sqlite());
+    let client = server.client();
+    let plain = event("one").to_string();
+    let packed = packed("gzip", plain.as_bytes());
+    for (path, plain) in [(EVENTS, plain.clone()), (BATCH, format!("[{plain}]"))] {
+        for coding in ["", ",", "identity,,"] {
+            let answer = post(&client, path, "application/json", coding, plain.as_bytes());
+            assert!([200, 202].contains(&answer.status), "{coding:?}: {answer:?}");
+        }
+    }
+    for coding in ["gzip,", ",gzip", "identity, ,gzip"] {
+        assert_eq!(post(&client, EVENTS, "application/json", coding, &packed).status, 202, "{coding:?}");
+        assert_eq!(post(&client, BATCH, "application/x-ndjson", coding, &packed).status, 200, "{coding:?}");
+    }
+    assert_eq!(post(&client, EVENTS, "application/json", "gzip,,gzip", &packed).status, 415);
 }

@@ -5,6 +5,7 @@ use actix_web::http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, HeaderMap, IF_N
 use sha2::{Digest, Sha256};
 
 use crate::http::error::ApiError;
+use crate::http::lists::elements;
 use crate::http::problems::Problem;
 use crate::http::request::Call;
 
@@ -53,9 +54,10 @@ fn tag(content: &str) -> String {
     format!("W/\"{digest}\"")
 }
 
+/// Whether the browser has the file: how its copy was packed makes no difference.
 fn has(headers: &HeaderMap, tag: &str) -> bool {
-    let tags = headers.get_all(IF_NONE_MATCH).filter_map(|value| value.to_str().ok()).flat_map(|text| text.split(','));
-    tags.map(str::trim).any(|known| known == tag)
+    let opaque = |tag: &str| tag.trim_start_matches("W/").to_owned();
+    elements(headers, IF_NONE_MATCH).any(|known| known == "*" || opaque(known) == opaque(tag))
 }
 
 #[cfg(test)]

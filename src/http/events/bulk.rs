@@ -23,6 +23,7 @@ use crate::domain::json::write_line;
 use crate::http::auth::Caller;
 use crate::http::encoding::Coding;
 use crate::http::error::ApiError;
+use crate::http::lists::weighed;
 use crate::http::problems::Problem;
 use crate::http::request::{Call, json};
 use crate::http::state::AppState;
@@ -80,8 +81,7 @@ pub async fn take_lines(call: Call, sender: Sender, purpose: Purpose) -> Result<
 }
 
 fn wants_lines(headers: &HeaderMap) -> bool {
-    let accepted = headers.get_all(ACCEPT).filter_map(|value| value.to_str().ok());
-    accepted.flat_map(|value| value.split(',')).any(|kind| kind.split(';').next().unwrap_or_default().trim() == NDJSON)
+    weighed(headers, ACCEPT).any(|(kind, weight)| kind.eq_ignore_ascii_case(NDJSON) && weight > 0)
 }
 
 /// The pieces' results in order, some pieces at work at once; nothing is read any more once a piece was not stored.
