@@ -20,6 +20,7 @@ mod durability;
 #[cfg(feature = "fault-injection")]
 mod faults;
 mod fuzz;
+mod headers;
 mod jobs;
 mod limits;
 mod nodes;

@@ -176,23 +176,3 @@ fn media_types_other_than_json_and_encoded_bodies_get_415() {
     }
     pair.assert_well();
 }
-
-#[test]
-fn a_wait_that_is_no_number_of_seconds_is_refused_and_other_preferences_are_ignored() {
-    let mut pair = Pair::start();
-    let body = event("a").to_string().into_bytes();
-    for client in pair.clients() {
-        let prefer = |value: &str| {
-            let headers = [("Content-Type", "application/json"), ("Prefer", value)];
-            client.call("POST", EVENTS, &headers, Some(&body))
-        };
-        for wrong in ["wait=-1", "wait=abc", "wait=1.5", "wait=99999999999999999999", "wait="] {
-            problem(wrong, &prefer(wrong), &expect(400, "invalid_request", &["wait"]));
-        }
-        for fine in ["return=minimal", "handling=lenient", "respond-async", "x=\"y, z\""] {
-            assert_eq!(prefer(fine).status, 202, "{fine}");
-        }
-        assert_eq!(prefer("respond-async, wait=10").status, 200);
-    }
-    pair.assert_well();
-}

@@ -35,7 +35,7 @@ pub async fn submit_batch(call: Call) -> Result<HttpResponse, ApiError> {
     let caller = call.authorise(Scope::Write, "posting events").await?;
     let trace = RequestTrace::of(&call);
     let media = Media::declared(call.headers(), BATCH_MEDIA)?;
-    let preferences = Preferences::read(call.headers())?;
+    let preferences = Preferences::read(call.headers());
     let key = batch_key(&call)?;
     if media == Media::Ndjson {
         let sender = Sender { caller, key, trace };

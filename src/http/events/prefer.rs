@@ -1,11 +1,12 @@
-//! `Prefer` (RFC 7240): how long the client is ready to wait, and how a batch is to be taken and answered.
+//! `Prefer` (RFC 7240): how long the client is ready to wait, and how a batch is to be taken and answered. A preference
+//! that cannot be met is limited or ignored, never an error; `Preference-Applied` says what was heeded.
 
 use std::time::Duration;
 
 use actix_web::HttpResponse;
 use actix_web::http::header::{HeaderMap, HeaderName};
 
-use crate::http::error::ApiError;
+use crate::http::lists::{elements, parts};
 use crate::http::request::header_value;
 use crate::pipeline::Handling;
 
@@ -23,16 +24,17 @@ pub struct Preferences {
 
 impl Preferences {
     /// Reads the header, which may be repeated.
-    pub fn read(headers: &HeaderMap) -> Result<Self, ApiError> {
-        let mut preferences = Self::default();
-        for value in headers.get_all("prefer") {
-            let text =
-                value.to_str().map_err(|_| ApiError::invalid_request("Prefer has characters beyond visible ASCII"))?;
-            for preference in text.split(',') {
-                preferences.note(preference)?;
-            }
+    pub fn read(headers: &HeaderMap) -> Self {
+        let first = |wanted: &str| {
+            let mut preferences = elements(headers, "prefer").map(preference);
+            preferences.find(|(name, _)| name.eq_ignore_ascii_case(wanted)).map(|(_, value)| value)
+        };
+        let one_of = |name, words: [&str; 2]| words.iter().position(|word| Some(*word) == first(name));
+        Self {
+            wait: first("wait").and_then(seconds),
+            handling: one_of("handling", ["strict", "lenient"]).map(|at| [Handling::Strict, Handling::Lenient][at]),
+            is_minimal: one_of("return", ["minimal", "representation"]).map(|at| at == 0),
         }
-        Ok(preferences)
     }
 
     /// `handling=strict`: one invalid event refuses its whole batch.
@@ -66,32 +68,20 @@ impl Preferences {
     pub fn of_one_event(self) -> Self {
         Self { wait: self.wait, ..Self::default() }
     }
-
-    fn note(&mut self, preference: &str) -> Result<(), ApiError> {
-        let preference = preference.split(';').next().unwrap_or_default();
-        let (name, value) = preference.split_once('=').unwrap_or((preference, ""));
-        let value = value.trim().trim_matches('"');
-        match (name.trim().to_ascii_lowercase().as_str(), value) {
-            ("wait", _) if self.wait.is_none() => self.wait = Some(seconds(value)?),
-            ("handling", "strict") => self.handling = self.handling.or(Some(Handling::Strict)),
-            ("handling", "lenient") => self.handling = self.handling.or(Some(Handling::Lenient)),
-            ("return", "minimal") => self.is_minimal = self.is_minimal.or(Some(true)),
-            ("return", "representation") => self.is_minimal = self.is_minimal.or(Some(false)),
-            _ => {}
-        }
-        Ok(())
-    }
 }
 
-fn seconds(text: &str) -> Result<Duration, ApiError> {
+/// Name and value, without parameters; a quoted value means the same as one without quotes.
+fn preference(element: &str) -> (&str, &str) {
+    let preference = parts(element, ';').next().unwrap_or_default();
+    let (name, value) = preference.split_once('=').unwrap_or((preference, ""));
+    (name.trim(), value.trim().trim_matches('"'))
+}
+
+/// As much of the wait as is granted; `None` if it is no whole number of seconds.
+fn seconds(text: &str) -> Option<Duration> {
     let is_number = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-    match text.parse() {
-        Ok(seconds) if is_number && seconds <= WAIT_SECONDS_MAX => Ok(Duration::from_secs(seconds)),
-        _ => Err(ApiError::invalid_request(format!(
-            "Prefer: wait is {:?}, expected whole seconds from 0 to {WAIT_SECONDS_MAX}",
-            text.chars().take(20).collect::<String>()
-        ))),
-    }
+    // What is too long for the number is too long a wait as well.
+    is_number.then(|| Duration::from_secs(text.parse().unwrap_or(u64::MAX).min(WAIT_SECONDS_MAX)))
 }
 
 #[cfg(test)]
@@ -101,45 +91,62 @@ mod tests {
 
     use super::*;
 
-    fn preferences(values: &[&str]) -> Result<Preferences, String> {
+    fn read(values: &[&str]) -> Preferences {
         let request =
             values.iter().fold(TestRequest::default(), |request, value| request.append_header(("prefer", *value)));
-        Preferences::read(request.to_http_request().headers()).map_err(|error| error.detail().to_owned())
+        Preferences::read(request.to_http_request().headers())
     }
 
-    fn read(values: &[&str]) -> Result<Option<u64>, String> {
-        preferences(values).map(|preferences| preferences.wait.map(|wait| wait.as_secs()))
+    fn wait(values: &[&str]) -> Option<u64> {
+        read(values).wait.map(|wait| wait.as_secs())
     }
 
     #[test]
     fn a_wait_is_found_among_other_preferences() {
-        assert_eq!(read(&[]), Ok(None));
-        assert_eq!(read(&["respond-async, return=minimal"]), Ok(None));
-        for text in ["wait=10", "Wait = 10", "return=minimal, wait=10", "wait=\"10\"; x=y", "wait=10, wait=20"] {
-            assert_eq!(read(&[text]), Ok(Some(10)), "{text}");
+        assert_eq!(wait(&[]), None);
+        assert_eq!(wait(&["respond-async, return=minimal"]), None);
+        for text in [
+            "wait=10",
+            "Wait = 10",
+            "return=minimal, wait=10",
+            "wait=\"10\"; x=y",
+            "wait=10, wait=20",
+            ",, wait=10 ;; a=\"b;c\" ,",
+            "odata.maxpagesize=\"5, wait=99\", wait=10",
+            "x=\"\\\", wait=99\", wait=10",
+            "x; wait=99, wait=10",
+        ] {
+            assert_eq!(wait(&[text]), Some(10), "{text}");
         }
-        assert_eq!(read(&["return=minimal", "wait=0"]), Ok(Some(0)));
-        assert_eq!(read(&["wait=60"]), Ok(Some(60)));
+        assert_eq!(wait(&["return=minimal", "wait=0", "wait=5"]), Some(0));
+        assert_eq!(wait(&["odata.maxpagesize=\"5, wait=99\""]), None);
     }
 
     #[test]
-    fn a_wait_that_is_no_number_of_seconds_is_refused() {
-        let refusal = read(&["wait=61"]);
-        assert_eq!(refusal, Err("Prefer: wait is \"61\", expected whole seconds from 0 to 60".to_owned()));
-        for text in ["wait", "wait=", "wait=-1", "wait=+1", "wait=1.5", "wait=abc", "wait=99999999999999999999999"] {
-            assert!(read(&[text]).is_err(), "{text}");
+    fn a_wait_that_cannot_be_granted_is_limited_or_ignored() {
+        for text in ["wait=60", "wait=61", "respond-async, wait=120", "wait=99999999999999999999999", "wait=0060"] {
+            assert_eq!(wait(&[text]), Some(60), "{text}");
+        }
+        for text in
+            ["wait", "wait=", "wait=\"\"", "wait=-1", "wait=+1", "wait=1.5", "wait=abc", "wait=\u{661}", "wait=0x5"]
+        {
+            assert_eq!(wait(&[text]), None, "{text}");
+            assert_eq!(wait(&[text, "wait=5"]), None, "of a repeated preference the first counts: {text}");
         }
     }
 
     #[test]
     fn how_a_batch_is_taken_and_answered_is_the_clients_choice_and_said_back() {
-        let chosen = preferences(&["handling=strict, return=minimal", "handling=lenient, wait=2"]).expect("valid");
+        let applied = |preferences: Preferences| {
+            let response = preferences.applied_to(HttpResponse::new(StatusCode::OK));
+            let applied = response.headers().get("preference-applied");
+            applied.map(|value| value.to_str().expect("visible ASCII").to_owned())
+        };
+        let chosen = read(&["handling=strict, return=minimal", "handling=lenient, wait=99"]);
         assert_eq!((chosen.handling(), chosen.is_minimal()), (Handling::Strict, true));
-        let response = chosen.applied_to(HttpResponse::new(StatusCode::OK));
-        let applied = response.headers().get("preference-applied").map(|value| value.as_bytes().to_vec());
-        assert_eq!(applied.as_deref(), Some(&b"handling=strict, return=minimal, wait=2"[..]));
-        let none = preferences(&["handling=odd, x"]).expect("ignored");
-        assert_eq!(none, Preferences::default());
+        assert_eq!(applied(chosen).as_deref(), Some("handling=strict, return=minimal, wait=60"));
+        let none = read(&["handling=odd, x, wait=1.5", "handling=strict"]);
+        assert_eq!((none, applied(none)), (Preferences::default(), None));
         assert_eq!((none.handling(), none.is_minimal()), (Handling::Lenient, false));
     }
 }

@@ -17,7 +17,7 @@ use crate::http::state::STORE_WAIT;
 pub async fn show(call: Call) -> Result<HttpResponse, ApiError> {
     let caller = call.authorise(Scope::Read, "reading events").await?;
     let text = call.request.match_info().query("id");
-    let preferences = Preferences::read(call.headers())?.of_one_event();
+    let preferences = Preferences::read(call.headers()).of_one_event();
     let id = event_id(text)?;
     let seen = wait::finished(&call.state, id, viewer(&caller), preferences.wait.unwrap_or_default()).await;
     let event = spooled::or_spooled(&call.state, id, viewer(&caller), seen).await?;

@@ -33,7 +33,7 @@ pub async fn submit(call: Call) -> Result<HttpResponse, ApiError> {
     let headers = call.request.headers();
     let trace = RequestTrace::of(&call);
     let media = declared(headers, EVENT_MEDIA)?;
-    let preferences = Preferences::read(headers)?.of_one_event();
+    let preferences = Preferences::read(headers).of_one_event();
     let header_key = idempotency_key(headers)?;
     let mut room = call.state.pipeline.room();
     let make_room = |bytes| Ok(room.grow(bytes)?);

@@ -23,7 +23,8 @@ pub fn parameters() -> Value {
     // Everything that a header can carry.
     let anything = json!({"type": "string", "pattern": r"^[\t\x20-\x7e\u0080-\u00ff]*$"});
     let wait = format!(
-        "`wait=N`: the answer comes when the outcome is known, or after N seconds, at most {WAIT_SECONDS_MAX}. Of a batch \
+        "`wait=N`: the answer comes when the outcome is known, or after N seconds, of which \
+         {WAIT_SECONDS_MAX} are the most. Of a batch \
          also `handling=strict`: one invalid event refuses all, and `return=minimal`: only results that are no success."
     );
     json!({
