@@ -1,8 +1,10 @@
 //! The section that says where spans go.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::time::Duration;
 
+use percent_encoding::percent_decode_str;
 use ureq::http::{HeaderName, HeaderValue, Uri};
 
 use super::reader::Reader;
@@ -83,16 +85,11 @@ fn header(pair: &str) -> Option<(String, String)> {
     is_header.then(|| (name.to_owned(), value))
 }
 
-/// Text out of percent-encoding.
+/// Text out of percent-encoding; `None` if a percent sign stands for itself.
 fn decoded(text: &str) -> Option<String> {
-    let mut parts = text.split('%');
-    let mut bytes = parts.next()?.as_bytes().to_vec();
-    for part in parts {
-        let (code, rest) = part.split_at_checked(2)?;
-        bytes.push(u8::from_str_radix(code, 16).ok()?);
-        bytes.extend_from_slice(rest.as_bytes());
-    }
-    String::from_utf8(bytes).ok()
+    let is_code = |code: &[u8]| code.iter().all(u8::is_ascii_hexdigit);
+    let is_encoded = text.split('%').skip(1).all(|part| part.as_bytes().get(..2).is_some_and(is_code));
+    percent_decode_str(text).decode_utf8().ok().filter(|_| is_encoded).map(Cow::into_owned)
 }
 
 #[cfg(test)]
@@ -135,7 +132,7 @@ mod tests {
         assert_eq!(headers(""), Some(Vec::new()));
         assert_eq!(headers("authorization=Bearer%20abc"), Some(vec![pair("authorization", "Bearer abc")]));
         assert_eq!(headers(" a = 1 , b=x=y, "), Some(vec![pair("a", "1"), pair("b", "x=y")]));
-        for wrong in ["a", "=1", "a b=1", "a=%2", "a=%zz", "a=%ff", "a=%0a", "ä=1"] {
+        for wrong in ["a", "=1", "a b=1", "a=%2", "a=%zz", "a=%ff", "a=%0a", "a=%+9b", "a=%", "ä=1"] {
             assert_eq!(headers(wrong), None, "{wrong}");
         }
     }

@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use super::{STRUCTURED, assert_kept, post};
 use crate::support::events::{finished, id_of};
+use crate::support::http::raw;
 use crate::support::server::Server;
 
 const BATCH: [(&str, &str); 1] = [("Content-Type", "application/cloudevents-batch+json; charset=utf-8")];
@@ -135,6 +136,8 @@ both_databases! {
             ("\"Euro %E2%82%AC\"", "Euro \u{20ac}"),
             (r#""a \"b\" \\ c%22""#, "a \"b\" \\ c\""),
             ("100%", "100%"),
+            ("50%+5 off", "50%+5 off"),
+            ("%-1%4%zz%%41", "%-1%4%zz%A"),
         ]) {
             let answer = with(&id.to_string(), value);
             assert_eq!(answer.status, 202, "{value}: {answer:?}");
@@ -144,6 +147,44 @@ both_databases! {
         for value in ["%C0%A0", "%ff", "%E2%82"] {
             let answer = with("refused", value);
             assert_eq!((answer.status, &answer.json()["code"]), (400, &json!("invalid_request")), "{value}");
+        }
+    }
+
+    // Many senders encode nothing: JavaScript's and Python's HTTP clients send Latin-1, Rust's UTF-8.
+    fn attributes_are_taken_as_utf_8_or_else_as_latin_1(database) {
+        let mut server = Server::start(&database);
+        let (client, address, token) = (server.client(), server.address(), server.token().to_owned());
+        let post = |id: &[u8], value: &[u8]| {
+            let head = "POST /api/v1/events HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: 2\r\n\
+                        Content-Type: application/json\r\nce-specversion: 1.0\r\nce-type: t\r\nAuthorization: Bearer ";
+            let (id, value) = ([b"ce-id: ", id].concat(), [b"ce-source: /", value, b"\r\nce-ext: ", value].concat());
+            raw(address, &[head.as_bytes(), token.as_bytes(), b"\r\n", &id, b"\r\n", &value, b"\r\n\r\n{}"].concat())
+        };
+        for (number, (value, text)) in [
+            ("Gr\u{fc}\u{df}e \u{20ac}".as_bytes(), "Gr\u{fc}\u{df}e \u{20ac}"),
+            (b"Gr\xfc\xdfe", "Gr\u{fc}\u{df}e"),
+            (b"\xe9%20%E2%82%AC", "\u{e9} \u{20ac}"),
+        ].into_iter().enumerate() {
+            let id = [number.to_string().as_bytes(), value].concat();
+            let answer = post(&id, value);
+            assert_eq!(answer.status, 202, "{text}: {answer:?}");
+            let event = finished(&client, id_of(&answer));
+            assert_eq!(event["event_uid"], format!("/{text} {number}{text}"));
+            assert_eq!(event["payload"]["ce_attributes"]["ext"], text);
+        }
+        let answer = post(b"3", b"\xfc%FC");
+        assert_eq!((answer.status, &answer.json()["code"]), (400, &json!("invalid_request")), "{answer:?}");
+    }
+
+    fn an_attribute_that_stands_in_two_headers_is_refused(database) {
+        let mut server = Server::start(&database);
+        let client = server.client();
+        let headers = [("ce-specversion", "1.0"), ("ce-type", "t"), ("ce-source", "/s"), ("ce-id", "1")];
+        for repeated in [("ce-id", "2"), ("ce-id", "1"), ("CE-Source", "/s"), ("ce-specversion", "1.0")] {
+            let headers = [headers.as_slice(), &[repeated]].concat();
+            let answer = post(&client, &headers, b"{}");
+            assert_eq!((answer.status, &answer.json()["code"]), (400, &json!("invalid_request")), "{repeated:?}");
+            assert!(answer.json()["detail"].to_string().contains("is repeated"), "{answer:?}");
         }
     }
 

@@ -2,6 +2,7 @@
 
 use actix_web::web::Query;
 use chrono::TimeDelta;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::cursor;
 use super::read::viewer;
@@ -23,6 +24,9 @@ const RANGE_DAYS_MAX: i64 = 31;
 const TEXT_CHARS_MAX: usize = 255;
 /// Most characters of a parameter that are repeated in an answer.
 const SHOWN_CHARS_MAX: usize = 40;
+
+/// What is encoded in a URL: all but the unreserved characters.
+const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 /// The parameters that filter, in the order in which they are written.
 const FILTERS: [&str; 7] =
@@ -236,19 +240,11 @@ fn written(filters: &Filters, order: Order) -> String {
     let mut text = String::new();
     for (name, value) in FILTERS.iter().zip(values) {
         if let Some(value) = value {
-            text.push_str(&format!("{name}={}&", encoded(&value)));
+            text.push_str(&format!("{name}={}&", utf8_percent_encode(&value, ENCODED)));
         }
     }
     text.push_str(if order == Order::Asc { "order=asc&" } else { "" });
     text
-}
-
-fn encoded(text: &str) -> String {
-    let encode = |byte: u8| match byte {
-        b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => char::from(byte).to_string(),
-        _ => format!("%{byte:02X}"),
-    };
-    text.bytes().map(encode).collect()
 }
 
 #[cfg(test)]

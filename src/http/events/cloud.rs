@@ -6,10 +6,12 @@ use actix_web::http::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
+use percent_encoding::percent_decode_str;
 use serde_json::value::RawValue;
 
 use crate::domain::submission::Unreadable;
 use crate::http::error::ApiError;
+use crate::http::request::once;
 
 /// Attributes stand in headers with this prefix.
 const PREFIX: &str = "ce-";
@@ -27,20 +29,16 @@ pub fn is_binary(headers: &HeaderMap) -> bool {
 /// The event in the JSON format, made of headers and data.
 pub fn structured(headers: &HeaderMap, body: &Bytes) -> Result<String, ApiError> {
     let mut members: Vec<String> = Vec::new();
-    for (name, value) in headers {
-        if let Some(attribute) = name.as_str().strip_prefix(PREFIX) {
-            members.push(member(attribute, &text_of(attribute, value)?));
-        }
+    for name in headers.keys().map(|name| name.as_str()) {
+        let Some(attribute) = name.strip_prefix(PREFIX) else { continue };
+        let text = once(headers, name)?.map(|value| decoded(attribute, value)).transpose()?;
+        members.extend(text.map(|text| member(attribute, &text)));
     }
-    let kind = headers.get(CONTENT_TYPE).map(media_type).transpose()?;
-    members.extend(kind.map(|kind| member("datacontenttype", kind)));
-    members.extend(data(kind, body)?);
+    // Its quotes and percent signs are its own.
+    let kind = once(headers, CONTENT_TYPE.as_str())?.map(text_of);
+    members.extend(kind.as_ref().map(|kind| member("datacontenttype", kind)));
+    members.extend(data(kind.as_deref(), body)?);
     Ok(format!("{{{}}}", members.join(",")))
-}
-
-/// A header that is no attribute's: its quotes and percent signs are its own.
-fn media_type(value: &HeaderValue) -> Result<&str, ApiError> {
-    value.to_str().map_err(|_| ApiError::invalid_request("the Content-Type is not visible ASCII"))
 }
 
 fn member(name: &str, value: &str) -> String {
@@ -66,26 +64,19 @@ fn data(kind: Option<&str>, body: &Bytes) -> Result<Option<String>, ApiError> {
     }
 }
 
-/// A header's text: UTF-8 in percent-encoding where it is more than ASCII.
-fn text_of(attribute: &str, value: &HeaderValue) -> Result<String, ApiError> {
-    let refused = || ApiError::invalid_request(format!("the header of {attribute:?} is not percent-encoded UTF-8"));
-    let text = unquoted(value.to_str().map_err(|_| refused())?);
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let Some((byte, after)) = rest.split_first() {
-        let pair = after.get(..2).and_then(|pair| std::str::from_utf8(pair).ok());
-        match pair.and_then(|pair| u8::from_str_radix(pair, 16).ok()).filter(|_| *byte == b'%') {
-            Some(decoded) => {
-                bytes.push(decoded);
-                rest = &after[2..];
-            }
-            None => {
-                bytes.push(*byte);
-                rest = after;
-            }
-        }
+/// An attribute out of its header: UTF-8 in percent-encoding, decoded once.
+fn decoded(attribute: &str, value: &HeaderValue) -> Result<String, ApiError> {
+    let text = text_of(value);
+    let decoded = percent_decode_str(&unquoted(&text)).decode_utf8().map(Cow::into_owned);
+    decoded.map_err(|_| ApiError::invalid_request(format!("the header of {attribute:?} is not percent-encoded UTF-8")))
+}
+
+/// A header's text. Many senders encode nothing: some send UTF-8 as it is, others Latin-1.
+fn text_of(value: &HeaderValue) -> Cow<'_, str> {
+    match std::str::from_utf8(value.as_bytes()) {
+        Ok(text) => text.into(),
+        Err(_) => value.as_bytes().iter().map(|byte| char::from(*byte)).collect(),
     }
-    String::from_utf8(bytes).map_err(|_| refused())
 }
 
 /// The inside of a quoted string, as older clients send what has a space.
@@ -106,7 +97,7 @@ mod tests {
     use super::*;
 
     fn text(headers: &[(&'static str, &'static str)], body: &'static [u8]) -> Result<String, String> {
-        let request = headers.iter().fold(TestRequest::default(), |request, header| request.insert_header(*header));
+        let request = headers.iter().fold(TestRequest::default(), |request, header| request.append_header(*header));
         structured(request.to_http_request().headers(), &Bytes::from_static(body))
             .map_err(|error| error.detail().to_owned())
     }
@@ -131,5 +122,42 @@ mod tests {
         let quoted = text(&[("ce-subject", r#""a \\ \"b\" %20""#)], b"").expect("an event");
         assert_eq!(quoted, r#"{"subject":"a \\ \"b\"  "}"#);
         assert_eq!(text(&[("ce-subject", "\"")], b"").expect("an event"), r#"{"subject":"\""}"#);
+    }
+
+    #[test]
+    fn a_percent_sign_without_two_hexadecimal_digits_is_itself() {
+        for (value, subject) in
+            [("50%+5 off", "50%+5 off"), ("%-1%+a% 1%", "%-1%+a% 1%"), ("%4%41%4g%%41", "%4A%4g%A"), ("%2541", "%41")]
+        {
+            let event = text(&[("ce-subject", value)], b"").expect("an event");
+            assert_eq!(event, format!("{{\"subject\":\"{subject}\"}}"), "{value}");
+        }
+    }
+
+    #[test]
+    fn bytes_beyond_ascii_are_utf_8_or_else_latin_1() {
+        for (value, subject) in [
+            ("Grüße €".as_bytes(), "Grüße €"),
+            (b"Gr\xfc\xdfe", "Grüße"),
+            (b"\xc3", "Ã"),
+            ("Grüße%20%E2%82%AC".as_bytes(), "Grüße €"),
+            (b"Gr\xfc\xdfe%20%E2%82%AC", "Grüße €"),
+            (b"\"Gr\xfc\xdfe\"", "Grüße"),
+        ] {
+            let value = HeaderValue::from_bytes(value).expect("a header");
+            let request = TestRequest::default().insert_header(("ce-subject", value.clone())).to_http_request();
+            let event = structured(request.headers(), &Bytes::new()).expect("an event");
+            assert_eq!(event, format!("{{\"subject\":\"{subject}\"}}"), "{value:?}");
+        }
+        let half = HeaderValue::from_bytes(b"\xc3%BC").expect("a header");
+        assert!(decoded("subject", &half).is_err(), "half a character in each form");
+    }
+
+    #[test]
+    fn a_repeated_attribute_is_refused() {
+        for name in ["ce-id", "ce-extension", "content-type"] {
+            let refused = text(&[(name, "a"), ("ce-type", "t"), (name, "a")], b"").expect_err("it stands there twice");
+            assert_eq!(refused, format!("the header {name} is repeated, expected it once"));
+        }
     }
 }
