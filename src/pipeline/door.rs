@@ -231,10 +231,9 @@ impl Door {
     async fn take_ids(&self, count: usize) -> Result<Vec<i64>, Refused> {
         let refused = || Refused::NotStored { retry_after: self.admission.retry_after() };
         let taken = tokio::time::timeout(self.limits.accept_timeout, self.ids.take(count)).await;
-        taken.map_err(|_| refused())?.map_err(|error| {
-            self.reserving.failed(&error);
-            refused()
-        })
+        let taken = taken.map_err(|_| refused())?;
+        self.reserving.note(&taken);
+        taken.map_err(|_| refused())
     }
 
     /// How long a receipt is waited for.

@@ -70,9 +70,6 @@ const WAIT: Duration = Duration::from_secs(5);
 /// Longest wait for the list of nodes: who asks wants to see this node, above all when the database is away.
 const NODES_WAIT: Duration = Duration::from_secs(1);
 
-/// Why nothing can be spooled, although the spool has room.
-const NO_IDS: &str = "the database is away, and the event ids laid by for that are used up";
-
 /// How often a drain looks whether the line is empty.
 const DRAIN_LOOK: Duration = Duration::from_millis(10);
 
@@ -214,11 +211,11 @@ impl Pipeline {
         let refuge = self.inner.spool.as_ref().map(Spool::refusal);
         let mut reasons: Vec<String> = match (self.inner.health.trouble(), refuge) {
             // What cannot go into the database goes into the spool, under an id that was laid by.
-            (Some(Trouble::Away), Some(None)) if !self.inner.door.ids.are_used_up() => Vec::new(),
-            (Some(Trouble::Away), Some(None)) => vec![NO_IDS.to_owned()],
+            (Some(Trouble::Away), Some(None)) => Vec::new(),
             (Some(trouble), refuge) => std::iter::once(trouble.to_string()).chain(refuge.flatten()).collect(),
             (None, _) => Vec::new(),
         };
+        reasons.extend(self.inner.door.ids.shortage().map(|why| format!("no event ids are left: {why}")));
         reasons.extend(self.inner.brakes.reasons());
         if self.inner.door.draining.load(Ordering::Acquire) {
             reasons.push("the node is draining".to_owned());
@@ -326,9 +323,7 @@ fn supervisor_rules(config: &Config) -> SupervisorRules {
 }
 
 fn ids(config: &Config, store: &Store, boot_id: Uuid) -> Ids {
-    if config.has_spool() {
-        // A request must come to the spool in time.
-        return Ids::with_spare(store.clone(), boot_id, config.timeouts.flush);
-    }
-    Ids::new(store.clone(), boot_id, config.timeouts.accept)
+    // With a spool a request must come to it in time.
+    let new = if config.has_spool() { Ids::with_spare } else { Ids::new };
+    new(store.clone(), boot_id, config.timeouts.flush)
 }

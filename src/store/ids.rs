@@ -19,6 +19,8 @@ mod partitions;
 mod reserve;
 mod spare;
 
+pub(super) use self::partitions::Partitions;
+
 /// Size of a node's first block: a quiet node wastes few ids.
 const BLOCK_IDS_FIRST: i64 = 100;
 /// Largest block.
@@ -27,6 +29,9 @@ pub const BLOCK_IDS_MAX: i64 = 16_384;
 const BLOCK_TIME_MIN: Duration = Duration::from_secs(1);
 /// A block is dropped after this time, so that ids do not lag far behind those of other nodes.
 const BLOCK_AGE_MAX: Duration = Duration::from_secs(60);
+
+/// Rest between two tries to reserve while the database refuses.
+const REST: Duration = Duration::from_millis(250);
 
 /// The ids of one boot; clones share them.
 #[derive(Clone, Debug)]
@@ -43,7 +48,16 @@ struct Shared {
     /// One reservation at a time keeps blocks in ascending order.
     refill: tokio::sync::Mutex<()>,
     prefetching: AtomicBool,
+    /// Given out while reservations fail.
     spare: Option<Spare>,
+    /// How the last reservation failed; `None` once one has succeeded again.
+    failure: Mutex<Option<Failure>>,
+}
+
+#[derive(Clone, Debug)]
+struct Failure {
+    at: Instant,
+    error: StoreError,
 }
 
 /// Blocks in hand, in ascending order. Pure: the present moment is an argument.
@@ -79,6 +93,7 @@ impl Ids {
             refill: tokio::sync::Mutex::new(()),
             prefetching: AtomicBool::new(false),
             spare,
+            failure: Mutex::new(None),
         };
         Self { shared: Arc::new(shared) }
     }
@@ -90,10 +105,11 @@ impl Ids {
         ids
     }
 
-    /// `count` ids, each larger than the one before; larger than all that were taken earlier, too, unless the database
-    /// is away and they come from the spare ones.
+    /// `count` ids, each larger than the one before; larger than all that were taken earlier, too, unless none can be
+    /// reserved and they come from the spare ones. Without spare ones it tries for as long as it is waited for.
     pub async fn take(&self, count: usize) -> Result<Vec<i64>, StoreError> {
         loop {
+            let asked = Instant::now();
             let (taken, low) = {
                 let mut stock = self.shared.stock();
                 (stock.take(count, Instant::now()), stock.is_low())
@@ -104,28 +120,39 @@ impl Ids {
                 }
                 return Ok(ids);
             }
-            if let Some(ids) = self.shared.spare.as_ref().and_then(|spare| spare.take_in_silence(count)) {
+            if let Some(ids) = self.shared.take_spare(count) {
                 self.prefetch();
                 return Ok(ids);
             }
-            self.shared.refill(count).await?;
+            if let Err(error) = self.shared.refill(count, asked).await {
+                self.prefetch();
+                // With ids laid by and used up, the database has been away for long.
+                if self.shared.spare.is_some() || !error.is_transient() {
+                    return Err(error);
+                }
+                tokio::time::sleep(REST).await;
+            }
         }
     }
 
-    /// Whether the database is silent and no id is left, so that nothing can be spooled either.
-    pub fn are_used_up(&self) -> bool {
-        self.shared.stock().left() == 0 && self.shared.spare.as_ref().is_some_and(Spare::is_used_up)
+    /// Why there are no ids; `None` while some are left, or the next may be reserved.
+    pub fn shortage(&self) -> Option<String> {
+        let failure = self.shared.failure()?;
+        self.shared.is_used_up().then(|| failure.error.to_string())
     }
 
-    /// Reserves the next block before this one is used up. A failure shows in the `take` that needs the block.
+    /// Reserves the next block before this one is used up. A failure shows in the `take` that needs the block; once that
+    /// is so, it is tried until it succeeds: nobody may ask again before the node is ready.
     fn prefetch(&self) {
-        let rests = self.shared.spare.as_ref().is_some_and(Spare::rests);
+        let rests = self.shared.rests() && !self.shared.is_used_up();
         if rests || self.shared.prefetching.swap(true, Ordering::AcqRel) {
             return;
         }
         let shared = self.shared.clone();
         self.shared.store.spawn(async move {
-            let _ = shared.prefetch().await;
+            while shared.prefetch().await.is_err() && shared.is_used_up() {
+                tokio::time::sleep(REST).await;
+            }
             shared.prefetching.store(false, Ordering::Release);
         });
     }
@@ -137,18 +164,44 @@ impl Shared {
         self.stock.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Makes sure that `count` ids are in hand, unless others take them first.
-    async fn refill(&self, count: usize) -> Result<(), StoreError> {
+    fn failure(&self) -> Option<Failure> {
+        self.failure.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Whether a reservation failed just now.
+    fn rests(&self) -> bool {
+        self.failure().is_some_and(|failure| failure.at.elapsed() < REST)
+    }
+
+    fn is_used_up(&self) -> bool {
+        self.stock().left() == 0 && self.spare.as_ref().is_none_or(Spare::is_empty)
+    }
+
+    /// `count` of the spare ids, if reservations fail.
+    fn take_spare(&self, count: usize) -> Option<Vec<i64>> {
+        self.failure()?;
+        self.spare.as_ref()?.take(count)
+    }
+
+    /// Whether reservations fail and `count` spare ids are here.
+    fn has_spare(&self, count: usize) -> bool {
+        self.failure().is_some() && self.spare.as_ref().is_some_and(|spare| spare.has(count))
+    }
+
+    /// Makes sure that `count` ids are in hand, unless others take them first. Who has waited for a reservation that
+    /// failed does not wait for another one.
+    async fn refill(&self, count: usize, asked: Instant) -> Result<(), StoreError> {
         let _one = self.refill.lock().await;
         let size = self.stock().wanted(count);
-        let Some(size) = size.filter(|_| !self.spare.as_ref().is_some_and(|spare| spare.serves(count))) else {
+        let Some(size) = size.filter(|_| !self.has_spare(count)) else {
             return Ok(());
         };
+        if let Some(failure) = self.failure().filter(|failure| failure.at > asked) {
+            return Err(failure.error);
+        }
         match self.reserve(size).await {
             // The next look finds the spare ones.
-            Err(error) if error.is_transient() && self.spare.as_ref().is_some_and(|spare| spare.serves(count)) => {
-                Ok(())
-            }
+            Err(_) if self.has_spare(count) => Ok(()),
             result => result,
         }
     }
@@ -177,9 +230,8 @@ impl Shared {
 
     async fn reserve(&self, size: i64) -> Result<(), StoreError> {
         let reserved = self.store.reserve_ids(self.boot_id, size, self.wait).await;
-        if let Some(spare) = &self.spare {
-            spare.note(reserved.is_ok());
-        }
+        let failure = reserved.as_ref().err().map(|error| Failure { at: Instant::now(), error: error.clone() });
+        *self.failure.lock().unwrap_or_else(PoisonError::into_inner) = failure;
         self.stock().add(reserved?, Instant::now());
         Ok(())
     }

@@ -3,7 +3,6 @@
 use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
@@ -14,6 +13,7 @@ use tokio::runtime::Handle;
 
 use super::error::{Cause, Kind, Outcome, StoreError};
 use super::identity::{self, FileId};
+use super::ids::Partitions;
 use super::{migrate, postgres, sqlite};
 
 /// How much longer than its caller an operation of a handle apart may take: it has one connection, and a path that is
@@ -59,8 +59,7 @@ struct Inner {
     read: DatabaseConnection,
     write: DatabaseConnection,
     file: Option<FileId>,
-    /// Number of the last partition of `events` that is known to exist.
-    partition_made: AtomicI64,
+    partitions: Partitions,
     runtime: Handle,
     /// How much longer than its caller an operation may take.
     patience: Duration,
@@ -207,7 +206,7 @@ impl Inner {
             read: pool.clone(),
             write: pool,
             file: None,
-            partition_made: AtomicI64::new(-1),
+            partitions: Partitions::default(),
             patience: patience(&options),
             runtime,
             options,
@@ -236,13 +235,8 @@ impl Conn {
         self.inner.file.as_ref().map_or(Ok(()), FileId::check)
     }
 
-    /// Number of the last partition of `events` that is known to exist, -1 at first.
-    pub(super) fn partition_made(&self) -> i64 {
-        self.inner.partition_made.load(Ordering::Relaxed)
-    }
-
-    pub(super) fn note_partition_made(&self, number: i64) {
-        self.inner.partition_made.fetch_max(number, Ordering::Relaxed);
+    pub(super) fn partitions(&self) -> &Partitions {
+        &self.inner.partitions
     }
 }
 
@@ -286,7 +280,7 @@ async fn open_sqlite(options: &StoreOptions, runtime: Handle) -> Result<Inner, S
         read,
         write,
         file: Some(file),
-        partition_made: AtomicI64::new(-1),
+        partitions: Partitions::default(),
         patience: patience(options),
         runtime,
     })

@@ -38,8 +38,7 @@ fn a_full_spool_refuses_with_a_time_to_come_back_and_takes_again_when_it_is_drai
     cluster.start_again();
 }
 
-// Guards `Touch` in `Auth::authenticate`.
-// Guards `Ids::are_used_up` in `Pipeline::readiness`.
+// Guards `Ids::shortage` in `Pipeline::readiness`.
 #[test]
 fn a_node_whose_ids_are_used_up_in_an_outage_is_not_ready_until_it_is_over() {
     let (cluster, mut server) = at_work("timeouts.accept = \"2s\"\n");
@@ -63,6 +62,7 @@ fn a_node_whose_ids_are_used_up_in_an_outage_is_not_ready_until_it_is_over() {
     wait_for("an event to be taken", SOON, taken, || server.log_tail());
 }
 
+// Guards `Touch` in `Auth::authenticate`.
 #[test]
 fn in_an_outage_known_tokens_work_and_unknown_ones_are_not_called_wrong() {
     let (cluster, mut server) = at_work("auth.refresh = \"50ms\"");

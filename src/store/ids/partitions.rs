@@ -1,5 +1,8 @@
 //! Partitions of `events` on PostgreSQL, made ahead of the ids that need them.
 
+use std::ops::RangeInclusive;
+use std::sync::atomic::{AtomicI64, Ordering};
+
 use sea_orm::{ConnectionTrait, DatabaseTransaction, DbBackend, Statement};
 
 use crate::store::error::StoreError;
@@ -10,21 +13,97 @@ const PARTITION_IDS: i64 = 10_000_000;
 /// Number of the advisory lock ("partitio" as bytes).
 const LOCK_KEY: i64 = 0x7061_7274_6974_696f;
 
-/// Makes sure that the partition of `id`, all before it and the next one exist.
-pub(super) async fn ensure(conn: &Conn, id: i64) -> Result<(), StoreError> {
-    let needed = number_of(id) + 1;
-    if conn.backend() != DbBackend::Postgres || conn.partition_made() >= needed {
+/// What a store knows of the partitions.
+#[derive(Debug)]
+pub(in crate::store) struct Partitions {
+    /// Number of the last one that is known to exist, -1 at first.
+    last: AtomicI64,
+    /// Number of the last one that is needed.
+    needed: AtomicI64,
+    /// Held by who makes one ahead.
+    ahead: tokio::sync::Mutex<()>,
+}
+
+impl Default for Partitions {
+    fn default() -> Self {
+        Self { last: AtomicI64::new(-1), needed: AtomicI64::new(-1), ahead: tokio::sync::Mutex::default() }
+    }
+}
+
+impl Partitions {
+    fn has(&self, number: i64) -> bool {
+        self.last.load(Ordering::Relaxed) >= number
+    }
+
+    fn note(&self, number: i64) {
+        self.last.fetch_max(number, Ordering::Relaxed);
+    }
+}
+
+/// The part of a block whose partitions exist. Its first one is made if needed; the next one should be there already,
+/// and while it is not, nobody waits for it.
+pub(super) async fn part_with_partitions(
+    conn: &Conn,
+    block: RangeInclusive<i64>,
+) -> Result<RangeInclusive<i64>, StoreError> {
+    if conn.backend() != DbBackend::Postgres {
+        return Ok(block);
+    }
+    let (first, last) = block.into_inner();
+    if !is_there(conn, number_of(first)).await? {
+        conn.partitions().needed.fetch_max(number_of(first), Ordering::Relaxed);
+        make_needed(conn).await?;
+    }
+    if is_there(conn, number_of(last)).await? {
+        return Ok(first..=last);
+    }
+    let (_, end) = bounds(number_of(first));
+    Ok(first..=end - 1)
+}
+
+/// Makes those that an earlier block needed in vain: before that no further ids are spent.
+pub(super) async fn make_needed(conn: &Conn) -> Result<(), StoreError> {
+    let needed = conn.partitions().needed.load(Ordering::Relaxed);
+    if conn.partitions().has(needed) {
         return Ok(());
     }
+    make_up_to(conn, needed).await
+}
+
+async fn is_there(conn: &Conn, number: i64) -> Result<bool, StoreError> {
+    if conn.partitions().has(number) {
+        return Ok(true);
+    }
+    let exists = exists(conn.write(), number).await?;
+    if exists {
+        conn.partitions().note(number);
+    }
+    Ok(exists)
+}
+
+/// Whether the partition after that of `id` is still to be made.
+pub(super) fn lacks_next(conn: &Conn, id: i64) -> bool {
+    conn.backend() == DbBackend::Postgres && !conn.partitions().has(number_of(id) + 1)
+}
+
+/// Makes the partition after that of `id`, long before it is needed, unless somebody is at it: nobody waits for this.
+pub(super) async fn make_next(conn: &Conn, id: i64) -> Result<(), StoreError> {
+    match conn.partitions().ahead.try_lock() {
+        Ok(_one) => make_up_to(conn, number_of(id) + 1).await,
+        Err(_) => Ok(()),
+    }
+}
+
+async fn make_up_to(conn: &Conn, needed: i64) -> Result<(), StoreError> {
     let tx = begin_write(conn).await?;
-    let made = make_up_to(&tx, needed).await;
+    let made = make_missing(&tx, needed).await;
     made.map_err(StoreError::before_commit)?;
     commit(tx).await?;
-    conn.note_partition_made(needed);
+    conn.partitions().note(needed);
     Ok(())
 }
 
-async fn make_up_to(tx: &DatabaseTransaction, needed: i64) -> Result<(), StoreError> {
+async fn make_missing(tx: &DatabaseTransaction, needed: i64) -> Result<(), StoreError> {
     let lock = format!("SELECT pg_advisory_xact_lock({LOCK_KEY})");
     tx.query_one_raw(Statement::from_string(DbBackend::Postgres, lock)).await?;
     for number in (0..=needed).rev() {
@@ -37,9 +116,9 @@ async fn make_up_to(tx: &DatabaseTransaction, needed: i64) -> Result<(), StoreEr
     Ok(())
 }
 
-async fn exists(tx: &DatabaseTransaction, number: i64) -> Result<bool, StoreError> {
+async fn exists(connection: &impl ConnectionTrait, number: i64) -> Result<bool, StoreError> {
     let sql = format!("SELECT to_regclass('events_p{number}') IS NOT NULL AS found");
-    let row = tx.query_one_raw(Statement::from_string(DbBackend::Postgres, sql)).await?;
+    let row = connection.query_one_raw(Statement::from_string(DbBackend::Postgres, sql)).await?;
     let found = row.map(|row| row.try_get("", "found")).transpose()?;
     Ok(found.unwrap_or(false))
 }

@@ -10,24 +10,44 @@ use super::partitions;
 use crate::store::dialect::{now_sql, placeholder};
 use crate::store::error::{Kind, StoreError};
 use crate::store::open::{Conn, Store};
+use crate::telemetry::condition::Condition;
 
 /// Nodes that reserve at the same moment make each other repeat; each round one of them succeeds.
 const TRIES_MAX: usize = 50;
 
+/// Whether the partitions after those in use can be made.
+static MAKING_AHEAD: Condition = Condition::new("making the next partition of events");
+
 impl Store {
-    /// Spends the next `size` ids for this boot. On PostgreSQL their partitions exist when it returns.
+    /// Spends the next `size` ids for this boot. On PostgreSQL their partitions exist when it returns; while the next
+    /// one is missing, there may be fewer ids.
     pub async fn reserve_ids(
         &self,
         boot_id: Uuid,
         size: i64,
         wait: Duration,
     ) -> Result<RangeInclusive<i64>, StoreError> {
-        self.run("reserve ids", wait, move |conn| async move {
+        let reserved = self.run("reserve ids", wait, move |conn| async move {
+            partitions::make_needed(&conn).await?;
             let block = reserve(&conn, boot_id, size).await?;
-            partitions::ensure(&conn, *block.end()).await?;
-            Ok(block)
-        })
-        .await
+            let block = partitions::part_with_partitions(&conn, block).await?;
+            let lacks_next = partitions::lacks_next(&conn, *block.end());
+            Ok((block, lacks_next))
+        });
+        let (block, lacks_next) = reserved.await?;
+        if lacks_next {
+            self.make_ahead(*block.end(), wait);
+        }
+        Ok(block)
+    }
+
+    /// Makes the partition after that of `id` in the background. A failure is tried again with the next block.
+    fn make_ahead(&self, id: i64, wait: Duration) {
+        let store = self.clone();
+        self.spawn(async move {
+            let make = |conn: Conn| async move { partitions::make_next(&conn, id).await };
+            MAKING_AHEAD.note(&store.run("make the next partition of events", wait, make).await);
+        });
     }
 }
 

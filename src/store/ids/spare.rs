@@ -1,4 +1,5 @@
-//! Ids laid by for an outage: what is spooled needs an id that was spent before the database went away.
+//! Ids laid by for a time in which none can be reserved: what is spooled needs an id that was spent before the database
+//! went away.
 //!
 //! They are not dropped for their age, as other blocks are; a restart resumes none of them either.
 
@@ -15,72 +16,47 @@ const SECONDS: i64 = 600;
 /// Most spare ids of a node.
 const IDS_MAX: i64 = 1_000_000;
 
-/// Rest between two tries to reserve in an outage.
-const REST: Duration = Duration::from_millis(250);
-
 /// The spare ids of one boot.
 #[derive(Debug)]
 pub(super) struct Spare {
-    inner: Mutex<Inner>,
-}
-
-#[derive(Debug)]
-struct Inner {
-    stock: Stock,
-    /// When the database last failed to reserve; `None` once it has succeeded again.
-    failed_at: Option<Instant>,
+    stock: Mutex<Stock>,
 }
 
 impl Default for Spare {
     fn default() -> Self {
-        let stock = Stock { age_max: Duration::MAX, ..Stock::new() };
-        Self { inner: Mutex::new(Inner { stock, failed_at: None }) }
+        Self { stock: Mutex::new(Stock { age_max: Duration::MAX, ..Stock::new() }) }
     }
 }
 
 impl Spare {
-    /// Takes `count` ids if the database is silent.
-    pub fn take_in_silence(&self, count: usize) -> Option<Vec<i64>> {
-        let mut inner = self.inner();
-        inner.failed_at?;
-        inner.stock.take(count, Instant::now())
+    /// Takes `count` ids, or none.
+    pub fn take(&self, count: usize) -> Option<Vec<i64>> {
+        self.stock().take(count, Instant::now())
     }
 
-    /// Whether the database is silent and `count` ids are here.
-    pub fn serves(&self, count: usize) -> bool {
-        let inner = self.inner();
-        inner.failed_at.is_some() && inner.stock.wanted(count).is_none()
+    /// Whether `count` ids are here.
+    pub fn has(&self, count: usize) -> bool {
+        self.stock().wanted(count).is_none()
     }
 
-    /// Whether the database is silent and none is left.
-    pub fn is_used_up(&self) -> bool {
-        let inner = self.inner();
-        inner.failed_at.is_some() && inner.stock.left() == 0
-    }
-
-    /// Whether the database was asked in vain just now.
-    pub fn rests(&self) -> bool {
-        self.inner().failed_at.is_some_and(|at| at.elapsed() < REST)
-    }
-
-    /// Notes how a reservation ended.
-    pub fn note(&self, has_succeeded: bool) {
-        self.inner().failed_at = (!has_succeeded).then(Instant::now);
+    /// Whether none is left.
+    pub fn is_empty(&self) -> bool {
+        self.stock().left() == 0
     }
 
     /// How many ids should be laid by when blocks have this size, if it is worth asking.
     pub fn missing(&self, block_size: i64) -> Option<i64> {
         let wanted = block_size.saturating_mul(SECONDS).min(IDS_MAX);
-        let left = self.inner().stock.left();
+        let left = self.stock().left();
         (left < wanted / 2).then_some(wanted - left)
     }
 
     pub fn add(&self, block: RangeInclusive<i64>) {
-        self.inner().stock.add(block, Instant::now());
+        self.stock().add(block, Instant::now());
     }
 
-    fn inner(&self) -> MutexGuard<'_, Inner> {
-        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    fn stock(&self) -> MutexGuard<'_, Stock> {
+        self.stock.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -89,15 +65,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn spare_ids_are_given_only_while_the_database_is_silent() {
+    fn spare_ids_are_given_all_or_none() {
         let spare = Spare::default();
+        assert!(spare.is_empty());
         spare.add(1..=10);
-        assert_eq!(spare.take_in_silence(2), None);
-        spare.note(false);
-        assert_eq!(spare.take_in_silence(2), Some(vec![1, 2]));
-        assert!(spare.serves(8) && !spare.serves(9) && spare.rests());
-        spare.note(true);
-        assert_eq!(spare.take_in_silence(2), None);
+        assert_eq!(spare.take(2), Some(vec![1, 2]));
+        assert!(spare.has(8) && !spare.has(9) && !spare.is_empty());
+        assert_eq!(spare.take(9), None);
     }
 
     #[test]

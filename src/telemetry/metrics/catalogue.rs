@@ -16,10 +16,11 @@ const STAGES: [&str; 7] = ["validator", "normalizer", "persister", "retry", "cla
 const FAILED: [&str; 4] = ["retries_exhausted", "poison", "refused", "event_uid_conflict"];
 
 /// What may fail for a time: the subjects of `Condition`.
-const CONDITIONS: [&str; 17] = [
+const CONDITIONS: [&str; 18] = [
     "writing events",
     "spooling events",
     "reserving ids",
+    "making the next partition of events",
     "the database file",
     "heartbeat",
     "housekeeping",
