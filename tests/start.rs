@@ -1,6 +1,7 @@
 //! Starting, stopping, and the commands around the server.
 
 mod commands;
+mod output;
 mod refusals;
 
 use std::os::unix::fs::PermissionsExt;

@@ -1,7 +1,7 @@
 //! The first start on an empty database: a user, a token, and what to do with it.
 
 use std::fs::OpenOptions;
-use std::io::Write;
+use std::io::{Write, stdout};
 use std::net::SocketAddr;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
@@ -11,6 +11,8 @@ use anyhow::Context;
 
 use crate::clock;
 use crate::store::{By, Secret, Store};
+use crate::telemetry::facts;
+use crate::telemetry::outlet::write_within;
 
 /// The user of the first token.
 const EMAIL: &str = "admin@localhost";
@@ -19,6 +21,9 @@ const EMAIL: &str = "admin@localhost";
 const FILE: &str = "first-token";
 
 const WAIT: Duration = Duration::from_secs(30);
+
+/// Longest wait for standard output to take what the start has to say.
+const ANNOUNCE_MAX: Duration = Duration::from_secs(1);
 
 /// What there is to say about the first token.
 pub(super) enum FirstToken {
@@ -57,22 +62,29 @@ fn keep(path: &Path, secret: &Secret) -> std::io::Result<()> {
 }
 
 impl FirstToken {
-    /// Says on standard output where the service is and what to do next.
+    /// Says on standard output where the service is and what to do next. The service does not depend on it: what a pipe
+    /// that nobody reads does not take is lost, and the token is in its file.
     pub(super) fn announce(&self, api: SocketAddr, dashboard: SocketAddr) {
-        println!("Gristmill {} is ready: API http://{api}, dashboard http://{dashboard}", env!("CARGO_PKG_VERSION"));
-        match self {
-            Self::Made(secret, path) => {
-                println!(
-                    "\nA first token was made for the user {EMAIL}. It is shown this once and kept in {}:\n",
-                    path.display()
-                );
-                println!("  {}\n\nTry it:\n", secret.expose());
-                println!("{}\n", curl_line(api, secret));
-            }
-            Self::Kept(path) => println!("The first token is in {}.", path.display()),
-            Self::Elsewhere => println!(
-                "Make a token with: gristmill token create --user EMAIL --scopes write,read (users: gristmill user list)"
+        let mut text = format!(
+            "Gristmill {} is ready: API http://{api}, dashboard http://{dashboard}\n",
+            env!("CARGO_PKG_VERSION")
+        );
+        text += &match self {
+            Self::Made(secret, path) => format!(
+                "\nA first token was made for the user {EMAIL}. It is shown this once and kept in {}:\n\n  {}\n\n\
+                 Try it:\n\n{}\n\n",
+                path.display(),
+                secret.expose(),
+                curl_line(api, secret)
             ),
+            Self::Kept(path) => format!("The first token is in {}.\n", path.display()),
+            Self::Elsewhere => {
+                "Make a token with: gristmill token create --user EMAIL --scopes write,read (users: gristmill user list)\n"
+                    .to_owned()
+            }
+        };
+        if let Err(error) = write_within(ANNOUNCE_MAX, stdout(), text) {
+            facts::greeting_lost(&error);
         }
     }
 }

@@ -29,6 +29,10 @@ const DRAIN_MAX: Duration = Duration::from_secs(10);
 /// Longest wait for the database to end its connections.
 const CLOSE_MAX: Duration = Duration::from_secs(2);
 
+/// Longest wait for the last log lines, and for those of a panic, which may be the last ones.
+const LOG_MAX: Duration = Duration::from_secs(1);
+const PANIC_LOG_MAX: Duration = Duration::from_millis(100);
+
 /// How often it is checked that the line is still supervised.
 const SUPERVISION_LOOK: Duration = Duration::from_millis(250);
 
@@ -41,11 +45,15 @@ pub fn serve(config: Config) -> anyhow::Result<()> {
 
 /// Carries out `work` with logging and an actix system around it, and the store's runtime beside it.
 fn within<T>(config: &Config, work: impl AsyncFnOnce(Handle) -> anyhow::Result<T>) -> anyhow::Result<T> {
-    logging::init(&config.log)?;
+    let log = logging::init(&config.log)?;
     facts::configure(&config.log);
     #[cfg(feature = "fault-injection")]
     config.plant();
-    std::panic::set_hook(Box::new(facts::panicked));
+    let panic_log = log.clone();
+    std::panic::set_hook(Box::new(move |panic| {
+        facts::panicked(panic);
+        panic_log.finish(PANIC_LOG_MAX);
+    }));
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(STORE_THREADS)
         .thread_name("store")
@@ -55,6 +63,7 @@ fn within<T>(config: &Config, work: impl AsyncFnOnce(Handle) -> anyhow::Result<T
     let result = actix::System::new().block_on(work(runtime.handle().clone()));
     // What still runs there was given up; the process does not wait for it.
     runtime.shutdown_background();
+    log.finish(LOG_MAX);
     result
 }
 

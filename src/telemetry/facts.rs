@@ -216,6 +216,21 @@ pub fn stopped(Stopped { settled, spooled, released, unanswered, took }: Stopped
     info!(settled, spooled, released, unanswered, took_ms = took.as_millis(), "stopped");
 }
 
+/// Log lines were dropped: they found no room, or could not be written.
+pub fn log_lines_dropped(lines: usize) {
+    metrics::LOG_LINES_DROPPED.add(lines);
+}
+
+/// Log lines are written again.
+pub fn log_resumed(dropped: usize) {
+    warn!(dropped, "log lines were dropped, the reader of the log was too slow or gone");
+}
+
+/// What the start has to say found nobody who takes it.
+pub fn greeting_lost(error: &dyn Display) {
+    warn!(%error, "standard output takes nothing, what was to be said there is lost");
+}
+
 /// Something panicked; whether it was caught, later lines say.
 pub fn panicked(panic: &PanicHookInfo<'_>) {
     metrics::PANICS.increment();

@@ -2,11 +2,11 @@
 //!
 //! Guarantees: one event is one line; no text in a message or field can break the line, forge another one, turn the
 //! reading direction around or reach the terminal as a control sequence; in text form a field's value ends where its
-//! quotes end. A log that cannot be written is dropped and never ends the process.
+//! quotes end. Nobody waits for a log that cannot be written ([`Outlet`]).
 //! Not guaranteed: that text inside a *message* cannot look like a field. What comes from clients belongs in fields.
 
 use std::fmt::{self, Write};
-use std::io::IsTerminal;
+use std::io::{self, IsTerminal};
 
 use tracing::field::{Field, Visit};
 use tracing::{Event, Level, Subscriber};
@@ -19,6 +19,7 @@ use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::{Layer, Registry};
 
 use super::escape::{JsonEscaped, LineEscaped, is_plain};
+use super::outlet::Outlet;
 use crate::clock;
 use crate::config::{Log, LogFormat};
 use crate::domain::timestamp;
@@ -32,13 +33,18 @@ pub enum LoggingError {
     /// Something has set up logging before.
     #[error("logging is set up already")]
     Again,
+    /// The thread that writes cannot be started.
+    #[error("cannot start the log's thread: {0}")]
+    Thread(#[from] io::Error),
 }
 
 /// Sends the log to standard error for the rest of the process; coloured only when that is a terminal.
-pub fn init(log: &Log) -> Result<(), LoggingError> {
-    let is_terminal = std::io::stderr().is_terminal();
-    let subscriber = subscriber(log, is_terminal, std::io::stderr)?;
-    tracing::subscriber::set_global_default(subscriber).map_err(|_| LoggingError::Again)
+pub fn init(log: &Log) -> Result<Outlet, LoggingError> {
+    let outlet = Outlet::start(io::stderr())?;
+    let lines = outlet.clone();
+    let subscriber = subscriber(log, io::stderr().is_terminal(), move || lines.clone())?;
+    tracing::subscriber::set_global_default(subscriber).map_err(|_| LoggingError::Again)?;
+    Ok(outlet)
 }
 
 /// A subscriber that writes to `writer`, for `init` and for tests that read what was written.

@@ -6,5 +6,6 @@ pub mod escape;
 pub mod facts;
 pub mod logging;
 mod metrics;
+pub mod outlet;
 pub mod scrape;
 pub mod spans;

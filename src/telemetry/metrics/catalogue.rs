@@ -236,6 +236,13 @@ pub static SILENT: Single<Counter> = Single::new(
     Counter::new(),
 );
 
+/// Log lines that were lost.
+pub static LOG_LINES_DROPPED: Single<Counter> = Single::new(
+    "gristmill_log_lines_dropped_total",
+    "Log lines that found no room in time, or could not be written.",
+    Counter::new(),
+);
+
 /// Problem answers.
 pub static PROBLEMS: Family<Counter> = Family::new(
     "gristmill_http_problems_total",
@@ -277,7 +284,7 @@ fn stages() -> Vec<Vec<&'static str>> {
 }
 
 /// All of them, in the order of the page.
-static ALL: [&dyn Metric; 37] = [
+static ALL: [&dyn Metric; 38] = [
     &RECEIVED,
     &STARTED,
     &VALIDATED,
@@ -310,6 +317,7 @@ static ALL: [&dyn Metric; 37] = [
     &JOB_EVENTS,
     &CANCELLED,
     &SILENT,
+    &LOG_LINES_DROPPED,
     &PROBLEMS,
     &RATE_LIMITED,
     &DISCONNECTS,
