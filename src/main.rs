@@ -2,7 +2,6 @@
 
 use std::process::ExitCode;
 
-use clap::Parser;
 use gristmill::cli;
 
 /// Buffers are made on one thread and freed on another all the way down the line; the system's allocator is slow at that.
@@ -10,5 +9,5 @@ use gristmill::cli;
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 fn main() -> ExitCode {
-    cli::run(&cli::args::Args::parse())
+    cli::run()
 }

@@ -46,7 +46,7 @@ const CRATES: [(&str, &[&str]); 11] = [
 const SPANS: &[&str] = &["src/telemetry/spans"];
 
 /// Calls that only one place may make.
-const CALLS: [(&str, &str); 7] = [
+const CALLS: [(&str, &str); 11] = [
     ("Utc::now", "src/clock"),
     ("Local::now", "src/clock"),
     ("SystemTime::now", "src/clock"),
@@ -54,7 +54,14 @@ const CALLS: [(&str, &str); 7] = [
     ("env::var_os", "src/config"),
     ("env::vars", "src/config"),
     ("env::vars_os", "src/config"),
+    ("print!", OUTPUT),
+    ("println!", OUTPUT),
+    ("eprint!", OUTPUT),
+    ("eprintln!", OUTPUT),
 ];
+
+/// What commands say goes through here: these macros panic when it cannot be written.
+const OUTPUT: &str = "src/cli/output";
 
 /// Actors of the line: only the topology file and the supervisor know more than one of them.
 const STAGES: [&str; 6] = ["validator", "normalizer", "persister", "retry", "claimer", "replayer"];

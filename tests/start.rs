@@ -2,6 +2,7 @@
 
 mod commands;
 mod output;
+mod printing;
 mod refusals;
 
 use std::os::unix::fs::PermissionsExt;

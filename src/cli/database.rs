@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 
+use super::output::print;
 use crate::app::store_options;
 use crate::config::Config;
 use crate::store::{Store, migrate as schema};
@@ -15,8 +16,8 @@ pub(super) const WAIT: Duration = Duration::from_secs(30);
 pub(super) fn migrate(config: &Config) -> anyhow::Result<()> {
     let applied = runtime()?.block_on(schema::run(&store_options(config))).with_context(|| database(config))?;
     match applied {
-        0 => println!("the schema is up to date"),
-        applied => println!("{applied} migrations applied"),
+        0 => print("the schema is up to date")?,
+        applied => print(format_args!("{applied} migrations applied"))?,
     }
     Ok(())
 }

@@ -4,29 +4,50 @@ pub mod args;
 mod client;
 mod config;
 mod database;
+mod output;
 mod spool;
 mod tokens;
 mod users;
 
+use std::io::stderr;
 use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::Parser;
+use serde::Serialize;
 
 use self::args::{Args, Command};
+use self::output::OutputError;
 use crate::app;
 use crate::config::{Config, ConfigErrors, Sources};
-use serde::Serialize;
+use crate::telemetry::outlet::write_within;
 
 /// The exit code for a wrong configuration or command line.
 const MISCONFIGURED: u8 = 2;
 
-/// Carries out what `args` ask for; tells what went wrong on standard error.
-pub fn run(args: &Args) -> ExitCode {
+/// Longest wait until it is told what went wrong: nothing is held up by a pipe that nobody reads.
+const COMPLAINT_MAX: Duration = Duration::from_secs(1);
+
+/// Carries out what the process was started with; tells what went wrong on standard error.
+pub fn run() -> ExitCode {
+    match Args::try_parse() {
+        Ok(args) => run_with(&args),
+        // Help, or what is wrong with the command line.
+        Err(told) => match told.print() {
+            Err(error) if !told.use_stderr() => end(Err(OutputError(error).into())),
+            _ => ExitCode::from(u8::try_from(told.exit_code()).unwrap_or(MISCONFIGURED)),
+        },
+    }
+}
+
+fn run_with(args: &Args) -> ExitCode {
     match args.command() {
         // A server elsewhere needs no configuration here.
         Command::Client(command) => end(client::run(command, || Ok(load(args)?))),
         command => match load(args) {
             Ok(config) => end(carry_out(command, config).map(|()| ExitCode::SUCCESS)),
             Err(errors) => {
-                eprintln!("gristmill: the configuration is wrong\n{errors}");
+                complain(&format!("the configuration is wrong\n{errors}"));
                 ExitCode::from(MISCONFIGURED)
             }
         },
@@ -35,9 +56,16 @@ pub fn run(args: &Args) -> ExitCode {
 
 fn end(result: anyhow::Result<ExitCode>) -> ExitCode {
     result.unwrap_or_else(|error| {
-        eprintln!("gristmill: {}", story(&error));
+        if !error.downcast_ref().is_some_and(OutputError::is_closed) {
+            complain(&story(&error));
+        }
         ExitCode::FAILURE
     })
+}
+
+fn complain(text: &str) {
+    // There is no other place to tell it.
+    let _ = write_within(COMPLAINT_MAX, stderr(), format!("gristmill: {text}\n"));
 }
 
 /// The error and its causes, without those that the text before them has told already.

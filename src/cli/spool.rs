@@ -7,6 +7,7 @@ use serde_json::json;
 
 use super::args::SpoolCommand;
 use super::database::runtime;
+use super::output::print;
 use crate::app;
 use crate::config::Config;
 use crate::domain::timestamp;
@@ -25,7 +26,7 @@ pub(super) fn run(config: &Config, command: SpoolCommand) -> anyhow::Result<()> 
 }
 
 fn nothing(config: &Config) -> anyhow::Result<()> {
-    println!("there is no spool in {}", config.data_dir.display());
+    print(format_args!("there is no spool in {}", config.data_dir.display()))?;
     Ok(())
 }
 
@@ -57,31 +58,31 @@ async fn status(spool: Option<&Spool>, as_json: bool) -> anyhow::Result<()> {
             .map(|(unit, events, reason)| json!({ "unit": unit, "events": events, "reason": reason }))
             .collect();
         let Level { events, bytes, .. } = level;
-        println!("{}", json!({ "events": events, "bytes": bytes, "oldest": oldest, "parked": parked }));
+        print(json!({ "events": events, "bytes": bytes, "oldest": oldest, "parked": parked }))?;
         return Ok(());
     }
-    println!("events waiting: {}", level.events);
-    println!("bytes:          {}", level.bytes);
-    println!("oldest:         {}", oldest.as_deref().unwrap_or("-"));
-    println!("events parked:  {}", level.parked);
+    print(format_args!("events waiting: {}", level.events))?;
+    print(format_args!("bytes:          {}", level.bytes))?;
+    print(format_args!("oldest:         {}", oldest.as_deref().unwrap_or("-")))?;
+    print(format_args!("events parked:  {}", level.parked))?;
     for (unit, events, reason) in parked {
-        println!("  unit {unit}, {events} events: {reason}");
+        print(format_args!("  unit {unit}, {events} events: {reason}"))?;
     }
     Ok(())
 }
 
 async fn verify(spool: Option<&Spool>) -> anyhow::Result<()> {
     let Some(spool) = spool else {
-        println!("there is no spool");
+        print("there is no spool")?;
         return Ok(());
     };
     let unreadable = spool.verify(WAIT).await?;
     if unreadable.is_empty() {
-        println!(
+        print(format_args!(
             "every event of the spool can be read: {} waiting, {} parked",
             spool.level().events,
             spool.level().parked
-        );
+        ))?;
         return Ok(());
     }
     let ids: Vec<String> = unreadable.iter().take(20).map(ToString::to_string).collect();
@@ -91,7 +92,7 @@ async fn verify(spool: Option<&Spool>) -> anyhow::Result<()> {
 fn drain(config: &Config) -> anyhow::Result<()> {
     let left = app::drain_spool(config)?;
     if left.events == 0 {
-        println!("the spool is empty{}", if left.parked > 0 { ", but for what is parked" } else { "" });
+        print(format_args!("the spool is empty{}", if left.parked > 0 { ", but for what is parked" } else { "" }))?;
         return Ok(());
     }
     bail!("{} events are still in the spool", left.events)

@@ -7,6 +7,7 @@ use anyhow::{Context, bail};
 use super::args::{TokenCommand, TokenCreate};
 use super::as_json;
 use super::database::{WAIT, with_store};
+use super::output::{print, remark};
 use crate::clock;
 use crate::config::Config;
 use crate::domain::scopes::Scopes;
@@ -47,16 +48,16 @@ fn list(config: &Config, user: Option<&str>, json: bool) -> anyhow::Result<()> {
     })?;
     if json {
         let now = clock::now();
-        println!("{}", as_json(&tokens.iter().map(|token| TokenView::of(token, now)).collect::<Vec<_>>())?);
+        print(as_json(&tokens.iter().map(|token| TokenView::of(token, now)).collect::<Vec<_>>())?)?;
         return Ok(());
     }
-    println!("{:>6}  {:>6}  {:<11}  {:<8}  {:<40}  NAME", "ID", "USER", "PREFIX", "STATE", "SCOPES");
+    print(format_args!("{:>6}  {:>6}  {:<11}  {:<8}  {:<40}  NAME", "ID", "USER", "PREFIX", "STATE", "SCOPES"))?;
     for token in tokens {
         let (state, scopes) = (token.state(clock::now()), token.scopes.to_string());
-        println!(
+        print(format_args!(
             "{:>6}  {:>6}  {:<11}  {state:<8}  {scopes:<40}  {}",
             token.id, token.user_id, token.prefix, token.name
-        );
+        ))?;
     }
     Ok(())
 }
@@ -67,7 +68,7 @@ fn revoke(config: &Config, which: &str) -> anyhow::Result<()> {
         let changed = store.revoke_token(token.id, clock::now(), &By::command(config.node_name()), WAIT).await?;
         Ok((token, changed))
     })?;
-    println!("token {} {} revoked", token.prefix, if changed { "is now" } else { "was already" });
+    print(format_args!("token {} {} revoked", token.prefix, if changed { "is now" } else { "was already" }))?;
     Ok(())
 }
 
@@ -99,10 +100,10 @@ async fn find(store: &Store, which: &str) -> anyhow::Result<Token> {
 
 fn show_secret(token: &Token, secret: &Secret, json: bool) -> anyhow::Result<()> {
     if json {
-        println!("{}", as_json(&MadeToken::of(token, secret, None, clock::now()))?);
+        print(as_json(&MadeToken::of(token, secret, None, clock::now()))?)?;
     } else {
-        println!("{}", secret.expose());
-        eprintln!("token {} with the scopes {}: it is shown this once", token.id, token.scopes);
+        print(secret.expose())?;
+        remark(format_args!("token {} with the scopes {}: it is shown this once", token.id, token.scopes));
     }
     Ok(())
 }

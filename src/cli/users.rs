@@ -5,6 +5,7 @@ use anyhow::{Context, ensure};
 use super::args::UserCommand;
 use super::as_json;
 use super::database::{WAIT, with_store};
+use super::output::print;
 use crate::clock;
 use crate::config::Config;
 use crate::domain::email::{EMAIL_BYTES_MAX, is_email};
@@ -31,9 +32,9 @@ fn create(config: &Config, email: &str, json: bool) -> anyhow::Result<()> {
         created.with_context(|| format!("a user with the email {email:?} exists already"))
     })?;
     if json {
-        println!("{}", as_json(&UserView::of(&user))?);
+        print(as_json(&UserView::of(&user))?)?;
     } else {
-        println!("user {} created: {}", user.id, user.email);
+        print(format_args!("user {} created: {}", user.id, user.email))?;
     }
     Ok(())
 }
@@ -41,13 +42,13 @@ fn create(config: &Config, email: &str, json: bool) -> anyhow::Result<()> {
 fn list(config: &Config, json: bool) -> anyhow::Result<()> {
     let users = with_store(config, async |store| Ok(store.list_users(WAIT).await?))?;
     if json {
-        println!("{}", as_json(&users.iter().map(UserView::of).collect::<Vec<_>>())?);
+        print(as_json(&users.iter().map(UserView::of).collect::<Vec<_>>())?)?;
         return Ok(());
     }
-    println!("{:>6}  {:<9}  {:<27}  EMAIL", "ID", "STATE", "CREATED");
+    print(format_args!("{:>6}  {:<9}  {:<27}  EMAIL", "ID", "STATE", "CREATED"))?;
     for user in users {
         let state = if user.disabled { "disabled" } else { "enabled" };
-        println!("{:>6}  {state:<9}  {}  {}", user.id, timestamp::render(user.created_at), user.email);
+        print(format_args!("{:>6}  {state:<9}  {}  {}", user.id, timestamp::render(user.created_at), user.email))?;
     }
     Ok(())
 }
@@ -60,6 +61,6 @@ fn set_disabled(config: &Config, email: &str, disabled: bool) -> anyhow::Result<
         Ok(user)
     })?;
     let state = if disabled { "disabled" } else { "enabled" };
-    println!("{email} {} {state}", if before.disabled == disabled { "was already" } else { "is now" });
+    print(format_args!("{email} {} {state}", if before.disabled == disabled { "was already" } else { "is now" }))?;
     Ok(())
 }

@@ -71,6 +71,8 @@ fn crates_and_calls_outside_of_their_places_are_found() {
     finds(strangers, 1, "src/pipeline/mod.rs", "use actix_web::web;");
     finds(strangers, 2, "src/pipeline/mod.rs", "let a = chrono::Utc::now(); let b = std::env::var(\"A\");");
     finds(strangers, 1, "src/store/nodes.rs", "use std::time::SystemTime; SystemTime::now();");
+    finds(strangers, 2, "src/cli/users.rs", "println!(\"a\"); eprint!(\"a\");");
+    finds(strangers, 0, "src/cli/users.rs", "print(\"println!\")?;");
     finds(strangers, 0, "src/store/events.rs", "use sea_orm::DbErr; use entity::events; use crate::domain::entity;");
     finds(strangers, 0, "src/app.rs", "use actix::System; use actix_web::App;");
     finds(strangers, 0, "src/clock.rs", "Utc::now()");

@@ -172,3 +172,13 @@ fn the_service_outlives_the_readers_of_its_outputs() {
         assert_eq!(server.wait_exit(SOON).code(), Some(0));
     }
 }
+
+#[test]
+fn a_service_that_fails_says_so_within_a_moment_or_not_at_all() {
+    let fifo = Fifo::new();
+    let _full = fifo.fill();
+    let broken = Setup::new(&Database::sqlite()).with_config("dashboard.bind = \"192.0.2.1:5\"");
+    let mut server = Server::not_started(redirected(broken, &[1, 2], &fifo.target()));
+    server.spawn();
+    assert_eq!(server.wait_exit(SOON).code(), Some(1));
+}

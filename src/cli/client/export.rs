@@ -10,6 +10,7 @@ use serde::Deserialize;
 
 use super::link::Link;
 use crate::cli::args::client::{Export, given};
+use crate::cli::output::{OutputError, remark};
 
 /// What the lines that are no event begin with: a cursor after each chunk, and the summary as the last one.
 const CURSOR: &str = "{\"cursor\":";
@@ -31,7 +32,7 @@ pub(super) fn run(export: &Export, link: &Link) -> anyhow::Result<ExitCode> {
         None => copy(export, link, &mut stdout().lock())?,
         Some(path) => into_file(export, link, path)?,
     };
-    eprintln!("{events} events exported");
+    remark(format_args!("{events} events exported"));
     Ok(ExitCode::SUCCESS)
 }
 
@@ -60,14 +61,14 @@ fn copy(export: &Export, link: &Link, output: &mut impl Write) -> anyhow::Result
         }
         if line.starts_with(SUMMARY) {
             let last: Last = serde_json::from_str(&line).context("the summary cannot be read")?;
-            output.flush().context("cannot write the events")?;
+            output.flush().map_err(OutputError)?;
             if !last.summary.complete || last.summary.events != events {
                 bail!("the export has {events} events, the server counts {}", last.summary.events);
             }
             return Ok(events);
         }
         if !line.starts_with(CURSOR) {
-            output.write_all(line.as_bytes()).context("cannot write the events")?;
+            output.write_all(line.as_bytes()).map_err(OutputError)?;
             events += 1;
         }
     }

@@ -33,6 +33,7 @@ use self::source::is_stdin;
 use super::exit_code;
 use super::link::Link;
 use crate::cli::args::client::Import;
+use crate::cli::output::{print, remark};
 
 /// How often this thread looks at the desk.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
@@ -47,7 +48,7 @@ pub(super) fn run(import: &Import, link: Link) -> anyhow::Result<ExitCode> {
     let mut keeper = Keeper::open(state_path(import)?, rejects, &identity)?;
     let before = keeper.state.done;
     if before > 0 {
-        eprintln!("going on behind the first {before} events, which are done");
+        remark(format_args!("going on behind the first {before} events, which are done"));
     }
     let batches = Batches::new(Events::of(source).context("the file cannot be read")?, import.batch);
     let desk = Arc::new(Desk::new(before, import.connections, import.patience));
@@ -90,12 +91,12 @@ fn end(desk: &Desk, keeper: &Keeper, progress: &Progress) -> anyhow::Result<Exit
         None => {
             let stored = state.done - state.rejected;
             let (duplicates, rejected, seconds) = (state.duplicates, state.rejected, progress.seconds());
-            println!(
+            print(format_args!(
                 "{} events in {seconds:.1} s: {stored} stored ({duplicates} were there before), {rejected} rejected",
                 state.done
-            );
+            ))?;
             if rejected > 0 {
-                println!("the rejected ones are in {}", keeper.rejects_path().display());
+                print(format_args!("the rejected ones are in {}", keeper.rejects_path().display()))?;
             }
             keeper.remove()?;
             Ok(exit_code(rejected == 0))

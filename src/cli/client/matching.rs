@@ -12,6 +12,7 @@ use serde_json::value::RawValue;
 use super::exit_code;
 use super::link::Link;
 use crate::cli::args::client::{Matching, given};
+use crate::cli::output::{OutputError, print, remark};
 
 /// How often the job is looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
@@ -49,19 +50,19 @@ pub(super) fn run(matching: &Matching, is_json: bool, link: &Link) -> anyhow::Re
     let answer = link.post_once("/api/v1/events/retry", &[], &wish)?.understood(&[200, 202])?;
     if matching.dry_run {
         if is_json {
-            println!("{}", answer.text.trim_end());
+            print(answer.text.trim_end())?;
         } else {
-            answer.json::<DryRun>()?.print();
+            answer.json::<DryRun>()?.print()?;
         }
         return Ok(ExitCode::SUCCESS);
     }
     let made: Job = answer.json()?;
-    eprintln!("job {} goes on by itself, also when this command is interrupted", made.id);
+    remark(format_args!("job {} goes on by itself, also when this command is interrupted", made.id));
     let (job, text) = followed(made, answer.text, link)?;
     if is_json {
-        println!("{}", text.trim_end());
+        print(text.trim_end())?;
     } else {
-        println!("{}", job.summary());
+        print(job.summary())?;
     }
     match job.status.as_str() {
         "failed" => bail!("job {} failed: {}", job.id, job.error.unwrap_or_default()),
@@ -88,7 +89,7 @@ fn followed(mut job: Job, mut text: String, link: &Link) -> anyhow::Result<(Job,
         link.read(&format!("/api/v1/jobs/{}", job.id), &[], &[])?.read_to_string(&mut text)?;
         let now: Job = serde_json::from_str(&text).context("the server answered with what is no job")?;
         if now.status == "running" && now.matched > job.matched {
-            eprintln!("{}", now.summary());
+            remark(now.summary());
         }
         job = now;
     }
@@ -96,12 +97,13 @@ fn followed(mut job: Job, mut text: String, link: &Link) -> anyhow::Result<(Job,
 }
 
 impl DryRun {
-    fn print(&self) {
+    fn print(&self) -> Result<(), OutputError> {
         let more = if self.complete { "" } else { " or more" };
-        println!("{}{more} events match", self.matched);
+        print(format_args!("{}{more} events match", self.matched))?;
         for id in &self.event_ids {
-            println!("{id:>10}");
+            print(format_args!("{id:>10}"))?;
         }
+        Ok(())
     }
 }
 

@@ -10,6 +10,7 @@ use serde_json::json;
 use super::link::Link;
 use super::{exit_code, target};
 use crate::cli::args::pipeline::{PipelineCommand, Which};
+use crate::cli::output::print;
 use crate::config::Config;
 
 const PATH: &str = "/api/pipeline";
@@ -84,7 +85,7 @@ fn path_of(which: &Which, verb: &str) -> String {
 /// Prints what was stored, as it came.
 fn told(link: &Link, path: &str, body: &str) -> anyhow::Result<ExitCode> {
     let answer = link.post_once(path, &[], body)?.understood(&[200])?;
-    println!("{}", answer.text.trim_end());
+    print(answer.text.trim_end())?;
     Ok(exit_code(true))
 }
 
@@ -93,23 +94,26 @@ fn show(node: Option<&str>, as_it_came: bool, link: &Link) -> anyhow::Result<Exi
     let query: Vec<(&str, &str)> = node.map(|node| ("node", node)).into_iter().collect();
     link.read(PATH, &query, &[])?.read_to_string(&mut text).context("the answer broke off")?;
     if as_it_came {
-        println!("{}", text.trim_end());
+        print(text.trim_end())?;
         return Ok(exit_code(true));
     }
     let line: Line = serde_json::from_str(&text).context("the answer is not JSON of a pipeline")?;
     if let Some(words) = line.as_told() {
-        println!("{words}");
+        print(words)?;
     }
-    println!("the line is {} ({}), generation {}\n", line.state.value, line.state.source, line.control_generation);
-    println!("{:<12}  {:<20}  {:<12}  {:>6}  {:>6}", "POOL", "STATE", "SIZE", "ACTORS", "HELD");
+    print(format_args!(
+        "the line is {} ({}), generation {}\n",
+        line.state.value, line.state.source, line.control_generation
+    ))?;
+    print(format_args!("{:<12}  {:<20}  {:<12}  {:>6}  {:>6}", "POOL", "STATE", "SIZE", "ACTORS", "HELD"))?;
     for pool in &line.pools {
         let state = pool.state.as_ref().map_or_else(String::new, |state| format!("{} ({})", state.value, state.source));
         let size = pool.size.as_ref().map_or_else(String::new, |size| format!("{} ({})", size.value, size.source));
-        println!("{:<12}  {state:<20}  {size:<12}  {:>6}  {:>6}", pool.name, pool.actors.len(), pool.held);
+        print(format_args!("{:<12}  {state:<20}  {size:<12}  {:>6}  {:>6}", pool.name, pool.actors.len(), pool.held))?;
     }
-    println!("\n{:<24}  {:<8}  {:>10}", "NODE", "STATE", "GENERATION");
+    print(format_args!("\n{:<24}  {:<8}  {:>10}", "NODE", "STATE", "GENERATION"))?;
     for node in line.nodes.unwrap_or_default() {
-        println!("{:<24}  {:<8}  {:>10}", node.name, node.state, node.control_generation);
+        print(format_args!("{:<24}  {:<8}  {:>10}", node.name, node.state, node.control_generation))?;
     }
     Ok(exit_code(true))
 }

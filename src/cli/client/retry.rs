@@ -8,6 +8,7 @@ use serde_json::json;
 use super::link::Link;
 use super::{exit_code, matching};
 use crate::cli::args::client::Retry;
+use crate::cli::output::print;
 
 /// Answers with a report.
 const REPORTS: [u16; 4] = [200, 202, 207, 422];
@@ -34,13 +35,17 @@ pub(super) fn run(retry: &Retry, link: &Link) -> anyhow::Result<ExitCode> {
     let answer = link.post_once("/api/v1/events/process", &[], &body)?.understood(&REPORTS)?;
     let report: Report = answer.json()?;
     if retry.json {
-        println!("{}", answer.text.trim_end());
+        print(answer.text.trim_end())?;
     } else {
-        println!("{:>10}  {:<16}  {:<24}  ERROR", "ID", "STATUS", "NAME");
+        print(format_args!("{:>10}  {:<16}  {:<24}  ERROR", "ID", "STATUS", "NAME"))?;
         for outcome in &report.results {
             let id = outcome.event_id.map_or_else(String::new, |id| id.to_string());
             let name = outcome.event_name.as_deref().unwrap_or_default();
-            println!("{id:>10}  {:<16}  {name:<24}  {}", outcome.status, outcome.error.as_deref().unwrap_or_default());
+            print(format_args!(
+                "{id:>10}  {:<16}  {name:<24}  {}",
+                outcome.status,
+                outcome.error.as_deref().unwrap_or_default()
+            ))?;
         }
     }
     Ok(exit_code(report.failed == 0))

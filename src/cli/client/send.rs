@@ -10,6 +10,7 @@ use serde_json::value::RawValue;
 use super::exit_code;
 use super::link::Link;
 use crate::cli::args::client::Send;
+use crate::cli::output::print;
 
 /// Answers that say what became of the event.
 const OUTCOMES: [u16; 5] = [200, 202, 409, 413, 422];
@@ -19,7 +20,7 @@ pub(super) fn run(send: &Send, link: &Link) -> anyhow::Result<ExitCode> {
     let prefer = send.wait.map(|seconds| format!("wait={seconds}"));
     let headers: Vec<(&str, &str)> = prefer.iter().map(|prefer| ("Prefer", prefer.as_str())).collect();
     let answer = link.post_once("/api/v1/events", &headers, &event)?.understood(&OUTCOMES)?;
-    println!("{}", answer.text.trim_end());
+    print(answer.text.trim_end())?;
     let outcome: serde_json::Value = answer.json()?;
     Ok(exit_code(answer.status < 300 && outcome["status"] != "failed"))
 }

@@ -7,6 +7,7 @@ use anyhow::Context;
 
 use super::link::Link;
 use crate::cli::args::client::Stats;
+use crate::cli::output::print;
 
 pub(super) fn run(stats: &Stats, link: &Link) -> anyhow::Result<ExitCode> {
     let mut text = String::new();
@@ -15,6 +16,6 @@ pub(super) fn run(stats: &Stats, link: &Link) -> anyhow::Result<ExitCode> {
         let figures: serde_json::Value = serde_json::from_str(&text).context("the answer is not JSON")?;
         text = serde_json::to_string_pretty(&figures)?;
     }
-    println!("{}", text.trim_end());
+    print(text.trim_end())?;
     Ok(ExitCode::SUCCESS)
 }

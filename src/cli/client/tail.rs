@@ -2,7 +2,7 @@
 //!
 //! Not guaranteed: that an outcome is told only once. What may be missing is told on standard error.
 
-use std::io::{BufRead, Write, stdout};
+use std::io::BufRead;
 use std::process::ExitCode;
 use std::thread::sleep;
 use std::time::Duration;
@@ -11,6 +11,7 @@ use anyhow::Context;
 
 use super::link::Link;
 use crate::cli::args::client::Tail;
+use crate::cli::output::{OutputError, print, remark};
 
 /// Waits between two connections.
 const WAIT_FIRST: Duration = Duration::from_millis(500);
@@ -30,14 +31,14 @@ pub(super) fn run(tail: &Tail, link: &Link) -> anyhow::Result<ExitCode> {
     loop {
         let before = place.id.clone();
         let why = match follow(tail, link, &mut place) {
-            // What is wrong from the start will not get better.
-            Err(error) if is_first && place.id.is_none() => return Err(error),
+            // What is wrong from the start will not get better, nor will an output that takes nothing more.
+            Err(error) if error.is::<OutputError>() || (is_first && place.id.is_none()) => return Err(error),
             Err(error) => format!("{error:#}"),
             Ok(()) => "the server ended the stream".to_owned(),
         };
         is_first = false;
         wait = if place.id == before { (wait * 2).min(WAIT_MAX) } else { WAIT_FIRST };
-        eprintln!("gristmill: {why}; again in {} ms", wait.as_millis());
+        remark(format_args!("gristmill: {why}; again in {} ms", wait.as_millis()));
         sleep(wait);
     }
 }
@@ -53,11 +54,8 @@ fn follow(tail: &Tail, link: &Link, place: &mut Place) -> anyhow::Result<()> {
             return Ok(());
         }
         match place.take(line.trim_end()) {
-            Some(("gap", data)) => eprintln!("gristmill: outcomes may be missing here: {data}"),
-            Some((_, data)) => {
-                let mut output = stdout().lock();
-                writeln!(output, "{data}").and_then(|()| output.flush()).context("cannot write")?;
-            }
+            Some(("gap", data)) => remark(format_args!("gristmill: outcomes may be missing here: {data}")),
+            Some((_, data)) => print(data)?,
             None => {}
         }
     }

@@ -12,14 +12,14 @@ mod text;
 mod view;
 mod watch;
 
-use std::io::{IsTerminal, Write, stdout};
+use std::io::{IsTerminal, stdout};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, bail};
+use anyhow::bail;
 
 use self::draw::Ink;
 use self::model::{Model, News};
@@ -28,6 +28,7 @@ use self::text::Text;
 use self::view::{Page, View, Wish};
 use super::link::Link;
 use crate::cli::args::top::Top;
+use crate::cli::output::print;
 
 /// Longest wait for a key: so soon a signal is seen.
 const TICK: Duration = Duration::from_millis(100);
@@ -59,9 +60,7 @@ pub(super) fn run(top: &Top, link: Link) -> anyhow::Result<ExitCode> {
 fn once(link: &Link) -> anyhow::Result<ExitCode> {
     // The words of a server are text from outside.
     let model = watch::once(link).map_err(|error| anyhow::anyhow!("{}", Text::of(&format!("{error:#}"))))?;
-    let text = plain::snapshot(&model, Instant::now());
-    let mut output = stdout().lock();
-    output.write_all(text.as_bytes()).and_then(|()| output.flush()).context("cannot write")?;
+    print(plain::snapshot(&model, Instant::now()).trim_end())?;
     Ok(ExitCode::SUCCESS)
 }
 
