@@ -54,6 +54,32 @@ both_databases! {
         assert_eq!(rows(&server), 1);
     }
 
+    fn a_key_in_quotes_is_the_key_without_them(database) {
+        let mut server = Server::start(&database);
+        let client = server.client();
+        let id = id_of(&post_keyed(&client, "k1", &event("a")));
+        finished(&client, id);
+        for key in ["\"k1\"", "\"k1\"; a=1", " \"k1\" "] {
+            assert_duplicate(&post_keyed(&client, key, &event("a")), id);
+        }
+        assert_conflict(&post_keyed(&client, "\"k1\"", &event("b")), id);
+        let spaced = id_of(&post_keyed(&client, r#""a \"b\"""#, &event("a")));
+        finished(&client, spaced);
+        assert_duplicate(&post_keyed(&client, r#""a \"b\"""#, &event("a")), spaced);
+        for malformed in ["\"k1", "\"\"", "\"k1\"x", "\"k\\1\""] {
+            let answer = post_keyed(&client, malformed, &event("a"));
+            assert_eq!((answer.status, &answer.json()["code"]), (400, &json!("invalid_request")), "{malformed}: {answer:?}");
+        }
+        let batch = |key: &str| {
+            let headers = [("Content-Type", "application/json"), ("Idempotency-Key", key)];
+            let body = json!([event("c")]).to_string();
+            client.call("POST", "/api/v1/events/batch", &headers, Some(body.as_bytes())).json()
+        };
+        let first = batch("b1")["results"][0]["event_id"].clone();
+        assert_eq!((&batch("\"b1\"")["duplicates"], &batch("\"b1\"")["results"][0]["event_id"]), (&json!(1), &first));
+        assert_eq!(rows(&server), 3);
+    }
+
     fn the_same_uid_with_other_content_is_a_conflict(database) {
         let mut server = Server::start(&database);
         let client = server.client();

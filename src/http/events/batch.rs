@@ -5,6 +5,7 @@ use bytes::Bytes;
 
 use super::bulk::Sender;
 use super::intake::{Intake, Taken};
+use super::key::idempotency_key;
 use super::prefer::Preferences;
 use super::report::{self, ItemResult, Tally};
 use super::{bulk, wait};
@@ -16,7 +17,7 @@ use crate::domain::scopes::Scope;
 use crate::http::body;
 use crate::http::error::ApiError;
 use crate::http::media::{Media, Taken as TakenMedia};
-use crate::http::request::{Call, idempotency_key};
+use crate::http::request::Call;
 use crate::http::state::AppState;
 use crate::http::trace::RequestTrace;
 use crate::pipeline::{Handling, Receipt, Room, Verdict};
@@ -76,7 +77,7 @@ fn batch_key(call: &Call) -> Result<Option<String>, ApiError> {
         let detail = format!("Idempotency-Key is {} characters, expected 1 to {KEY_CHARS_MAX} for a batch", key.len());
         return Err(ApiError::invalid_request(detail));
     }
-    Ok(Some(key.to_owned()))
+    Ok(Some(key.into_owned()))
 }
 
 /// Hands in what can be handed in: an invalid event is an outcome.

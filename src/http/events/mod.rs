@@ -9,6 +9,7 @@ mod cloud;
 pub(super) mod cursor;
 mod export;
 mod intake;
+mod key;
 mod lines;
 mod list;
 mod operate;

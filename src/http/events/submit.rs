@@ -7,6 +7,7 @@ use actix_web::http::header::HeaderMap;
 use bytes::Bytes;
 
 use super::answers::{self, Submitted};
+use super::key::idempotency_key;
 use super::prefer::Preferences;
 use super::{cloud, wait};
 use crate::domain::cloud_event;
@@ -18,7 +19,7 @@ use crate::http::auth::{Caller, allows};
 use crate::http::body;
 use crate::http::error::ApiError;
 use crate::http::media::{Media, Taken};
-use crate::http::request::{Call, idempotency_key};
+use crate::http::request::Call;
 use crate::http::state::AppState;
 use crate::http::trace::RequestTrace;
 use crate::pipeline::{Entry, Receipt, Room, Verdict};
@@ -42,7 +43,7 @@ pub async fn submit(call: Call) -> Result<HttpResponse, ApiError> {
     trace.take_in(&mut submission);
     drop(body);
     let user_id = owner(&submission, &caller)?;
-    let key = DedupeKey::of(&submission, user_id, header_key);
+    let key = DedupeKey::of(&submission, user_id, header_key.as_deref());
     match preferences.wait {
         None => {
             let is_keyed = key.is_some();

@@ -54,8 +54,8 @@ pub fn parameters() -> Value {
         ),
         "By": query("by", "Tells the figures of each event type as well.", &json!({"enum": ["event_type"]})),
         "IdempotencyKey": header(
-            "Idempotency-Key", "The key of an event without `event_uid`; of a batch the part before `:index`.",
-            &json!({"type": "string", "pattern": "^[!-~]{1,255}$"}),
+            "Idempotency-Key", "The key of an event without `event_uid`; of a batch the part before `:index`. Also in quotes, which do not count.",
+            &json!({"type": "string", "pattern": "^([!#-~][!-~]{0,254}|\"([ !#-\\[\\]-~]|\\\\[\"\\\\]){1,255}\")$"}),
         ),
         "Prefer": header("Prefer", &wait, &visible),
         "TraceParent": header("traceparent", "W3C Trace Context: the trace of which the events are part. Ignored if it is malformed.", &anything),
