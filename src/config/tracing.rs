@@ -64,7 +64,8 @@ impl fmt::Debug for Tracing {
 fn is_endpoint(text: &str) -> bool {
     let is_address = |uri: Uri| {
         let is_host = uri.authority().is_some_and(|authority| {
-            let has_valid_port = authority.port_u16().is_some() || authority.as_str() == authority.host();
+            let has_port = authority.port().is_some_and(|port| !port.as_str().starts_with('+'));
+            let has_valid_port = has_port || authority.as_str() == authority.host();
             has_valid_port && !authority.host().is_empty() && !text.contains('@')
         });
         uri.scheme_str() == Some("http") && is_host && uri.query().is_none()
@@ -112,6 +113,7 @@ mod tests {
             "http://collector:4318#x",
             "http://col lector",
             "http://collector:99999",
+            "http://collector:+4318",
         ] {
             assert!(!is_endpoint(text), "{text}");
         }

@@ -44,6 +44,10 @@ fn wrong_names_users_keys_and_times_are_named_with_their_limits() {
         json!("10000-01-01T00:00:00Z"),
         json!("2025-02-30T00:00:00Z"),
         json!("2025-12-18T10:30:00"),
+        json!("2025-12-18T10:30:60Z"),
+        json!("2016-12-31T23:59:60+01:00"),
+        json!("2015-12-31T23:59:60Z"),
+        json!("2025-12-18T10:30:00\u{2212}02:00"),
         json!([]),
         json!(""),
     ] {
@@ -94,6 +98,7 @@ fn names_and_times_at_their_limits_are_accepted() {
             ("0001-01-02T00:00:00Z", "0001-01-02T00:00:00.000000Z"),
             ("9999-12-31T23:59:59Z", "9999-12-31T23:59:59.000000Z"),
             ("2016-12-31T23:59:60Z", "2017-01-01T00:00:00.000000Z"),
+            ("2017-01-01T00:59:60+01:00", "2017-01-01T00:00:00.000000Z"),
         ] {
             let event = event_with("timestamp", json!(sent));
             assert_eq!(finished(&client, accepted(&client, &event))["timestamp"], read, "{sent}");

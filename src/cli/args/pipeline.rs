@@ -95,5 +95,6 @@ fn parse_size(text: &str) -> Result<Size, String> {
     if text == "default" {
         return Ok(Size(None));
     }
-    text.parse().map(|size| Size(Some(size))).map_err(|_| "expected a whole number, or default".to_owned())
+    let size = text.parse().ok().filter(|_| text.bytes().all(|byte| byte.is_ascii_digit()));
+    size.map(|size| Size(Some(size))).ok_or_else(|| "expected a whole number, or default".to_owned())
 }

@@ -137,6 +137,8 @@ fn what_is_wrong_ends_with_exit_code_2() {
         "token create --user a@b.c --scopes read, --json",
         "token create --user a@b.c --scopes read --expires soon",
         "token rotate gm_abcdefgh --overlap 1",
+        "pipeline size validators +4",
+        "pipeline size validators -1",
         "config",
     ] {
         let error = parse(line).expect_err(line);

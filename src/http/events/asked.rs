@@ -1,7 +1,7 @@
 //! What a list of events is asked for: its filters, its order, and where it goes on.
 
 use actix_web::web::Query;
-use chrono::TimeDelta;
+use chrono::{DateTime, TimeDelta, Utc};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::cursor;
@@ -153,9 +153,20 @@ impl Given {
             event_type: self.read_with("event_type", "1 to 255 characters", read_text)?,
             user_id: self.read_with("user_id", "a positive integer", read_id)?,
             error_code: self.read_with("error_code", "1 to 255 characters", read_text)?,
-            received_after: self.read_with("received_after", "a time as in RFC 3339", timestamp::parse)?,
-            received_before: self.read_with("received_before", "a time as in RFC 3339", timestamp::parse)?,
+            received_after: self.time("received_after")?,
+            received_before: self.time("received_before")?,
         })
+    }
+
+    fn time(&mut self, name: &str) -> Result<Option<DateTime<Utc>>, ApiError> {
+        let given = self.0.iter().find(|(present, _)| present == name);
+        // A `+` in a URL is a space.
+        let whole = given.and_then(|(_, text)| text.rsplit_once(' ')).map(|(time, offset)| format!("{time}+{offset}"));
+        let expected = match whole.as_deref().and_then(timestamp::parse) {
+            Some(_) => "a time as in RFC 3339, in a URL with %2B for +",
+            None => "a time as in RFC 3339",
+        };
+        self.read_with(name, expected, timestamp::parse)
     }
 
     fn read_with<T>(
@@ -270,7 +281,7 @@ mod tests {
         let asked = read("", "read").expect("a list of one's own");
         assert_eq!((asked.limit, asked.query.order, asked.query.filters.user_id), (50, Order::Desc, Some(7)));
         assert_eq!(read("limit=500&order=asc", "read:all").expect("a list").limit, 500);
-        let number = "expected a whole number from 1 to 500";
+        let (number, time) = ("expected a whole number from 1 to 500", "a time as in RFC 3339");
         for (query, detail) in [
             ("limit=0", format!("limit is \"0\", {number}")),
             ("limit=501", format!("limit is \"501\", {number}")),
@@ -284,7 +295,23 @@ mod tests {
             ("event_name=", "event_name is \"\", expected 1 to 255 characters".to_owned()),
             ("event_name=a%00", "event_name is \"a\\0\", expected 1 to 255 characters".to_owned()),
             ("user_id=0", "user_id is \"0\", expected a positive integer".to_owned()),
-            ("received_after=1", "received_after is \"1\", expected a time as in RFC 3339".to_owned()),
+            ("received_after=1", format!("received_after is \"1\", expected {time}")),
+            (
+                "received_after=2026-01-01T00:00:00+02:00",
+                format!("received_after is \"2026-01-01T00:00:00 02:00\", expected {time}, in a URL with %2B for +"),
+            ),
+            (
+                "received_before=2026-01-01+00:00:00.5+02:00",
+                format!("received_before is \"2026-01-01 00:00:00.5 02:00\", expected {time}, in a URL with %2B for +"),
+            ),
+            (
+                "received_after=2026-01-01T00:00:00+x",
+                format!("received_after is \"2026-01-01T00:00:00 x\", expected {time}"),
+            ),
+            (
+                "received_after=2026-01-01T00:00:00%E2%88%9202:00",
+                format!("received_after is \"2026-01-01T00:00:00\u{2212}02:00\", expected {time}"),
+            ),
         ] {
             assert_eq!(read(query, "read").err(), Some(detail), "{query}");
         }

@@ -68,11 +68,11 @@ fn a_broken_array_ends_the_reading_where_it_breaks() {
 
 #[test]
 fn columns_that_are_no_field_go_into_the_payload_as_texts() {
-    let text = "event_name,user_id,event_type,page,event_uid\n\"a, \"\"b\"\"\",7,t,\"/\n1\",\nc,x,t,,u\nd,e\n";
+    let text = "event_name,user_id,event_type,page,event_uid\n\"a, \"\"b\"\"\",7,t,\"/\n1\",\nc,+7,t,,u\nd,e\n";
     let (found, error) = read(Format::Csv, text.as_bytes());
     let expected = [
         (2, r#"{"event_name":"a, \"b\"","event_type":"t","payload":{"page":"/\n1"},"user_id":7}"#, None),
-        (4, r#"{"event_name":"c","event_type":"t","event_uid":"u","payload":{"page":""},"user_id":"x"}"#, None),
+        (4, r#"{"event_name":"c","event_type":"t","event_uid":"u","payload":{"page":""},"user_id":"+7"}"#, None),
         (5, "d,e", Some("invalid_row")),
     ];
     assert_eq!(found, expected.map(|(line, text, code)| (line, text.to_owned(), code)));
