@@ -11,7 +11,7 @@ use bytes::{Bytes, BytesMut};
 use futures_util::{Stream, StreamExt};
 use tokio::time::{Instant, timeout_at};
 
-use super::encoding::Coding;
+use super::encoding::{Coding, Unpacked};
 use super::error::ApiError;
 use super::problems::Problem;
 use crate::telemetry::facts;
@@ -50,13 +50,29 @@ pub async fn read<S>(
 where
     S: Stream<Item = Result<Bytes, PayloadError>> + Unpin + 'static,
 {
-    let announced = announced_length(headers);
-    if let Some(length) = announced.filter(|length| *length > limits.bytes_max as u64) {
-        return Err(ApiError::body_too_large(format!("the body is {length} bytes, limit {}", limits.bytes_max)));
-    }
+    refuse_announced(headers, limits)?;
     match Coding::declared(headers)? {
-        Coding::Identity => read_plain(announced, payload, limits, make_room).await,
-        coding => read_plain(None, coding.unpack(payload), limits, make_room).await,
+        Coding::Identity => read_plain(announced_length(headers), payload, limits, make_room).await,
+        coding => read_unpacked(coding.unpack(payload), limits, make_room).await,
+    }
+}
+
+/// Reads a body that is unpacked already, to its end.
+pub async fn read_unpacked(
+    body: Unpacked,
+    limits: &BodyLimits,
+    make_room: impl FnMut(usize) -> Result<(), ApiError>,
+) -> Result<Bytes, ApiError> {
+    read_plain(None, body, limits, make_room).await
+}
+
+/// 413 if the announced length is over the limit.
+pub fn refuse_announced(headers: &HeaderMap, limits: &BodyLimits) -> Result<(), ApiError> {
+    match announced_length(headers).filter(|length| *length > limits.bytes_max as u64) {
+        Some(length) => {
+            Err(ApiError::body_too_large(format!("the body is {length} bytes, limit {}", limits.bytes_max)))
+        }
+        None => Ok(()),
     }
 }
 
@@ -80,7 +96,7 @@ where
     while let Some(chunk) = next {
         make_room(chunk.len())?;
         append(&mut body, &chunk, limits)?;
-        next = clock.next(&mut payload, body.len()).await?;
+        next = clock.next(&mut payload, body.len() as u64).await?;
     }
     Ok(body.freeze())
 }
@@ -104,7 +120,8 @@ pub struct Deadlines<'a> {
 }
 
 impl<'a> Deadlines<'a> {
-    fn start(limits: &'a BodyLimits) -> Self {
+    /// For a body that has to be whole in time.
+    pub fn start(limits: &'a BodyLimits) -> Self {
         Self { limits, end: Some(Instant::now() + limits.total_max) }
     }
 
@@ -114,7 +131,7 @@ impl<'a> Deadlines<'a> {
     }
 
     /// The next chunk, or `None` at the body's end; `so_far` is for the message.
-    pub async fn next<S>(&mut self, payload: &mut S, so_far: usize) -> Result<Option<Bytes>, ApiError>
+    pub async fn next<S>(&mut self, payload: &mut S, so_far: u64) -> Result<Option<Bytes>, ApiError>
     where
         S: Stream<Item = Result<Bytes, PayloadError>> + Unpin,
     {
@@ -127,8 +144,10 @@ impl<'a> Deadlines<'a> {
         }
     }
 
-    fn late(&self, so_far: usize, how: &str, limit: Duration) -> ApiError {
-        ApiError::request_timeout(format!("the body was {how} {} s, bytes so far: {so_far}", limit.as_secs_f64()))
+    fn late(&self, so_far: u64, how: &str, limit: Duration) -> ApiError {
+        let hint = if self.end.is_none() { "; a blank line now and then keeps a quiet stream open" } else { "" };
+        let text = format!("the body was {how} {} s, bytes so far: {so_far}{hint}", limit.as_secs_f64());
+        ApiError::request_timeout(text)
     }
 }
 

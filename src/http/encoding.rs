@@ -103,13 +103,15 @@ impl Coding {
     /// Unpacks `body` to its last byte; what cannot be unpacked is an error of the kind [`io::ErrorKind::InvalidData`],
     /// with a text for the client.
     pub fn unpack(self, body: impl Stream<Item = Result<Bytes, PayloadError>> + Unpin + 'static) -> Unpacked {
+        if self == Self::Identity {
+            return Box::pin(body);
+        }
         let arrived = Rc::new(Cell::new(0));
         let counted = Rc::clone(&arrived);
         let count = move |chunk: &Bytes| counted.set(counted.get() + chunk.len() as u64);
         let packed = StreamReader::new(body.map_err(io::Error::other).inspect_ok(count));
         let unpacked: Pin<Box<dyn AsyncRead>> = match self {
-            Self::Identity => Box::pin(packed),
-            Self::Gzip => {
+            Self::Identity | Self::Gzip => {
                 let mut decoder = GzipDecoder::new(packed);
                 decoder.multiple_members(true);
                 Box::pin(decoder)

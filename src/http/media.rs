@@ -8,8 +8,10 @@ use super::lists::parts;
 /// What the headers say of the body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Media {
-    /// JSON, by its type or because nothing is said.
+    /// JSON, by its type.
     Json,
+    /// Nothing is said.
+    Undeclared,
     /// The type that curl's `-d` sends when none is given: JSON if it looks like it.
     Form,
     /// A JSON text per line.
@@ -37,7 +39,7 @@ impl Media {
     pub fn declared(headers: &HeaderMap, taken: Taken) -> Result<Self, ApiError> {
         let refused = |what: String| unsupported(taken, &what);
         let mut values = headers.get_all(CONTENT_TYPE);
-        let Some(value) = values.next() else { return Ok(Self::Json) };
+        let Some(value) = values.next() else { return Ok(Self::Undeclared) };
         if values.next().is_some() {
             return Err(refused("the Content-Type header is repeated".to_owned()));
         }
@@ -70,6 +72,11 @@ impl Media {
 
     fn is_json(self) -> bool {
         matches!(self, Self::Json | Self::Form)
+    }
+
+    /// Whether the body itself has to tell what it is.
+    pub fn is_undeclared(self) -> bool {
+        matches!(self, Self::Undeclared | Self::Form)
     }
 
     /// Refuses a form that is one: an empty body is left to the reader of JSON, which says what is missing.
@@ -109,7 +116,7 @@ mod tests {
 
     #[test]
     fn json_is_taken_under_its_many_names() {
-        assert_eq!(Media::declared(&HeaderMap::new(), JSON_ONLY).ok(), Some(Media::Json));
+        assert_eq!(Media::declared(&HeaderMap::new(), JSON_ONLY).ok(), Some(Media::Undeclared));
         for text in [
             "application/json",
             "Application/JSON; charset=UTF-8",

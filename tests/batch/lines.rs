@@ -137,6 +137,85 @@ both_databases! {
         assert_eq!(rows(&server), 2_500);
     }
 
+    fn lines_need_no_declared_type(database) {
+        let mut server = Server::start(&database);
+        let client = server.client();
+        let (one, broken) = (event("one").to_string(), "{\"event_name\":\n{}\n");
+        let laid_out = serde_json::to_string_pretty(&json!({"events": [event("a"), event("b")]})).expect("JSON");
+        let long = format!("{{\"x\":\"{}\",{}\n{one}\n", "y".repeat(300_000), &one[1..]);
+        let other_first = json!({"a": 1, "events": [event("a")]}).to_string();
+        let mut stored = 0;
+        for kind in [None, Some("application/x-www-form-urlencoded")] {
+            for (body, status, processed) in [
+                (format!("{one}\n{one}\n"), 200, 2),
+                (format!("\r\n {one} \r\n\r\n{one}"), 200, 2),
+                (format!("{one}\nnonsense\n{one}"), 207, 2),
+                (one.clone(), 200, 1),
+                (format!("{one}\n"), 200, 1),
+                (long.clone(), 200, 2),
+                (many(3_000), 200, 3_000),
+                (laid_out.clone(), 200, 2),
+                (other_first.clone(), 200, 1),
+                (format!("[{one},\n{one}]"), 200, 2),
+            ] {
+                let headers: Vec<_> = kind.map(|kind| ("Content-Type", kind)).into_iter().collect();
+                let answer = client.call("POST", BATCH, &headers, Some(body.as_bytes()));
+                let told = (answer.status, answer.json()["processed"].as_u64());
+                assert_eq!(told, (status, Some(processed)), "{kind:?} {:.60}: {answer:?}", body);
+                stored += processed;
+                let judged = client.call("POST", "/api/v1/events/validate", &headers, Some(body.as_bytes()));
+                assert_eq!(judged.status, status, "{kind:?} {:.60}: {judged:?}", body);
+            }
+            for body in [broken.to_owned(), format!("{one}{one}\n"), format!("{one} {one}")] {
+                let headers: Vec<_> = kind.map(|kind| ("Content-Type", kind)).into_iter().collect();
+                let answer = client.call("POST", BATCH, &headers, Some(body.as_bytes()));
+                assert_eq!((answer.status, &answer.json()["code"]), (400, &json!("invalid_json")), "{body}: {answer:?}");
+            }
+        }
+        let declared = client.call("POST", BATCH, &[("Content-Type", "application/json")], Some(many(2).as_bytes()));
+        assert_eq!(declared.status, 400, "what is declared is believed: {declared:?}");
+        assert_eq!(rows(&server) as u64, stored);
+    }
+
+    fn lines_without_a_type_are_known_as_they_arrive_however_they_are_cut(database) {
+        let mut server = Server::start(&database);
+        let token = server.token();
+        let mut connection = Connection::open(server.address()).expect("the server takes connections");
+        let head = format!(
+            "POST {BATCH} HTTP/1.1\r\nHost: test\r\nAuthorization: Bearer {token}\r\nTransfer-Encoding: chunked\r\n\r\n"
+        );
+        connection.send(head.as_bytes()).expect("the server reads");
+        for byte in many(2).bytes() {
+            connection.send(&[b"1\r\n", [byte].as_slice(), b"\r\n"].concat()).expect("the server reads");
+        }
+        // The first lines are stored while the body goes on.
+        let stored = || (rows(&server) == 2).then_some(());
+        wait_for("the first lines to be stored", SOON, stored, || server.log());
+        connection.send(b"0\r\n\r\n").expect("the server reads");
+        let report = connection.answer().expect("an answer").json();
+        assert_eq!((&report["processed"], &report["complete"]), (&json!(2), &json!(true)), "{report}");
+    }
+
+    fn a_stream_that_falls_silent_is_told_how_much_of_it_came(database) {
+        let mut server = Server::start(Setup::new(&database).with_config("http.body_timeout = \"300ms\"\n"));
+        let token = server.token();
+        let mut connection = Connection::open(server.address()).expect("the server takes connections");
+        let line = format!("{}\n", event("a"));
+        let request = format!(
+            "POST {BATCH} HTTP/1.1\r\nHost: test\r\nAuthorization: Bearer {token}\r\n\
+             Content-Type: application/x-ndjson\r\nTransfer-Encoding: chunked\r\n\r\n{:x}\r\n{line}\r\n",
+            line.len()
+        );
+        connection.send(request.as_bytes()).expect("the server reads");
+        let answer = connection.answer().expect("an answer");
+        let report = answer.json();
+        assert_eq!((answer.status, &report["processed"], &report["complete"]), (207, &json!(1), &json!(false)), "{report}");
+        let bytes = line.len();
+        let told = format!("silent for 0.3 s, bytes so far: {bytes}; a blank line now and then keeps a quiet stream open");
+        assert!(report["error"].as_str().is_some_and(|error| error.ends_with(&told)), "{report}");
+        assert_eq!(rows(&server), 1);
+    }
+
     fn a_body_without_a_line_is_an_error(database) {
         let mut server = Server::start(&database);
         let client = server.client();

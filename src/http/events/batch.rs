@@ -8,7 +8,7 @@ use super::intake::{Intake, Taken};
 use super::key::idempotency_key;
 use super::prefer::Preferences;
 use super::report::{self, ItemResult, Tally};
-use super::{bulk, wait};
+use super::{bulk, sniff, wait};
 use crate::domain::batch::{BatchError, read_batch};
 use crate::domain::cloud_event;
 use crate::domain::event::validate;
@@ -38,14 +38,14 @@ pub async fn submit_batch(call: Call) -> Result<HttpResponse, ApiError> {
     let media = Media::declared(call.headers(), BATCH_MEDIA)?;
     let preferences = Preferences::read(call.headers());
     let key = batch_key(&call)?;
-    if media == Media::Ndjson {
+    let limits = call.state.body_limits.with_bytes_max(call.state.limits.batch_bytes);
+    let opened = sniff::open(&call, media, &limits, true).await?;
+    if opened.is_lines {
         let sender = Sender { caller, key, trace };
-        return bulk::take_lines(call, sender, bulk::STORING).await;
+        return bulk::take_lines(call, opened.body, sender, bulk::STORING).await;
     }
     let mut room = call.state.pipeline.room();
-    let limits = call.state.body_limits.with_bytes_max(call.state.limits.batch_bytes);
-    let make_room = |bytes| Ok(room.grow(bytes)?);
-    let body = body::read(call.request.headers(), call.payload, &limits, make_room).await?;
+    let body = body::read_unpacked(opened.body, &limits, |bytes| Ok(room.grow(bytes)?)).await?;
     media.check(&body, BATCH_MEDIA)?;
     let intake = Intake::new(&caller, key.as_deref(), 0).in_trace(trace);
     let taken = take(intake, media, &body, call.state.limits.batch_events)?;

@@ -21,7 +21,7 @@ use super::lines::{Lines, Piece, wait_for_room};
 use super::report::{ItemResult, Tally};
 use crate::domain::json::write_line;
 use crate::http::auth::Caller;
-use crate::http::encoding::Coding;
+use crate::http::encoding::Unpacked;
 use crate::http::error::ApiError;
 use crate::http::lists::weighed;
 use crate::http::problems::Problem;
@@ -71,10 +71,14 @@ pub const STORING: Purpose =
     Purpose { settle: |state, taken, room| Box::pin(store(state, taken, room)), tally: Tally::OF_STORED };
 
 /// Takes lines until the body ends.
-pub async fn take_lines(call: Call, sender: Sender, purpose: Purpose) -> Result<HttpResponse, ApiError> {
-    let coding = Coding::declared(call.headers())?;
+pub async fn take_lines(
+    call: Call,
+    body: Unpacked,
+    sender: Sender,
+    purpose: Purpose,
+) -> Result<HttpResponse, ApiError> {
     let wants_lines = wants_lines(call.headers());
-    let lines = Lines::new(call.state.pipeline.clone(), coding.unpack(call.payload), call.state.body_limits);
+    let lines = Lines::new(call.state.pipeline.clone(), body, call.state.body_limits);
     let settled = settle_all(call.state.clone().into_inner(), sender, lines, purpose);
     let settled = Box::pin(settled.peekable());
     if wants_lines { streamed(settled, purpose.tally).await } else { collected(settled, purpose.tally).await }

@@ -50,6 +50,8 @@ pub struct Lines {
     body: Unpacked,
     limits: BodyLimits,
     buffer: BytesMut,
+    /// Bytes that came so far.
+    arrived: u64,
     /// Lines in the buffer that are whole, and the place behind the last of them.
     whole: usize,
     end: usize,
@@ -70,7 +72,18 @@ impl Lines {
     /// Lines of at most `limits.bytes_max` bytes each; the body must only not fall silent.
     pub fn new(pipeline: Pipeline, body: Unpacked, limits: BodyLimits) -> Self {
         let room = pipeline.room();
-        Self { pipeline, body, limits, buffer: BytesMut::new(), whole: 0, end: 0, room, late: None, is_skipping: false }
+        Self {
+            pipeline,
+            body,
+            limits,
+            buffer: BytesMut::new(),
+            arrived: 0,
+            whole: 0,
+            end: 0,
+            room,
+            late: None,
+            is_skipping: false,
+        }
     }
 
     /// The next lines; `None` at the body's end.
@@ -104,7 +117,7 @@ impl Lines {
         }
         loop {
             let mut clock = Deadlines::of_silence(&self.limits);
-            let next = clock.next(&mut self.body, self.buffer.len());
+            let next = clock.next(&mut self.body, self.arrived);
             let chunk = if self.whole > 0 {
                 let Ok(chunk) = timeout(LINGER, next).await else { return Ok(Arrival::Pause) };
                 chunk?
@@ -112,6 +125,7 @@ impl Lines {
                 next.await?
             };
             let Some(chunk) = chunk else { return Ok(Arrival::End) };
+            self.arrived += chunk.len() as u64;
             if let Some(chunk) = self.without_long_line(chunk) {
                 return Ok(Arrival::Chunk(chunk));
             }

@@ -16,6 +16,7 @@ mod operate;
 mod prefer;
 mod read;
 mod report;
+mod sniff;
 mod spooled;
 mod stream;
 mod submit;

@@ -7,11 +7,11 @@ use actix_web::http::StatusCode;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::batch;
 use super::bulk::{self, Purpose, Sender, Settled};
 use super::intake::{Intake, Taken};
 use super::report::{Tally, report};
 use super::submit::{declared, owner, read};
+use super::{batch, sniff};
 use crate::domain::batch::is_batch;
 use crate::domain::event::validate as check;
 use crate::domain::rejection::{Flaw, RejectCode, Rejection};
@@ -45,15 +45,16 @@ pub struct Valid {
 pub async fn validate(call: Call) -> Result<HttpResponse, ApiError> {
     let caller = call.authorise(Scope::Write, "validating events").await?;
     let media = declared(call.headers(), MEDIA)?;
-    if media == Some(Media::Ndjson) {
+    let limits = call.state.body_limits.with_bytes_max(call.state.limits.batch_bytes);
+    // A CloudEvent whose attributes stand in headers may be of any media type.
+    let opened = sniff::open(&call, media.unwrap_or(Media::CloudEvent), &limits, false).await?;
+    if opened.is_lines {
         let sender = Sender { caller, key: None, trace: RequestTrace::default() };
-        return bulk::take_lines(call, sender, JUDGING).await;
+        return bulk::take_lines(call, opened.body, sender, JUDGING).await;
     }
     let mut room = call.state.pipeline.room();
-    let limits = call.state.body_limits.with_bytes_max(call.state.limits.batch_bytes);
-    let make_room = |bytes| Ok(room.grow(bytes)?);
+    let body = body::read_unpacked(opened.body, &limits, |bytes| Ok(room.grow(bytes)?)).await?;
     let headers = call.request.headers();
-    let body = body::read(headers, call.payload, &limits, make_room).await?;
     let of_batch = media.filter(|media| match media {
         Media::CloudEvents => true,
         Media::CloudEvent => false,
