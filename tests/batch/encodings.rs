@@ -108,18 +108,17 @@ both_databases! {
         let client = server.client();
         let (one, two) = (event("one").to_string(), event("two").to_string());
         let (three_lines, two_lines) = (format!("{one}\n").repeat(3), format!("{two}\n").repeat(2));
-        let behind: [(&str, &dyn Fn(&str) -> Vec<u8>); 5] = [
-            ("a second stream", &|coding| packed(coding, two_lines.as_bytes())),
-            ("junk", &|_| b"junk".to_vec()),
-            ("one byte", &|_| b"\x06".to_vec()),
-            ("plain text", &|_| two_lines.clone().into_bytes()),
-            ("zero padding", &|_| vec![0; 512]),
-        ];
         let mut stored = 0;
         for coding in CODINGS {
-            for (what, tail) in behind {
+            for (what, tail) in [
+                ("a second stream", packed(coding, two_lines.as_bytes())),
+                ("junk", b"junk".to_vec()),
+                ("one byte", b"\x06".to_vec()),
+                ("plain text", two_lines.clone().into_bytes()),
+                ("zero padding", vec![0; 512]),
+            ] {
                 let is_stream = what == "a second stream" && ["gzip", "zstd"].contains(&coding);
-                let body = [packed(coding, three_lines.as_bytes()), tail(coding)].concat();
+                let body = [packed(coding, three_lines.as_bytes()), tail.clone()].concat();
                 let lines = post(&client, BATCH, "application/x-ndjson", coding, &body);
                 let report = lines.json();
                 stored += if is_stream { 5 } else { 0 };
@@ -135,7 +134,7 @@ both_databases! {
                 }
                 for path in [EVENTS, BATCH, "/api/v1/events/validate", "/api/v1/events/retry"] {
                     let plain = if path == BATCH { format!("[{one}]") } else { one.clone() };
-                    let body = [packed(coding, plain.as_bytes()), tail(coding)].concat();
+                    let body = [packed(coding, plain.as_bytes()), tail.clone()].concat();
                     let answer = post(&client, path, "application/json", coding, &body);
                     // Two streams are one text, which is no JSON.
                     assert_eq!(answer.status, 400, "{coding} {what} {path}: {answer:?}");

@@ -64,6 +64,41 @@ both_databases! {
         assert_eq!(rows(&server, "processed"), 2);
     }
 
+    fn nothing_of_a_damaged_file_vanishes(database) {
+        let server = Server::start(&database);
+        let table = format!("event_name,event_type,x\n{}e,t,\"1\n{}", "e,t,1\n".repeat(20), "e,t,2\n".repeat(20));
+        file(&server, "a.csv", table);
+        let said = run(server.setup(), &["import", "a.csv", "--batch", "10"], 1);
+        assert!(said.err.contains("line 22: a quote is opened that is never closed"), "{}", said.err);
+        assert_eq!(rows(&server, "processed"), 20);
+        let zstd = |text: &str| zstd::encode_all(text.as_bytes(), 0).expect("memory takes it");
+        let mut stored = 20;
+        for (number, (ending, packed)) in
+            [("gz", gzip(&lines(12))), ("zst", zstd(&lines(12)))].into_iter().enumerate()
+        {
+            let second = if ending == "gz" { gzip(&lines(5)) } else { zstd(&lines(5)) };
+            for (what, tail, status) in [
+                ("second", second.as_slice(), 0),
+                ("junk", b"junk".as_slice(), 1),
+                ("text", b"{\"event_name\":\"a\",\"event_type\":\"b\"}\n".as_slice(), 1),
+                ("padding", &[0; 512], 1),
+            ] {
+                let name = format!("{what}{number}.ndjson.{ending}");
+                file(&server, &name, [packed.as_slice(), tail].concat());
+                let said = run(server.setup(), &["import", &name, "--batch", "500"], status);
+                stored += if status == 0 { 17 } else { 0 };
+                assert!(status == 0 || said.err.contains("cannot be read further"), "{name}: {}", said.err);
+                assert_eq!(rows(&server, "processed"), stored, "{name}");
+            }
+            for cut in [0, 1, packed.len() / 2, packed.len() - 1] {
+                let name = format!("cut{cut}.ndjson.{ending}");
+                file(&server, &name, &packed[..cut]);
+                run(server.setup(), &["import", &name, "--batch", "500"], 1);
+            }
+        }
+        assert_eq!(rows(&server, "processed"), stored);
+    }
+
     fn a_file_that_breaks_off_ends_with_its_line_and_its_whole_batches_are_stored(database) {
         let server = Server::start(&database);
         let array = lines(25).trim_end().replace('\n', ",\n");

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use super::{ended, file, lines, rows};
 use crate::support::machine::{lacks_program, skips};
 use crate::support::server::{Server, Setup};
+use crate::support::wait::{SOON, wait_for};
 
 /// Runs a command that reads these bytes.
 fn fed(setup: &Setup, arguments: &[&str], input: Vec<u8>) -> Output {
@@ -46,6 +47,22 @@ both_databases! {
         assert!(stateful.err.contains("--state"), "{}", stateful.err);
         let empty = ended(&fed(setup, &import, Vec::new()), 0);
         assert!(empty.out.contains("0 stored"), "{}", empty.out);
+    }
+
+    fn what_arrives_now_and_then_is_stored_while_the_input_stays_open(database) {
+        let server = Server::start(&database);
+        let mut command = server.setup().gristmill(&["import", "-", "--format", "ndjson"]);
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().expect("the binary starts");
+        let mut stdin = child.stdin.take().expect("it was asked for");
+        for count in 1..=2 {
+            stdin.write_all(lines(1).as_bytes()).expect("it is read");
+            let stored = || (rows(&server, "processed") == count).then_some(());
+            wait_for("the line to be stored", SOON, stored, || server.log());
+        }
+        drop(stdin);
+        let said = ended(&child.wait_with_output().expect("a child can be waited for"), 0);
+        assert!(said.out.contains("2 stored"), "{}", said.out);
     }
 
     fn one_event_is_sent_from_standard_input(database) {

@@ -50,7 +50,9 @@ pub(super) fn run(import: &Import, link: Link) -> anyhow::Result<ExitCode> {
     if before > 0 {
         remark(format_args!("going on behind the first {before} events, which are done"));
     }
-    let batches = Batches::new(Events::of(source).context("the file cannot be read")?, import.batch);
+    let events = Events::of(source).context("the file cannot be read")?;
+    let cut = if is_stdin(&import.file) { Batches::of_live } else { Batches::of_file };
+    let batches = cut(events, import.batch);
     let desk = Arc::new(Desk::new(before, import.connections, import.patience));
     stop_on_signals(&desk)?;
     let reader = Arc::clone(&desk);

@@ -1,9 +1,20 @@
-//! Cuts the events into batches, at the same places in each run: a batch's key must always stand for the same events.
+//! Cuts the events into batches. Those of a file are cut at the same places in each run: a batch's key must always stand
+//! for the same events. Standard input has keys of its own in each run, and a batch of it does not wait to be full.
+
+use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use super::events::{Event, Events};
 
 /// Bytes at which a batch is full, however few its events are.
 const BATCH_BYTES: usize = 4 << 20;
+
+/// How long the first event of a batch waits for more where they come as they happen.
+const LINGER: Duration = Duration::from_secs(1);
+
+/// Events read ahead of the batches.
+const AHEAD_MAX: usize = 64;
 
 /// Some events that follow each other.
 pub(super) struct Batch {
@@ -14,26 +25,65 @@ pub(super) struct Batch {
 
 /// The batches that are left.
 pub(super) struct Batches {
-    events: Events,
+    source: Feed,
     next: u64,
     events_max: usize,
 }
 
+/// Where events come from.
+enum Feed {
+    /// A file, which is there.
+    File(Events),
+    /// What arrives when it happens, read by a thread of its own.
+    Live(Receiver<anyhow::Result<Event>>),
+}
+
 impl Batches {
-    pub(super) fn new(events: Events, events_max: u16) -> Self {
-        Self { events, next: 0, events_max: events_max.into() }
+    /// Of a file.
+    pub(super) fn of_file(events: Events, events_max: u16) -> Self {
+        Self { source: Feed::File(events), next: 0, events_max: events_max.into() }
+    }
+
+    /// Of events that arrive when they happen.
+    pub(super) fn of_live(mut events: Events, events_max: u16) -> Self {
+        let (sender, arriving) = sync_channel(AHEAD_MAX);
+        thread::spawn(move || {
+            while let Some(event) = events.next().transpose() {
+                let is_last = event.is_err();
+                if sender.send(event).is_err() || is_last {
+                    return;
+                }
+            }
+        });
+        Self { source: Feed::Live(arriving), next: 0, events_max: events_max.into() }
     }
 
     pub(super) fn next(&mut self) -> anyhow::Result<Option<Batch>> {
-        let (mut events, mut bytes) = (Vec::new(), 0);
+        let (mut events, mut bytes, mut deadline) = (Vec::new(), 0, None);
         while events.len() < self.events_max && bytes < BATCH_BYTES {
-            let Some(event) = self.events.next()? else { break };
+            let Some(event) = self.source.next(deadline)? else { break };
+            deadline.get_or_insert_with(|| Instant::now() + LINGER);
             bytes += event.text.len();
             events.push(event);
         }
         let first = self.next;
         self.next += events.len() as u64;
         Ok((!events.is_empty()).then_some(Batch { first, events }))
+    }
+}
+
+impl Feed {
+    /// The next event; `None` at the end, or where none has come by the `deadline`.
+    fn next(&mut self, deadline: Option<Instant>) -> anyhow::Result<Option<Event>> {
+        let arriving = match self {
+            Self::File(events) => return events.next(),
+            Self::Live(arriving) => arriving,
+        };
+        let arrived = match deadline {
+            None => arriving.recv().map_err(|_| RecvTimeoutError::Disconnected),
+            Some(deadline) => arriving.recv_timeout(deadline.saturating_duration_since(Instant::now())),
+        };
+        arrived.ok().transpose()
     }
 }
 

@@ -35,6 +35,8 @@ struct Work {
     /// Why the last batch had to be given back.
     trouble: Option<String>,
     is_read: bool,
+    /// Why the rest of the file could not be read.
+    unread: Option<anyhow::Error>,
     end: Option<End>,
 }
 
@@ -72,6 +74,7 @@ impl Desk {
             pace: Pace::new(connections),
             trouble: None,
             is_read: false,
+            unread: None,
             end: None,
         };
         Self { work: Mutex::new(work), changed: Condvar::new(), waiting_max: 2 * usize::from(connections), patience }
@@ -88,15 +91,13 @@ impl Desk {
         work.end.is_none()
     }
 
-    /// The reader has read everything, or can read no more.
+    /// The reader has read everything, or can read no more; what it read before is sent all the same.
     pub(super) fn finish(&self, result: anyhow::Result<()>) {
         let mut work = self.lock();
         work.is_read = true;
+        work.unread = result.err();
         drop(work);
-        match result {
-            Ok(()) => self.changed.notify_all(),
-            Err(error) => self.end(End::Failed(error)),
-        }
+        self.changed.notify_all();
     }
 
     /// The next batch to send, when the pace allows it; `None` if there will be none.
@@ -184,7 +185,8 @@ impl Desk {
 
     /// Why the sending ended before the file did.
     pub(super) fn take_end(&self) -> Option<End> {
-        self.lock().end.take()
+        let mut work = self.lock();
+        work.end.take().or_else(|| work.unread.take().map(End::Failed))
     }
 
     fn lock(&self) -> MutexGuard<'_, Work> {

@@ -1,11 +1,13 @@
 //! The events of a file, one after another: memory holds one of them, however many there are.
 
+mod table;
+
 use std::io::{BufRead, Read};
 
-use anyhow::{Context, bail};
+use anyhow::bail;
 use serde_json::value::RawValue;
-use serde_json::{Map, Value};
 
+use self::table::Table;
 use super::source::Source;
 use crate::cli::args::client::Format;
 use crate::domain::json::SPACE;
@@ -15,9 +17,6 @@ const EVENT_BYTES_MAX: usize = 16 << 20;
 
 /// What some programs write before UTF-8.
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
-
-/// Columns of a CSV file that are fields of the event; all others go into the payload.
-const FIELDS: [&str; 5] = ["event_name", "event_type", "event_uid", "timestamp", "user_id"];
 
 /// An event, or what stands in its place.
 #[derive(Debug, PartialEq)]
@@ -49,13 +48,6 @@ enum Place {
     Before,
     Inside,
     Behind,
-}
-
-/// The rows of a CSV file.
-pub(super) struct Table {
-    reader: csv::Reader<Box<dyn BufRead + Send>>,
-    columns: csv::StringRecord,
-    row: csv::ByteRecord,
 }
 
 impl Events {
@@ -196,60 +188,6 @@ impl Array {
             self.reader.consume(1);
         }
     }
-}
-
-impl Table {
-    fn of(reader: Box<dyn BufRead + Send>) -> anyhow::Result<Self> {
-        let mut reader = csv::ReaderBuilder::new().flexible(true).from_reader(reader);
-        let columns = reader.headers().context("the header line cannot be read")?.clone();
-        for field in &FIELDS[..2] {
-            if !columns.iter().any(|column| column == *field) {
-                bail!("the header line has no column {field}");
-            }
-        }
-        Ok(Self { reader, columns, row: csv::ByteRecord::new() })
-    }
-
-    fn next(&mut self) -> anyhow::Result<Option<Event>> {
-        if !self.reader.read_byte_record(&mut self.row)? {
-            return Ok(None);
-        }
-        let line = self.row.position().map_or(0, csv::Position::line);
-        let values = self.row.iter().map(std::str::from_utf8).collect::<Result<Vec<_>, _>>();
-        let flaw = match &values {
-            Err(_) => "the row is not UTF-8".to_owned(),
-            Ok(values) if values.len() == self.columns.len() => {
-                return Ok(Some(Event { line, text: event_of(&self.columns, values), flaw: None }));
-            }
-            Ok(values) => format!("the row has {} fields, expected {}", values.len(), self.columns.len()),
-        };
-        let row: Vec<_> = self.row.iter().map(String::from_utf8_lossy).collect();
-        Ok(Some(Event { line, text: row.join(","), flaw: Some(("invalid_row", flaw)) }))
-    }
-}
-
-/// The event of a row; an empty field of the event is one that is not there.
-fn event_of(columns: &csv::StringRecord, values: &[&str]) -> String {
-    let (mut event, mut payload) = (Map::new(), Map::new());
-    for (column, value) in columns.iter().zip(values) {
-        let text = || Value::from(*value);
-        match column {
-            "user_id" if !value.is_empty() => {
-                // `+7` is no number in JSON, so the server is the one to refuse it.
-                let number = value.parse::<i64>().ok().filter(|_| !value.starts_with('+'));
-                event.insert(column.to_owned(), number.map_or_else(text, Value::from));
-            }
-            field if FIELDS.contains(&field) && value.is_empty() => {}
-            field if FIELDS.contains(&field) => {
-                event.insert(field.to_owned(), text());
-            }
-            other => {
-                payload.insert(other.to_owned(), text());
-            }
-        }
-    }
-    event.insert("payload".to_owned(), payload.into());
-    Value::from(event).to_string()
 }
 
 #[cfg(test)]

@@ -51,6 +51,9 @@ pub(super) fn open(import: &Import) -> anyhow::Result<Source> {
         format!("{} ends in none of .json, .ndjson, .jsonl, .csv, --format tells its format", path.display())
     })?;
     let bytes = std::fs::metadata(path).with_context(cannot)?.len();
+    if bytes == 0 && packing != Packing::None {
+        bail!("{} is empty, which no packed file is", path.display());
+    }
     let identity = identity(path, bytes, format, import.batch).with_context(cannot)?;
     let position = Arc::default();
     let file = Counted { file: File::open(path).with_context(cannot)?, position: Arc::clone(&position) };

@@ -78,3 +78,35 @@ fn columns_that_are_no_field_go_into_the_payload_as_texts() {
     assert_eq!(found, expected.map(|(line, text, code)| (line, text.to_owned(), code)));
     assert_eq!(error, None);
 }
+
+#[test]
+fn a_table_that_would_be_guessed_at_ends_behind_its_last_good_row() {
+    const HEAD: &str = "event_name,event_type,x\n";
+    for (rows, good, error) in [
+        ("a,b,1\nc,d,\"2\ne,f,3\ng,h,4\n", 1, "line 3: a quote is opened that is never closed"),
+        ("a,b,1\n\"c\nc\",d,\"2\ne,f,3", 1, "line 4: a quote is opened that is never closed"),
+        ("a,b,\"", 0, "line 2: a quote is opened that is never closed"),
+        ("a,b,\"\"\"", 0, "line 2: a quote is opened that is never closed"),
+        ("a,b,1\nc,d,\"2\ne,f,\"3\"\n", 1, "line 4: text follows a closing quote, opened in line 3"),
+        ("a,b,\"1\"x\nc,d,2\n", 0, "line 2: text follows a closing quote, opened in line 2"),
+        ("a,b,1\r\nc,d,2\r\n\"e,f", 2, "line 4: a quote is opened that is never closed"),
+    ] {
+        let (found, told) = read(Format::Csv, format!("{HEAD}{rows}").as_bytes());
+        assert_eq!((found.len(), told.as_deref()), (good, Some(error)), "{rows:?}: {found:?}");
+    }
+    for rows in ["a,b,\"1\"\"\"\n", "a,b,\"1\" \r\n", "a,\"b\",", "a,b,5\" nail\n", "a,b, \"1\"\n", "a,b,\"\""] {
+        let (found, told) = read(Format::Csv, format!("{HEAD}{rows}").as_bytes());
+        assert_eq!((found.len(), told), (1, None), "{rows:?}: {found:?}");
+    }
+    let long = format!("{HEAD}a,b,1\nc,d,\"{}", "2\n".repeat(EVENT_BYTES_MAX / 2 + 1));
+    let (found, told) = read(Format::Csv, long.as_bytes());
+    assert!(found.len() == 1 && told.is_some_and(|told| told.starts_with("line 3: the row is over")), "{found:?}");
+}
+
+#[test]
+fn a_column_that_is_there_twice_is_an_error() {
+    let reader = Box::new(Cursor::new(b"event_name,event_type,x,x\na,b,1,2\n".to_vec()));
+    let source = Source { reader, format: Format::Csv, identity: String::new(), position: Arc::default(), bytes: None };
+    let error = Events::of(source).err().expect("must be refused");
+    assert!(error.to_string().contains("more than one column \"x\""), "{error}");
+}
