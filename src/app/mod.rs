@@ -85,7 +85,8 @@ pub fn store_options(config: &Config) -> StoreOptions {
 async fn run(config: &Config, runtime: Handle) -> anyhow::Result<()> {
     let began = Instant::now();
     let folder = identity::lock_folder(&config.data_dir).context("data_dir")?;
-    let _database = identity::lock_database(&store_options(config)).context("database.url")?;
+    // To the very end of the process: a write may still be under way when this function returns.
+    std::mem::forget(identity::lock_database(&store_options(config)).context("database.url")?);
     // Before anybody can know that the service is there: a signal that comes sooner than its stream is lost.
     let mut signals = [signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?];
     let ports = Ports::open(config)?;

@@ -28,7 +28,8 @@ pub struct FolderLock {
     _lock: File,
 }
 
-/// Held by a `serve` for as long as it uses a SQLite database.
+/// Held by a `serve` on its SQLite database, until the process ends: closing any descriptor of the file ends SQLite's own
+/// locks in this process as well.
 #[derive(Debug)]
 pub struct DatabaseLock {
     _lock: File,
@@ -73,7 +74,10 @@ pub fn lock_database(options: &StoreOptions) -> Result<Option<DatabaseLock>, Sto
         return Ok(None);
     }
     let path = sqlite::path(&options.url)?;
-    let lock = try_lock(&beside(&path, ".lock"), &path)?;
+    refuse_missing_beside_marker(&path)?;
+    sqlite::create(&path)?;
+    // On the file itself, whatever it is called here: a lock beside it would be that of one of its names.
+    let lock = try_lock(&path, &path)?;
     Ok(Some(DatabaseLock { _lock: lock }))
 }
 
@@ -87,6 +91,20 @@ pub(super) fn refuse_missing_beside_marker(path: &Path) -> Result<(), StoreError
         "the database {} is missing although {} says that there was one: bring it back, or remove that file to begin anew",
         path.display(),
         marker.display(),
+    )))
+}
+
+/// Refuses a database that has several names (hard links) by one under which it was never used: SQLite's log lies
+/// beside the other, and what is in there would be lost.
+pub(super) fn refuse_second_name(path: &Path) -> Result<(), StoreError> {
+    let (found, marker) = (metadata(path)?, beside(path, ".identity"));
+    if found.nlink() < 2 || found.len() == 0 || marker.exists() {
+        return Ok(());
+    }
+    Err(StoreError::setup(format!(
+        "the database {} has {} names (hard links), and none of its log under this one: use the name beside which its .identity lies",
+        path.display(),
+        found.nlink(),
     )))
 }
 
@@ -146,7 +164,7 @@ pub(super) fn beside(path: &Path, suffix: &str) -> PathBuf {
     name.into()
 }
 
-/// Opens the file of a lock, which stays empty and is never removed.
+/// Opens the file of a lock, which is left as it is.
 pub(super) fn lock_file(path: &Path) -> Result<File, StoreError> {
     OpenOptions::new()
         .write(true)

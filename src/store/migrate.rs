@@ -63,6 +63,7 @@ async fn run_sqlite(options: &StoreOptions) -> Result<usize, StoreError> {
     let path = sqlite::path(&options.url)?;
     identity::refuse_missing_beside_marker(&path)?;
     sqlite::create(&path)?;
+    identity::refuse_second_name(&path)?;
     // Beside BEGIN IMMEDIATE, because the switch to WAL does not wait for other processes.
     let _lock = wait_for_lock(&identity::beside(&path, ".migrate")).await?;
     let connection = sqlite::writer(&path, options).await?;

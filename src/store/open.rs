@@ -269,6 +269,7 @@ async fn open_postgres(options: &StoreOptions, runtime: Handle) -> Result<Inner,
 async fn open_sqlite(options: &StoreOptions, runtime: Handle) -> Result<Inner, StoreError> {
     let path = sqlite::path(&options.url)?;
     refuse_missing(&path)?;
+    identity::refuse_second_name(&path)?;
     let file = FileId::of(&path)?;
     let write = sqlite::writer(&path, options).await?;
     file.check()?;

@@ -3,6 +3,7 @@
 use std::net::TcpListener;
 
 use crate::support::database::Database;
+use crate::support::events::{accepted, event, finished};
 use crate::support::run;
 use crate::support::server::{Server, Setup};
 use crate::support::wait::{SOON, wait_for};
@@ -33,6 +34,43 @@ fn a_second_server_on_the_same_folder_or_file_is_refused_and_commands_work_besid
     assert!(server.setup().run(&["user", "list"]).contains('@'));
     server.kill9();
     server.restart();
+}
+
+// Guards the lock on the file itself in `lock_database`, and `refuse_second_name`.
+#[test]
+fn a_second_server_on_the_same_file_is_refused_under_every_name_of_it() {
+    let database = Database::sqlite();
+    let mut server = Server::start(&database);
+    let id = accepted(&server.client(), &event("before"));
+    let file = database.url().trim_start_matches("sqlite://").to_owned();
+    let elsewhere = run::folder("elsewhere");
+    let [hard, soft, folder] = ["hard.db", "soft.db", "folder"].map(|name| elsewhere.join(name).display().to_string());
+    std::fs::hard_link(&file, &hard).expect("one file system");
+    std::os::unix::fs::symlink(&file, &soft).expect("the folder is ours");
+    let real_folder = std::path::Path::new(&file).parent().expect("a file is in a folder");
+    std::os::unix::fs::symlink(real_folder, &folder).expect("the folder is ours");
+    let through_folder = format!("{folder}/gristmill.db");
+    let through_proc = format!("/proc/{}/root{file}", server.pid());
+    for name in [&hard, &soft, &through_folder, &through_proc] {
+        let (code, text) = refusal(Setup::new(&Database::sqlite_at(name.as_ref())));
+        assert_eq!(code, Some(1), "{name}: {text}");
+        assert!(text.contains(&format!("another gristmill serve holds {name}")), "{text}");
+    }
+    accepted(&server.client(), &event("meanwhile"));
+
+    // What is in the log beside the one name cannot be seen under the other.
+    server.kill9();
+    let linked = Setup::new(&Database::sqlite_at(hard.as_ref()));
+    let listed = linked.command(&["user", "list"]);
+    let listed = String::from_utf8_lossy(&listed.stderr).into_owned();
+    let (code, served) = refusal(linked);
+    assert_eq!(code, Some(1), "{served}");
+    for text in [listed, served] {
+        assert!(text.contains("hard.db has 2 names"), "{text}");
+    }
+    server.restart();
+    assert_eq!(finished(&server.client(), id)["status"], "processed");
+    assert_eq!(database.texts("SELECT event_name FROM events ORDER BY id"), ["before", "meanwhile"]);
 }
 
 #[test]
