@@ -149,7 +149,7 @@ impl Pipeline {
             spool: spool.clone(),
         };
         node.start()?;
-        store.spawn(node::keep_house(store.clone(), config.dedupe.window));
+        node::keep_house(&store, config.dedupe.window);
         let limits =
             DoorLimits { accept_timeout: config.timeouts.accept, soft_timeout: config.timeouts.processing_soft() };
         let custody = Custody::new(roll, supervisor.clone().recipient());

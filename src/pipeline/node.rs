@@ -21,6 +21,9 @@ const SECOND: Duration = Duration::from_secs(1);
 /// How often there is housekeeping.
 const HOUSEKEEPING_PERIOD: Duration = Duration::from_secs(60);
 
+/// How often the length of SQLite's log is looked at.
+const LOG_PERIOD: Duration = Duration::from_secs(5);
+
 /// How old flushes must be to be rolled up: the live feed reads younger ones.
 const ROLL_UP_AGE: Duration = Duration::from_secs(3_600);
 
@@ -143,17 +146,31 @@ impl Node {
     }
 }
 
-/// Rolls up old flushes and removes old keys, in pieces; runs until it is dropped. Apart from the heartbeat: however
-/// long it takes, the node must be seen to live.
-pub(super) async fn keep_house(store: Store, dedupe_window: Duration) {
+/// Begins the housekeeping, apart from the heartbeat: however long it takes, the node must be seen to live.
+pub(super) fn keep_house(store: &Store, dedupe_window: Duration) {
+    store.spawn(clear_up(store.clone(), dedupe_window));
+    store.spawn(keep_log_short(store.clone()));
+}
+
+/// Rolls up old flushes and removes old keys, in pieces.
+async fn clear_up(store: Store, dedupe_window: Duration) {
     let condition = Condition::new("housekeeping");
     loop {
         tokio::time::sleep(HOUSEKEEPING_PERIOD).await;
-        condition.note(&keep_house_once(&store, dedupe_window).await);
+        condition.note(&clear_up_once(&store, dedupe_window).await);
     }
 }
 
-async fn keep_house_once(store: &Store, dedupe_window: Duration) -> Result<(), StoreError> {
+/// Keeps SQLite's log short.
+async fn keep_log_short(store: Store) {
+    let condition = Condition::new("emptying SQLite's log");
+    loop {
+        tokio::time::sleep(LOG_PERIOD).await;
+        condition.note(&store.empty_log(HOUSEKEEPING_WAIT).await);
+    }
+}
+
+async fn clear_up_once(store: &Store, dedupe_window: Duration) -> Result<(), StoreError> {
     while store.roll_up(clock::now() - ROLL_UP_AGE, HOUSEKEEPING_WAIT).await? > 0 {}
     while store.remove_keys(dedupe_window, HOUSEKEEPING_WAIT).await? > 0 {}
     Ok(())

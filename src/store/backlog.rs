@@ -43,18 +43,18 @@ impl Store {
         .await
     }
 
-    /// What the connections do now; asks no database.
+    /// What the connections do now; asks no database. Nothing while they are made anew.
     pub fn connections(&self) -> Vec<PoolUse> {
-        let (read, write) = self.pools();
+        let Some(pools) = self.pools() else { return Vec::new() };
         let used = |pool, open: u32, idle: usize, most: u32| {
             let idle = (idle as u64).min(u64::from(open));
             PoolUse { pool, used: u64::from(open) - idle, idle, most: u64::from(most) }
         };
         if self.backend() == DbBackend::Postgres {
-            let all = write.get_postgres_connection_pool();
+            let all = pools.write.get_postgres_connection_pool();
             return vec![used("all", all.size(), all.num_idle(), all.options().get_max_connections())];
         }
-        [("read", read), ("write", write)]
+        [("read", &pools.read), ("write", &pools.write)]
             .map(|(name, pool)| {
                 let pool = pool.get_sqlite_connection_pool();
                 used(name, pool.size(), pool.num_idle(), pool.options().get_max_connections())

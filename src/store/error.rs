@@ -123,17 +123,11 @@ impl StoreError {
     /// Whether the server could not be spoken to, or asks to be tried later: it may be there soon. A server that
     /// answers that there is no such database or user is there already.
     pub fn is_unreachable(&self) -> bool {
-        let Cause::Database(
-            DbErr::Exec(RuntimeErr::SqlxError(error))
-            | DbErr::Query(RuntimeErr::SqlxError(error))
-            | DbErr::Conn(RuntimeErr::SqlxError(error)),
-        ) = &self.cause
-        else {
-            return matches!(self.cause, Cause::Database(DbErr::ConnectionAcquire(_)));
-        };
+        let Cause::Database(error) = &self.cause else { return false };
+        let Some(error) = driver_error(error) else { return matches!(error, DbErr::ConnectionAcquire(_)) };
         match postgres(error) {
             Some(error) => matches!(error.code().get(..2), Some("08" | "53" | "57")),
-            None => matches!(**error, sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut | sqlx::Error::Protocol(_)),
+            None => matches!(error, sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut | sqlx::Error::Protocol(_)),
         }
     }
 
@@ -141,13 +135,21 @@ impl StoreError {
     pub(super) fn is_damage(&self) -> bool {
         const CORRUPT: i32 = 11;
         const NOT_A_DATABASE: i32 = 26;
-        match &self.cause {
-            Cause::Damage(_) => true,
-            Cause::Database(DbErr::Exec(RuntimeErr::SqlxError(error)) | DbErr::Query(RuntimeErr::SqlxError(error))) => {
-                matches!(sqlite_code(error).unwrap_or_default() & 0xff, CORRUPT | NOT_A_DATABASE)
-            }
-            _ => false,
-        }
+        matches!(self.cause, Cause::Damage(_)) || matches!(self.primary_code(), CORRUPT | NOT_A_DATABASE)
+    }
+
+    /// Whether SQLite waited in vain for a lock.
+    pub(super) fn is_locked(&self) -> bool {
+        const BUSY: i32 = 5;
+        const PROTOCOL: i32 = 15;
+        // A conflict of transactions has the same code.
+        self.kind == Kind::Transient && matches!(self.primary_code(), BUSY | PROTOCOL)
+    }
+
+    /// SQLite's primary code; zero of any other error.
+    fn primary_code(&self) -> i32 {
+        let Cause::Database(error) = &self.cause else { return 0 };
+        driver_error(error).and_then(sqlite_code).unwrap_or_default() & 0xff
     }
 
     /// Whether the same work may succeed later.
@@ -231,15 +233,18 @@ fn sqlite_code(error: &sqlx::Error) -> Option<i32> {
 }
 
 fn commit_outcome(error: &DbErr) -> Outcome {
-    let (DbErr::Exec(RuntimeErr::SqlxError(error))
-    | DbErr::Query(RuntimeErr::SqlxError(error))
-    | DbErr::Conn(RuntimeErr::SqlxError(error))) = error
-    else {
-        return Outcome::Unknown;
-    };
-    match error.as_ref() {
-        sqlx::Error::Database(_) => classify_code(error).1,
+    match driver_error(error) {
+        Some(error @ sqlx::Error::Database(_)) => classify_code(error).1,
         _ => Outcome::Unknown,
+    }
+}
+
+fn driver_error(error: &DbErr) -> Option<&sqlx::Error> {
+    match error {
+        DbErr::Exec(RuntimeErr::SqlxError(error))
+        | DbErr::Query(RuntimeErr::SqlxError(error))
+        | DbErr::Conn(RuntimeErr::SqlxError(error)) => Some(error),
+        _ => None,
     }
 }
 

@@ -49,6 +49,10 @@ impl FileId {
         Ok(Self { path: path.to_owned(), device: found.dev(), inode: found.ino() })
     }
 
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
     pub(super) fn check(&self) -> Result<(), StoreError> {
         let found = metadata(&self.path)?;
         if (found.dev(), found.ino()) == (self.device, self.inode) {

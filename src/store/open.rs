@@ -10,15 +10,20 @@ use sea_orm::{
     DatabaseConnection, DatabaseTransaction, DbBackend, SqliteTransactionMode, TransactionOptions, TransactionTrait,
 };
 use tokio::runtime::Handle;
+use tokio::sync::{OwnedRwLockReadGuard, RwLock};
 
 use super::error::{Cause, Kind, Outcome, StoreError};
 use super::identity::{self, FileId};
 use super::ids::Partitions;
+use super::pools::Pools;
 use super::{migrate, postgres, sqlite};
 
 /// How much longer than its caller an operation of a handle apart may take: it has one connection, and a path that is
 /// dead must make room for a new one soon.
 const PATIENCE_APART: Duration = Duration::from_secs(1);
+
+/// Longest wait for the operations at work to end before connections are made anew.
+const REOPEN_WAIT: Duration = Duration::from_secs(10);
 
 /// Silence of a connection, beyond what its caller waits for, after which it is closed.
 const SILENCE_MAX: Duration = Duration::from_secs(3);
@@ -50,14 +55,15 @@ pub struct Store {
 #[derive(Clone, Debug)]
 pub struct Conn {
     inner: Arc<Inner>,
+    pools: Arc<OwnedRwLockReadGuard<Pools>>,
 }
 
 #[derive(Debug)]
 struct Inner {
     backend: DbBackend,
     options: StoreOptions,
-    read: DatabaseConnection,
-    write: DatabaseConnection,
+    /// Held by every operation; changed only while there is none.
+    pools: Arc<RwLock<Pools>>,
     file: Option<FileId>,
     partitions: Partitions,
     runtime: Handle,
@@ -105,7 +111,7 @@ impl Store {
                 DbBackend::Postgres => open_postgres(&options, handle).await,
                 _ => open_sqlite(&options, handle).await,
             }?;
-            migrate::check(&inner.read).await?;
+            migrate::check(&inner.pools.read().await.read).await?;
             Ok(inner)
         });
         let inner = opened.await.unwrap_or_else(|error| Err(lost(&error)));
@@ -134,9 +140,9 @@ impl Store {
         self.inner.backend
     }
 
-    /// Its pools: for reading and for writing; on PostgreSQL they are one.
-    pub(super) fn pools(&self) -> (&DatabaseConnection, &DatabaseConnection) {
-        (&self.inner.read, &self.inner.write)
+    /// Its pools, unless they are made anew just now.
+    pub(super) fn pools(&self) -> Option<OwnedRwLockReadGuard<Pools>> {
+        self.inner.pools.clone().try_read_owned().ok()
     }
 
     /// How it was opened.
@@ -149,13 +155,20 @@ impl Store {
     pub async fn run<T, F, Fut>(&self, context: &'static str, wait: Duration, work: F) -> Result<T, StoreError>
     where
         T: Send + 'static,
-        F: FnOnce(Conn) -> Fut,
+        F: FnOnce(Conn) -> Fut + Send + 'static,
         Fut: Future<Output = Result<T, StoreError>> + Send + 'static,
     {
-        let work = work(Conn { inner: self.inner.clone() });
-        let deadline = wait + self.inner.patience;
+        let inner = self.inner.clone();
         let task = self.inner.runtime.spawn(async move {
-            tokio::time::timeout(deadline, work).await.unwrap_or_else(|_| Err(late(Cause::Abandoned(deadline))))
+            let deadline = wait + inner.patience;
+            let pools = inner.pools.clone().read_owned().await;
+            let (generation, conn) = (pools.generation, Conn { inner: inner.clone(), pools: Arc::new(pools) });
+            let worked = tokio::time::timeout(deadline, work(conn)).await;
+            if matches!(&worked, Ok(Err(error)) if error.is_locked()) {
+                let store = Self { inner: inner.clone() };
+                inner.runtime.spawn(async move { store.reopen_connections(generation).await });
+            }
+            worked.unwrap_or_else(|_| Err(late(Cause::Abandoned(deadline))))
         });
         let result = match tokio::time::timeout(wait, task).await {
             Ok(Ok(result)) => result,
@@ -190,12 +203,23 @@ impl Store {
         self.inner.file.as_ref().map_or(Ok(()), FileId::check)
     }
 
+    /// Its file, if it is on SQLite.
+    pub(super) fn file(&self) -> Option<&Path> {
+        self.inner.file.as_ref().map(FileId::path)
+    }
+
+    /// Closes the connections that an operation of this `generation` used, and opens new ones as they are needed.
+    pub(super) async fn reopen_connections(&self, generation: u64) {
+        // What is at work ends within its patience; should it not, the next one that is locked out is here soon.
+        let Ok(mut pools) = tokio::time::timeout(REOPEN_WAIT, self.inner.pools.write()).await else { return };
+        if let Some(path) = self.file().filter(|_| pools.generation == generation) {
+            pools.reopen(path, &self.inner.options).await;
+        }
+    }
+
     /// Ends the connections, after the operations that hold them.
     pub async fn close(&self) {
-        for pool in [&self.inner.read, &self.inner.write] {
-            // Closing twice, or a connection that is gone already, is as good.
-            let _ = pool.close_by_ref().await;
-        }
+        self.inner.pools.read().await.close().await;
     }
 }
 
@@ -203,8 +227,7 @@ impl Inner {
     fn of_postgres(options: StoreOptions, pool: DatabaseConnection, runtime: Handle) -> Self {
         Self {
             backend: DbBackend::Postgres,
-            read: pool.clone(),
-            write: pool,
+            pools: Arc::new(RwLock::new(Pools::new(pool.clone(), pool))),
             file: None,
             partitions: Partitions::default(),
             patience: patience(&options),
@@ -222,12 +245,17 @@ impl Conn {
 
     /// For statements that change nothing.
     pub fn read(&self) -> &DatabaseConnection {
-        &self.inner.read
+        &self.pools.read
     }
 
     /// For statements that write; on SQLite there is one such connection and its users queue.
     pub fn write(&self) -> &DatabaseConnection {
-        &self.inner.write
+        &self.pools.write
+    }
+
+    /// Which of the pools that followed each other these are.
+    pub(super) fn generation(&self) -> u64 {
+        self.pools.generation
     }
 
     /// Whether the SQLite file that is open still is the one at its path.
@@ -274,15 +302,15 @@ async fn open_sqlite(options: &StoreOptions, runtime: Handle) -> Result<Inner, S
     let write = sqlite::writer(&path, options).await?;
     file.check()?;
     identity::confirm(&write, &path).await?;
-    let read = sqlite::readers(&path, options).await?;
+    let read = sqlite::readers(&path, options);
     Ok(Inner {
         backend: DbBackend::Sqlite,
         options: options.clone(),
-        read,
-        write,
+        pools: Arc::new(RwLock::new(Pools::new(read, write))),
         file: Some(file),
         partitions: Partitions::default(),
-        patience: patience(options),
+        // Else it would not be heard that the file is locked.
+        patience: options.acquire_timeout + sqlite::BUSY_TIMEOUT,
         runtime,
     })
 }

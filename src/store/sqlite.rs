@@ -1,23 +1,56 @@
 //! SQLite: one connection that writes, several that read, every commit synced.
 
-use std::fs::{DirBuilder, OpenOptions};
+use std::fs::{self, DirBuilder, OpenOptions};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use sea_orm::DatabaseConnection;
 use sea_orm::sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use sea_orm::sqlx::{ConnectOptions, Connection};
+use sea_orm::{ConnectionTrait, DatabaseConnection, Statement};
 
-use super::error::StoreError;
-use super::open::StoreOptions;
+use super::error::{Cause, Kind, Outcome, StoreError};
+use super::identity::beside;
+use super::open::{Store, StoreOptions};
 use crate::config::Planted;
 
 /// How long a statement waits for another process.
-const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+pub(super) const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 /// Statements kept prepared per connection.
 const STATEMENTS_KEPT: usize = 256;
+
+/// A log longer than this is looked at; SQLite begins to empty it at 4 MB.
+const LOG_BYTES_MAX: u64 = 64 << 20;
+
+impl Store {
+    /// Empties a log that has grown long. Where that is held up, all connections are opened anew: a lock that the system
+    /// did not take back would hold it up for ever.
+    pub async fn empty_log(&self, wait: Duration) -> Result<(), StoreError> {
+        let Some(bytes) = self.file().and_then(log_bytes).filter(|bytes| *bytes > LOG_BYTES_MAX) else { return Ok(()) };
+        let (generation, is_empty) = self
+            .run("empty the log", wait, |conn| async move {
+                let statement = Statement::from_string(conn.backend(), "PRAGMA wal_checkpoint(PASSIVE)");
+                let row = conn.write().query_one_raw(statement).await?;
+                let row = row.ok_or_else(|| StoreError::setup("SQLite says nothing of its log"))?;
+                let [is_busy, pages, written] = [0, 1, 2].map(|column| row.try_get_by_index::<i64>(column));
+                Ok((conn.generation(), is_busy? == 0 && pages? == written?))
+            })
+            .await?;
+        if is_empty {
+            return Ok(());
+        }
+        self.reopen_connections(generation).await;
+        let text = format!("the log of the database has {bytes} bytes, and something reads what is in it");
+        Err(StoreError::new(Kind::Transient, Outcome::NotStored, Cause::Setup(text)))
+    }
+}
+
+/// The length of the log beside the database; none if there is no log.
+fn log_bytes(path: &Path) -> Option<u64> {
+    let log = beside(&fs::canonicalize(path).ok()?, "-wal");
+    fs::metadata(log).ok().map(|log| log.len())
+}
 
 /// The file that a `sqlite:` url names.
 pub(super) fn path(url: &str) -> Result<PathBuf, StoreError> {
@@ -50,15 +83,23 @@ pub(super) fn create_folder(folder: &Path) -> Result<(), StoreError> {
 
 /// The one connection that writes.
 pub(super) async fn writer(path: &Path, options: &StoreOptions) -> Result<DatabaseConnection, StoreError> {
-    let synchronous =
-        if Planted::SynchronousNormal.is_chosen() { SqliteSynchronous::Normal } else { SqliteSynchronous::Full };
-    let connect = file(path).journal_mode(SqliteJournalMode::Wal).synchronous(synchronous);
-    connect_pool(connect, 1, options).await
+    Ok(pool_options(1, options).connect_with(writing(path)).await?.into())
 }
 
-/// Connections that cannot write.
-pub(super) async fn readers(path: &Path, options: &StoreOptions) -> Result<DatabaseConnection, StoreError> {
-    connect_pool(file(path).pragma("query_only", "ON"), options.pool, options).await
+/// The same, but not opened before it is needed.
+pub(super) fn writer_later(path: &Path, options: &StoreOptions) -> DatabaseConnection {
+    pool_options(1, options).connect_lazy_with(writing(path)).into()
+}
+
+/// Connections that cannot write, opened as they are needed.
+pub(super) fn readers(path: &Path, options: &StoreOptions) -> DatabaseConnection {
+    pool_options(options.pool, options).connect_lazy_with(file(path).pragma("query_only", "ON")).into()
+}
+
+fn writing(path: &Path) -> SqliteConnectOptions {
+    let synchronous =
+        if Planted::SynchronousNormal.is_chosen() { SqliteSynchronous::Normal } else { SqliteSynchronous::Full };
+    file(path).journal_mode(SqliteJournalMode::Wal).synchronous(synchronous)
 }
 
 fn file(path: &Path) -> SqliteConnectOptions {
@@ -74,12 +115,8 @@ fn file(path: &Path) -> SqliteConnectOptions {
 /// Connections live as long as the pool: there is no network to lose them. One that comes back inside a transaction
 /// is closed: after a COMMIT that failed the client believes in a transaction that the database has ended, and every
 /// later one on that connection would be a savepoint that commits nothing.
-async fn connect_pool(
-    connect: SqliteConnectOptions,
-    size: u32,
-    options: &StoreOptions,
-) -> Result<DatabaseConnection, StoreError> {
-    let pool = SqlitePoolOptions::new()
+fn pool_options(size: u32, options: &StoreOptions) -> SqlitePoolOptions {
+    SqlitePoolOptions::new()
         .max_connections(size)
         .acquire_timeout(options.acquire_timeout)
         .acquire_slow_threshold(options.acquire_timeout)
@@ -87,7 +124,4 @@ async fn connect_pool(
         .idle_timeout(None)
         .test_before_acquire(false)
         .after_release(|connection, _| Box::pin(async move { Ok(!connection.is_in_transaction()) }))
-        .connect_with(connect)
-        .await?;
-    Ok(pool.into())
 }

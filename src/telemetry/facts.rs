@@ -73,6 +73,11 @@ pub fn spool_set_aside(path: &Path) {
     error!(path = %path.display(), "the spool was damaged and is set aside");
 }
 
+/// SQLite stayed locked, or its log could not be emptied: a lock of our own may be the cause.
+pub fn connections_reopened() {
+    warn!("something holds SQLite's locks: all connections are closed and opened again");
+}
+
 /// Outcomes came too late: their leases were no longer held, nothing was changed.
 pub fn stale_writes_rejected(count: usize) {
     metrics::STALE_WRITES.add(count);

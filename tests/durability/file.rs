@@ -5,12 +5,16 @@ use std::path::PathBuf;
 
 use gristmill::store::begin_write;
 use sea_orm::{ConnectionTrait, Statement};
+use serde_json::json;
 
 use super::Session;
 use super::{WAIT, number, post, posted, with_store};
 use crate::support::database::Database;
+use crate::support::events::{EVENTS, with_payload};
 use crate::support::http::Client;
-use crate::support::server::Server;
+use crate::support::machine::unlocks::{Lock, Unlocks};
+use crate::support::postgres::Cluster;
+use crate::support::server::{Server, Setup};
 use crate::support::wait::{SOON, wait_for};
 
 fn path(database: &Database) -> PathBuf {
@@ -87,7 +91,7 @@ fn assert_nothing_is_acknowledged(client: &Client, server: &Server) {
 #[test]
 fn nothing_is_acknowledged_once_the_file_is_moved_away_and_no_other_is_made() {
     let database = Database::sqlite();
-    let setup = crate::support::server::Setup::new(&database);
+    let setup = Setup::new(&database);
     let mut server = Server::start(setup.with_config("timeouts = { accept = \"2s\", flush = \"1s\" }"));
     let client = server.client();
     posted(&client, "before");
@@ -119,7 +123,7 @@ fn nothing_is_acknowledged_once_the_file_is_moved_away_and_no_other_is_made() {
 #[test]
 fn nothing_is_acknowledged_once_another_file_is_in_its_place() {
     let database = Database::sqlite();
-    let setup = crate::support::server::Setup::new(&database);
+    let setup = Setup::new(&database);
     let mut server = Server::start(setup.with_config("timeouts = { accept = \"2s\", flush = \"1s\" }"));
     let client = server.client();
     posted(&client, "before");
@@ -130,4 +134,68 @@ fn nothing_is_acknowledged_once_another_file_is_in_its_place() {
     let reasons = await_not_ready(&client, &server);
     assert!(reasons.contains("was replaced"), "{reasons}");
     assert_nothing_is_acknowledged(&client, &server);
+}
+
+/// Posts an event until it is stored.
+fn await_taken(client: &Client, server: &Server) {
+    let taken = || Some(post(client, "after", "")).filter(|answer| answer.status == 202);
+    wait_for("an event to be taken", SOON, taken, || server.log_tail());
+}
+
+// Guards `Store::reopen_connections`: SQLite forgets a lock that it could not release only with its last connection.
+#[test]
+fn a_write_lock_that_is_not_released_stops_nothing_for_long() {
+    let unlocks = Unlocks::new();
+    let mut server = Server::start(unlocks.around(Setup::new(&Database::sqlite())));
+    let client = server.client();
+    posted(&client, "before");
+    for _ in 0..2 {
+        unlocks.fail_one(Lock::Write, || drop(post(&client, "meanwhile", "")));
+        await_taken(&client, &server);
+    }
+    assert!(server.log().contains("something holds SQLite's locks"), "{}", server.log_tail());
+}
+
+// Guards `Store::empty_log`: a read lock that is left behind keeps what is in the log from the database, for ever.
+#[test]
+fn a_log_that_a_lock_left_behind_holds_up_is_emptied() {
+    for lock in [Lock::Read, Lock::Checkpoint] {
+        let unlocks = Unlocks::new();
+        let database = Database::sqlite();
+        let mut server = Server::start(unlocks.around(Setup::new(&database)));
+        let client = server.client();
+        let large = with_payload(&json!({"text": "x".repeat(1_000_000)}));
+        // A checkpoint comes once there are some pages.
+        unlocks.fail_one(lock, || drop(client.post_json(EVENTS, &large)));
+        let log = PathBuf::from(format!("{}-wal", path(&database).display()));
+        let bytes = || fs::metadata(&log).map_or(0, |log| log.len());
+        let grown = || {
+            client.post_json(EVENTS, &large);
+            (bytes() > 70_000_000).then_some(())
+        };
+        wait_for("the log to grow", SOON, grown, || format!("{lock:?}: {} bytes", bytes()));
+        let emptied = || (bytes() < 10_000_000).then_some(());
+        wait_for("the log to be emptied", SOON, emptied, || {
+            format!("{lock:?}: {} bytes\n{}", bytes(), server.log_tail())
+        });
+        await_taken(&client, &server);
+    }
+}
+
+// Guards `spool::file::reopen`.
+#[test]
+fn a_lock_of_the_spool_that_is_not_released_stops_nothing_for_long() {
+    let cluster = Cluster::start();
+    let unlocks = Unlocks::new();
+    let setup = Setup::new(&Database::at(cluster.fresh_database())).with_config("timeouts.flush = \"1s\"");
+    let mut server = Server::start(unlocks.around(setup));
+    let client = server.client();
+    posted(&client, "before");
+    cluster.stop_immediate();
+    await_taken(&client, &server);
+    unlocks.fail_one(Lock::Write, || drop(post(&client, "meanwhile", "")));
+    await_taken(&client, &server);
+    cluster.start_again();
+    let drained = || (server.spooled() == 0).then_some(());
+    wait_for("the spool to be drained", SOON, drained, || server.log_tail());
 }

@@ -45,7 +45,7 @@ impl Store {
     fn make_ahead(&self, id: i64, wait: Duration) {
         let store = self.clone();
         self.spawn(async move {
-            let make = |conn: Conn| async move { partitions::make_next(&conn, id).await };
+            let make = move |conn: Conn| async move { partitions::make_next(&conn, id).await };
             MAKING_AHEAD.note(&store.run("make the next partition of events", wait, make).await);
         });
     }

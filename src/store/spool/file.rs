@@ -10,6 +10,7 @@ use super::super::error::StoreError;
 use super::super::identity::beside;
 use super::deaths;
 use crate::clock;
+use crate::telemetry::facts;
 
 /// The file in the data folder.
 const FILE: &str = "spool.db";
@@ -89,6 +90,16 @@ async fn connect(path: &Path, options: SqliteConnectOptions) -> Result<DatabaseC
         .connect_with(options)
         .await?;
     Ok(pool.into())
+}
+
+/// Closes the one connection, and with it a lock that the system did not take back; the next one is opened as it is
+/// needed.
+pub(super) async fn reopen(file: &DatabaseConnection) {
+    facts::connections_reopened();
+    if let Ok(connection) = file.get_sqlite_connection_pool().acquire().await {
+        // One that cannot be closed in order is gone as well.
+        let _ = connection.close().await;
+    }
 }
 
 async fn check(file: &DatabaseConnection) -> Result<(), StoreError> {

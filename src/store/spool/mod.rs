@@ -255,7 +255,14 @@ impl Spool {
         wait: Duration,
         work: impl Future<Output = Result<T, StoreError>> + Send + 'static,
     ) -> Result<T, StoreError> {
-        let task = self.inner.runtime.spawn(work);
+        let inner = self.inner.clone();
+        let task = self.inner.runtime.spawn(async move {
+            let result = work.await;
+            if result.as_ref().is_err_and(StoreError::is_locked) {
+                file::reopen(&inner.file).await;
+            }
+            result
+        });
         let result = match tokio::time::timeout(wait, task).await {
             Ok(Ok(result)) => result,
             Ok(Err(error)) => Err(lost(&error)),

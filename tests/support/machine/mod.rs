@@ -8,6 +8,7 @@ pub mod disk;
 pub mod freezer;
 pub mod limits;
 pub mod network;
+pub mod unlocks;
 
 mod proofs;
 

@@ -1,0 +1,58 @@
+//! Releases of locks that the system refuses, in one process.
+
+use std::fs;
+use std::path::PathBuf;
+use std::process::Command;
+
+use super::super::run;
+use super::super::server::Setup;
+use super::super::wait::{SOON, wait_for};
+
+/// Bytes of SQLite's shared memory that stand for its locks: <https://www.sqlite.org/walformat.html>.
+#[derive(Clone, Copy, Debug)]
+pub enum Lock {
+    Write = 120,
+    Checkpoint = 121,
+    /// Of those who read what is in the log.
+    Read = 124,
+}
+
+/// Fails releases of locks in the processes that were set up with it.
+#[derive(Debug)]
+pub struct Unlocks {
+    library: PathBuf,
+    order: PathBuf,
+}
+
+impl Unlocks {
+    /// None fails yet.
+    pub fn new() -> Self {
+        let folder = run::folder("unlocks");
+        let (source, library) = (folder.join("unlocks.c"), folder.join("unlocks.so"));
+        fs::write(&source, include_str!("unlocks.c")).expect("the folder is ours");
+        let mut compiler = Command::new("cc");
+        compiler.args(["-shared", "-fPIC", "-o"]).args([&library, &source]).arg("-ldl");
+        let output = compiler.output().expect("the C compiler that the build needs is here");
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        Self { library, order: folder.join("order") }
+    }
+
+    /// A server whose releases can fail.
+    pub fn around(&self, setup: Setup) -> Setup {
+        setup
+            .with_env("LD_PRELOAD", &self.library.display().to_string())
+            .with_env("UNLOCK_FAILS", &self.order.display().to_string())
+    }
+
+    /// Has the next release of this lock fail, and waits until it has, while something goes on.
+    pub fn fail_one(&self, lock: Lock, mut meanwhile: impl FnMut()) {
+        let draft = self.order.with_extension("new");
+        fs::write(&draft, (lock as u32).to_string()).expect("the folder is ours");
+        fs::rename(&draft, &self.order).expect("the folder is ours");
+        let has_failed = || {
+            meanwhile();
+            (!self.order.exists()).then_some(())
+        };
+        wait_for("a release to fail", SOON, has_failed, || format!("of {lock:?}"));
+    }
+}
