@@ -45,6 +45,13 @@ fn assert_kept(event: &Value, sent: &Value) {
     assert_eq!((Value::from(payload), attributes), (data, Some(expected.into())), "{event}");
 }
 
+const BATCH: &str = "/api/v1/events/batch";
+
+const BATCHED: [(&str, &str); 1] = [("Content-Type", "application/cloudevents-batch+json")];
+
+/// The attributes of a small event as headers, without a type of its data.
+const BINARY: [(&str, &str); 3] = [("ce-specversion", "1.0"), ("ce-type", "t"), ("ce-source", "/s")];
+
 const STRUCTURED: [(&str, &str); 1] = [("Content-Type", "application/cloudevents+json; charset=utf-8")];
 
 both_databases! {
@@ -107,5 +114,81 @@ both_databases! {
         assert_eq!(post(&client, &STRUCTURED, b"[]").status, 422);
         let binary = [("ce-specversion", "1.0"), ("Content-Type", "application/json")];
         assert_eq!(post(&client, &binary, b"{").status, 400);
+    }
+
+    fn each_mode_is_taken_at_both_addresses(database) {
+        let mut server = Server::start(&database);
+        let client = server.client();
+        let of = |id: &str| json!({"specversion": "1.0", "type": "t", "source": "/s", "id": id, "data": {"n": 1}});
+        let binary = |path: &str, id: &str, body: &[u8]| {
+            let headers = [&BINARY[..], &[("ce-id", id), ("Content-Type", "application/json")]].concat();
+            client.call("POST", path, &headers, Some(body))
+        };
+        for (path, status) in [(EVENTS, 202), (BATCH, 200)] {
+            let structured = client.call("POST", path, &STRUCTURED, Some(of(&format!("a{path}")).to_string().as_bytes()));
+            let binary = binary(path, &format!("b{path}"), b"{\"n\": 1}");
+            let both = json!([of(&format!("c{path}")), {"specversion": "1.0"}]);
+            let batched = client.call("POST", path, &BATCHED, Some(both.to_string().as_bytes()));
+            for answer in [&structured, &binary] {
+                assert_eq!(answer.status, status, "{path}: {answer:?}");
+                let answer = answer.json();
+                let id = answer.get("event_id").unwrap_or(&answer["results"][0]["event_id"]).as_i64().expect("an id");
+                assert_eq!(finished(&client, id)["payload"]["n"], 1, "{path}");
+            }
+            let report = batched.json();
+            assert_eq!((batched.status, &report["processed"], &report["failed"]), (207, &json!(1), &json!(1)), "{path}: {report}");
+            assert_eq!((report["results"][0]["index"].clone(), report["results"][1]["code"].clone()), (json!(0), json!("missing_field")));
+            let empty = client.call("POST", path, &BATCHED, Some(b"[]"));
+            assert_eq!((empty.status, &empty.json()["total_events"]), (200, &json!(0)), "{path}: {empty:?}");
+        }
+        // What is no event is told alike; what is a wrong one is an outcome in a batch.
+        for path in [EVENTS, BATCH] {
+            assert_eq!(client.call("POST", path, &STRUCTURED, Some(b"{")).json()["code"], "invalid_json", "{path}");
+            assert_eq!(client.call("POST", path, &STRUCTURED, Some(b"[]")).json()["code"], "event_not_object", "{path}");
+            assert_eq!(binary(path, "d", b"{").json()["code"], "invalid_json", "{path}");
+            assert_eq!(client.call("POST", path, &BATCHED, Some(b"{}")).json()["code"], "batch_not_list", "{path}");
+        }
+        let wrong = client.call("POST", BATCH, &STRUCTURED, Some(br#"{"specversion":"1.0","type":"t","source":"/s"}"#));
+        assert_eq!((wrong.status, &wrong.json()["results"][0]["errors"][0]["pointer"]), (422, &json!("/id")), "{wrong:?}");
+    }
+
+    fn what_is_taken_at_an_address_is_named_where_something_else_comes(database) {
+        let mut server = Server::start(&database);
+        let client = server.client();
+        for (path, more) in [(EVENTS, ""), (BATCH, "application/x-ndjson, "), ("/api/v1/events/validate", "application/x-ndjson, ")] {
+            let answer = client.call("POST", path, &[("Content-Type", "application/cloudevents+avro")], Some(b"x"));
+            let taken = format!("application/json, {more}application/cloudevents+json, application/cloudevents-batch+json");
+            assert_eq!((answer.status, answer.header("accept-post")), (415, Some(&*taken)), "{answer:?}");
+            let expected = format!("expected Content-Type: {}", taken.replace(", ", " or "));
+            assert!(answer.json()["detail"].to_string().contains(&expected), "{answer:?}");
+        }
+    }
+
+    fn data_without_a_type_is_taken_in_binary_mode_as_in_structured_mode(database) {
+        let mut server = Server::start(&database);
+        let client = server.client();
+        for (number, (body, data)) in [
+            (b"plain text, \xe2\x82\xac".as_slice(), json!({"data": "plain text, \u{20ac}"})),
+            (b"{\"half", json!({"data": "{\"half"})),
+            (b"\x00\x01", json!({"data_base64": "AAE="})),
+            (b"\xff\xfe", json!({"data_base64": "//4="})),
+            (b"[1, 2]", json!({"data": [1, 2]})),
+            (b"{\"a\": 1}", json!({"a": 1})),
+            (b"", json!({})),
+        ].into_iter().enumerate() {
+            let id = number.to_string();
+            let headers = [&BINARY[..], &[("ce-id", &id)]].concat();
+            let answer = post(&client, &headers, body);
+            assert_eq!(answer.status, 202, "{body:?}: {answer:?}");
+            let mut payload = finished(&client, id_of(&answer))["payload"].clone();
+            let attributes = payload.as_object_mut().expect("an object").remove("ce_attributes");
+            assert_eq!((payload, attributes), (data, Some(json!({"specversion": "1.0", "type": "t", "source": "/s", "id": id}))));
+        }
+        // As `curl -d` sends it.
+        let form = ("Content-Type", "application/x-www-form-urlencoded");
+        let answer = post(&client, &[&BINARY[..], &[("ce-id", "curl"), form]].concat(), b"{\"a\": 1}");
+        assert_eq!(finished(&client, id_of(&answer))["payload"]["a"], 1);
+        let declared = [&BINARY[..], &[("ce-id", "declared"), ("Content-Type", "application/json")]].concat();
+        assert_eq!(post(&client, &declared, b"plain text").json()["code"], "invalid_json");
     }
 }

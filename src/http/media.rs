@@ -56,7 +56,8 @@ impl Media {
         }
     }
 
-    fn of(essence: &str) -> Option<Self> {
+    /// What the media type `essence`, in lower case and without parameters, stands for.
+    pub fn of(essence: &str) -> Option<Self> {
         Some(match essence {
             "application/json" => Self::Json,
             "application/x-www-form-urlencoded" => Self::Form,
@@ -81,12 +82,16 @@ impl Media {
 
     /// Refuses a form that is one: an empty body is left to the reader of JSON, which says what is missing.
     pub fn check(self, body: &[u8], taken: Taken) -> Result<(), ApiError> {
-        let first = body.iter().find(|byte| !byte.is_ascii_whitespace());
-        match (self, first) {
-            (Self::Form, Some(byte)) if !b"{[".contains(byte) => Err(unsupported(taken, "the body is form-urlencoded")),
-            _ => Ok(()),
+        if self == Self::Form && !body.trim_ascii().is_empty() && !looks_like_json(body) {
+            return Err(unsupported(taken, "the body is form-urlencoded"));
         }
+        Ok(())
     }
+}
+
+/// Whether the body begins like a JSON object or array, as no form does.
+pub fn looks_like_json(body: &[u8]) -> bool {
+    body.trim_ascii_start().first().is_some_and(|byte| b"{[".contains(byte))
 }
 
 fn foreign_charset(parameter: &str) -> Option<String> {
@@ -97,7 +102,7 @@ fn foreign_charset(parameter: &str) -> Option<String> {
 }
 
 fn unsupported(taken: Taken, what: &str) -> ApiError {
-    let detail = format!("{what}, expected Content-Type: application/json");
+    let detail = format!("{what}, expected Content-Type: {}", taken.accept_post.replace(", ", " or "));
     ApiError::unsupported_media_type(taken.accept_post, detail)
 }
 

@@ -230,7 +230,7 @@ both_databases! {
         let packed = client.call("POST", BATCH, &headers, Some(b"plain"));
         assert_eq!((packed.status, &packed.json()["code"]), (400, &json!("invalid_content_encoding")), "{packed:?}");
         let unknown = client.call("POST", BATCH, &[("Content-Type", "text/csv")], Some(b"a,b"));
-        assert_eq!(unknown.header("accept-post"), Some("application/json, application/x-ndjson, application/cloudevents-batch+json"), "{unknown:?}");
+        assert_eq!(unknown.header("accept-post"), Some("application/json, application/x-ndjson, application/cloudevents+json, application/cloudevents-batch+json"), "{unknown:?}");
     }
 
     // Guards the wait for room in `Lines` and `bulk::settle`: a client is slowed down, not refused.

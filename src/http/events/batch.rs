@@ -1,6 +1,9 @@
 //! `POST /api/v1/events/batch`: many events in one request and one transaction; or lines without end, in `bulk`.
 
+use std::sync::Arc;
+
 use actix_web::HttpResponse;
+use actix_web::http::header::HeaderMap;
 use bytes::Bytes;
 
 use super::bulk::Sender;
@@ -8,12 +11,14 @@ use super::intake::{Intake, Taken};
 use super::key::idempotency_key;
 use super::prefer::Preferences;
 use super::report::{self, ItemResult, Tally};
+use super::submit::{declared, read};
 use super::{bulk, sniff, wait};
 use crate::domain::batch::{BatchError, read_batch};
 use crate::domain::cloud_event;
 use crate::domain::event::validate;
 use crate::domain::rejection::{Flaw, Rejection};
 use crate::domain::scopes::Scope;
+use crate::http::auth::Caller;
 use crate::http::body;
 use crate::http::error::ApiError;
 use crate::http::media::{Media, Taken as TakenMedia};
@@ -22,10 +27,11 @@ use crate::http::state::AppState;
 use crate::http::trace::RequestTrace;
 use crate::pipeline::{Handling, Receipt, Room, Verdict};
 
-/// What a batch may be sent as.
+/// What may be sent as a batch: whatever may be posted. A CloudEvent alone is a batch of one.
 pub const BATCH_MEDIA: TakenMedia = TakenMedia {
-    others: &[Media::Ndjson, Media::CloudEvents],
-    accept_post: "application/json, application/x-ndjson, application/cloudevents-batch+json",
+    others: &[Media::Ndjson, Media::CloudEvent, Media::CloudEvents],
+    accept_post: "application/json, application/x-ndjson, application/cloudevents+json, \
+                  application/cloudevents-batch+json",
 };
 
 /// Longest `Idempotency-Key` of a batch: `:` and the event's index are added to it.
@@ -34,8 +40,13 @@ const KEY_CHARS_MAX: usize = 235;
 /// `POST /api/v1/events/batch`.
 pub async fn submit_batch(call: Call) -> Result<HttpResponse, ApiError> {
     let caller = call.authorise(Scope::Write, "posting events").await?;
+    let media = declared(call.headers(), BATCH_MEDIA)?;
+    take_many(call, caller, media).await
+}
+
+/// Takes a batch, or lines without end.
+pub(super) async fn take_many(call: Call, caller: Arc<Caller>, media: Option<Media>) -> Result<HttpResponse, ApiError> {
     let trace = RequestTrace::of(&call);
-    let media = Media::declared(call.headers(), BATCH_MEDIA)?;
     let preferences = Preferences::read(call.headers());
     let key = batch_key(&call)?;
     let limits = call.state.body_limits.with_bytes_max(call.state.limits.batch_bytes);
@@ -46,9 +57,8 @@ pub async fn submit_batch(call: Call) -> Result<HttpResponse, ApiError> {
     }
     let mut room = call.state.pipeline.room();
     let body = body::read_unpacked(opened.body, &limits, |bytes| Ok(room.grow(bytes)?)).await?;
-    media.check(&body, BATCH_MEDIA)?;
     let intake = Intake::new(&caller, key.as_deref(), 0).in_trace(trace);
-    let taken = take(intake, media, &body, call.state.limits.batch_events)?;
+    let taken = take(intake, call.request.headers(), media, &body, call.state.limits.batch_events)?;
     drop(body);
     let mut results = match preferences.handling() {
         Handling::Lenient => hand_in(&call.state, taken, room).await?,
@@ -61,8 +71,21 @@ pub async fn submit_batch(call: Call) -> Result<HttpResponse, ApiError> {
 }
 
 /// Takes the events of a batch; one of CloudEvents may be empty, as theirs says.
-pub(super) fn take(intake: Intake<'_>, media: Media, body: &Bytes, max: usize) -> Result<Taken, ApiError> {
-    let mut intake = if media == Media::CloudEvents { intake.of(cloud_event::read) } else { intake };
+pub(super) fn take(
+    mut intake: Intake<'_>,
+    headers: &HeaderMap,
+    media: Option<Media>,
+    body: &Bytes,
+    max: usize,
+) -> Result<Taken, ApiError> {
+    let Some(media) = media.filter(|media| *media != Media::CloudEvent) else {
+        intake.add(read(headers, media, BATCH_MEDIA, body)?);
+        return Ok(intake.finish());
+    };
+    media.check(body, BATCH_MEDIA)?;
+    if media == Media::CloudEvents {
+        intake = intake.of(cloud_event::read);
+    }
     let texts = match read_batch(body, max) {
         Err(BatchError::Empty { .. }) if media == Media::CloudEvents => Vec::new(),
         texts => texts?,

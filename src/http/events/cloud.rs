@@ -11,6 +11,7 @@ use serde_json::value::RawValue;
 
 use crate::domain::submission::Unreadable;
 use crate::http::error::ApiError;
+use crate::http::media::{Media, looks_like_json};
 use crate::http::request::once;
 
 /// Attributes stand in headers with this prefix.
@@ -35,7 +36,7 @@ pub fn structured(headers: &HeaderMap, body: &Bytes) -> Result<String, ApiError>
         members.extend(text.map(|text| member(attribute, &text)));
     }
     // Its quotes and percent signs are its own.
-    let kind = once(headers, CONTENT_TYPE.as_str())?.map(text_of);
+    let kind = once(headers, CONTENT_TYPE.as_str())?.map(text_of).filter(|kind| is_declared(kind, body));
     members.extend(kind.as_ref().map(|kind| member("datacontenttype", kind)));
     members.extend(data(kind.as_deref(), body)?);
     Ok(format!("{{{}}}", members.join(",")))
@@ -45,23 +46,38 @@ fn member(name: &str, value: &str) -> String {
     format!("{}:{}", serde_json::Value::from(name), serde_json::Value::from(value))
 }
 
-/// JSON as it is, text as a string, everything else in base64.
+/// Whether the type is the sender's word: curl sends one by itself.
+fn is_declared(kind: &str, body: &[u8]) -> bool {
+    let is_curls = Media::of(&essence(kind)) == Some(Media::Form) && looks_like_json(body);
+    !is_curls && !kind.is_empty()
+}
+
+/// JSON as it is, text as a string, everything else in base64. Without a type it is the first of these that the body is.
 fn data(kind: Option<&str>, body: &Bytes) -> Result<Option<String>, ApiError> {
-    let essence = kind.unwrap_or("application/json").split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
     if body.is_empty() {
         return Ok(None);
     }
-    if essence == "application/json" || essence == "text/json" || essence.ends_with("+json") {
+    let json = || -> Result<String, Unreadable> {
         let text = std::str::from_utf8(body).map_err(|error| Unreadable::NotUtf8(error.valid_up_to()))?;
         let value: &RawValue = serde_json::from_str(text).map_err(|error| Unreadable::NotJson(error.to_string()))?;
-        return Ok(Some(format!("\"data\":{}", value.get())));
+        Ok(format!("\"data\":{}", value.get()))
+    };
+    // A database takes no text with NUL.
+    let text = || std::str::from_utf8(body).ok().filter(|text| !text.contains('\0')).map(|text| member("data", text));
+    let base64 = || member("data_base64", &STANDARD.encode(body));
+    let Some(kind) = kind.map(essence) else {
+        return Ok(json().ok().or_else(text).or_else(|| Some(base64())));
+    };
+    if kind == "application/json" || kind == "text/json" || kind.ends_with("+json") {
+        return Ok(Some(json()?));
     }
-    match std::str::from_utf8(body) {
-        Ok(text) if essence.starts_with("text/") || essence.ends_with("+xml") || essence == "application/xml" => {
-            Ok(Some(member("data", text)))
-        }
-        _ => Ok(Some(member("data_base64", &STANDARD.encode(body)))),
-    }
+    let is_text = kind.starts_with("text/") || kind.ends_with("+xml") || kind == "application/xml";
+    Ok(Some(if is_text { text().unwrap_or_else(base64) } else { base64() }))
+}
+
+/// A media type without its parameters.
+fn essence(kind: &str) -> String {
+    kind.split(';').next().unwrap_or_default().trim().to_ascii_lowercase()
 }
 
 /// An attribute out of its header: UTF-8 in percent-encoding, decoded once.
@@ -112,6 +128,25 @@ mod tests {
         assert_eq!(of("text/plain", b"hi\n"), r#"{"datacontenttype":"text/plain","data":"hi\n"}"#);
         assert_eq!(of("image/png", b"\x00\x01"), r#"{"datacontenttype":"image/png","data_base64":"AAE="}"#);
         assert!(text(&[("content-type", "application/json")], b"{").is_err());
+    }
+
+    #[test]
+    fn data_without_a_type_is_what_it_looks_like() {
+        for (body, data) in [
+            (b"{\"a\": 1.0}".as_slice(), r#"{"data":{"a": 1.0}}"#),
+            (b"1", r#"{"data":1}"#),
+            (b"hi \xe2\x82\xac", r#"{"data":"hi €"}"#),
+            (b"{\"a\"", r#"{"data":"{\"a\""}"#),
+            (b"\x00\x01", r#"{"data_base64":"AAE="}"#),
+            (b"\xff", r#"{"data_base64":"/w=="}"#),
+            (b"", "{}"),
+        ] {
+            assert_eq!(text(&[], body).expect("an event"), data, "{body:?}");
+            assert_eq!(text(&[("content-type", "")], body).expect("an event"), data, "{body:?}");
+        }
+        let form = [("content-type", "application/x-www-form-urlencoded")];
+        assert_eq!(text(&form, b" {\"a\":1}").expect("an event"), r#"{"data":{"a":1}}"#, "as curl sends it");
+        assert!(text(&form, b"a=1").expect("an event").contains(r#""data_base64":"YT0x""#), "a form is one");
     }
 
     #[test]

@@ -70,6 +70,12 @@ impl<'a> Intake<'a> {
         self.items.push(item);
     }
 
+    /// Takes an event that was read already.
+    pub fn add(&mut self, submission: Submission) {
+        let item = self.hand_in(submission);
+        self.items.push(item);
+    }
+
     /// Takes an event that is none, for the reason of `code`.
     pub fn refuse(&mut self, code: &'static str, error: String) {
         self.items.push(Item::Refused { code, error, rejection: None });

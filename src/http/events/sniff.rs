@@ -27,13 +27,14 @@ pub struct Opened {
 
 /// Opens the body of a request for events; one that is no lines has its announced length checked.
 ///
-/// `alone` says what a single line is that holds one event, where nothing is declared.
-pub async fn open(call: &Call, media: Media, limits: &BodyLimits, alone: bool) -> Result<Opened, ApiError> {
+/// `media` is `None` for a CloudEvent whose attributes stand in headers; `alone` says what a single line is that holds one
+/// event, where nothing is declared.
+pub async fn open(call: &Call, media: Option<Media>, limits: &BodyLimits, alone: bool) -> Result<Opened, ApiError> {
     let body = Coding::declared(call.headers())?.unpack(call.payload.clone());
-    let opened = if media.is_undeclared() {
+    let opened = if media.is_some_and(Media::is_undeclared) {
         sniff(&call.state, body, alone).await?
     } else {
-        Opened { is_lines: media == Media::Ndjson, body }
+        Opened { is_lines: media == Some(Media::Ndjson), body }
     };
     if !opened.is_lines {
         refuse_announced(call.headers(), limits)?;

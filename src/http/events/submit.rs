@@ -9,7 +9,7 @@ use bytes::Bytes;
 use super::answers::{self, Submitted};
 use super::key::idempotency_key;
 use super::prefer::Preferences;
-use super::{cloud, wait};
+use super::{batch, cloud, wait};
 use crate::domain::cloud_event;
 use crate::domain::dedupe::{DedupeKey, Namespace};
 use crate::domain::outcome::Status;
@@ -25,15 +25,21 @@ use crate::http::trace::RequestTrace;
 use crate::pipeline::{Entry, Receipt, Room, Verdict};
 
 /// What one event may be sent as.
-const EVENT_MEDIA: Taken =
-    Taken { others: &[Media::CloudEvent], accept_post: "application/json, application/cloudevents+json" };
+const EVENT_MEDIA: Taken = Taken {
+    others: &[Media::CloudEvent, Media::CloudEvents],
+    accept_post: "application/json, application/cloudevents+json, application/cloudevents-batch+json",
+};
 
-/// `POST /api/v1/events`. Checked in this order: token, headers, body.
+/// `POST /api/v1/events`. Checked in this order: token, headers, body. Senders of CloudEvents know one address for all
+/// modes, so a batch of them is taken as well.
 pub async fn submit(call: Call) -> Result<HttpResponse, ApiError> {
     let caller = call.authorise(Scope::Write, "posting events").await?;
+    let media = declared(call.headers(), EVENT_MEDIA)?;
+    if media == Some(Media::CloudEvents) {
+        return batch::take_many(call, caller, media).await;
+    }
     let headers = call.request.headers();
     let trace = RequestTrace::of(&call);
-    let media = declared(headers, EVENT_MEDIA)?;
     let preferences = Preferences::read(headers).of_one_event();
     let header_key = idempotency_key(headers)?;
     let mut room = call.state.pipeline.room();

@@ -7,29 +7,23 @@ use actix_web::http::StatusCode;
 use schemars::JsonSchema;
 use serde::Serialize;
 
+use super::batch::{self, BATCH_MEDIA};
 use super::bulk::{self, Purpose, Sender, Settled};
 use super::intake::{Intake, Taken};
 use super::report::{Tally, report};
+use super::sniff;
 use super::submit::{declared, owner, read};
-use super::{batch, sniff};
 use crate::domain::batch::is_batch;
 use crate::domain::event::validate as check;
 use crate::domain::rejection::{Flaw, RejectCode, Rejection};
 use crate::domain::scopes::Scope;
 use crate::http::body;
 use crate::http::error::ApiError;
-use crate::http::media::{Media, Taken as TakenMedia};
+use crate::http::media::Media;
 use crate::http::request::{Call, json};
 use crate::http::state::{AppState, STORE_WAIT};
 use crate::http::trace::RequestTrace;
 use crate::pipeline::{Entry, Room};
-
-/// What may be judged: everything that may be posted.
-const MEDIA: TakenMedia = TakenMedia {
-    others: &[Media::Ndjson, Media::CloudEvent, Media::CloudEvents],
-    accept_post: "application/json, application/x-ndjson, application/cloudevents+json, \
-                  application/cloudevents-batch+json",
-};
 
 /// To say what would become of them.
 const JUDGING: Purpose =
@@ -44,10 +38,9 @@ pub struct Valid {
 /// `POST /api/v1/events/validate`: an event, a batch or lines, in each of their forms.
 pub async fn validate(call: Call) -> Result<HttpResponse, ApiError> {
     let caller = call.authorise(Scope::Write, "validating events").await?;
-    let media = declared(call.headers(), MEDIA)?;
+    let media = declared(call.headers(), BATCH_MEDIA)?;
     let limits = call.state.body_limits.with_bytes_max(call.state.limits.batch_bytes);
-    // A CloudEvent whose attributes stand in headers may be of any media type.
-    let opened = sniff::open(&call, media.unwrap_or(Media::CloudEvent), &limits, false).await?;
+    let opened = sniff::open(&call, media, &limits, false).await?;
     if opened.is_lines {
         let sender = Sender { caller, key: None, trace: RequestTrace::default() };
         return bulk::take_lines(call, opened.body, sender, JUDGING).await;
@@ -55,17 +48,18 @@ pub async fn validate(call: Call) -> Result<HttpResponse, ApiError> {
     let mut room = call.state.pipeline.room();
     let body = body::read_unpacked(opened.body, &limits, |bytes| Ok(room.grow(bytes)?)).await?;
     let headers = call.request.headers();
-    let of_batch = media.filter(|media| match media {
-        Media::CloudEvents => true,
-        Media::CloudEvent => false,
-        _ => is_batch(&body),
-    });
-    if let Some(media) = of_batch {
-        let taken = batch::take(Intake::new(&caller, None, 0), media, &body, call.state.limits.batch_events)?;
+    let is_many = match media {
+        None | Some(Media::CloudEvent) => false,
+        Some(Media::CloudEvents) => true,
+        Some(_) => is_batch(&body),
+    };
+    if is_many {
+        let intake = Intake::new(&caller, None, 0);
+        let taken = batch::take(intake, headers, media, &body, call.state.limits.batch_events)?;
         let Settled { results, stop } = judge_piece(call.state.into_inner(), taken, room).await;
         return stop.map_or_else(|| Ok(report(&results, Tally::OF_JUDGED, false)), Err);
     }
-    let submission = read(headers, media, MEDIA, &body)?;
+    let submission = read(headers, media, BATCH_MEDIA, &body)?;
     let user_id = owner(&submission, &caller)?;
     let entry = Entry { user_id, submission, key: None };
     let users = unknown_users(&call.state, std::slice::from_ref(&entry)).await?;

@@ -62,19 +62,22 @@ fn outcome_of(schemas: &mut Schemas) -> Vec<Value> {
 }
 
 fn submit(schemas: &mut Schemas, forms: &Forms) -> Operation {
-    let enqueued = schemas.of::<shapes::Enqueued>();
-    let at_once: Vec<Value> = [enqueued.clone()].into_iter().chain(outcome_of(schemas)).collect();
+    let (enqueued, report) = (schemas.of::<shapes::Enqueued>(), schemas.of::<shapes::BatchReport<'_>>());
+    let stored = Schemas::any(&[enqueued.clone(), report.clone()]);
+    let at_once: Vec<Value> = [enqueued, report.clone()].into_iter().chain(outcome_of(schemas)).collect();
+    let body = [(JSON, forms.event.clone()), (CLOUD_EVENT, forms.cloud.clone()), (CLOUD_EVENTS, forms.clouds.clone())];
     Operation::new(Method::POST, "/api/v1/events", TAG, "submitEvent", "Submit one event")
         .says(
             "The answer comes when the event is durable: committed in the database, or synced on this node's disk, as \
              `durability` says. An invalid event is kept and answered with its `event_id` and every flaw. A CloudEvent may \
-             also have its attributes in `ce-` headers and its data as the body.",
+             also have its attributes in `ce-` headers and its data as the body; a batch of CloudEvents is answered as any \
+             batch.",
         )
         .needs(&[Scope::Write])
         .within_the_rate()
         .parameters(&["IdempotencyKey", "Prefer", "TraceParent", "TraceState"])
-        .body(true, &[(JSON, forms.event.clone()), (CLOUD_EVENT, forms.cloud.clone())])
-        .answers(202, "It is stored and will be processed", enqueued)
+        .body(true, &body)
+        .answers(202, "It is stored and will be processed", stored)
         .with_header(202, "Location")
         .leads_to(202, "showEvent", "event_id")
         .leads_to(202, "showTimeline", "event_id")
@@ -82,20 +85,28 @@ fn submit(schemas: &mut Schemas, forms: &Forms) -> Operation {
         .leads_to(202, "cancelEvent", "event_id")
         .answers(200, "It repeats an event that was stored before, or was waited for", Schemas::any(&at_once))
         .with_header(200, "Preference-Applied")
+        .answers(207, "Some events of a batch are no success", report.clone())
+        .answers(422, "No event of a batch is a success", report)
+        .problems(&OF_BATCHES)
         .problems(&OF_THE_PIPELINE)
-        .problems(&[Problem::EventUidConflict])
+        .problems(&[Problem::EventUidConflict, Problem::BatchRefused])
         .problems(&RejectCode::ALL.map(Problem::Rejected))
 }
 
 fn submit_batch(schemas: &mut Schemas, forms: &Forms) -> Operation {
     let (report, lines) = reports(schemas);
-    let body = [(JSON, forms.batch.clone()), (NDJSON, forms.event.clone()), (CLOUD_EVENTS, forms.clouds.clone())];
+    let body = [
+        (JSON, forms.batch.clone()),
+        (NDJSON, forms.event.clone()),
+        (CLOUD_EVENT, forms.cloud.clone()),
+        (CLOUD_EVENTS, forms.clouds.clone()),
+    ];
     let operation = Operation::new(Method::POST, "/api/v1/events/batch", TAG, "submitBatch", "Submit many events")
         .says(
             "One transaction, one result per event, in the order of the events. Lines (`application/x-ndjson`, an event \
              each) may be any number: every 1,000 of them or every MiB is a transaction of its own, and with \
              `Accept: application/x-ndjson` the results are streamed, the last line being a summary: without it send the \
-             rest again.",
+             rest again. A CloudEvent alone, in either mode, is a batch of one.",
         )
         .needs(&[Scope::Write])
         .within_the_rate()
