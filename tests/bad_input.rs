@@ -2,6 +2,7 @@
 
 mod bodies;
 mod fields;
+mod numbers;
 mod requests;
 mod values;
 mod wire;

@@ -14,8 +14,8 @@ const KIB: usize = 1 << 10;
 const MIB: usize = 1 << 20;
 const GIB: usize = 1 << 30;
 
-/// JSONB refuses a number of more digits; below it both databases keep a number exactly.
-const NUMBER_CHARS_MAX: usize = 131_072;
+/// JSONB refuses a number with more digits behind its point; up to it both databases keep a number exactly.
+const NUMBER_CHARS_MAX: usize = 16_383;
 
 /// Above it serde_json, whose recursion ends at 128, could not read a payload back.
 const DEPTH_MAX: usize = 100;
@@ -89,7 +89,7 @@ pub struct Limits {
     pub payload_depth: usize,
     /// Largest request body in bytes.
     pub body_bytes: usize,
-    /// Longest number in characters.
+    /// Longest number in characters, as received and written out.
     pub number_chars: usize,
     /// Most events of a batch.
     pub batch_events: usize,

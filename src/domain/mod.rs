@@ -10,6 +10,7 @@ pub mod event;
 pub mod histogram;
 pub mod json;
 pub mod normalize;
+mod number;
 pub mod outcome;
 pub mod patch;
 pub mod payload;

@@ -5,6 +5,7 @@
 //! of SQLite and PostgreSQL the same: whatever JSONB could not hold is refused on both.
 
 use super::json::{JsonText, Kind};
+use super::number::{self, Fault};
 use super::pointer::{closing_quote, pointer_at};
 use super::rejection::{Flaw, RejectCode, Rejection};
 
@@ -14,6 +15,10 @@ pub type PayloadValidationError = Rejection;
 /// Deepest payload that is kept with a rejected event; beyond it JSONB's own parser could run out of stack.
 pub const KEPT_DEPTH_MAX: usize = 128;
 
+/// Most bytes of a payload whose numbers are written out, unless `bytes_max` is more. JSONB writes `1e308` with 309 digits,
+/// and every reader of the event has to take what it writes.
+const WRITTEN_BYTES_MAX: usize = 8 << 20;
+
 /// Bounds of a payload.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PayloadLimits {
@@ -21,8 +26,19 @@ pub struct PayloadLimits {
     pub bytes_max: usize,
     /// Most levels of nesting; the payload object itself is level 1.
     pub depth_max: usize,
-    /// Most characters of one number.
+    /// Most characters of one number, as received and as JSONB writes it.
     pub number_chars_max: usize,
+}
+
+impl PayloadLimits {
+    /// The same for a payload that was taken already and comes back from the database, whose text may be longer.
+    pub fn of_stored(self) -> Self {
+        Self { bytes_max: usize::MAX, ..self }
+    }
+
+    fn written_bytes_max(&self) -> usize {
+        self.bytes_max.max(WRITTEN_BYTES_MAX)
+    }
 }
 
 /// Checks that `payload` is an object or absent, can be stored, and keeps within `limits`.
@@ -37,12 +53,21 @@ pub fn validate_payload_shape(
     if payload.len() > limits.bytes_max {
         return Err(too_large(payload.len(), limits.bytes_max));
     }
-    scan(payload.as_str(), limits.depth_max, limits.number_chars_max).map_err(|problem| problem.reject(payload, limits))
+    let scanned = scan(payload.as_str(), limits.depth_max, limits.number_chars_max);
+    let written = scanned.map_err(|problem| problem.reject(payload, limits))?;
+    let written_max = limits.written_bytes_max();
+    if written > written_max {
+        let detail = format!("payload is {written} bytes with its numbers written out, limit {written_max}");
+        return Err(Rejection::of(Flaw::new(RejectCode::PayloadTooLarge, "/payload", detail)));
+    }
+    Ok(())
 }
 
 /// Whether a database can hold `payload`, so that it may be kept beside its event's rejection.
 pub fn can_be_kept(payload: &JsonText, limits: &PayloadLimits) -> bool {
-    payload.len() <= limits.bytes_max && scan(payload.as_str(), KEPT_DEPTH_MAX, limits.number_chars_max).is_ok()
+    payload.len() <= limits.bytes_max
+        && scan(payload.as_str(), KEPT_DEPTH_MAX, limits.number_chars_max)
+            .is_ok_and(|written| written <= limits.written_bytes_max())
 }
 
 fn not_an_object(kind: Kind) -> Rejection {
@@ -73,8 +98,7 @@ enum ProblemKind {
     TooDeep,
     Nul,
     LoneSurrogate,
-    NumberTooLong(usize),
-    NumberOutOfRange,
+    Number(Fault),
 }
 
 impl Problem {
@@ -94,12 +118,8 @@ impl Problem {
                 RejectCode::PayloadNotEncodable,
                 "payload has a lone surrogate escape, which is not a character".to_owned(),
             ),
-            ProblemKind::NumberTooLong(chars) => (
-                RejectCode::PayloadNotEncodable,
-                format!("payload has a number of {chars} characters, limit {}", limits.number_chars_max),
-            ),
-            ProblemKind::NumberOutOfRange => {
-                (RejectCode::PayloadNotEncodable, "payload has a number outside the range of a 64-bit float".to_owned())
+            ProblemKind::Number(fault) => {
+                (RejectCode::PayloadNotEncodable, format!("payload has {}", fault.text(limits.number_chars_max)))
             }
         };
         Rejection::of(Flaw::new(code, pointer, detail))
@@ -125,10 +145,11 @@ fn depth_of(text: &str) -> usize {
     deepest
 }
 
-/// Scans the valid JSON `text` for what is refused; the first problem by position wins.
-fn scan(text: &str, depth_max: usize, number_chars_max: usize) -> Result<(), Problem> {
+/// Scans the valid JSON `text` for what is refused; the first problem by position wins. Gives its bytes with its numbers
+/// written out.
+fn scan(text: &str, depth_max: usize, number_chars_max: usize) -> Result<usize, Problem> {
     let bytes = text.as_bytes();
-    let (mut depth, mut at) = (0_usize, 0);
+    let (mut depth, mut at, mut added) = (0_usize, 0, 0);
     while let Some(&byte) = bytes.get(at) {
         match byte {
             b'{' | b'[' => {
@@ -143,11 +164,16 @@ fn scan(text: &str, depth_max: usize, number_chars_max: usize) -> Result<(), Pro
                 at += 1;
             }
             b'"' => at = scan_string(bytes, at)?,
-            b'-' | b'0'..=b'9' => at = scan_number(text, at, number_chars_max)?,
+            b'-' | b'0'..=b'9' => {
+                let length = number::check(&text[at..], number_chars_max);
+                let length = length.map_err(|fault| Problem { at, kind: ProblemKind::Number(fault) })?;
+                added += length.written.saturating_sub(length.sent);
+                at += length.sent;
+            }
             _ => at += 1,
         }
     }
-    Ok(())
+    Ok(text.len() + added)
 }
 
 /// Checks the escapes of the string that opens at `start`; returns the index after its closing quote.
@@ -184,37 +210,6 @@ fn unit_at(bytes: &[u8], at: usize) -> Option<u16> {
     let escape = bytes.get(at..at + 6)?;
     let hex = escape.strip_prefix(b"\\u")?;
     u16::from_str_radix(std::str::from_utf8(hex).ok()?, 16).ok()
-}
-
-/// Checks the number that begins at `start`; returns the index after it.
-fn scan_number(text: &str, start: usize, chars_max: usize) -> Result<usize, Problem> {
-    let rest = &text.as_bytes()[start..];
-    let is_part = |byte: &u8| matches!(byte, b'0'..=b'9' | b'-' | b'+' | b'.' | b'e' | b'E');
-    let chars = rest.iter().position(|byte| !is_part(byte)).unwrap_or(rest.len());
-    let problem = |kind| Err(Problem { at: start, kind });
-    if chars > chars_max {
-        return problem(ProblemKind::NumberTooLong(chars));
-    }
-    let number = &text[start..start + chars];
-    if may_leave_f64(number) && leaves_f64(number) {
-        return problem(ProblemKind::NumberOutOfRange);
-    }
-    Ok(start + chars)
-}
-
-/// Without an exponent, 300 characters can neither overflow an f64 nor underflow it.
-fn may_leave_f64(number: &str) -> bool {
-    number.len() > 300 || number.contains(['e', 'E'])
-}
-
-/// Whether `number` is infinite as f64, or zero as f64 although it has a digit that is not.
-fn leaves_f64(number: &str) -> bool {
-    let mantissa = number.split(['e', 'E']).next().unwrap_or(number);
-    let is_zero = !mantissa.bytes().any(|byte| matches!(byte, b'1'..=b'9'));
-    match number.parse::<f64>() {
-        Ok(value) => value.is_infinite() || (value == 0.0 && !is_zero),
-        Err(_) => true,
-    }
 }
 
 #[cfg(test)]
@@ -300,11 +295,48 @@ mod tests {
             assert_eq!(code_and_pointer(&format!(r#"{{"a":[0,{number}]}}"#)).1, "/payload/a/1", "{number}");
         }
         let (long, longer) = ("7".repeat(300), "7".repeat(1_001));
-        for number in ["9007199254740993", "1.10", "1e308", "-0", "0e999", "0.0e-999", "18446744073709551616", &long] {
+        for number in ["9007199254740993", "1.10", "1e308", "-0", "0e999", "0.0e-997", "18446744073709551616", &long] {
             assert_eq!(check(&format!(r#"{{"a":{number}}}"#)), Ok(()), "{number}");
         }
         let rejection = check(&format!(r#"{{"a":{longer}}}"#)).expect_err("too long");
         assert_eq!(rejection.error, "payload has a number of 1001 characters, limit 1000");
+    }
+
+    #[test]
+    fn the_limit_of_a_number_counts_what_is_written_out() {
+        let limits = PayloadLimits { number_chars_max: 309, ..LIMITS };
+        let check = |number: &str| {
+            let payload = JsonText::parse(format!(r#"{{"a":{number}}}"#)).expect("valid JSON");
+            validate_payload_shape(Some(&payload), &limits).map_err(|rejection| rejection.error)
+        };
+        for number in ["1e308", "0e308", "0e-307", "1e-307", "1.5e-306"] {
+            assert_eq!(check(number), Ok(()), "{number}");
+        }
+        for (number, chars) in [("-1e308", 310), ("0e-308", 310), ("1e-308", 310), ("1.5e-307", 310), ("0e309", 310)] {
+            let error = format!("payload has a number of {chars} characters when written out, limit 309");
+            assert_eq!(check(number), Err(error), "{number}");
+        }
+    }
+
+    #[test]
+    fn numbers_written_out_count_towards_the_size() {
+        let of = |numbers: usize| format!(r#"{{"a":[0{}]}}"#, ",1e308".repeat(numbers));
+        let written = |numbers: usize| 9 + numbers * 310;
+        let most = (WRITTEN_BYTES_MAX - 9) / 310;
+        assert_eq!(check(&of(most)), Ok(()));
+        let rejection = check(&of(most + 1)).expect_err("too large");
+        assert_eq!(rejection.code(), RejectCode::PayloadTooLarge);
+        let size = written(most + 1);
+        assert_eq!(rejection.error, format!("payload is {size} bytes with its numbers written out, limit 8388608"));
+        let kept = |text: String| can_be_kept(&JsonText::parse(text).expect("valid JSON"), &LIMITS);
+        assert!(kept(of(most)) && !kept(of(most + 1)) && !kept(r#"{"a":0e-16383}"#.to_owned()));
+    }
+
+    #[test]
+    fn a_stored_payload_may_be_longer_than_a_sent_one() {
+        let payload = JsonText::parse(format!(r#"{{"a": [1{}]}}"#, ", 1".repeat(400_000))).expect("valid JSON");
+        assert!(validate_payload_shape(Some(&payload), &LIMITS).is_err());
+        assert_eq!(validate_payload_shape(Some(&payload), &LIMITS.of_stored()), Ok(()));
     }
 
     #[test]

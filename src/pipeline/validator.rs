@@ -74,10 +74,11 @@ fn validate_item(item: &mut Item, users: &Users, limits: &PayloadLimits) {
         let reason = format!("user {} could not be looked up", item.event.user_id);
         return item.fail("validator", TransientCode::LookupFailed, reason);
     };
-    match check_user(item, &user).and_then(|()| validate(&item.event.submission, limits)) {
+    let limits = if item.lease.is_some() { limits.of_stored() } else { *limits };
+    match check_user(item, &user).and_then(|()| validate(&item.event.submission, &limits)) {
         Ok(()) => facts::validated(&item.event, item.has_lines),
         Err(rejection) => {
-            Arc::make_mut(&mut item.event).drop_payload_that_cannot_be_kept(limits);
+            Arc::make_mut(&mut item.event).drop_payload_that_cannot_be_kept(&limits);
             item.result = Some(Err(Failure::Reject(rejection)));
         }
     }

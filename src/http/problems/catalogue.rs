@@ -209,14 +209,16 @@ pub static CATALOGUE: &[Entry] = &[
         StatusCode::UNPROCESSABLE_ENTITY,
         "The payload cannot be stored",
         "The payload holds what a database cannot keep: the character \\u0000, a lone surrogate, or a number that \
-         is too large, too small or too long. The pointer names the place.",
+         is too large, too small, or longer than `limits.number_chars` when it is written out without an exponent. The \
+         pointer names the place.",
     ),
     row(
         Problem::Rejected(RejectCode::PayloadTooLarge),
         "payload_too_large",
         StatusCode::PAYLOAD_TOO_LARGE,
         "The payload is too large",
-        "The payload has more bytes than `limits.payload_bytes`, counted as received.",
+        "The payload has more bytes than `limits.payload_bytes`, counted as received, or more than 8 MiB with its numbers \
+         written out without exponents.",
     ),
     row(
         Problem::Rejected(RejectCode::PayloadTooDeep),
