@@ -4,6 +4,7 @@ mod commands;
 mod output;
 mod printing;
 mod refusals;
+mod stopping;
 
 use std::os::unix::fs::PermissionsExt;
 use std::sync::Barrier;

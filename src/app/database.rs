@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use anyhow::Context;
 use tokio::runtime::Handle;
-use tokio::signal::unix::Signal;
 
+use super::signals::Signals;
 use super::{ports, store_options};
 use crate::config::Config;
 use crate::http::{Ports, Waiting};
@@ -27,7 +27,7 @@ pub(super) async fn open(
     config: &Config,
     ports: &Ports,
     runtime: &Handle,
-    [terminate, interrupt]: &mut [Signal; 2],
+    signals: &mut Signals,
 ) -> anyhow::Result<Option<Store>> {
     let context = || format!("database.url {}", config.database_url_masked());
     let options = store_options(config);
@@ -41,8 +41,7 @@ pub(super) async fn open(
     ports::write(&config.data_dir, api, operations)?;
     let opened = tokio::select! {
         opened = open_at_last(&options, runtime) => opened.map(Some).with_context(context),
-        _ = terminate.recv() => Ok(None),
-        _ = interrupt.recv() => Ok(None),
+        _ = signals.stop() => Ok(None),
     };
     waiting.end().await;
     opened

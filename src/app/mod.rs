@@ -4,14 +4,15 @@ mod database;
 mod drain;
 mod first_run;
 mod ports;
+mod signals;
 
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use tokio::runtime::Handle;
-use tokio::signal::unix::{Signal, SignalKind, signal};
 use uuid::Uuid;
 
+use self::signals::Signals;
 use crate::config::Config;
 use crate::http::{self, Ports, Servers};
 use crate::pipeline::{Identity, Pipeline};
@@ -88,7 +89,7 @@ async fn run(config: &Config, runtime: Handle) -> anyhow::Result<()> {
     // To the very end of the process: a write may still be under way when this function returns.
     std::mem::forget(identity::lock_database(&store_options(config)).context("database.url")?);
     // Before anybody can know that the service is there: a signal that comes sooner than its stream is lost.
-    let mut signals = [signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?];
+    let mut signals = Signals::listen()?;
     let ports = Ports::open(config)?;
     let Some(store) = database::open(config, &ports, &runtime, &mut signals).await? else { return Ok(()) };
     let spool = database::open_spool(config, &store, runtime).await?;
@@ -118,13 +119,12 @@ async fn serve_until_told(
     servers: Servers,
     pipeline: &Pipeline,
     exporting: Option<Exporting>,
-    [mut terminate, mut interrupt]: [Signal; 2],
+    mut signals: Signals,
 ) -> anyhow::Result<()> {
     actix::spawn(servers.watch);
     let (api, operations) = (actix::spawn(servers.api), actix::spawn(servers.operations));
     let why = tokio::select! {
-        _ = terminate.recv() => Ok("SIGTERM"),
-        _ = interrupt.recv() => Ok("SIGINT"),
+        signal = signals.stop() => Ok(signal),
         _ = api => Err("the API's server ended"),
         _ = operations => Err("the operations' server ended"),
         () = unsupervised(pipeline) => Err("the supervisor of the line is gone"),
@@ -133,8 +133,7 @@ async fn serve_until_told(
     let (began, in_flight) = (Instant::now(), pipeline.in_flight());
     let released = tokio::select! {
         released = drain(&servers.door, pipeline, exporting, config.timeouts.shutdown) => released,
-        _ = terminate.recv() => 0,
-        _ = interrupt.recv() => 0,
+        () = signals.stop_at_once() => 0,
     };
     let unanswered = pipeline.in_flight();
     let settled = in_flight.saturating_sub(unanswered);
@@ -155,8 +154,7 @@ async fn drain(door: &http::Door, pipeline: &Pipeline, exporting: Option<Exporti
     door.drain();
     // Else requests would wait for a stage that is paused, and the servers for them.
     pipeline.give_up_paused();
-    // Who has not taken its answer by then is cut off.
-    let _ = tokio::time::timeout(limit - for_line, door.stop_api()).await;
+    door.stop_api(limit - for_line).await;
     let released = pipeline.drain(for_line).await;
     // The line leaves a quarter of its time.
     stop_exporting(exporting, for_line / 4).await;

@@ -84,7 +84,7 @@ impl Args {
 pub enum Command {
     /// Serve the API and the operations port (the default)
     ///
-    /// Stops on SIGTERM or SIGINT: answers the requests in flight, drains the line, ends with exit code 0.
+    /// Stops on SIGTERM, SIGINT, SIGQUIT or SIGHUP: answers the requests in flight, drains the line, ends with exit code 0.
     Serve,
     /// Bring the database's schema up to date and end
     ///

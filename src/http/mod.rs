@@ -8,6 +8,7 @@ mod audit;
 mod auth;
 mod bearer;
 mod body;
+mod closing;
 mod control;
 mod dashboard;
 mod elsewhere;

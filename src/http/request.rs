@@ -21,6 +21,7 @@ use serde::Serialize;
 use uuid::Uuid;
 
 use super::auth::{self, Caller};
+use super::closing::{self, Closing};
 use super::encoding;
 use super::error::ApiError;
 use super::problems::Problem;
@@ -149,6 +150,8 @@ where
     Fut: Future<Output = Result<HttpResponse, ApiError>>,
 {
     let asked = Asked::now();
+    let closing = request.app_data::<Data<AppState>>().map(|state| &*state.closing);
+    let _under_way = closing.and_then(Closing::enter);
     let id = RequestId::of(request.headers());
     let keyed = request.headers().contains_key(IDEMPOTENCY_KEY);
     let run = AssertUnwindSafe(run(handler, request.clone(), payload.clone())).catch_unwind();
@@ -176,6 +179,9 @@ where
     drop(extensions);
     headers.insert(X_REQUEST_ID, id.0);
     headers.insert(SERVER_TIMING, header_value(format!("total;dur={:.3}", took.as_secs_f64() * 1_000.0)));
+    if let Some(closing) = closing {
+        closing.mark(&request, &mut response);
+    }
     response
 }
 
@@ -194,6 +200,9 @@ where
     F: Fn(Call) -> Fut,
     Fut: Future<Output = Result<HttpResponse, ApiError>>,
 {
+    if closing::is_over(&request) {
+        return Err(ApiError::new(Problem::Draining, "an answer on this connection said that it was the last one"));
+    }
     refuse_expectations(request.headers())?;
     let state = request.app_data::<Data<AppState>>().expect("every app is given the state").clone();
     handler(Call { state, request, payload }).await

@@ -18,6 +18,7 @@ use futures_util::FutureExt;
 use futures_util::future::{LocalBoxFuture, join3};
 use socket2::SockRef;
 
+use super::closing::Closing;
 use super::dashboard::{Elsewhere, Live, Newest};
 use super::events::Streams;
 use super::ports::Ports;
@@ -55,14 +56,20 @@ pub struct Door {
 }
 
 impl Door {
-    /// Turns `/health/ready` to 503 and ends waits early; requests are still answered.
+    /// Turns `/health/ready` to 503 and ends waits early; requests are still answered, each as the last of its connection.
     pub fn drain(&self) {
-        self.state.drain();
+        self.state.closing.begin();
     }
 
-    /// Takes no more connections to the API and waits until its requests are answered, at most `timeouts.shutdown`.
-    pub async fn stop_api(&self) {
-        self.api.stop(true).await;
+    /// Waits for last requests, at most half of `limit`; then takes no more connections to the API and waits until its
+    /// requests are answered.
+    pub async fn stop_api(&self, limit: Duration) {
+        let stopped = async {
+            self.state.closing.last_requests(limit / 2).await;
+            self.api.stop(true).await;
+        };
+        // Who has not taken its answer by then is cut off.
+        let _ = tokio::time::timeout(limit, stopped).await;
     }
 
     /// Ends the operations' server; last, so that health can be asked while the pipeline drains.
@@ -77,9 +84,22 @@ pub async fn start(config: &Config, ports: &Ports, store: Store, pipeline: Pipel
     let state = Data::new(AppState::new(config, store, pipeline));
     // What is remembered counts from the first request on; if this fails, the watch goes on trying.
     let _ = state.auth.refresh().await;
-    let api = serve(config, &ports.api, config.http.workers, config.http.connections, routes::api, &state)?;
-    let operations =
-        serve(config, &ports.operations, OPERATIONS_WORKERS, OPERATIONS_CONNECTIONS, routes::operations, &state)?;
+    let api = Plan {
+        port: &ports.api,
+        workers: config.http.workers,
+        connections: config.http.connections,
+        routes: routes::api,
+        closing: state.closing.clone(),
+    };
+    let operations = Plan {
+        port: &ports.operations,
+        workers: OPERATIONS_WORKERS,
+        connections: OPERATIONS_CONNECTIONS,
+        routes: routes::operations,
+        // Nobody waits for dashboards and scrapers.
+        closing: Arc::default(),
+    };
+    let (api, operations) = (serve(config, api, &state)?, serve(config, operations, &state)?);
     let door = Door { api: api.handle(), operations: operations.handle(), state: state.clone() };
     let tokens = auth::watch(Arc::clone(&state.auth), config.auth.refresh);
     let dashboards = join3(Live::watch(state.clone()), Newest::watch(state.clone()), Elsewhere::watch(state.clone()));
@@ -87,17 +107,24 @@ pub async fn start(config: &Config, ports: &Ports, store: Store, pipeline: Pipel
     Ok(Servers { door, api, operations, watch })
 }
 
-fn serve(
-    config: &Config,
-    port: &TcpListener,
+/// What one of the servers differs by.
+struct Plan<'a> {
+    port: &'a TcpListener,
     workers: usize,
     connections: usize,
     routes: fn(&mut ServiceConfig),
-    state: &Data<AppState>,
-) -> io::Result<Server> {
+    /// Where its connections are counted.
+    closing: Arc<Closing>,
+}
+
+fn serve(config: &Config, plan: Plan<'_>, state: &Data<AppState>) -> io::Result<Server> {
+    let Plan { port, workers, connections, routes, closing } = plan;
     let (state, answer_timeout) = (state.clone(), config.http.answer_timeout);
     let server = HttpServer::new(move || App::new().app_data(state.clone()).configure(routes))
-        .on_connect(move |connection, _| cut_off_who_never_reads(connection, answer_timeout))
+        .on_connect(move |connection, data| {
+            cut_off_who_never_reads(connection, answer_timeout);
+            data.insert(closing.open());
+        })
         .workers(workers)
         .max_connections(connections.div_ceil(workers))
         .client_request_timeout(config.http.header_timeout)

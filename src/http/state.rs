@@ -1,6 +1,5 @@
 //! What all requests share.
 
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -9,6 +8,7 @@ use tokio::sync::Semaphore;
 
 use super::auth::{Auth, Caller};
 use super::body::BodyLimits;
+use super::closing::Closing;
 use super::dashboard::{Elsewhere, Live, Newest};
 use super::events::Streams;
 use super::metrics::Backlogs;
@@ -68,8 +68,9 @@ pub struct AppState {
     pub document: OnceLock<Value>,
     /// What the operations port is described by.
     pub operations_document: OnceLock<Value>,
+    /// Whether the server is on its way down.
+    pub(super) closing: Arc<Closing>,
     node: String,
-    draining: AtomicBool,
 }
 
 impl AppState {
@@ -86,14 +87,13 @@ impl AppState {
         let exports = Arc::new(Semaphore::new(EXPORTS_MAX));
         let (streams, stream_room) = (Streams::default(), Arc::new(Semaphore::new(STREAMS_MAX)));
         let (live, live_room) = (Live::default(), Arc::new(Semaphore::new(DASHBOARDS_MAX)));
-        let (limits, draining) = (config.limits.clone(), AtomicBool::new(false));
         Self {
             store,
             pipeline,
             auth,
             body_limits,
             payload_limits,
-            limits,
+            limits: config.limits.clone(),
             rate,
             exports,
             streams,
@@ -106,8 +106,8 @@ impl AppState {
             logins: Rate::of_logins(),
             document: OnceLock::new(),
             operations_document: OnceLock::new(),
+            closing: Arc::default(),
             node: config.node_name(),
-            draining,
         }
     }
 
@@ -116,13 +116,8 @@ impl AppState {
         By { user_id: Some(caller.user_id), token_id: Some(caller.token_id), node: self.node.clone() }
     }
 
-    /// Turns readiness off and ends waits early; there is no way back.
-    pub fn drain(&self) {
-        self.draining.store(true, Ordering::Release);
-    }
-
     /// Whether the server is on its way down.
     pub fn is_draining(&self) -> bool {
-        self.draining.load(Ordering::Acquire)
+        self.closing.has_begun()
     }
 }

@@ -10,6 +10,7 @@ use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use actix_web::http::{Method, StatusCode};
 use actix_web::middleware::Next;
+use actix_web::web::Data;
 use actix_web::{Error, HttpResponse};
 
 use super::login::session_in;
@@ -17,6 +18,7 @@ use crate::http::error::ApiError;
 use crate::http::problem_pages::prefers_html;
 use crate::http::problems::Problem;
 use crate::http::request::{RequestId, header_value};
+use crate::http::state::AppState;
 
 /// What our script sends with every change.
 const OWN_HEADER: &str = "x-gristmill-request";
@@ -41,6 +43,9 @@ pub async fn guard(mut request: ServiceRequest, next: Next<BoxBody>) -> Result<S
         let mut response = refused.respond(&id, false);
         response.headers_mut().insert(HeaderName::from_static("x-request-id"), header_value(id.as_str().to_owned()));
         protect(response.headers_mut());
+        if let Some(state) = request.app_data::<Data<AppState>>() {
+            state.closing.mark(request.request(), &mut response);
+        }
         return Ok(request.into_response(response));
     }
     let is_page = is_safe(request.method()) && prefers_html(request.headers());

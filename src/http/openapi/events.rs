@@ -17,8 +17,7 @@ const CLOUD_EVENT: &str = "application/cloudevents+json";
 const CLOUD_EVENTS: &str = "application/cloudevents-batch+json";
 
 /// Problems of what is handed to the pipeline.
-const OF_THE_PIPELINE: [Problem; 4] =
-    [Problem::Overloaded, Problem::Draining, Problem::NotStored, Problem::OutcomeUnknown];
+const OF_THE_PIPELINE: [Problem; 3] = [Problem::Overloaded, Problem::NotStored, Problem::OutcomeUnknown];
 /// Problems of a batch as such.
 const OF_BATCHES: [Problem; 3] = [Problem::BatchNotList, Problem::BatchEmpty, Problem::BatchTooLarge];
 /// The parameters that filter events.
@@ -178,7 +177,7 @@ fn process(schemas: &mut Schemas, limits: &Limits) -> Operation {
     .within_the_rate()
     .body(true, &[(JSON, order)]);
     reported(operation, &report)
-        .problems(&[Problem::BatchEmpty, Problem::BatchTooLarge, Problem::Draining, Problem::Overloaded])
+        .problems(&[Problem::BatchEmpty, Problem::BatchTooLarge, Problem::Overloaded])
         .problems(&[RejectCode::MissingField, RejectCode::InvalidField].map(Problem::Rejected))
 }
 
@@ -195,7 +194,7 @@ fn retry(schemas: &mut Schemas) -> Operation {
         .answers(202, "It is at work, or waits for another attempt", schemas.of::<shapes::Enqueued>())
         .with_header(202, "Location")
         .problems(&[Problem::NotFound, Problem::NotReplayable, Problem::InProgress, Problem::EventUidConflict])
-        .problems(&[Problem::Draining, Problem::Overloaded])
+        .problems(&[Problem::Overloaded])
         .problems(&RejectCode::ALL.map(Problem::Rejected))
 }
 
@@ -261,7 +260,7 @@ fn export(schemas: &mut Schemas) -> Operation {
         .parameters(&FILTERS)
         .parameters(&["Order", "Cursor"])
         .answers_as(200, "A line each", NDJSON, Schemas::any(&line))
-        .problems(&[Problem::InvalidRequest, Problem::InvalidCursor, Problem::Overloaded, Problem::Draining])
+        .problems(&[Problem::InvalidRequest, Problem::InvalidCursor, Problem::Overloaded])
 }
 
 fn stream(schemas: &mut Schemas) -> Operation {
@@ -276,5 +275,5 @@ fn stream(schemas: &mut Schemas) -> Operation {
         .within_the_rate()
         .parameters(&["Status", "EventName", "EventType", "LastEventId"])
         .answers_as(200, "The stream", "text/event-stream", text)
-        .problems(&[Problem::InvalidRequest, Problem::Overloaded, Problem::Draining])
+        .problems(&[Problem::InvalidRequest, Problem::Overloaded])
 }

@@ -30,7 +30,7 @@ pub fn operations(schemas: &mut Schemas) -> Vec<Operation> {
             .leads_to(202, "showJob", "id")
             .leads_to(202, "stopJob", "id")
             .problems(&RejectCode::ALL.map(Problem::Rejected))
-            .problems(&[Problem::Draining, Problem::Overloaded, Problem::OutcomeUnknown])
+            .problems(&[Problem::Overloaded, Problem::OutcomeUnknown])
     };
     vec![
         by_filter(schemas, "/api/v1/events/retry", "retryMatching", "Process all events anew that match", retry).says(

@@ -10,7 +10,8 @@ use crate::domain::scopes::Scope;
 use crate::http::problems::Problem;
 
 /// Problems of every request, whatever it is.
-const OF_EVERY: [Problem; 3] = [Problem::ExpectationFailed, Problem::InternalError, Problem::DatabaseUnavailable];
+const OF_EVERY: [Problem; 4] =
+    [Problem::ExpectationFailed, Problem::InternalError, Problem::DatabaseUnavailable, Problem::Draining];
 /// Problems of a request that needs a token.
 const OF_TOKENS: [Problem; 1] = [Problem::Unauthorized];
 /// Problems of a request with a body.

@@ -1,0 +1,106 @@
+//! The end of the API's server: what is open and under way when the service is told to stop.
+//!
+//! A client that keeps its connection may send a request at the very moment when the server closes it, and cannot tell
+//! whether it was taken. So every answer says `Connection: close` for a while before any connection is closed; requests go
+//! on being taken meanwhile, on new connections as well. A request behind such an answer is not taken (RFC 9112, section 9.6).
+
+use std::cell::Cell;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use actix_web::HttpRequest;
+use actix_web::HttpResponse;
+use actix_web::body::MessageBody;
+use actix_web::http::ConnectionType;
+
+/// How long kept connections stay open for a last request, once nothing that came before the end is under way.
+const LAST_REQUESTS: Duration = Duration::from_secs(1);
+
+/// How often it is looked whether that is over.
+const LOOK: Duration = Duration::from_millis(10);
+
+/// Whether the service stops, and for whom it still waits.
+#[derive(Default)]
+pub(super) struct Closing {
+    has_begun: AtomicBool,
+    connections: AtomicUsize,
+    /// Requests that came before the end.
+    under_way: AtomicUsize,
+}
+
+/// A connection that is open as long as this lives.
+pub(super) struct Open {
+    closing: Arc<Closing>,
+    /// Whether an answer on it said that it is over.
+    is_over: Cell<bool>,
+}
+
+/// A request that came before the end and is not answered yet.
+pub(super) struct UnderWay<'a>(&'a Closing);
+
+impl Closing {
+    /// From now on answers end their connections.
+    pub fn begin(&self) {
+        self.has_begun.store(true, Ordering::Release);
+    }
+
+    /// Whether the end has begun.
+    pub fn has_begun(&self) -> bool {
+        self.has_begun.load(Ordering::Acquire)
+    }
+
+    /// A connection is there.
+    pub fn open(self: &Arc<Self>) -> Open {
+        self.connections.fetch_add(1, Ordering::Relaxed);
+        Open { closing: self.clone(), is_over: Cell::new(false) }
+    }
+
+    /// A request is there.
+    pub fn enter(&self) -> Option<UnderWay<'_>> {
+        if self.has_begun() {
+            return None;
+        }
+        self.under_way.fetch_add(1, Ordering::Relaxed);
+        Some(UnderWay(self))
+    }
+
+    /// Tells the client that its connection ends with this answer, if the end has begun.
+    pub fn mark<B: MessageBody>(&self, request: &HttpRequest, response: &mut HttpResponse<B>) {
+        if !self.has_begun() {
+            return;
+        }
+        response.head_mut().set_connection_type(ConnectionType::Close);
+        if let Some(open) = request.conn_data::<Open>() {
+            open.is_over.set(true);
+        }
+    }
+
+    /// Waits for what was under way before the end, and for last requests; at most for `limit`.
+    pub async fn last_requests(&self, limit: Duration) {
+        let (began, last) = (Instant::now(), LAST_REQUESTS.min(limit / 2));
+        let is_awaited = |count: &AtomicUsize| count.load(Ordering::Relaxed) > 0;
+        while is_awaited(&self.connections)
+            && (began.elapsed() < last || (is_awaited(&self.under_way) && began.elapsed() < limit))
+        {
+            tokio::time::sleep(LOOK).await;
+        }
+    }
+}
+
+/// Whether the request came behind an answer that ended its connection.
+pub(super) fn is_over(request: &HttpRequest) -> bool {
+    request.conn_data::<Open>().is_some_and(|open| open.is_over.get())
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.closing.connections.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl Drop for UnderWay<'_> {
+    fn drop(&mut self) {
+        self.0.under_way.fetch_sub(1, Ordering::Relaxed);
+    }
+}
