@@ -13,7 +13,7 @@ use actix::prelude::*;
 use super::messages::JobMade;
 use super::node::Health;
 use super::stage::Stage;
-use crate::store::{Kind, ReplayRules, Step, Store, StoreError};
+use crate::store::{ReplayRules, Step, Store, StoreError};
 use crate::telemetry::condition::Condition;
 use crate::telemetry::facts;
 
@@ -140,7 +140,7 @@ impl Replayer {
 
     /// Ends a job that fails again and again for a reason that lies in it.
     async fn strike(&mut self, job: i64, error: &StoreError) -> Result<(), StoreError> {
-        if matches!(error.kind, Kind::Transient | Kind::Conflict) {
+        if error.is_transient() {
             return Ok(());
         }
         let before = if self.strikes.0 == job { self.strikes.1 } else { 0 };

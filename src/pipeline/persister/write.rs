@@ -115,12 +115,12 @@ impl Writer {
 
     async fn after_error(self: Arc<Self>, units: Vec<Gathered>, error: StoreError, tries: u32) -> Vec<Finished> {
         match error.kind {
-            Kind::Conflict if tries < CONFLICT_TRIES => self.apart(units, tries + 1).await,
+            Kind::Conflict | Kind::Locked if tries < CONFLICT_TRIES => self.apart(units, tries + 1).await,
             Kind::Refused | Kind::Bug if units.len() > 1 => self.in_halves(units, tries).await,
             Kind::Refused => self.without_refused(units, error).await,
             // A bug is ours: nothing is taken from the event for it.
-            Kind::Transient | Kind::Conflict | Kind::Bug => {
-                if error.kind == Kind::Conflict && units.iter().any(is_keyed) {
+            Kind::Transient | Kind::Exhausted | Kind::Conflict | Kind::Locked | Kind::Bug => {
+                if matches!(error.kind, Kind::Conflict | Kind::Locked) && units.iter().any(is_keyed) {
                     // A key may be held for a while; whatever else is in the way is in the way of every event.
                     facts::key_awaited(&error);
                 } else {

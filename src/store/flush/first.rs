@@ -57,7 +57,7 @@ pub(super) async fn write(
     };
     match result {
         Ok(()) => Ok(Some(written)),
-        Err(error) if error.kind == Kind::Conflict => Ok(None),
+        Err(error) if matches!(error.kind, Kind::Conflict | Kind::Locked) => Ok(None),
         Err(error) => Err(error),
     }
 }
