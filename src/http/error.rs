@@ -239,7 +239,6 @@ impl From<Refused> for ApiError {
                 Self::new(Problem::NotStored, "the database did not take the event, nothing was stored")
                     .after(retry_after)
             }
-            Refused::Impossible => Self::internal("the database takes the event in no form, nothing was stored"),
             Refused::Unknown => Self::new(
                 Problem::OutcomeUnknown,
                 "the database did not say whether the event was stored, send again with the same key",

@@ -131,8 +131,6 @@ pub enum Refused {
     },
     /// It may be stored: the answer of the database was lost.
     Unknown,
-    /// The database takes it in no form; another try would end the same way.
-    Impossible,
 }
 
 /// Room in flight for a request: for its body as it is read, then for its events; given back when this is dropped.
@@ -172,7 +170,7 @@ pub(super) enum Unsettled {
     Paused,
     /// It may be stored.
     Unknown,
-    /// Nothing is stored, and another try would end the same way.
+    /// Nothing is stored of what lies in the spool: the database takes it in no form.
     Impossible,
 }
 
@@ -220,9 +218,10 @@ impl Door {
         self.send(self.custody.entrust(unit));
         match tokio::time::timeout(self.receipt_wait(), receipts).await {
             Ok(Ok(Ok(receipts))) => Ok(receipts),
-            Ok(Ok(Err(Unsettled::NotStored))) => Err(Refused::NotStored { retry_after: self.admission.retry_after() }),
+            Ok(Ok(Err(Unsettled::NotStored | Unsettled::Impossible))) => {
+                Err(Refused::NotStored { retry_after: self.admission.retry_after() })
+            }
             Ok(Ok(Err(Unsettled::Paused))) => Err(Refused::Paused { retry_after: self.admission.retry_after() }),
-            Ok(Ok(Err(Unsettled::Impossible))) => Err(Refused::Impossible),
             Ok(Ok(Err(Unsettled::Unknown)) | Err(_)) | Err(_) => Err(Refused::Unknown),
         }
     }

@@ -74,6 +74,16 @@ pub enum Cause {
     /// The caller's wait ran out; the work goes on.
     #[error("no answer from the database within {0:?}")]
     WaitOver(Duration),
+    /// The database reported success, but rows are missing.
+    #[error("the database left out {missing} of {of} rows of {table}: a trigger or a rule suppresses them")]
+    Unwritten {
+        /// Their table.
+        table: &'static str,
+        /// How many were left out.
+        missing: usize,
+        /// Of how many.
+        of: usize,
+    },
     /// The work itself was given up.
     #[error("the database did not finish within {0:?}, given up")]
     Abandoned(Duration),
@@ -120,6 +130,11 @@ impl StoreError {
     pub(super) fn file(path: impl Into<PathBuf>, error: io::Error) -> Self {
         let cause = Cause::File { path: path.into(), error: Arc::new(error) };
         Self::new(Kind::Transient, Outcome::NotStored, cause)
+    }
+
+    /// A statement that ended without an error and left rows out: all of its transaction has to be rolled back.
+    pub(super) fn unwritten(table: &'static str, missing: usize, of: usize) -> Self {
+        Self::new(Kind::Refused, Outcome::NotStored, Cause::Unwritten { table, missing, of })
     }
 
     pub(super) fn in_context(mut self, context: &'static str) -> Self {
@@ -172,6 +187,15 @@ impl StoreError {
     /// The same error of work whose COMMIT was never sent.
     pub fn before_commit(mut self) -> Self {
         self.outcome = Outcome::NotStored;
+        self
+    }
+
+    /// The same error of statements that give way to every row with one of our own keys: it was another constraint.
+    pub(super) fn of_foreign_constraint(mut self) -> Self {
+        let database = self.of_driver().and_then(sqlx::Error::as_database_error);
+        if database.is_some_and(|error| error.is_unique_violation()) {
+            self.kind = Kind::Refused;
+        }
         self
     }
 

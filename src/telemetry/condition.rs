@@ -37,6 +37,11 @@ impl Condition {
         self.fails.load(Ordering::Acquire)
     }
 
+    /// How long it has failed, if it fails.
+    pub fn failing_for(&self) -> Option<Duration> {
+        self.failing.lock().unwrap_or_else(PoisonError::into_inner).as_ref().map(|failing| failing.since.elapsed())
+    }
+
     /// Notes how a try went.
     pub fn note<T, E: Display>(&self, result: &Result<T, E>) {
         match result {

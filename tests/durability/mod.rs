@@ -16,6 +16,7 @@ mod replays;
 mod times;
 mod traces;
 mod units;
+mod unwritten;
 
 #[cfg(feature = "fault-injection")]
 mod deaths;

@@ -19,7 +19,7 @@ use crate::support::server::{Server, Setup};
 const CLIENTS: usize = 64;
 
 /// Posts the bodies at once, each from a client of its own.
-fn post_at_once(server: &mut Server, bodies: &[String]) -> Vec<Answer> {
+pub fn post_at_once(server: &mut Server, bodies: &[String]) -> Vec<Answer> {
     let (token, address, barrier) = (server.token(), server.address(), Barrier::new(bodies.len()));
     let post = |body: &str| {
         let client = Client::new(address, Some(&token));

@@ -6,7 +6,9 @@
 //! crash here loses nothing: they go back to the Supervisor and are worked on anew; a flush that was under way may have
 //! been committed, and is recognised by the identity of its rows.
 
+mod forms;
 mod queue;
+mod round;
 mod settle;
 mod spooling;
 mod write;
@@ -96,16 +98,12 @@ impl Persister {
         if self.stage.gauges.is_retired() {
             return;
         }
-        self.take_refuge(context);
+        let accept_timeout = self.rules.accept_timeout;
+        self.take_refuge(accept_timeout, context);
         if self.is_busy {
             return;
         }
-        let (now, accept_timeout) = (Instant::now(), self.rules.accept_timeout);
-        let has_refuge = self.refuge.is_some();
-        let is_lost = |unit: &Gathered| unit.is_late(now, accept_timeout) && !(has_refuge && unit.is_new());
-        for unit in self.queue.take_all(is_lost) {
-            self.consequences.give_up(unit);
-        }
+        self.give_up_late(accept_timeout);
         let is_outage = self.refuge.as_ref().is_some_and(Refuge::is_open);
         let units = self.queue.take(self.rules.flush, |unit| !(is_outage && unit.is_new()));
         if units.is_empty() {
@@ -116,28 +114,49 @@ impl Persister {
         let written = async move {
             let _wait = wait;
             stage.turn().await;
-            writer.write(units, 0).await
+            writer.write(units).await
         };
         context.spawn(written.into_actor(self).map(|finished, persister, context| persister.finish(finished, context)));
     }
 
     fn finish(&mut self, finished: Vec<Finished>, context: &mut Context<Self>) {
-        let mut again = Vec::new();
+        let (mut again, mut has_written) = (Vec::new(), false);
         for Finished { unit, ended } in finished {
             match ended {
-                Ended::Written(written) => self.consequences.settle(unit, written),
-                Ended::Impossible(error) => self.consequences.impossible(unit, &error),
+                Ended::Written(written) => {
+                    has_written = true;
+                    self.consequences.settle(unit, written);
+                }
+                Ended::Refused(error) => self.consequences.refuse(unit, &error),
                 Ended::Again => again.push(unit),
             }
         }
         self.is_busy = false;
-        if again.is_empty() {
+        if again.is_empty() || has_written {
             self.backoff = BACKOFF_MIN;
+        }
+        if again.is_empty() {
             return self.flush(context);
         }
         self.queue.put_back(again);
-        self.take_refuge(context);
+        // In a failure that lasts, what came while the database was tried once more hears at once that it was in vain.
+        let lasts = self.writer.has_failed_for_long();
+        let longest = if lasts { Duration::ZERO } else { self.rules.accept_timeout };
+        self.take_refuge(longest, context);
+        self.give_up_late(longest);
         self.pause(context);
+    }
+
+    /// Gives up what waits for too long: new units, unless they may go to the spool, for `longest`.
+    fn give_up_late(&mut self, longest: Duration) {
+        let (now, accept_timeout, has_refuge) = (Instant::now(), self.rules.accept_timeout, self.refuge.is_some());
+        let is_lost = |unit: &Gathered| match unit.is_new() {
+            true => !has_refuge && unit.is_late(now, longest),
+            false => unit.is_late(now, accept_timeout),
+        };
+        for unit in self.queue.take_all(is_lost) {
+            self.consequences.give_up(unit);
+        }
     }
 
     /// Leaves the database alone for a while; what comes in the meantime waits as well.

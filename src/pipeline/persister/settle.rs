@@ -70,10 +70,14 @@ impl Consequences {
         self.abandon(gathered, unsettled);
     }
 
-    /// Gives a unit up that the database would not take in any form.
-    pub(super) fn impossible(&self, gathered: Gathered, error: &str) {
+    /// Gives a unit up that the database takes in no form; who drains it from the spool is told.
+    pub(super) fn refuse(&self, gathered: Gathered, error: &str) {
         gathered.work.items.iter().for_each(|item| facts::not_stored(&item.event, &error));
-        self.abandon(gathered, Unsettled::Impossible);
+        if gathered.work.is_spooled {
+            self.abandon(gathered, Unsettled::Impossible);
+        } else {
+            self.give_up(gathered);
+        }
     }
 
     fn abandon(&self, gathered: Gathered, unsettled: Unsettled) {

@@ -1,64 +1,86 @@
 //! The outcomes of claimed events: written only under their leases, and told apart from what comes too late.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use sea_orm::{ConnectionTrait, DatabaseBackend, DatabaseTransaction, DbErr, QueryResult, Statement};
 use uuid::Uuid;
 
-use super::{FlushHeader, Record, Stop, Written, existing, mark, postgres, sqlite};
+use super::super::StoreError;
+use super::{FlushHeader, Record, Stop, Written, existing, postgres, sqlite};
+use crate::domain::outcome::Status;
 
-/// Updates the claimed records under their leases; a row that did not change had the outcome already, or is fenced.
+/// Updates the claimed records under their leases. A row that did not change has the outcome already, or is fenced; one
+/// that is still under the lease was left out.
 pub(super) async fn update(
     tx: &DatabaseTransaction,
     records: &[Record],
     header: &FlushHeader,
     written: &mut [Written],
 ) -> Result<(), Stop> {
-    let mut claimed: Vec<&Record> = records.iter().filter(|record| record.lease.is_some()).collect();
-    if claimed.is_empty() {
+    let mut places: Vec<usize> = (0..records.len()).filter(|place| records[*place].lease.is_some()).collect();
+    if places.is_empty() {
         return Ok(());
     }
-    claimed.sort_by_key(|record| record.event.id);
-    let statements = match tx.get_database_backend() {
+    places.sort_by_key(|place| records[*place].event.id);
+    let claimed: Vec<&Record> = places.iter().map(|place| &records[*place]).collect();
+    let backend = tx.get_database_backend();
+    let statements = match backend {
         DatabaseBackend::Postgres => vec![postgres::update_events(&claimed, &header.node)],
         _ => sqlite::update_events(&claimed, &header.node),
     };
-    let updated = leases_returned(tx, statements).await?;
-    let is_updated = |record: &Record| updated.contains(&(record.event.id, record.lease));
-    claimed.retain(|record| !is_updated(record));
-    if claimed.is_empty() {
+    let mut updated = leases_returned(tx, statements).await?;
+    places.retain(|place| !updated.remove(&(records[*place].event.id, records[*place].lease)));
+    if places.is_empty() {
         return Ok(());
     }
-    let ids = claimed.iter().map(|record| record.event.id);
-    let rows = tx.query_all_raw(existing(tx.get_database_backend(), ids)).await?;
-    let mut ours = HashSet::new();
-    for record in &claimed {
-        if has_outcome_already(&rows, record)? {
-            ours.insert(record.event.id);
-        }
+    let rows = tx.query_all_raw(existing(backend, places.iter().map(|place| records[*place].event.id))).await?;
+    let rows: HashMap<i64, Row> = rows.iter().map(Row::read).collect::<Result<_, _>>()?;
+    let mut missing = 0;
+    for place in places {
+        let (record, row) = (&records[place], rows.get(&records[place].event.id));
+        written[place] = match row {
+            Some(row) if row.has_outcome_of(record) => Written::Repeated,
+            Some(row) if row.is_leased_as(record) => {
+                missing += 1;
+                continue;
+            }
+            _ => Written::Fenced,
+        };
     }
-    let is_unchanged = |record: &Record| record.lease.is_some() && !is_updated(record);
-    mark(records, written, |record| is_unchanged(record) && ours.contains(&record.event.id), Written::Repeated);
-    mark(records, written, |record| is_unchanged(record) && !ours.contains(&record.event.id), Written::Fenced);
+    if missing > 0 {
+        return Err(StoreError::unwritten("events", missing, claimed.len()).into());
+    }
     Ok(())
 }
 
-/// Whether the row carries this very outcome: same token, lease given back, same status and attempts.
-fn has_outcome_already(rows: &[QueryResult], record: &Record) -> Result<bool, DbErr> {
-    for row in rows {
-        if row.try_get_by_index::<i64>(0)? != record.event.id {
-            continue;
-        }
-        let status: String = row.try_get_by_index(2)?;
-        let token: Option<Uuid> = row.try_get_by_index(3)?;
-        let lease_boot: Option<Uuid> = row.try_get_by_index(4)?;
-        let attempts: i32 = row.try_get_by_index(5)?;
-        return Ok(token == record.lease
-            && lease_boot.is_none()
-            && status == record.outcome.status.as_str()
-            && i64::from(attempts) == i64::from(record.outcome.attempts));
+/// What a row that did not change says of its lease and its outcome.
+struct Row {
+    status: String,
+    token: Option<Uuid>,
+    boot: Option<Uuid>,
+    attempts: i32,
+}
+
+impl Row {
+    /// Its id, and the rest of what [`existing`] gives.
+    fn read(row: &QueryResult) -> Result<(i64, Self), DbErr> {
+        let (status, token) = (row.try_get_by_index(2)?, row.try_get_by_index(3)?);
+        let (boot, attempts) = (row.try_get_by_index(4)?, row.try_get_by_index(5)?);
+        Ok((row.try_get_by_index(0)?, Self { status, token, boot, attempts }))
     }
-    Ok(false)
+
+    /// Whether it carries this very outcome: same token, lease given back, same status and attempts.
+    fn has_outcome_of(&self, record: &Record) -> bool {
+        self.token == record.lease
+            && self.boot.is_none()
+            && self.status == record.outcome.status.as_str()
+            && i64::from(self.attempts) == i64::from(record.outcome.attempts)
+    }
+
+    /// Whether it still waits for an outcome under this lease.
+    fn is_leased_as(&self, record: &Record) -> bool {
+        self.token == record.lease && self.boot.is_some() && self.status == Status::Pending.as_str()
+    }
 }
 
 /// Ids and tokens (as text: a returned expression has no type on SQLite) of the rows that were updated: a stale record of an event may be in the flush beside a fresh one.

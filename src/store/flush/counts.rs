@@ -84,7 +84,8 @@ pub(super) async fn insert(
         return Ok(());
     }
     let backend = tx.get_database_backend();
-    let statement = Statement::from_sql_and_values(backend, insert_sql(backend, 1), counted.values(header, began));
+    let statement =
+        Statement::from_sql_and_values(backend, insert_sql(backend, 1, "TRUE"), counted.values(header, began));
     tx.execute_raw(statement).await.map(drop)
 }
 
@@ -157,7 +158,7 @@ pub(in crate::store) async fn correct(
     // The work that was undone was done all the same.
     values.extend([None::<i32>; CLASSES].map(Value::from));
     let backend = tx.get_database_backend();
-    tx.execute_raw(Statement::from_sql_and_values(backend, insert_sql(backend, 1), values)).await.map(drop)
+    tx.execute_raw(Statement::from_sql_and_values(backend, insert_sql(backend, 1, "TRUE"), values)).await.map(drop)
 }
 
 /// The states in the order of their columns.
@@ -187,8 +188,9 @@ const COLUMNS: [Column; 15] = [
 const NEXT_ON_SQLITE: &str =
     "MAX(COALESCE((SELECT MAX(xid) FROM flushes), 0) + 1, CAST(strftime('%s', 'now') AS INTEGER) * 1000000)";
 
-/// The INSERT of a flush's row, its parameters numbered from `first`.
-pub(super) fn insert_sql(backend: DatabaseBackend, first: usize) -> String {
+/// The INSERT of a flush's row, its parameters numbered from `first`. It fails unless `condition` holds: the time may
+/// not be NULL.
+pub(super) fn insert_sql(backend: DatabaseBackend, first: usize, condition: &str) -> String {
     let is_postgres = backend == DatabaseBackend::Postgres;
     let names: Vec<&str> = COLUMNS.iter().map(IdenStatic::as_str).chain(times::names()).collect();
     let json = [Column::EventIds, Column::Counts].map(|column| column.as_str());
@@ -200,7 +202,7 @@ pub(super) fn insert_sql(backend: DatabaseBackend, first: usize) -> String {
     let parameters: Vec<String> = names.iter().enumerate().map(parameter).collect();
     let xid = if is_postgres { "pg_current_xact_id()::text::bigint" } else { NEXT_ON_SQLITE };
     format!(
-        "INSERT INTO flushes ({}, {}, {}) VALUES ({}, {xid}, {})",
+        "INSERT INTO flushes ({}, {}, {}) VALUES ({}, {xid}, CASE WHEN {condition} THEN {} END)",
         names.join(", "),
         Column::Xid.as_str(),
         Column::FlushedAt.as_str(),

@@ -14,7 +14,7 @@ use sea_orm::{ConnectionTrait, DatabaseBackend, Statement, Values};
 use sea_query_sqlx::SqlxValues;
 
 use super::super::open::Conn;
-use super::super::{Kind, StoreError};
+use super::super::{Kind, StoreError, StoreOutcome};
 use super::counts::Counted;
 use super::turnstile::Turnstile;
 use super::{FlushHeader, Record, Written, postgres, sqlite};
@@ -57,7 +57,12 @@ pub(super) async fn write(
     };
     match result {
         Ok(()) => Ok(Some(written)),
-        Err(error) if matches!(error.kind, Kind::Conflict | Kind::Locked) => Ok(None),
+        Err(error) if matches!(error.kind, Kind::Conflict | Kind::Refused) => {
+            if error.outcome == StoreOutcome::NotStored {
+                turnstile.step_back();
+            }
+            Ok(None)
+        }
         Err(error) => Err(error),
     }
 }

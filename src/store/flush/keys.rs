@@ -5,10 +5,12 @@ use std::collections::{HashMap, HashSet};
 
 use sea_orm::{
     ColumnTrait, ConnectionTrait, DatabaseBackend, DatabaseTransaction, DbErr, EntityTrait, QueryFilter, QueryResult,
+    Statement,
 };
 use uuid::Uuid;
 
-use super::{First, FlushHeader, Record, Stop, Written, ids_returned, postgres, sqlite};
+use super::super::StoreError;
+use super::{First, FlushHeader, Record, Stop, Written, postgres, sqlite};
 use crate::config::Planted;
 use crate::domain::dedupe::DedupeKey;
 use crate::domain::outcome::{Outcome, Status};
@@ -60,47 +62,79 @@ pub(super) async fn give_back(
     written: &[Written],
     taken: &HashSet<i64>,
 ) -> Result<(), DbErr> {
-    use entity::dedupe_key::{Column, Entity};
-
     let is_fenced = |(record, written): &(&Record, &Written)| {
         matches!(written, Written::Fenced) && taken.contains(&record.event.id)
     };
     for (record, _) in records.iter().zip(written).filter(is_fenced) {
         let Some(claim) = claim_of(record) else { continue };
-        let (user_id, namespace, text) = claim.key.identity();
-        let key = Entity::delete_by_id((user_id, namespace.code(), text.to_owned()));
-        key.filter(Column::EventId.eq(claim.event_id)).exec(tx).await?;
+        remove(tx, claim.key, claim.event_id).await?;
     }
     Ok(())
 }
 
+/// Removes a key, if this event holds it.
+async fn remove(tx: &DatabaseTransaction, key: &DedupeKey, event_id: i64) -> Result<(), DbErr> {
+    use entity::dedupe_key::{Column, Entity};
+
+    let (user_id, namespace, text) = key.identity();
+    let row = Entity::delete_by_id((user_id, namespace.code(), text.to_owned()));
+    row.filter(Column::EventId.eq(event_id)).exec(tx).await.map(drop)
+}
+
 /// Takes keys that are all different; gives the events that got theirs, and the holders of those that another event, or
-/// an earlier write, has.
+/// an earlier write, has. A key that is neither taken nor held was left out.
 async fn take_all(
     tx: &DatabaseTransaction,
     mut claims: Vec<Claim<'_>>,
     header: &FlushHeader,
-) -> Result<(HashSet<i64>, HashMap<i64, Holder>), DbErr> {
-    let backend = tx.get_database_backend();
-    let statements = match backend {
-        DatabaseBackend::Postgres => vec![postgres::take_keys(&claims, header)],
-        _ => sqlite::take_keys(&claims, header),
-    };
-    let taken = ids_returned(tx, statements).await?;
-    claims.retain(|claim| !taken.contains(&claim.event_id));
-    let mut holders = HashMap::new();
-    if claims.is_empty() {
-        return Ok((taken, holders));
+) -> Result<(HashSet<i64>, HashMap<i64, Holder>), Stop> {
+    let (backend, total) = (tx.get_database_backend(), claims.len());
+    let (mut taken, mut holders) = (HashSet::new(), HashMap::new());
+    // Keys without an event are taken in a second round.
+    for _ in 0..2 {
+        let statements = match backend {
+            DatabaseBackend::Postgres => vec![postgres::take_keys(&claims, header)],
+            _ => sqlite::take_keys(&claims, header),
+        };
+        taken.extend(ids_returned(tx, statements).await?);
+        claims.retain(|claim| !taken.contains(&claim.event_id));
+        if claims.is_empty() {
+            return Ok((taken, holders));
+        }
+        let statement = match backend {
+            DatabaseBackend::Postgres => postgres::holders_of_keys(&claims),
+            _ => sqlite::holders_of_keys(&claims),
+        };
+        let mut orphaned = HashMap::new();
+        for row in tx.query_all_raw(statement).await? {
+            let claimant: i64 = row.try_get_by_index(0)?;
+            match Holder::read(&row)? {
+                Some(holder) => drop(holders.insert(claimant, holder)),
+                None => drop(orphaned.insert(claimant, row.try_get_by_index::<i64>(1)?)),
+            }
+        }
+        claims.retain(|claim| !holders.contains_key(&claim.event_id));
+        if claims.is_empty() {
+            return Ok((taken, holders));
+        }
+        // It was written with its event, which somebody has deleted since.
+        for claim in &claims {
+            if let Some(event_id) = orphaned.get(&claim.event_id) {
+                remove(tx, claim.key, *event_id).await?;
+            }
+        }
     }
-    let statement = match backend {
-        DatabaseBackend::Postgres => postgres::holders_of_keys(&claims),
-        _ => sqlite::holders_of_keys(&claims),
-    };
-    for row in tx.query_all_raw(statement).await? {
-        let holder = Holder::read(&row)?;
-        holders.insert(row.try_get_by_index::<i64>(0)?, holder);
+    Err(StoreError::unwritten("dedupe_keys", claims.len(), total).into())
+}
+
+async fn ids_returned(tx: &DatabaseTransaction, statements: Vec<Statement>) -> Result<Vec<i64>, DbErr> {
+    let mut ids = Vec::new();
+    for statement in statements {
+        for row in tx.query_all_raw(statement).await? {
+            ids.push(row.try_get_by_index(0)?);
+        }
     }
-    Ok((taken, holders))
+    Ok(ids)
 }
 
 /// The records as they are to be written: one whose id was promised gets a row also when another event holds its key, and
@@ -144,9 +178,9 @@ impl Holder {
         Self { first, content_hash: claim.key.content_hash.to_vec() }
     }
 
-    /// Reads `claimant, event_id, content_hash, task_id, status, processed_at`.
-    fn read(row: &QueryResult) -> Result<Self, DbErr> {
-        let status: String = row.try_get_by_index(4)?;
+    /// Reads `claimant, event_id, content_hash, task_id, status, processed_at`; none if there is no such event.
+    fn read(row: &QueryResult) -> Result<Option<Self>, DbErr> {
+        let Some(status) = row.try_get_by_index::<Option<String>>(4)? else { return Ok(None) };
         let status = Status::parse(&status).ok_or_else(|| DbErr::Type(format!("unknown event status {status:?}")))?;
         let first = First {
             id: row.try_get_by_index(1)?,
@@ -154,7 +188,7 @@ impl Holder {
             status,
             processed_at: row.try_get_by_index(5)?,
         };
-        Ok(Self { first, content_hash: row.try_get_by_index(2)? })
+        Ok(Some(Self { first, content_hash: row.try_get_by_index(2)? }))
     }
 
     /// A key held by the claimant's own id is an earlier write of it whose answer was lost.

@@ -8,6 +8,7 @@ mod claimed;
 pub(super) mod counts;
 mod first;
 mod keys;
+mod locks;
 mod postgres;
 mod sqlite;
 mod turnstile;
@@ -131,35 +132,44 @@ pub struct First {
     pub processed_at: Option<DateTime<Utc>>,
 }
 
+/// What tells an event from every other: its number and its task.
+type EventKey = (i64, Uuid);
+
 /// Why a flush wrote nothing.
 #[derive(Debug, thiserror::Error)]
 pub enum FlushError {
     /// The database said no, or did not answer.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// These ids belong to other events already; their records need new ones.
+    /// The ids of these events, each with its task, belong to other events already: they need new ones.
     #[error("{} event ids are taken by other events", .0.len())]
-    Collision(Vec<i64>),
+    Collision(Vec<(i64, Uuid)>),
 }
 
 /// What can end the transaction from inside.
 enum Stop {
-    Db(DbErr),
-    Collision(Vec<i64>),
+    Store(StoreError),
+    Collision(Vec<EventKey>),
 }
 
 impl Stop {
-    fn into_result<T>(self) -> Result<Result<T, Vec<i64>>, StoreError> {
+    fn into_result<T>(self) -> Result<Result<T, Vec<EventKey>>, StoreError> {
         match self {
-            Self::Db(error) => Err(StoreError::from(error).before_commit()),
-            Self::Collision(ids) => Ok(Err(ids)),
+            Self::Store(error) => Err(error.of_foreign_constraint().before_commit()),
+            Self::Collision(events) => Ok(Err(events)),
         }
     }
 }
 
 impl From<DbErr> for Stop {
     fn from(error: DbErr) -> Self {
-        Self::Db(error)
+        Self::Store(error.into())
+    }
+}
+
+impl From<StoreError> for Stop {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error)
     }
 }
 
@@ -206,7 +216,12 @@ impl Store {
     ) -> Result<(), StoreError> {
         self.run("rehearsal of a flush", wait, move |conn| async move {
             let tx = begin_write(&conn).await?;
-            let result = write_all(&tx, &records, &header).await;
+            let mut result = write_all(&tx, &records, &header).await;
+            if result.is_ok() && conn.backend() == DatabaseBackend::Postgres {
+                // What would be checked at the COMMIT only.
+                let checked = tx.execute_unprepared("SET CONSTRAINTS ALL IMMEDIATE").await;
+                result = result.and_then(|written| checked.map(|_| written).map_err(Stop::from));
+            }
             roll_back(tx).await;
             result.map(drop).or_else(|stop| stop.into_result::<()>().map(drop))
         })
@@ -225,7 +240,7 @@ async fn commit_through(turnstile: &Turnstile, conn: &Conn, tx: DatabaseTransact
         roll_back(tx).await;
         return Err(error);
     }
-    commit(tx).await
+    commit(tx).await.map_err(StoreError::of_foreign_constraint)
 }
 
 /// Keys, then new rows, then claimed rows, then the attempts that failed, then the flush's own row.
@@ -250,60 +265,65 @@ fn of_kind<'a>(records: &'a [Record], written: &[Written], wanted: impl Fn(&Writ
     records.iter().zip(written).filter(|(_, written)| wanted(written)).map(|(record, _)| record).collect()
 }
 
-/// Inserts the records that have no row yet; a row that is there already is ours, or its id has collided.
+/// Inserts the records that have no row yet. A row that is there already is ours, or its id has collided, also with that
+/// of another record of this flush; one that is neither returned nor there was left out.
 async fn insert_new(
     tx: &DatabaseTransaction,
     records: &[Record],
     header: &FlushHeader,
     written: &mut [Written],
 ) -> Result<(), Stop> {
-    let mut new = of_kind(records, written, Written::is_stored);
-    new.retain(|record| record.lease.is_none());
-    if new.is_empty() {
+    let is_new = |place: &usize| written[*place].is_stored() && records[*place].lease.is_none();
+    let mut places: Vec<usize> = (0..records.len()).filter(is_new).collect();
+    if places.is_empty() {
         return Ok(());
     }
-    let statements = match tx.get_database_backend() {
+    // Of two records with one id the first gets it: one whose id was promised cannot have another.
+    places.sort_by_key(|place| !records[*place].is_acknowledged);
+    let new: Vec<&Record> = places.iter().map(|place| &records[*place]).collect();
+    let backend = tx.get_database_backend();
+    let statements = match backend {
         DatabaseBackend::Postgres => vec![postgres::insert_events(&new, &header.node)],
         _ => sqlite::insert_events(&new, &header.node),
     };
-    let inserted = ids_returned(tx, statements).await?;
-    if inserted.len() == new.len() {
+    let mut inserted = identities(tx, statements).await?;
+    places.retain(|place| !inserted.remove(&identity(&records[*place])));
+    if places.is_empty() {
         return Ok(());
     }
-    let missing: HashMap<i64, Uuid> = new
-        .iter()
-        .filter(|record| !inserted.contains(&record.event.id))
-        .map(|record| (record.event.id, record.event.task_id))
-        .collect();
-    let held = tx.query_all_raw(existing(tx.get_database_backend(), missing.keys().copied())).await?;
-    let mut collided = Vec::new();
-    for row in held {
-        let (id, task_id): (i64, Uuid) = (row.try_get_by_index(0)?, row.try_get_by_index(1)?);
-        if missing.get(&id) != Some(&task_id) {
-            collided.push(id);
+    let there = existing(backend, places.iter().map(|place| records[*place].event.id));
+    let there: HashMap<i64, Uuid> = identities(tx, vec![there]).await?.into_iter().collect();
+    let (mut collided, mut missing) = (Vec::new(), 0);
+    for place in places {
+        let (id, task_id) = identity(&records[place]);
+        match there.get(&id) {
+            Some(holder) if *holder == task_id => written[place] = Written::Repeated,
+            Some(_) => collided.push((id, task_id)),
+            None => missing += 1,
         }
     }
     if !collided.is_empty() {
         return Err(Stop::Collision(collided));
     }
-    mark(records, written, |record| missing.contains_key(&record.event.id), Written::Repeated);
+    if missing > 0 {
+        return Err(StoreError::unwritten("events", missing, new.len()).into());
+    }
     Ok(())
 }
 
-fn mark(records: &[Record], written: &mut [Written], is_meant: impl Fn(&Record) -> bool, as_what: Written) {
-    for (_, written) in records.iter().zip(written).filter(|(record, _)| is_meant(record)) {
-        written.clone_from(&as_what);
-    }
+fn identity(record: &Record) -> EventKey {
+    (record.event.id, record.event.task_id)
 }
 
-async fn ids_returned(tx: &DatabaseTransaction, statements: Vec<Statement>) -> Result<HashSet<i64>, DbErr> {
-    let mut ids = HashSet::new();
+/// The rows that these statements return, each as its id and its task.
+async fn identities(tx: &DatabaseTransaction, statements: Vec<Statement>) -> Result<HashSet<EventKey>, DbErr> {
+    let mut rows = HashSet::new();
     for statement in statements {
         for row in tx.query_all_raw(statement).await? {
-            ids.insert(row.try_get_by_index(0)?);
+            rows.insert((row.try_get_by_index(0)?, row.try_get_by_index(1)?));
         }
     }
-    Ok(ids)
+    Ok(rows)
 }
 
 /// `id, task_id, status, lease_token, lease_boot is null, attempts` of the rows with these ids.

@@ -142,15 +142,15 @@ fn unnest(columns: &[Passed], first: usize) -> (String, String) {
     (parameters.join(", "), names.join(", "))
 }
 
-/// Inserts `records`; returns the ids of the rows that were not there before.
+/// Inserts `records`; returns id and task of the rows that were not there before.
 pub(super) fn insert_events(records: &[&Record], node: &str) -> Statement {
     static SQL: LazyLock<String> = LazyLock::new(|| {
-        format!("{} ON CONFLICT (id) DO NOTHING RETURNING id", insert_sql(INSERTED, "node", "$1::text"))
+        format!("{} ON CONFLICT (id) DO NOTHING RETURNING id, task_id", insert_sql(INSERTED, "node", "$1::text"))
     });
     Statement::from_sql_and_values(DatabaseBackend::Postgres, SQL.as_str(), insert_values(INSERTED, records, node))
 }
 
-/// Inserts `records`, none of which may be there, and the row of their flush; returns nothing.
+/// Inserts `records`, none of which may be there, and the row of their flush, which fails unless all were inserted.
 pub(super) fn insert_first(records: &[Record], header: &FlushHeader, flush: Vec<Value>) -> Statement {
     static SQL: LazyLock<String> = LazyLock::new(|| insert_first_sql(FIRST));
     static TRACED_SQL: LazyLock<String> = LazyLock::new(|| insert_first_sql(TRACED));
@@ -165,8 +165,9 @@ pub(super) fn insert_first(records: &[Record], header: &FlushHeader, flush: Vec<
 fn insert_first_sql(columns: &[Passed]) -> String {
     let derived = "started_at, finished_at, status, attempts, node";
     let of_derived = "t.received_at, t.processed_at, 'processed', 1, $1::text";
-    let flush = counts::insert_sql(DatabaseBackend::Postgres, columns.len() + 2);
-    format!("WITH written AS ({}) {flush}", insert_sql(columns, derived, of_derived))
+    let all = "(SELECT COUNT(*) FROM written) = cardinality($2)";
+    let flush = counts::insert_sql(DatabaseBackend::Postgres, columns.len() + 2, all);
+    format!("WITH written AS ({} RETURNING 1) {flush}", insert_sql(columns, derived, of_derived))
 }
 
 /// The INSERT of rows whose columns are passed, or derived from those or from `$1`, the node's name.
@@ -238,11 +239,12 @@ pub(super) fn take_keys(claims: &[Claim<'_>], header: &FlushHeader) -> Statement
     Statement::from_sql_and_values(DatabaseBackend::Postgres, sql, passed)
 }
 
-/// `claimant, event_id, content_hash, task_id, status, processed_at` of the events that hold these keys.
+/// `claimant, event_id, content_hash, task_id, status, processed_at` of the events that hold these keys; the last
+/// three are null where there is no such event.
 pub(super) fn holders_of_keys(claims: &[Claim<'_>]) -> Statement {
     let sql = "SELECT t.e, held.event_id, held.content_hash, first.task_id, first.status, first.processed_at \
                FROM unnest($1::bigint[], $2::smallint[], $3::text[], $4::bigint[]) AS t(u, n, k, e) \
                JOIN dedupe_keys AS held ON (held.user_id, held.namespace, held.key) = (t.u, t.n, t.k) \
-               JOIN events AS first ON first.id = held.event_id";
+               LEFT JOIN events AS first ON first.id = held.event_id";
     Statement::from_sql_and_values(DatabaseBackend::Postgres, sql, key_arrays(claims))
 }

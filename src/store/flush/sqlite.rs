@@ -98,18 +98,19 @@ fn placeholders(rows: usize, columns: usize) -> String {
     vec![row.as_str(); rows].join(",")
 }
 
-/// Inserts `records`; returns the ids of the rows that were not there before.
+/// Inserts `records`; returns id and task of the rows that were not there before.
 pub(super) fn insert_events(records: &[&Record], node: &str) -> Vec<Statement> {
     static TEXTS: Texts = [const { OnceLock::new() }; LENGTHS.len()];
     let bind = |record: &&Record, values: &mut Vec<Value>| {
         values.extend(INSERTED.iter().map(|Bound(_, value)| value(record)));
         values.push(node.into());
     };
-    let build = |rows| format!("{} RETURNING id", insert_sql(rows));
+    let build = |rows| format!("{} RETURNING id, task_id", insert_sql(rows));
     statements(&TEXTS, records, build, &[], bind, &[])
 }
 
-/// The transaction that inserts `records`, none of which may be there, and the row of their flush.
+/// The transaction that inserts `records`, none of which may be there, and the row of their flush, which fails unless all
+/// were inserted.
 pub(super) fn insert_first(records: &[Record], header: &FlushHeader, flush: Vec<Value>) -> Statement {
     static TEXTS: Texts = [const { OnceLock::new() }; LENGTHS.len()];
     static TRACED_TEXTS: Texts = [const { OnceLock::new() }; LENGTHS.len()];
@@ -118,8 +119,8 @@ pub(super) fn insert_first(records: &[Record], header: &FlushHeader, flush: Vec<
     let bind =
         |record: &Record, values: &mut Vec<Value>| values.extend(columns.iter().map(|Bound(_, value)| value(record)));
     let build = |rows| insert_first_sql(columns, rows);
-    let rows = i64::try_from(records.len()).unwrap_or(i64::MAX);
-    let tail: Vec<Value> = std::iter::once(rows.into()).chain(flush).collect();
+    let rows = Value::from(i64::try_from(records.len()).unwrap_or(i64::MAX));
+    let tail: Vec<Value> = std::iter::once(rows.clone()).chain(flush).chain([rows]).collect();
     let mut made = statements(texts, records, build, &[header.node.as_str().into()], bind, &tail);
     made.pop().expect("the short way takes one list")
 }
@@ -139,7 +140,7 @@ fn insert_first_sql(columns: &[Bound], rows: usize) -> String {
         received_at = columns.len() - 2,
         processed_at = columns.len(),
         rows = placeholders(rows, columns.len()),
-        flush = counts::insert_sql(DatabaseBackend::Sqlite, 1),
+        flush = counts::insert_sql(DatabaseBackend::Sqlite, 1, "changes() = ?"),
     )
 }
 
@@ -200,12 +201,13 @@ fn take_keys_sql(rows: usize) -> String {
     )
 }
 
-/// `claimant, event_id, content_hash, task_id, status, processed_at` of the events that hold these keys.
+/// `claimant, event_id, content_hash, task_id, status, processed_at` of the events that hold these keys; the last
+/// three are null where there is no such event.
 pub(super) fn holders_of_keys(claims: &[Claim<'_>]) -> Statement {
     let sql = format!(
         "SELECT t.column4, held.event_id, held.content_hash, first.task_id, first.status, first.processed_at \
          FROM (VALUES {}) AS t JOIN dedupe_keys AS held ON held.user_id = t.column1 AND held.namespace = t.column2 \
-         AND held.key = t.column3 JOIN events AS first ON first.id = held.event_id",
+         AND held.key = t.column3 LEFT JOIN events AS first ON first.id = held.event_id",
         placeholders(claims.len(), 4)
     );
     let mut values = Vec::with_capacity(claims.len() * 4);

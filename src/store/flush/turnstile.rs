@@ -26,6 +26,12 @@ impl Turnstile {
         Err(StoreError::new(Kind::Transient, StoreOutcome::NotStored, cause))
     }
 
+    /// The flush was refused before its COMMIT, and begins anew.
+    pub fn step_back(&self) {
+        // Where its caller has given it up, that stays so.
+        let _ = self.0.compare_exchange(PASSED, OPEN, Ordering::AcqRel, Ordering::Acquire);
+    }
+
     /// What is certain about a flush that ended in `error`: closed before its COMMIT, it never comes to it.
     pub fn close(&self, error: StoreError) -> StoreError {
         if self.first(CLOSED) == PASSED { error } else { error.before_commit() }

@@ -1,0 +1,341 @@
+//! A flush from its first try to its end: whole first, in parts when the database objects.
+//!
+//! What is refused may be refused for itself, or because everything is (a right was revoked, a column is new). So before
+//! a flush is taken apart, a row is tried that has nothing of a client's in it, and rolled back. If that is refused, too,
+//! nothing else is tried. Else the flush is halved down to the units at fault; what was written beside them stays. The
+//! number of tries is bounded: a flush that needs more goes on with the next one.
+
+use super::forms::{Stripped, bare, ordinary, strip};
+use super::queue::Gathered;
+use super::write::{Ended, Finished, Writer};
+use crate::store::{Cause, FlushError, Kind, Record, StoreError, Written};
+use crate::telemetry::facts;
+
+/// How often a unit is tried again at once when another transaction is in its way; each try may wait for a lock, and the
+/// units beside it wait as well.
+const CONFLICT_TRIES: u32 = 2;
+
+/// Units in a row that may meet a lock before the others are put off.
+const BLOCKED_MAX: usize = 2;
+
+/// How often events get new ids at once when theirs are taken.
+const COLLISION_TRIES: u32 = 5;
+
+/// Tries in search of what the database refuses.
+const SEARCHES_MAX: u32 = 64;
+
+/// What is said of an event whose id was promised before it turned out to be another one's.
+const TAKEN: &str = "the event's id belongs to another event";
+
+/// Units that are written by the same statements.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Sort {
+    Plain,
+    Keyed,
+    Claimed,
+}
+
+impl Sort {
+    const ALL: [Self; 3] = [Self::Plain, Self::Keyed, Self::Claimed];
+
+    fn of(unit: &Gathered) -> Self {
+        if unit.records.iter().any(|record| record.lease.is_some()) {
+            Self::Claimed
+        } else if unit.records.iter().any(|record| record.event.key.is_some()) {
+            Self::Keyed
+        } else {
+            Self::Plain
+        }
+    }
+}
+
+/// Whether the database takes units of one sort.
+#[derive(Clone)]
+enum Known {
+    Nothing,
+    /// A row without anything of a client's: what is refused is refused for itself.
+    Taken,
+    /// Not even that.
+    Refused(StoreError),
+}
+
+/// Units that are to be written together.
+struct Part {
+    units: Vec<Gathered>,
+    /// How often they were tried again at once.
+    tries: u32,
+    /// Whether others of its flush are tried one by one as well, because of a lock.
+    is_alone: bool,
+}
+
+impl Part {
+    fn of(units: Vec<Gathered>) -> Self {
+        Self { units, tries: 0, is_alone: false }
+    }
+
+    /// The sort of all of its units, if they are of one.
+    fn sort(&self) -> Option<Sort> {
+        let first = Sort::of(self.units.first()?);
+        self.units.iter().all(|unit| Sort::of(unit) == first).then_some(first)
+    }
+}
+
+/// One flush.
+pub(super) struct Round<'a> {
+    writer: &'a Writer,
+    /// What is still to be written, the next part last.
+    parts: Vec<Part>,
+    finished: Vec<Finished>,
+    /// Units that are put off.
+    later: Vec<Gathered>,
+    /// Units that were tried in vain: the next flush comes to them last.
+    blocked: Vec<Gathered>,
+    /// Units of a sort of which the database takes none.
+    refused: Vec<(Gathered, StoreError)>,
+    known: [Known; 3],
+    searches_left: u32,
+    blocked_in_a_row: usize,
+    /// Why new units could not be written that are not at fault themselves.
+    failure: Option<StoreError>,
+    /// Nothing more is tried.
+    is_stopped: bool,
+    has_written: bool,
+}
+
+impl<'a> Round<'a> {
+    /// The flush of `units`.
+    pub fn of(writer: &'a Writer, units: Vec<Gathered>) -> Self {
+        Self {
+            writer,
+            parts: vec![Part::of(units)],
+            finished: Vec::new(),
+            later: Vec::new(),
+            blocked: Vec::new(),
+            refused: Vec::new(),
+            known: [const { Known::Nothing }; 3],
+            searches_left: SEARCHES_MAX,
+            blocked_in_a_row: 0,
+            failure: None,
+            is_stopped: false,
+            has_written: false,
+        }
+    }
+
+    /// Carries it out; every unit comes back.
+    pub async fn run(mut self) -> Vec<Finished> {
+        while let Some(part) = self.parts.pop() {
+            // Where not one key is held but many or all of them, the rest does not wait for each.
+            if self.is_stopped || (part.is_alone && self.blocked_in_a_row >= BLOCKED_MAX) {
+                self.later.extend(part.units);
+            } else if let Some(error) = self.refusal_of(&part) {
+                self.refused.extend(part.units.into_iter().map(|unit| (unit, error.clone())));
+            } else {
+                self.write(part).await;
+            }
+        }
+        self.end()
+    }
+
+    fn refusal_of(&self, part: &Part) -> Option<StoreError> {
+        match &self.known[part.sort()? as usize] {
+            Known::Refused(error) => Some(error.clone()),
+            Known::Nothing | Known::Taken => None,
+        }
+    }
+
+    async fn write(&mut self, mut part: Part) {
+        let error = match self.writer.flush(&mut part.units).await {
+            Ok(written) => return self.written(part, written),
+            Err(FlushError::Collision(events)) => return self.renumber(part, &events).await,
+            Err(FlushError::Store(error)) => error,
+        };
+        match error.kind {
+            Kind::Transient => self.stop(part, error),
+            Kind::Locked if self.writer.is_table_locked().await => self.stop(part, error),
+            Kind::Locked | Kind::Conflict if part.tries < CONFLICT_TRIES => self.take_apart(part),
+            Kind::Locked | Kind::Conflict => self.block(part, error),
+            Kind::Exhausted | Kind::Refused | Kind::Bug => self.search(part, error).await,
+        }
+    }
+
+    fn written(&mut self, part: Part, written: Vec<Written>) {
+        self.blocked_in_a_row = 0;
+        let mut written = written.into_iter();
+        for unit in part.units {
+            self.has_written |= Sort::of(&unit) != Sort::Claimed;
+            let ended = Ended::Written(written.by_ref().take(unit.records.len()).collect());
+            self.finished.push(Finished { unit, ended });
+        }
+    }
+
+    /// Tries nothing more: all would fail as this did.
+    fn stop(&mut self, part: Part, error: StoreError) {
+        self.later.extend(part.units);
+        self.failure = Some(error);
+        self.is_stopped = true;
+    }
+
+    /// Units that may wait for a key or a row each alone, the others together and first.
+    fn take_apart(&mut self, part: Part) {
+        let tries = part.tries + 1;
+        let (others, alone): (Vec<_>, Vec<_>) = part.units.into_iter().partition(|unit| Sort::of(unit) == Sort::Plain);
+        let alone = alone.into_iter().rev().map(|unit| Part { units: vec![unit], tries, is_alone: true });
+        self.parts.extend(alone);
+        if !others.is_empty() {
+            self.parts.push(Part { tries, ..Part::of(others) });
+        }
+    }
+
+    /// A key or a row may be held for a while; whatever else is in the way is in the way of every event.
+    fn block(&mut self, part: Part, error: StoreError) {
+        self.blocked_in_a_row += 1;
+        if part.sort() == Some(Sort::Plain) {
+            self.failure = Some(error);
+        } else {
+            facts::key_awaited(&error);
+        }
+        self.blocked.extend(part.units);
+    }
+
+    /// Gives new ids to events whose ids belong to others; nothing was acknowledged under the old ones.
+    async fn renumber(&mut self, part: Part, events: &[(i64, uuid::Uuid)]) {
+        facts::ids_collided(&events.iter().map(|(id, _)| *id).collect::<Vec<_>>());
+        let is_taken = |record: &Record| events.contains(&(record.event.id, record.event.task_id));
+        // What was promised under its id cannot get another one.
+        let is_promised = |unit: &Gathered| unit.work.is_spooled && unit.records.iter().any(is_taken);
+        let (promised, mut units): (Vec<_>, Vec<_>) = part.units.into_iter().partition(is_promised);
+        self.finished
+            .extend(promised.into_iter().map(|unit| Finished { unit, ended: Ended::Refused(TAKEN.to_owned()) }));
+        if units.is_empty() || part.tries >= COLLISION_TRIES {
+            return self.blocked.extend(units);
+        }
+        let mut fresh = match self.writer.ids.take(events.len()).await {
+            Ok(fresh) => fresh.into_iter(),
+            Err(error) => {
+                self.failure = Some(error);
+                return self.blocked.extend(units);
+            }
+        };
+        for unit in &mut units {
+            for (record, place) in unit.records.iter_mut().zip(&unit.places).filter(|(record, _)| is_taken(record)) {
+                record.event.id = fresh.next().expect("an id for each");
+                unit.work.renumber(*place, record.event.id);
+            }
+        }
+        self.parts.push(Part { units, tries: part.tries + 1, ..part });
+    }
+
+    /// Looks for the units at fault.
+    async fn search(&mut self, part: Part, error: StoreError) {
+        let Some(sort) = part.sort() else { return self.parts.extend(by_sort(part)) };
+        if matches!(self.known[sort as usize], Known::Nothing) {
+            let is_taken = self.takes_neutral_rows(&part.units).await;
+            self.known[sort as usize] = if is_taken { Known::Taken } else { Known::Refused(error.clone()) };
+        }
+        if self.refusal_of(&part).is_some() {
+            self.refused.extend(part.units.into_iter().map(|unit| (unit, error.clone())));
+        } else if !self.may_search() {
+            self.later.extend(part.units);
+        } else if part.units.len() > 1 {
+            self.parts.extend(in_halves(part));
+        } else {
+            self.judge(part, error).await;
+        }
+    }
+
+    /// Whether another try is left.
+    fn may_search(&mut self) -> bool {
+        let is_left = self.searches_left > 0;
+        self.searches_left = self.searches_left.saturating_sub(1);
+        is_left
+    }
+
+    /// Two of them, which differ in what an operator's constraint may forbid, made of two units.
+    async fn takes_neutral_rows(&self, units: &[Gathered]) -> bool {
+        let (Some(first), Some(last)) = (units.first(), units.last()) else { return true };
+        let policy = &self.writer.policy;
+        self.writer.rehearse(vec![bare(typical(first), policy)]).await.is_ok()
+            || self.writer.rehearse(vec![ordinary(typical(last), policy)]).await.is_ok()
+    }
+
+    /// One unit that the database refuses while it takes others.
+    async fn judge(&mut self, mut part: Part, error: StoreError) {
+        let Some(mut unit) = part.units.pop() else { return };
+        // One refusal is no verdict on what was promised, and a row that is left out is no refusal.
+        if unit.work.is_spooled || matches!(error.cause, Cause::Unwritten { .. }) {
+            return self.finished.push(Finished { unit, ended: Ended::Refused(error.to_string()) });
+        }
+        if error.kind == Kind::Exhausted {
+            self.failure = Some(error);
+            return self.blocked.push(unit);
+        }
+        let refused = self.find_refused(&unit.records).await;
+        if refused.is_empty() && part.tries >= CONFLICT_TRIES {
+            return self.blocked.push(unit);
+        }
+        for place in &refused {
+            match strip(&mut unit.records[*place], &self.writer.policy) {
+                Some(Stripped::Payload) => facts::refused_by_database(&unit.records[*place].event, &error),
+                Some(Stripped::All) => {}
+                None => return self.finished.push(Finished { unit, ended: Ended::Refused(error.to_string()) }),
+            }
+        }
+        let tries = if refused.is_empty() { part.tries + 1 } else { part.tries };
+        self.parts.push(Part { units: vec![unit], tries, ..part });
+    }
+
+    /// The places of the records that the database refuses when each is tried again, found by halving; some of them if
+    /// there are many.
+    async fn find_refused(&mut self, records: &[Record]) -> Vec<usize> {
+        let (mut refused, mut ranges) = (Vec::new(), vec![(0, records.len())]);
+        while let Some((first, end)) = ranges.pop().filter(|_| self.may_search()) {
+            let rehearsed = self.writer.rehearse(records[first..end].to_vec()).await;
+            let is_refused = rehearsed.is_err_and(|error| matches!(error.kind, Kind::Refused | Kind::Bug));
+            if is_refused && end - first > 1 {
+                let middle = first + (end - first) / 2;
+                ranges.extend([(middle, end), (first, middle)]);
+            } else if is_refused {
+                refused.push(first);
+            }
+        }
+        refused
+    }
+
+    fn end(mut self) -> Vec<Finished> {
+        for (unit, error) in std::mem::take(&mut self.refused) {
+            if self.has_written || Sort::of(&unit) == Sort::Claimed {
+                self.finished.push(Finished { unit, ended: Ended::Refused(error.to_string()) });
+            } else {
+                self.failure = Some(error);
+                self.later.push(unit);
+            }
+        }
+        match &self.failure {
+            Some(error) if self.is_stopped || !self.has_written => self.writer.writing.failed(error),
+            _ if self.has_written => self.writer.writing.succeeded(),
+            _ => {}
+        }
+        let again = self.later.into_iter().chain(self.blocked);
+        self.finished.extend(again.map(|unit| Finished { unit, ended: Ended::Again }));
+        self.finished
+    }
+}
+
+/// The record that has most of what units of its sort have.
+fn typical(unit: &Gathered) -> &Record {
+    let keyed = unit.records.iter().find(|record| record.event.key.is_some());
+    keyed.unwrap_or_else(|| unit.records.first().expect("a unit without records is settled, not written"))
+}
+
+fn by_sort(mut part: Part) -> Vec<Part> {
+    let tries = part.tries;
+    let of_sort = |sort| part.units.extract_if(.., |unit| Sort::of(unit) == sort).collect::<Vec<_>>();
+    let sorts: Vec<Vec<Gathered>> = Sort::ALL.map(of_sort).into();
+    let sorts = sorts.into_iter().filter(|units| !units.is_empty());
+    sorts.map(|units| Part { tries, ..Part::of(units) }).collect()
+}
+
+fn in_halves(mut part: Part) -> [Part; 2] {
+    let second = part.units.split_off(part.units.len() / 2);
+    [Part { units: second, ..part }, part]
+}

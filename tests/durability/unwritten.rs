@@ -1,0 +1,156 @@
+//! Rule 2, the other half: a row is there only if the database says so. What it leaves out without an error, because a
+//! trigger suppresses it, is not stored, and nobody is told otherwise.
+
+use gristmill::store::{Cause, Due, FlushError, StoreOutcome, Written};
+use sea_orm::prelude::Uuid;
+
+use super::lost_answers::assert_not_stored;
+use super::records::{claim, deferred, flush, plain, processed, try_flush, under};
+use super::{execute, execute_either, finished, id_of, number, post, posted, with_store};
+use crate::support::database::{Database, Kind};
+use crate::support::server::{Server, Setup};
+use crate::support::wait::{SOON, wait_for};
+
+/// Makes the database leave out, without an error, what this statement writes of the rows for which `condition` holds.
+fn suppress(database: &Database, table: &str, statement: &str, condition: &str) {
+    if database.kind() == Kind::Sqlite {
+        execute(
+            database,
+            &format!(
+                "CREATE TRIGGER suppress BEFORE {statement} ON {table} WHEN {condition} BEGIN SELECT RAISE(IGNORE); END"
+            ),
+        );
+        return;
+    }
+    execute(
+        database,
+        &format!(
+            "CREATE OR REPLACE FUNCTION suppress() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN \
+             IF {condition} THEN RETURN NULL; END IF; RETURN NEW; END $$"
+        ),
+    );
+    let trigger =
+        format!("CREATE TRIGGER suppress BEFORE {statement} ON {table} FOR EACH ROW EXECUTE FUNCTION suppress()");
+    execute(database, &trigger);
+}
+
+/// Ends what `suppress` began.
+fn end_suppression(database: &Database, table: &str) {
+    execute_either(database, "DROP TRIGGER suppress", &format!("DROP TRIGGER suppress ON {table}"));
+}
+
+fn assert_unwritten(flushed: Result<Vec<Written>, FlushError>, left_out: usize) {
+    match flushed {
+        Err(FlushError::Store(error)) => {
+            assert_eq!(error.outcome, StoreOutcome::NotStored, "{error}");
+            assert!(matches!(error.cause, Cause::Unwritten { missing, .. } if missing == left_out), "{error}");
+        }
+        other => panic!("rows were left out: {other:?}"),
+    }
+}
+
+fn assert_empty(database: &Database) {
+    for table in ["events", "dedupe_keys", "flushes"] {
+        assert_eq!(number(database, &format!("SELECT COUNT(*) FROM {table}")), 0, "{table}");
+    }
+}
+
+/// A server that refuses at once what the database does not take.
+fn without_spool(database: &Database) -> Server {
+    let config = "spool.enabled = false\ntimeouts = { accept = \"4s\", flush = \"1s\" }";
+    Server::start(Setup::new(database).with_config(config))
+}
+
+both_databases! {
+    // Guards the condition in `counts::insert_sql` on the short way, and `missing` in `insert_new` on the long one.
+    fn a_flush_of_which_rows_are_left_out_is_not_stored(database) {
+        with_store(&database, async |store| {
+            suppress(&database, "events", "INSERT", "NEW.event_name = 'dropped'");
+            for key in ["", "key"] {
+                for names in [&["dropped"][..], &["a", "dropped", "b"], &["dropped", "a", "b", "c", "dropped"]] {
+                    let records = (1..).zip(names).map(|(id, name)| (id, name, format!("{key}-{id}")));
+                    let uid = |uid: String| if key.is_empty() { String::new() } else { uid };
+                    let records = records.map(|(id, name, key)| processed(plain(id, name, &uid(key)))).collect();
+                    let left_out = names.iter().filter(|name| **name == "dropped").count();
+                    assert_unwritten(try_flush(&store, records).await, left_out);
+                    assert_empty(&database);
+                }
+            }
+        });
+    }
+
+    // Guards the last line of `keys::take_all`: an event without its key would be stored again when it is sent again.
+    fn a_key_that_is_left_out_stores_no_event(database) {
+        with_store(&database, async |store| {
+            suppress(&database, "dedupe_keys", "INSERT", "NEW.key = 'dropped'");
+            let records = vec![processed(plain(1, "a", "kept")), processed(plain(2, "b", "dropped"))];
+            assert_unwritten(try_flush(&store, records).await, 1);
+            assert_empty(&database);
+        });
+    }
+
+    // Guards `orphaned` in `keys::take_all`.
+    fn a_key_whose_event_is_gone_is_free(database) {
+        with_store(&database, async |store| {
+            flush(&store, vec![processed(plain(1, "a", "key")), processed(plain(2, "b", "other"))]).await;
+            execute(&database, "DELETE FROM events WHERE id = 1");
+            let written = flush(&store, vec![processed(plain(3, "a", "key")), processed(plain(4, "b", "other"))]).await;
+            assert!(matches!(&written[..], [Written::Stored, Written::Duplicate(first)] if first.id == 2), "{written:?}");
+            let again = flush(&store, vec![processed(plain(5, "a", "key"))]).await;
+            assert!(matches!(&again[..], [Written::Duplicate(first)] if first.id == 3), "{again:?}");
+        });
+    }
+
+    // Guards `is_leased_as` in `claimed::update`: the event would be called fenced, and its outcome forgotten.
+    fn an_outcome_that_is_left_out_is_not_taken_for_a_late_one(database) {
+        with_store(&database, async |store| {
+            flush(&store, vec![deferred(plain(1, "a", "")), deferred(plain(2, "b", ""))]).await;
+            let claimed = claim(&store, Uuid::new_v4(), Due::Waiting).await;
+            suppress(&database, "events", "UPDATE", "NEW.status = 'processed' AND NEW.id = 2");
+            let outcomes: Vec<_> =
+                claimed.into_iter().map(|claimed| under(claimed.lease_token, processed(claimed.event))).collect();
+            assert_unwritten(try_flush(&store, outcomes.clone()).await, 1);
+            assert_eq!(number(&database, "SELECT COUNT(*) FROM events WHERE status = 'pending'"), 2);
+            end_suppression(&database, "events");
+            assert_eq!(flush(&store, outcomes).await, [Written::Stored, Written::Stored]);
+        });
+    }
+
+    // Guards `Ended::Refused` and the condition in `Round::end`: 503, a line, not ready, and all well afterwards.
+    fn while_every_row_is_left_out_nobody_is_told_that_it_is_stored(database) {
+        let mut server = without_spool(&database);
+        let client = server.client();
+        posted(&client, "warm");
+        suppress(&database, "events", "INSERT", "NEW.id > 0");
+        for uid in ["", "key"] {
+            assert_not_stored(&post(&client, "page_view", uid));
+        }
+        assert_eq!(number(&database, "SELECT COUNT(*) FROM events"), 1);
+        assert_eq!(number(&database, "SELECT COUNT(*) FROM dedupe_keys"), 0);
+        assert_eq!(server.log().matches("writing events fails").count(), 1, "{}", server.log());
+        assert!(server.log().contains("left out 1 of 1 rows of events"), "{}", server.log());
+        end_suppression(&database, "events");
+        let taken = || Some(post(&client, "page_view", "key")).filter(|answer| answer.status == 202);
+        finished(&client, id_of(&wait_for("events to be taken", SOON, taken, || server.log())));
+        assert_eq!(server.log().matches("writing events works again").count(), 1, "{}", server.log());
+    }
+
+    // Guards `Round::judge`: who is left out alone is refused alone.
+    fn an_event_that_is_left_out_costs_its_neighbours_nothing(database) {
+        let mut server = without_spool(&database);
+        let client = server.client();
+        posted(&client, "warm");
+        suppress(&database, "events", "INSERT", "NEW.event_name = 'dropped'");
+        let names = (0..32).map(|n| if n % 8 == 3 { "dropped".to_owned() } else { format!("good_{n}") });
+        let bodies: Vec<String> = names.map(|name| super::body(&name, "")).collect();
+        for (n, answer) in super::units::post_at_once(&mut server, &bodies).iter().enumerate() {
+            if n % 8 == 3 {
+                assert_not_stored(answer);
+            } else {
+                assert_eq!(finished(&client, id_of(answer))["status"], "processed");
+            }
+        }
+        assert_eq!(number(&database, "SELECT COUNT(*) FROM events"), 1 + 28);
+        assert!(!server.log().contains("writing events fails"), "one event is no outage\n{}", server.log());
+    }
+}
