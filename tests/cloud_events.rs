@@ -191,4 +191,84 @@ both_databases! {
         let declared = [&BINARY[..], &[("ce-id", "declared"), ("Content-Type", "application/json")]].concat();
         assert_eq!(post(&client, &declared, b"plain text").json()["code"], "invalid_json");
     }
+
+    // The specification lets equal `source` and `id` stand for duplicates, and libraries fill in what is left out.
+    fn the_same_event_made_anew_or_sent_in_another_mode_is_a_duplicate(database) {
+        let mut server = Server::start(&database);
+        let client = server.client();
+        let structured = |more: Value| {
+            let mut event = json!({"specversion": "1.0", "type": "t", "source": "/s", "id": "1", "ext": 5, "flag": true});
+            event.as_object_mut().expect("an object").extend(more.as_object().expect("an object").clone());
+            event
+        };
+        let post_structured = |more: Value| post(&client, &STRUCTURED, structured(more).to_string().as_bytes());
+        let data = json!({"b": "\u{e9}", "a": [1, 2.5]});
+        let first = post_structured(json!({"time": "2026-01-01T10:00:00Z", "data": data}));
+        assert_eq!(first.status, 202, "{first:?}");
+        let binary = |more: &[(&str, &str)], body: &[u8]| {
+            let headers = [&BINARY[..], &[("ce-id", "1"), ("ce-ext", "5"), ("ce-flag", "true")], more].concat();
+            post(&client, &headers, body)
+        };
+        let body = b"{ \"a\": [1.0,2.5], \"b\": \"\\u00e9\" }";
+        let time = ("ce-time", "2026-01-01T10:00:00Z");
+        let json_type = ("Content-Type", "application/json");
+        let base64 = "eyJiIjoiw6kiLCJhIjpbMSwyLjVdfQ==";
+        for (answer, differs) in [
+            (post_structured(json!({"time": "2026-01-01T10:00:00Z", "data": data})), json!(null)),
+            (post_structured(json!({"time": "2026-01-01T10:00:00.5Z", "data": data})), json!(["time"])),
+            (post_structured(json!({"data": data, "ext": "5", "flag": "true"})), json!(["time"])),
+            (post_structured(json!({"time": "2026-01-01T12:00:00+02:00", "data_base64": base64})), json!(null)),
+            (binary(&[time], body), json!(null)),
+            (binary(&[time, json_type], body), json!(["datacontenttype"])),
+            (binary(&[json_type], body), json!(["time", "datacontenttype"])),
+        ] {
+            let told = answer.json();
+            assert_eq!((answer.status, &told["duplicate"], &told["event_id"]), (200, &json!(true), &json!(id_of(&first))), "{told}");
+            assert_eq!(told["differs"], differs, "{told}");
+        }
+        let batched = json!([
+            structured(json!({"data": data})),
+            structured(json!({"id": "2"})),
+            structured(json!({"id": "2", "time": "2026-01-01T10:00:00Z", "data": null})),
+            structured(json!({"id": "2", "data": 1})),
+        ]);
+        let report = client.call("POST", BATCH, &BATCHED, Some(batched.to_string().as_bytes())).json();
+        assert_eq!((&report["results"][0]["status"], &report["results"][0]["differs"]), (&json!("duplicate"), &json!(["time"])));
+        assert_eq!((&report["results"][2]["status"], &report["results"][2]["differs"]), (&json!("duplicate"), &json!(["time"])));
+        assert_eq!(report["results"][3]["code"], "event_uid_conflict");
+        for (name, other) in [("ext", json!(6)), ("subject", json!("x")), ("type", json!("u")), ("data", json!({"b": "\u{e9}"}))] {
+            let mut event = json!({"data": data});
+            event[name] = other;
+            let answer = post_structured(event);
+            assert_eq!((answer.status, &answer.json()["code"]), (409, &json!("event_uid_conflict")), "{name}: {answer:?}");
+        }
+        let rows = server.database().texts("SELECT CAST(id AS TEXT) FROM events");
+        assert_eq!(rows.len(), 2, "each once");
+    }
+
+    fn text_and_bytes_are_known_again_in_every_form(database) {
+        let mut server = Server::start(&database);
+        let client = server.client();
+        let event = |id: &str, more: Value| {
+            let mut event = json!({"specversion": "1.0", "type": "t", "source": "/s", "id": id});
+            event.as_object_mut().expect("an object").extend(more.as_object().expect("an object").clone());
+            post(&client, &STRUCTURED, event.to_string().as_bytes())
+        };
+        for (id, base64, body, others) in [
+            ("text", "aGk=", b"hi".as_slice(), vec![json!({"data": "hi"}), json!({"datacontenttype": "text/plain", "data": "hi"})]),
+            ("number", "NQ==", b"5", vec![json!({"data": 5}), json!({"data": "5"})]),
+            ("bytes", "AP8=", b"\x00\xff", vec![]),
+            ("nothing", "", b"", vec![json!({}), json!({"data": null}), json!({"data": ""})]),
+        ] {
+            let first = event(id, json!({"data_base64": base64}));
+            assert_eq!(first.status, 202, "{id}: {first:?}");
+            let binary = post(&client, &[&BINARY[..], &[("ce-id", id)]].concat(), body);
+            let octets = [("ce-id", id), ("Content-Type", "application/octet-stream")];
+            let octets = post(&client, &[&BINARY[..], &octets].concat(), body);
+            let others = others.into_iter().map(|other| event(id, other));
+            for answer in others.chain([binary, octets]) {
+                assert_eq!((answer.status, &answer.json()["event_id"]), (200, &json!(id_of(&first))), "{id}: {answer:?}");
+            }
+        }
+    }
 }

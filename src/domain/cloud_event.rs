@@ -3,6 +3,8 @@
 //! `type` is the event's name, `source` and `id` together its key, `time` its time, `data` its payload. Every attribute
 //! is kept in the payload under [`ATTRIBUTES`]; data that is no object stands there under `data` or `data_base64`.
 
+mod content;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -13,6 +15,7 @@ use bytes::Bytes;
 use serde_json::value::RawValue;
 use sha2::{Digest, Sha256};
 
+pub use self::content::{Content, Incidental};
 use super::json::{JsonText, Kind, SPACE, check_syntax};
 use super::rejection::{Flaw, RejectCode, Rejection};
 use super::submission::{NAME_CHARS_MAX, Submission, Unreadable};

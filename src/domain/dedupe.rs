@@ -2,6 +2,7 @@
 
 use sha2::{Digest, Sha256};
 
+use super::cloud_event::Content;
 use super::submission::Submission;
 use super::timestamp;
 
@@ -60,22 +61,28 @@ impl DedupeKey {
     }
 }
 
-/// Covers user, name, type, timestamp and the payload's bytes as received, each with its length.
+/// Covers user, name, type, timestamp and the payload's bytes as received, each with its length; of a CloudEvent what makes it
+/// this one.
 fn content_hash(submission: &Submission, user_id: i64) -> [u8; 32] {
     let mut hash = Sha256::new();
-    let mut part = |text: Option<&str>| match text {
+    let mut part = |bytes: Option<&[u8]>| match bytes {
         None => hash.update([0]),
-        Some(text) => {
+        Some(bytes) => {
             hash.update([1]);
-            hash.update((text.len() as u64).to_be_bytes());
-            hash.update(text);
+            hash.update((bytes.len() as u64).to_be_bytes());
+            hash.update(bytes);
         }
     };
-    part(Some(&user_id.to_string()));
-    part(submission.event_name.as_deref());
-    part(submission.event_type.as_deref());
-    part(submission.timestamp.map(timestamp::render).as_deref());
-    part(submission.payload.as_ref().map(|payload| payload.as_str()));
+    part(Some(user_id.to_string().as_bytes()));
+    part(submission.event_name.as_deref().map(str::as_bytes));
+    part(submission.event_type.as_deref().map(str::as_bytes));
+    match Content::of(submission) {
+        Some(content) => content.parts(|bytes| part(Some(bytes))),
+        None => {
+            part(submission.timestamp.map(timestamp::render).as_deref().map(str::as_bytes));
+            part(submission.payload.as_ref().map(|payload| payload.as_str().as_bytes()));
+        }
+    }
     hash.finalize().into()
 }
 

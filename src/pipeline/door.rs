@@ -101,6 +101,8 @@ pub enum Verdict {
         status: Status,
         /// When it was processed, if it was.
         processed_at: Option<DateTime<Utc>>,
+        /// Attributes in which this one differs from it.
+        differs: Vec<&'static str>,
     },
     /// Another event is stored under the same key.
     Conflict {

@@ -32,6 +32,9 @@ pub struct Enqueued<'a> {
     event_status: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     dedup: Option<&'static str>,
+    /// Attributes in which a CloudEvent differs from the one that it repeats.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    differs: Vec<&'static str>,
 }
 
 /// 202: the event is stored and will be, or already is, processed.
@@ -46,28 +49,26 @@ pub fn spooled(event_id: i64, task_id: Uuid, is_keyed: bool) -> HttpResponse {
 }
 
 fn accepted_as(event_id: i64, task_id: Uuid, durability: &'static str, dedup: Option<&'static str>) -> HttpResponse {
-    let mut response = enqueued(StatusCode::ACCEPTED, event_id, task_id, durability, None, dedup);
+    let mut text = Uuid::encode_buffer();
+    let enqueued = Enqueued { durability, dedup, ..Enqueued::of(event_id, task_id, &mut text) };
+    let mut response = json(StatusCode::ACCEPTED, &enqueued);
     response.headers_mut().insert(LOCATION, header_value(format!("/api/v1/events/{event_id}")));
     response
 }
 
-/// 200: the same event was stored before, as `event_id`, and stands at `status`.
-pub fn duplicate(event_id: i64, task_id: Uuid, status: Status) -> HttpResponse {
-    enqueued(StatusCode::OK, event_id, task_id, DATABASE, Some(status.as_str()), None)
+/// 200: the same event was stored before, as `event_id`, and stands at `status`; in `differs` it was sent otherwise.
+pub fn duplicate(event_id: i64, task_id: Uuid, status: Status, differs: Vec<&'static str>) -> HttpResponse {
+    let (mut text, event_status) = (Uuid::encode_buffer(), Some(status.as_str()));
+    let enqueued = Enqueued::of(event_id, task_id, &mut text);
+    json(StatusCode::OK, &Enqueued { duplicate: true, event_status, differs, ..enqueued })
 }
 
-fn enqueued(
-    code: StatusCode,
-    event_id: i64,
-    task_id: Uuid,
-    durability: &'static str,
-    event_status: Option<&'static str>,
-    dedup: Option<&'static str>,
-) -> HttpResponse {
-    let mut text = Uuid::encode_buffer();
-    let task_id = &*task_id.hyphenated().encode_lower(&mut text);
-    let duplicate = event_status.is_some();
-    json(code, &Enqueued { event_id, task_id, status: "enqueued", durability, duplicate, event_status, dedup })
+impl<'a> Enqueued<'a> {
+    fn of(event_id: i64, task_id: Uuid, text: &'a mut [u8]) -> Self {
+        let (task_id, status, duplicate) = (&*task_id.hyphenated().encode_lower(text), "enqueued", false);
+        let (event_status, dedup, differs) = (None, None, Vec::new());
+        Self { event_id, task_id, status, durability: DATABASE, duplicate, event_status, dedup, differs }
+    }
 }
 
 /// The event was processed.

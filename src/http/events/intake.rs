@@ -194,8 +194,8 @@ pub(super) fn of_receipt(index: u64, receipt: Receipt, key: Option<Key>) -> Item
         Verdict::Pending => of("enqueued", receipt.event_id),
         Verdict::Spooled => of("enqueued", receipt.event_id).in_spool(),
         Verdict::Failed { error, code } => of("failed", receipt.event_id).because(code, error),
-        Verdict::Duplicate { of: first, processed_at, .. } => {
-            let result = of("duplicate", first);
+        Verdict::Duplicate { of: first, processed_at, differs, .. } => {
+            let result = of("duplicate", first).differing_in(differs);
             processed_at.into_iter().fold(result, ItemResult::processed_at)
         }
         Verdict::Conflict { of: first } => {

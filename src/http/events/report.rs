@@ -37,6 +37,9 @@ pub struct ItemResult {
     processed_at: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     durability: Option<&'static str>,
+    /// Attributes in which a CloudEvent differs from the one that it repeats.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    differs: Vec<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -56,6 +59,7 @@ impl ItemResult {
             user_id: None,
             processed_at: None,
             durability: None,
+            differs: Vec::new(),
             error: None,
             code: None,
             errors: Vec::new(),
@@ -85,6 +89,11 @@ impl ItemResult {
     /// It waits on this node's disk.
     pub fn in_spool(self) -> Self {
         Self { durability: Some("spool"), ..self }
+    }
+
+    /// In which attributes it differs from the one that it repeats.
+    pub fn differing_in(self, differs: Vec<&'static str>) -> Self {
+        Self { differs, ..self }
     }
 
     /// Why it is no success.

@@ -124,7 +124,9 @@ pub(super) fn conflict(key: Option<(Namespace, String)>, first: i64) -> ApiError
 
 fn enqueued(receipt: Receipt, is_keyed: bool) -> HttpResponse {
     match receipt.verdict {
-        Verdict::Duplicate { of, of_task_id, status, .. } => answers::duplicate(of, of_task_id, status),
+        Verdict::Duplicate { of, of_task_id, status, differs, .. } => {
+            answers::duplicate(of, of_task_id, status, differs)
+        }
         Verdict::Spooled => answers::spooled(receipt.event_id, receipt.task_id, is_keyed),
         _ => answers::accepted(receipt.event_id, receipt.task_id),
     }

@@ -148,6 +148,7 @@ fn verdict(record: &Record, item: &Item, written: Written) -> Verdict {
             of_task_id: first.task_id,
             status: first.status,
             processed_at: first.processed_at,
+            differs: first.differs,
         },
         Written::Conflict { of } => Verdict::Conflict { of },
         Written::Fenced => Verdict::Pending,

@@ -173,8 +173,13 @@ impl Holder {
     /// The record that has just taken the key of `claim`.
     fn of(record: &Record, claim: &Claim<'_>) -> Self {
         let Record { event, outcome, .. } = record;
-        let first =
-            First { id: event.id, task_id: event.task_id, status: outcome.status, processed_at: outcome.processed_at };
+        let first = First {
+            id: event.id,
+            task_id: event.task_id,
+            status: outcome.status,
+            processed_at: outcome.processed_at,
+            differs: Vec::new(),
+        };
         Self { first, content_hash: claim.key.content_hash.to_vec() }
     }
 
@@ -187,6 +192,7 @@ impl Holder {
             task_id: row.try_get_by_index::<Uuid>(3)?,
             status,
             processed_at: row.try_get_by_index(5)?,
+            differs: Vec::new(),
         };
         Ok(Some(Self { first, content_hash: row.try_get_by_index(2)? }))
     }

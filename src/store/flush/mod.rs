@@ -6,6 +6,7 @@
 
 mod claimed;
 pub(super) mod counts;
+mod differences;
 mod first;
 mod keys;
 mod locks;
@@ -130,6 +131,8 @@ pub struct First {
     pub status: Status,
     /// When it was processed, if it was.
     pub processed_at: Option<DateTime<Utc>>,
+    /// Attributes in which the duplicate differs from it.
+    pub differs: Vec<&'static str>,
 }
 
 /// What tells an event from every other: its number and its task.
@@ -248,6 +251,7 @@ async fn write_all(tx: &DatabaseTransaction, records: &[Record], header: &FlushH
     let began = Instant::now();
     let mut written = vec![Written::Stored; records.len()];
     let keys = keys::take(tx, records, header, &mut written).await?;
+    differences::note(tx, records, &mut written).await?;
     let records = &*keys::bow_to_holders(records, &mut written);
     insert_new(tx, records, header, &mut written).await?;
     claimed::update(tx, records, header, &mut written).await?;
