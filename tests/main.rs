@@ -34,3 +34,4 @@ mod start;
 mod store;
 mod telemetry;
 mod traces;
+mod unknown_tokens;

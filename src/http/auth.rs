@@ -2,26 +2,28 @@
 //!
 //! Guaranteed: a change of a token or user is seen within one refresh, and an expiry at once. Not guaranteed: while
 //! the database is away, changes are not seen; known tokens go on working then for `auth.outage_grace`, unknown ones
-//! get a 503.
+//! get a 503. An origin that sends many unknown tokens gets a 429, before the database is asked.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use actix_web::http::header::HeaderMap;
 use chrono::{DateTime, Utc};
 use subtle::ConstantTimeEq;
 
-use super::bearer::{self, TokenHash};
+use super::bearer::{Credentials, TokenHash};
 use super::error::ApiError;
+use super::lookups::Lookups;
 use super::problems::Problem;
 use super::state::STORE_WAIT;
 use super::touch::Touch;
+use super::unknown_tokens::UnknownTokens;
 use crate::clock;
 use crate::domain::scopes::{Scope, Scopes};
 use crate::store::{Store, StoreError, TokenRecord};
 use crate::telemetry::condition::Condition;
+use crate::telemetry::facts;
 
 /// Most tokens remembered, known and unknown each; 10,000 known ones are about 3 MB.
 const REMEMBERED_MAX: usize = 10_000;
@@ -56,6 +58,8 @@ pub fn allows(scopes: Scopes, scope: Scope) -> bool {
 /// The tokens that were seen, and the way to those that were not.
 pub struct Auth {
     store: Store,
+    lookups: Lookups,
+    unknown: UnknownTokens,
     memory: RwLock<Memory>,
     uses: Mutex<Uses>,
     touch: Touch,
@@ -90,21 +94,27 @@ struct Uses {
 impl Auth {
     /// An empty memory in front of `store`; while that does not answer, it is trusted for `outage_grace`.
     pub fn new(store: Store, outage_grace: Duration) -> Self {
-        let touch = Touch::new(outage_grace);
-        Self { store, memory: RwLock::default(), uses: Mutex::default(), touch, round: tokio::sync::Mutex::default() }
+        Self {
+            lookups: Lookups::new(store.clone()),
+            store,
+            unknown: UnknownTokens::default(),
+            memory: RwLock::default(),
+            uses: Mutex::default(),
+            touch: Touch::new(outage_grace),
+            round: tokio::sync::Mutex::default(),
+        }
     }
 
-    /// Who sends the request with these headers; 401 if nobody can tell, 503 if only the database could.
-    pub async fn authenticate(&self, headers: &HeaderMap) -> Result<Arc<Caller>, ApiError> {
-        let hash = bearer::token_hash(headers)?;
-        let now = clock::now();
+    /// Who has these credentials; 401 if nobody, 503 if only the database could tell.
+    pub async fn authenticate(&self, credentials: Credentials) -> Result<Arc<Caller>, ApiError> {
+        let (hash, now) = (credentials.hash, clock::now());
         if self.touch.is_lost_for_long() {
             return Err(unchecked());
         }
         let known = match self.recall(&hash) {
             Some(None) if self.touch.is_lost() => return Err(unchecked()),
             Some(remembered) => remembered,
-            None => self.look_up(&hash).await?,
+            None => self.look_up(credentials).await?,
         };
         let known = known.filter(|known| bool::from(known.record.hash.ct_eq(&hash)));
         let known = known.ok_or_else(|| ApiError::unauthorized(true, "the token is unknown"))?;
@@ -130,11 +140,18 @@ impl Auth {
         }
     }
 
-    async fn look_up(&self, hash: &TokenHash) -> Result<Option<Arc<Known>>, ApiError> {
+    async fn look_up(&self, Credentials { hash, origin }: Credentials) -> Result<Option<Arc<Known>>, ApiError> {
+        if let Some(wait) = self.unknown.wait(origin, Instant::now()) {
+            facts::rate_limited();
+            return Err(ApiError::too_many_unknown_tokens(wait));
+        }
         let epoch = self.memory().epoch;
-        let mut records = self.store.find_tokens(vec![*hash], STORE_WAIT).await.map_err(unavailable)?;
-        let known = records.pop().map(|record| Arc::new(Known::new(record)));
-        self.memory_mut().remember(epoch, *hash, known.clone());
+        let record = self.lookups.find(hash).await.map_err(unavailable)?;
+        if record.is_none() {
+            self.unknown.note(origin, Instant::now());
+        }
+        let known = record.map(|record| Arc::new(Known::new(record)));
+        self.memory_mut().remember(epoch, hash, known.clone());
         Ok(known)
     }
 

@@ -1,9 +1,11 @@
 //! Bearer tokens (RFC 6750): out of the request's headers, and into the hash under which they are known.
 
+use actix_web::HttpRequest;
 use actix_web::http::header::{AUTHORIZATION, HeaderMap};
 use sha2::{Digest, Sha256};
 
 use super::error::ApiError;
+use super::origin::Origin;
 
 /// Longest Authorization header that is looked at; ours have 53 bytes.
 const HEADER_BYTES_MAX: usize = 1_024;
@@ -13,9 +15,25 @@ const TOKEN_PREFIX: &str = "gm_";
 /// SHA-256 of a token: what the database holds of it.
 pub type TokenHash = [u8; 32];
 
-/// The hash of the token that the request carries.
-pub fn token_hash(headers: &HeaderMap) -> Result<TokenHash, ApiError> {
-    Ok(Sha256::digest(token(headers)?).into())
+/// What a request shows of who sends it.
+#[derive(Clone, Copy, Debug)]
+pub struct Credentials {
+    /// The hash of its token.
+    pub hash: TokenHash,
+    /// Where it comes from.
+    pub origin: Origin,
+}
+
+impl Credentials {
+    /// Those of a request.
+    pub fn of(request: &HttpRequest) -> Result<Self, ApiError> {
+        Self::read(request.headers(), Origin::of(request))
+    }
+
+    /// Those that stand in headers.
+    pub fn read(headers: &HeaderMap, origin: Origin) -> Result<Self, ApiError> {
+        Ok(Self { hash: Sha256::digest(token(headers)?).into(), origin })
+    }
 }
 
 fn token(headers: &HeaderMap) -> Result<&str, ApiError> {

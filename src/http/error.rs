@@ -119,6 +119,14 @@ impl ApiError {
         Self::new(Problem::RateLimited, detail).after(wait)
     }
 
+    /// 429: too many unknown tokens came from where this one comes from; `wait` is how long it is not looked up.
+    pub fn too_many_unknown_tokens(wait: Duration) -> Self {
+        let wait_ms = wait.as_millis().max(1);
+        let detail =
+            format!("too many unknown tokens came from this address, the next one is looked up in {wait_ms} ms");
+        Self::new(Problem::RateLimited, detail).after(wait)
+    }
+
     /// 422: a strict batch of `events` events has invalid ones; `rejection` has their flaws.
     pub fn batch_refused(rejection: Rejection, invalid: usize, events: usize) -> Self {
         let detail = format!("{invalid} of {events} events are invalid, nothing was stored");

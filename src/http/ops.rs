@@ -117,7 +117,7 @@ pub(super) async fn may_look(call: &Call, what: &str) -> Result<(), ApiError> {
 
 /// As [`may_look`], but always with a token.
 pub(super) async fn permit_view(call: &Call, what: &str) -> Result<(), ApiError> {
-    let caller = call.state.auth.authenticate(call.headers()).await?;
+    let caller = call.state.auth.authenticate(call.credentials()?).await?;
     let may = [Scope::Operate, Scope::ReadAll].into_iter().any(|scope| allows(caller.scopes, scope));
     if may { Ok(()) } else { Err(ApiError::forbidden(Scope::Operate, what)) }
 }

@@ -21,6 +21,7 @@ use serde::Serialize;
 use uuid::Uuid;
 
 use super::auth::{self, Caller};
+use super::bearer::Credentials;
 use super::closing::{self, Closing};
 use super::encoding;
 use super::error::ApiError;
@@ -56,7 +57,7 @@ impl Call {
 
     /// Who calls, with any valid token that does not ask too often.
     pub async fn caller(&self) -> Result<Arc<Caller>, ApiError> {
-        let caller = self.state.auth.authenticate(self.headers()).await?;
+        let caller = self.state.auth.authenticate(self.credentials()?).await?;
         let Some(rate) = self.state.rate.as_ref().filter(|_| !self.is_operations()) else { return Ok(caller) };
         let taken = rate.take(caller.parent_id.unwrap_or(caller.token_id));
         self.request.extensions_mut().insert(taken.standing);
@@ -68,12 +69,17 @@ impl Call {
 
     /// As `authorise`, however often: operators must get through when a limit was set too low.
     pub async fn authorise_operator(&self, scope: Scope, what: &str) -> Result<Arc<Caller>, ApiError> {
-        permitted(self.state.auth.authenticate(self.headers()).await?, scope, what)
+        permitted(self.state.auth.authenticate(self.credentials()?).await?, scope, what)
     }
 
     /// Whether it came in on the operations port.
     fn is_operations(&self) -> bool {
         self.request.app_data::<OperationsPort>().is_some()
+    }
+
+    /// What the request shows of who sends it.
+    pub fn credentials(&self) -> Result<Credentials, ApiError> {
+        Credentials::of(&self.request)
     }
 
     /// The request's headers.

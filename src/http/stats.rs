@@ -144,7 +144,7 @@ pub async fn stats(call: Call) -> Result<HttpResponse, ApiError> {
 
 /// Whether the caller may see everyone's figures.
 pub(super) async fn permit(call: &Call) -> Result<(), ApiError> {
-    let caller = call.state.auth.authenticate(call.headers()).await?;
+    let caller = call.state.auth.authenticate(call.credentials()?).await?;
     if ![Scope::ReadAll, Scope::Operate].into_iter().any(|scope| allows(caller.scopes, scope)) {
         return Err(ApiError::forbidden(Scope::ReadAll, "statistics of everyone's events"));
     }

@@ -45,7 +45,15 @@ impl Connection {
 
     /// Connects; after this much silence, now and later, it gives up.
     pub fn open_within(address: SocketAddr, silence: Duration) -> io::Result<Self> {
-        let stream = TcpStream::connect_timeout(&address, silence)?;
+        Self::over_within(TcpStream::connect_timeout(&address, silence)?, silence)
+    }
+
+    /// Takes over a connection that is made.
+    pub fn over(stream: TcpStream) -> io::Result<Self> {
+        Self::over_within(stream, SILENCE)
+    }
+
+    fn over_within(stream: TcpStream, silence: Duration) -> io::Result<Self> {
         stream.set_read_timeout(Some(silence))?;
         stream.set_write_timeout(Some(silence))?;
         stream.set_nodelay(true)?;

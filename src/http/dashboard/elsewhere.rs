@@ -90,7 +90,7 @@ pub async fn follow_node(call: Call) -> Result<HttpResponse, ApiError> {
     let permit = watcher::room(&call.state)?;
     let now = event("pipeline", &look(&call.state, &node).await?);
     let news = call.state.elsewhere.follow(node, now);
-    Ok(watcher::stream(call, permit, news))
+    watcher::stream(call, permit, news)
 }
 
 impl News for Receiver<Bytes> {

@@ -118,7 +118,7 @@ pub async fn follow(call: Call) -> Result<HttpResponse, ApiError> {
     ops::permit_view(&call, "the state of the pipeline").await?;
     let permit = watcher::room(&call.state)?;
     let news = LiveNews { latest: call.state.live.latest.subscribe(), told: Shot::default() };
-    Ok(watcher::stream(call, permit, news))
+    watcher::stream(call, permit, news)
 }
 
 impl News for LiveNews {

@@ -1,7 +1,6 @@
 //! Logging in and out. A session is a token that ends with the one it was opened with, and its cookie holds the token's
 //! text: there is no second way to be known.
 
-use std::net::IpAddr;
 use std::time::Duration;
 
 use actix_web::HttpResponse;
@@ -14,9 +13,11 @@ use actix_web::web::Query;
 
 use crate::clock;
 use crate::http::accounts::{not_changed, see_change};
+use crate::http::bearer::Credentials;
 use crate::http::body;
 use crate::http::error::{ApiError, whole_seconds};
 use crate::http::html::escaped;
+use crate::http::origin::Origin;
 use crate::http::request::{Call, header_value};
 use crate::http::state::STORE_WAIT;
 use crate::telemetry::audit;
@@ -51,7 +52,7 @@ pub async fn form(call: Call) -> Result<HttpResponse, ApiError> {
 /// `POST /login`: a session for the token in the form.
 pub async fn enter(call: Call) -> Result<HttpResponse, ApiError> {
     let address = call.request.peer_addr().map(|peer| peer.ip().to_canonical());
-    if let Some(wait) = call.state.logins.take(address.map_or(0, neighbourhood)).wait {
+    if let Some(wait) = call.state.logins.take(Origin::of(&call.request).number()).wait {
         let mut response = page(StatusCode::TOO_MANY_REQUESTS, "Too many attempts. Try again in a few seconds.");
         response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(whole_seconds(wait)));
         return Ok(response);
@@ -69,9 +70,9 @@ pub async fn enter(call: Call) -> Result<HttpResponse, ApiError> {
 async fn open(call: Call) -> Result<HttpResponse, ApiError> {
     let limits = call.state.body_limits.with_bytes_max(FORM_BYTES_MAX);
     let body = body::read(call.request.headers(), call.payload, &limits, |_| Ok(())).await?;
-    let headers = bearer(&body)?;
+    let credentials = Credentials::read(&bearer(&body)?, Origin::of(&call.request))?;
     let state = call.state;
-    let caller = state.auth.authenticate(&headers).await?;
+    let caller = state.auth.authenticate(credentials).await?;
     let by = state.by(&caller);
     let opened = state.store.open_session(caller.token_id, SESSION_LASTS, clock::now(), &by, STORE_WAIT).await?;
     let Some((session, secret)) = opened else {
@@ -128,17 +129,6 @@ fn page(status: StatusCode, message: &str) -> HttpResponse {
         .body(PAGE.replace(MESSAGE_PLACE, &message))
 }
 
-/// What counts as one place that attempts come from: an address, of IPv6 its network.
-fn neighbourhood(address: IpAddr) -> i64 {
-    match address {
-        IpAddr::V4(address) => i64::from(address.to_bits()),
-        IpAddr::V6(address) => {
-            let [a, b, c, d, e, f, g, h, ..] = address.octets();
-            i64::from_be_bytes([a, b, c, d, e, f, g, h])
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -153,13 +143,5 @@ mod tests {
         assert_eq!(token("x=y&token=+gm_a%0A"), Ok("Bearer gm_a".to_owned()));
         assert_eq!(token(""), Ok("Bearer ".to_owned()), "which no token is");
         assert!(token("token=a%0D%0AX: y").is_err());
-    }
-
-    #[test]
-    fn attempts_are_counted_by_address_or_network() {
-        let of = |text: &str| neighbourhood(text.parse().expect("an address"));
-        assert_ne!(of("10.0.0.1"), of("10.0.0.2"));
-        assert_eq!(of("2001:db8::1"), of("2001:db8::ffff:1"));
-        assert_ne!(of("2001:db8::1"), of("2001:db8:0:1::1"));
     }
 }

@@ -160,7 +160,7 @@ pub async fn follow_outcomes(call: Call) -> Result<HttpResponse, ApiError> {
     let permit = watcher::room(&call.state)?;
     let head = call.state.store.feed_head(STORE_WAIT).await?;
     let news = call.state.newest.follow(filters, head)?;
-    Ok(watcher::stream(call, permit, news))
+    watcher::stream(call, permit, news)
 }
 
 /// `GET /api/live/events/{id}`; whoever may not see the event is told that there is none.
@@ -169,7 +169,7 @@ pub async fn follow_event(call: Call) -> Result<HttpResponse, ApiError> {
     let permit = watcher::room(&call.state)?;
     let now = call.state.store.feed_events(vec![id], STORE_WAIT).await?.pop();
     let news = call.state.newest.follow_event(id, now);
-    Ok(watcher::stream(call, permit, news))
+    watcher::stream(call, permit, news)
 }
 
 impl News for Receiver<Bytes> {

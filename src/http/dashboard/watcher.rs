@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
-use actix_web::http::header::{CONTENT_TYPE, HeaderMap};
+use actix_web::http::header::CONTENT_TYPE;
 use actix_web::web::Data;
 use bytes::Bytes;
 use futures_util::stream::unfold;
@@ -16,6 +16,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
 
 use crate::domain::json::write_line;
+use crate::http::bearer::Credentials;
 use crate::http::error::ApiError;
 use crate::http::problems::Problem;
 use crate::http::request::Call;
@@ -35,7 +36,7 @@ pub trait News: 'static {
 /// Somebody who watches.
 struct Watcher<N> {
     state: Data<AppState>,
-    headers: HeaderMap,
+    credentials: Credentials,
     news: N,
     told_at: Instant,
     _permit: OwnedSemaphorePermit,
@@ -56,9 +57,9 @@ pub fn event(name: &str, data: &impl Serialize) -> Bytes {
 }
 
 /// Answers with all news from now on.
-pub fn stream(call: Call, permit: OwnedSemaphorePermit, news: impl News) -> HttpResponse {
-    let headers = call.headers().clone();
-    let watcher = Watcher { headers, news, told_at: Instant::now(), _permit: permit, state: call.state };
+pub fn stream(call: Call, permit: OwnedSemaphorePermit, news: impl News) -> Result<HttpResponse, ApiError> {
+    let credentials = call.credentials()?;
+    let watcher = Watcher { credentials, news, told_at: Instant::now(), _permit: permit, state: call.state };
     // A first line at once: the page knows that it is connected.
     let first = Some(Bytes::from_static(b": connected\n\n"));
     let lines = unfold((first, watcher), |(first, mut watcher)| async move {
@@ -68,7 +69,7 @@ pub fn stream(call: Call, permit: OwnedSemaphorePermit, news: impl News) -> Http
         };
         Some((Ok::<_, std::io::Error>(lines), (None, watcher)))
     });
-    HttpResponse::build(StatusCode::OK).insert_header((CONTENT_TYPE, "text/event-stream")).streaming(lines)
+    Ok(HttpResponse::build(StatusCode::OK).insert_header((CONTENT_TYPE, "text/event-stream")).streaming(lines))
 }
 
 impl<N: News> Watcher<N> {
@@ -76,7 +77,7 @@ impl<N: News> Watcher<N> {
     async fn next(&mut self) -> Option<Bytes> {
         loop {
             let news = tokio::time::timeout(CHECKED, self.news.next()).await;
-            if self.state.is_draining() || self.state.auth.authenticate(&self.headers).await.is_err() {
+            if self.state.is_draining() || self.state.auth.authenticate(self.credentials).await.is_err() {
                 return None;
             }
             let is_silent = self.told_at.elapsed() >= HEARTBEAT;

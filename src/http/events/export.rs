@@ -6,7 +6,7 @@
 
 use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
-use actix_web::http::header::{CONTENT_TYPE, HeaderMap};
+use actix_web::http::header::CONTENT_TYPE;
 use actix_web::web::Data;
 use bytes::Bytes;
 use futures_util::stream::try_unfold;
@@ -19,6 +19,7 @@ use super::list::FETCH_ROWS;
 use super::view::EventView;
 use crate::domain::json::write_line;
 use crate::domain::scopes::Scope;
+use crate::http::bearer::Credentials;
 use crate::http::error::ApiError;
 use crate::http::problems::Problem;
 use crate::http::request::Call;
@@ -53,7 +54,7 @@ struct Summary {
 /// An export under way.
 struct Export {
     state: Data<AppState>,
-    headers: HeaderMap,
+    credentials: Credentials,
     asked: Asked,
     after: Option<Place>,
     rows: usize,
@@ -68,9 +69,9 @@ pub async fn export(call: Call) -> Result<HttpResponse, ApiError> {
     let asked = Asked::read(call.request.query_string(), &caller, &WHOLE)?;
     let permit = call.state.exports.clone().try_acquire_owned();
     let _permit = permit.map_err(|_| ApiError::new(Problem::Overloaded, "too many exports are under way"))?;
-    let (after, headers) = (asked.after, call.headers().clone());
+    let (after, credentials) = (asked.after, call.credentials()?);
     let (state, rows) = (call.state, FIRST_ROWS);
-    let export = Export { state, headers, asked, after, rows, events: 0, is_over: false, _permit };
+    let export = Export { state, credentials, asked, after, rows, events: 0, is_over: false, _permit };
     // The first chunk is made before the answer begins, so that what is wrong from the start has a status.
     let (first, export) = export.chunk().await?;
     let chunks = try_unfold((Some(first), export), |(first, export)| async move {
@@ -123,7 +124,7 @@ impl Export {
             return Err(ApiError::new(Problem::Draining, "the server is stopping"));
         }
         // A token that is revoked ends what it began.
-        self.state.auth.authenticate(&self.headers).await?;
+        self.state.auth.authenticate(self.credentials).await?;
         Ok(self.state.store.list_events(&self.asked.query, self.after, self.rows, STORE_WAIT).await?)
     }
 }

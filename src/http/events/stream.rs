@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
-use actix_web::http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderMap};
+use actix_web::http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use actix_web::web::Data;
 use bytes::Bytes;
 use futures_util::stream::unfold;
@@ -25,6 +25,7 @@ use crate::domain::json::write_line;
 use crate::domain::outcome::Status;
 use crate::domain::scopes::Scope;
 use crate::domain::timestamp::render;
+use crate::http::bearer::Credentials;
 use crate::http::error::ApiError;
 use crate::http::problems::Problem;
 use crate::http::request::{Call, single};
@@ -80,7 +81,7 @@ impl Streams {
 /// A stream under way.
 struct Stream {
     state: Data<AppState>,
-    headers: HeaderMap,
+    credentials: Credentials,
     filters: Filters,
     head: watch::Receiver<Head>,
     place: FeedPlace,
@@ -107,7 +108,7 @@ pub async fn stream(call: Call) -> Result<HttpResponse, ApiError> {
     };
     let now = Instant::now();
     let stream = Stream {
-        headers: call.headers().clone(),
+        credentials: call.credentials()?,
         filters,
         head: call.state.streams.head.subscribe(),
         place,
@@ -196,7 +197,7 @@ impl Stream {
     /// The next lines; `None` when the server stops or the token is good no longer.
     async fn next(&mut self) -> Option<Bytes> {
         loop {
-            if self.state.is_draining() || self.state.auth.authenticate(&self.headers).await.is_err() {
+            if self.state.is_draining() || self.state.auth.authenticate(self.credentials).await.is_err() {
                 return None;
             }
             if let Some(lines) = self.look().await {

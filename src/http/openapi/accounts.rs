@@ -36,7 +36,7 @@ pub fn operations(schemas: &mut Schemas) -> Vec<Operation> {
 }
 
 fn administered(method: Method, path: &'static str, tag: &str, id: &str, summary: &str) -> Operation {
-    Operation::new(method, path, tag, id, summary).needs(&[Scope::Admin]).within_the_rate()
+    Operation::new(method, path, tag, id, summary).needs(&[Scope::Admin])
 }
 
 fn tokens(schemas: &mut Schemas) -> Vec<Operation> {

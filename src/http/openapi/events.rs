@@ -73,7 +73,6 @@ fn submit(schemas: &mut Schemas, forms: &Forms) -> Operation {
              batch.",
         )
         .needs(&[Scope::Write])
-        .within_the_rate()
         .parameters(&["IdempotencyKey", "Prefer", "TraceParent", "TraceState"])
         .body(true, &body)
         .answers(202, "It is stored and will be processed", stored)
@@ -108,7 +107,6 @@ fn submit_batch(schemas: &mut Schemas, forms: &Forms) -> Operation {
              rest again. A CloudEvent alone, in either mode, is a batch of one.",
         )
         .needs(&[Scope::Write])
-        .within_the_rate()
         .parameters(&["IdempotencyKey", "Prefer", "TraceParent", "TraceState"])
         .body(true, &body);
     reported(operation, &report)
@@ -131,7 +129,6 @@ fn validate(schemas: &mut Schemas, forms: &Forms) -> Operation {
     Operation::new(Method::POST, "/api/v1/events/validate", TAG, "validateEvents", "Check events without storing them")
         .says("What would become of an event, a batch, or lines. Nothing is stored, and no key is looked up.")
         .needs(&[Scope::Write])
-        .within_the_rate()
         .body(true, &body)
         .answers(200, "All would be taken", judged)
         .answers_as(200, "", NDJSON, lines)
@@ -174,7 +171,6 @@ fn process(schemas: &mut Schemas, limits: &Limits) -> Operation {
              not exist, or belongs to another user, has the result `not_found`.",
     )
     .needs(&[Scope::Operate])
-    .within_the_rate()
     .body(true, &[(JSON, order)]);
     reported(operation, &report)
         .problems(&[Problem::BatchEmpty, Problem::BatchTooLarge, Problem::Overloaded])
@@ -187,7 +183,6 @@ fn retry(schemas: &mut Schemas) -> Operation {
     Operation::new(Method::POST, "/api/v1/events/{id}/retry", TAG, "retryEvent", "Process an event anew")
         .says("One that failed, was refused, was cancelled, or waits for its next attempt.")
         .needs(&[Scope::Operate])
-        .within_the_rate()
         .parameter("Id")
         .body(false, &[(JSON, order)])
         .answers(200, "Its outcome", outcome)
@@ -202,7 +197,6 @@ fn cancel(schemas: &mut Schemas) -> Operation {
     Operation::new(Method::POST, "/api/v1/events/{id}/cancel", TAG, "cancelEvent", "Call an event off")
         .says("One that waits for its next attempt, or is at work. Calling it off again changes nothing.")
         .needs(&[Scope::Operate])
-        .within_the_rate()
         .parameter("Id")
         .answers(200, "It is cancelled", schemas.of::<shapes::Cancelled>())
         .problems(&[Problem::NotFound, Problem::NotReplayable])
@@ -212,7 +206,6 @@ fn show(schemas: &mut Schemas) -> Operation {
     Operation::new(Method::GET, "/api/v1/events/{id}", TAG, "showEvent", "Show an event")
         .says("With `Prefer: wait=N` when it is finished, or after N seconds.")
         .needs(&[Scope::Read])
-        .within_the_rate()
         .parameters(&["Id", "Prefer"])
         .answers(200, "The event", schemas.of::<shapes::EventView<'_>>())
         .with_header(200, "Preference-Applied")
@@ -223,7 +216,6 @@ fn timeline(schemas: &mut Schemas) -> Operation {
     Operation::new(Method::GET, "/api/v1/events/{id}/timeline", TAG, "showTimeline", "Show what happened to an event")
         .says("Every attempt with its times, its node, its error, and when the next one is due.")
         .needs(&[Scope::Read])
-        .within_the_rate()
         .parameter("Id")
         .answers(200, "Its timeline", schemas.of::<shapes::TimelineView>())
         .problems(&[Problem::NotFound])
@@ -236,7 +228,6 @@ fn list(schemas: &mut Schemas) -> Operation {
              `status` other than `failed` and `validation_error` need a time range of at most 31 days.",
         )
         .needs(&[Scope::Read])
-        .within_the_rate()
         .parameters(&FILTERS)
         .parameters(&["Order", "Limit", "Cursor"])
         .answers(200, "A page; a short one need not be the last, `next_cursor` says so", schemas.of::<shapes::EventPage<'_>>())
@@ -256,7 +247,6 @@ fn export(schemas: &mut Schemas) -> Operation {
              line is a `summary`: without it the export is not whole.",
         )
         .needs(&[Scope::Read])
-        .within_the_rate()
         .parameters(&FILTERS)
         .parameters(&["Order", "Cursor"])
         .answers_as(200, "A line each", NDJSON, Schemas::any(&line))
@@ -272,7 +262,6 @@ fn stream(schemas: &mut Schemas) -> Operation {
              there, for at least 50 minutes.",
         )
         .needs(&[Scope::Read])
-        .within_the_rate()
         .parameters(&["Status", "EventName", "EventType", "LastEventId"])
         .answers_as(200, "The stream", "text/event-stream", text)
         .problems(&[Problem::InvalidRequest, Problem::Overloaded])

@@ -57,7 +57,7 @@ pub fn operations(schemas: &mut Schemas) -> Vec<Operation> {
 }
 
 fn operated(method: Method, path: &'static str, id: &str, summary: &str) -> Operation {
-    Operation::new(method, path, TAG, id, summary).needs(&[Scope::Operate]).within_the_rate()
+    Operation::new(method, path, TAG, id, summary).needs(&[Scope::Operate])
 }
 
 /// The members are the parameters of the list of events; at least one has to be there.

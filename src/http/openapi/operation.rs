@@ -13,7 +13,7 @@ use crate::http::problems::Problem;
 const OF_EVERY: [Problem; 4] =
     [Problem::ExpectationFailed, Problem::InternalError, Problem::DatabaseUnavailable, Problem::Draining];
 /// Problems of a request that needs a token.
-const OF_TOKENS: [Problem; 1] = [Problem::Unauthorized];
+const OF_TOKENS: [Problem; 2] = [Problem::Unauthorized, Problem::RateLimited];
 /// Problems of a request with a body.
 const OF_BODIES: [Problem; 7] = [
     Problem::InvalidJson,
@@ -82,10 +82,9 @@ impl Operation {
         self
     }
 
-    /// What is different on the operations port: no rate is kept, a session does for its token, foreign pages change
+    /// What is different on the operations port: a session does for its token, foreign pages change
     /// nothing, and a browser that is nobody is sent to the login.
     pub fn on_the_operations_port(mut self) -> Self {
-        self.problems.retain(|problem| *problem != Problem::RateLimited);
         let security =
             self.members.get_mut("security").and_then(Value::as_array_mut).expect("every operation has some");
         let sessions: Vec<Value> =
@@ -99,11 +98,6 @@ impl Operation {
             return self;
         }
         self.answers_nothing(303, "A browser without a session is sent to the login").with_header(303, "Location")
-    }
-
-    /// As the token's rate allows.
-    pub fn within_the_rate(self) -> Self {
-        self.problems(&[Problem::RateLimited])
     }
 
     /// A parameter that is shared, by its name among the components.

@@ -43,7 +43,6 @@ pub fn operations(schemas: &mut Schemas) -> Vec<Operation> {
             .problems(&[Problem::InvalidRequest]),
         Operation::new(Method::GET, "/api/v1/limits", SERVICE, "showLimits", "Show the limits in effect")
             .needs_token()
-            .within_the_rate()
             .answers(200, "The limits", schemas.of::<Limits>()),
         Operation::new(Method::GET, "/health/live", SERVICE, "isAlive", "Tell whether the process answers")
             .says("It touches no database.")

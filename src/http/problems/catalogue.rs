@@ -267,9 +267,10 @@ pub static CATALOGUE: &[Entry] = &[
         Problem::RateLimited,
         "rate_limited",
         StatusCode::TOO_MANY_REQUESTS,
-        "The token asks too often",
-        "The token has used up `limits.requests_per_second` and its burst. Nothing was stored; send again after \
-         `Retry-After`. The header `RateLimit` says with each answer how many requests are left.",
+        "Too many requests",
+        "The token has used up `limits.requests_per_second` and its burst; the header `RateLimit` says with each answer how \
+         many requests are left. Or too many unknown tokens came from the same address, and yours was not in use lately. \
+         Nothing was stored; send again after `Retry-After`.",
     ),
     row(
         Problem::InternalError,

@@ -49,7 +49,7 @@ pub fn handler_panicked(request_id: &str) {
     error!(request_id, "a request's handler panicked");
 }
 
-/// A token asked too often.
+/// A token asked too often, or an address sent too many unknown ones.
 pub fn rate_limited() {
     metrics::RATE_LIMITED.increment();
 }

@@ -257,8 +257,11 @@ pub static PROBLEMS: Family<Counter> = Family::new(
 pub static PROBLEM_CODES: OnceLock<Vec<&'static str>> = OnceLock::new();
 
 /// Requests over the rate.
-pub static RATE_LIMITED: Single<Counter> =
-    Single::new("gristmill_http_rate_limited_total", "Requests of tokens that asked too often (429).", Counter::new());
+pub static RATE_LIMITED: Single<Counter> = Single::new(
+    "gristmill_http_rate_limited_total",
+    "Requests of tokens that asked too often, or of addresses with too many unknown tokens (429).",
+    Counter::new(),
+);
 
 /// Clients that went away.
 pub static DISCONNECTS: Single<Counter> = Single::new(
