@@ -25,6 +25,7 @@ mod jobs;
 mod limits;
 mod nodes;
 mod openapi;
+mod plans;
 mod problems;
 mod rate;
 mod replay;

@@ -11,6 +11,7 @@ mod feed;
 mod figures;
 mod first;
 mod jobs;
+mod pending;
 mod received;
 mod replays;
 mod sessions;
@@ -40,6 +41,7 @@ impl MigratorTrait for Migrator {
             Box::new(times::Times),
             Box::new(snapshots::Snapshots),
             Box::new(traces::Traces),
+            Box::new(pending::Pending),
         ]
     }
 }

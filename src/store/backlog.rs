@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use sea_orm::{ConnectionTrait, DbBackend, Statement};
+use sea_orm::{DbBackend, Statement};
 
 use super::{Store, StoreError};
 
@@ -35,7 +35,7 @@ impl Store {
     pub async fn backlog(&self, wait: Duration) -> Result<Backlog, StoreError> {
         self.run("count pending events", wait, |conn| async move {
             let sql = "SELECT COUNT(*), MIN(received_at) FROM events WHERE status = 'pending'";
-            let row = conn.read().query_one_raw(Statement::from_string(conn.backend(), sql)).await?;
+            let row = conn.search_one(Statement::from_string(conn.backend(), sql)).await?;
             let Some(row) = row else { return Ok(Backlog::default()) };
             let events: i64 = row.try_get_by_index(0)?;
             Ok(Backlog { events: events.cast_unsigned(), oldest: row.try_get_by_index(1)? })

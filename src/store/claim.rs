@@ -1,7 +1,7 @@
 //! Claiming stored events: a claim writes only the lease; the outcome charges the attempt.
 //!
-//! One statement claims, through a CTE, so that no more rows than asked for are taken. The leases of a dead boot are
-//! ended first: each of its events is charged the attempt and becomes a suspect, free to be claimed by anybody.
+//! One transaction finds the events and takes them: what it found is locked, or nobody else writes. The leases of a dead
+//! boot are ended first: each of its events is charged the attempt and becomes a suspect, free to be claimed by anybody.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,7 +10,8 @@ use chrono::{DateTime, Utc};
 use sea_orm::{ActiveValue::Set, ConnectionTrait, DbBackend, DbErr, EntityTrait, QueryResult, Statement, Value};
 use uuid::Uuid;
 
-use super::dialect::{now_plus_micros_sql, now_sql, placeholder};
+use super::dialect::{list, now_plus_micros_sql, now_sql, placeholder};
+use super::plans::hidden;
 use super::{Store, StoreError, hints};
 use crate::clock;
 use crate::domain::dedupe::DedupeKey;
@@ -74,11 +75,18 @@ pub struct Death {
 impl Store {
     /// Claims events for `order.boot_id`. On a lost answer the leases stand; [`Store::release_orphans`] frees them.
     pub async fn claim(&self, due: Due, order: ClaimOrder, wait: Duration) -> Result<Vec<Claimed>, StoreError> {
-        self.run("claim", wait, move |conn| async move {
-            let token = Uuid::new_v4();
-            let statement = claim_statement(conn.backend(), &due, &order, token);
-            let rows = conn.write().query_all_raw(statement).await?;
-            Ok(rows.iter().map(|row| claimed(row, token)).collect::<Result<_, _>>()?)
+        self.transaction("claim", wait, move |tx| {
+            Box::pin(async move {
+                let backend = tx.get_database_backend();
+                let found = tx.query_all_raw(find_statement(backend, &due, order.limit)).await?;
+                let ids = within_bytes(&found, order.bytes)?;
+                if ids.is_empty() {
+                    return Ok(Vec::new());
+                }
+                let token = Uuid::new_v4();
+                let rows = tx.query_all_raw(take_statement(backend, &ids, &order, token)).await?;
+                Ok(rows.iter().map(|row| claimed(row, token)).collect::<Result<_, _>>()?)
+            })
         })
         .await
     }
@@ -109,8 +117,7 @@ impl Store {
         self.transaction("release of orphaned leases", wait, move |tx| {
             Box::pin(async move {
                 let backend = tx.get_database_backend();
-                let held: Vec<String> = held.iter().map(ToString::to_string).collect();
-                let kept = if held.is_empty() { String::new() } else { format!("AND id NOT IN ({})", held.join(",")) };
+                let kept = if held.is_empty() { String::new() } else { format!("AND id NOT IN ({})", list(&held)) };
                 let sql = format!(
                     "UPDATE events SET lease_boot = NULL, lease_until = NULL \
                      WHERE status = 'pending' AND lease_boot = {} {kept}",
@@ -128,44 +135,63 @@ impl Store {
     }
 }
 
-fn claim_statement(backend: DbBackend, due: &Due, order: &ClaimOrder, token: Uuid) -> Statement {
-    let bytes = i64::try_from(order.bytes).unwrap_or(i64::MAX);
-    let values: Vec<Value> = vec![order.boot_id.into(), token.into(), micros(order.lease).into(), bytes.into()];
-    let condition = condition(backend, due);
-    let lock = if backend == DbBackend::Postgres { "FOR UPDATE SKIP LOCKED" } else { "" };
-    let json = if backend == DbBackend::Postgres { "::text" } else { "" };
+/// `id, bytes` of the events that may be claimed, locked.
+fn find_statement(backend: DbBackend, due: &Due, limit: usize) -> Statement {
+    let (json, lock) = match backend {
+        DbBackend::Postgres => ("::text", "FOR UPDATE SKIP LOCKED"),
+        _ => ("", ""),
+    };
     let sql = format!(
-        "WITH found AS MATERIALIZED (SELECT id, next_attempt_at, COALESCE(length(payload{json}), 0) AS bytes \
-         FROM events WHERE status = 'pending' AND {condition} ORDER BY next_attempt_at, id LIMIT {limit} {lock}), \
-         due AS MATERIALIZED (SELECT id FROM \
-         (SELECT id, SUM(bytes) OVER (ORDER BY next_attempt_at, id) - bytes AS before FROM found) AS weighed \
-         WHERE before < {bytes}) \
-         UPDATE events SET lease_boot = {boot}, lease_token = {token}, lease_until = {until} \
-         WHERE id IN (SELECT id FROM due) AND status = 'pending' \
-         RETURNING {columns}",
-        columns = claimed_columns(backend),
-        limit = order.limit,
-        boot = placeholder(backend, 1),
-        token = placeholder(backend, 2),
-        until = now_plus_micros_sql(backend, &placeholder(backend, 3)),
-        bytes = placeholder(backend, 4),
+        "SELECT id, CAST(COALESCE(length(payload{json}), 0) AS BIGINT) FROM events WHERE {condition} \
+         LIMIT {limit} {lock}",
+        condition = condition(backend, due),
     );
-    Statement::from_sql_and_values(backend, sql, values)
+    Statement::from_string(backend, sql)
 }
 
-/// What makes a pending row claimable; `status = 'pending'` stands beside it as a literal for the partial index.
+/// What makes a row claimable. Those that wait are walked in the order of the index of pending events, which nobody holds
+/// first; those that are named are looked up.
 fn condition(backend: DbBackend, due: &Due) -> String {
-    let free = format!("lease_boot IS NULL AND next_attempt_at <= {}", now_sql(backend));
+    let free = "status = 'pending' AND lease_boot IS NULL";
+    let is_time = format!("next_attempt_at <= {}", now_sql(backend));
+    let walk = |suspect: &str| {
+        format!("{free} AND suspect = {suspect} AND {is_time} ORDER BY lease_boot, suspect, next_attempt_at")
+    };
     match due {
-        Due::Waiting => format!("{free} AND NOT suspect"),
-        Due::Suspects => format!("{free} AND suspect"),
+        Due::Waiting => walk("FALSE"),
+        Due::Suspects => walk("TRUE"),
         Due::These(ids) => {
-            let ids: Vec<String> = ids.iter().map(ToString::to_string).collect();
             // Timers run by no wall clock; with SQLite there are no others than this node's.
-            let free = if backend == DbBackend::Sqlite { "lease_boot IS NULL" } else { &free };
-            format!("{free} AND NOT suspect AND id IN ({})", ids.join(","))
+            let is_time = if backend == DbBackend::Sqlite { "TRUE" } else { &is_time };
+            format!("id IN ({}) AND {}", list(ids), hidden(&format!("{free} AND NOT suspect AND {is_time}")))
         }
     }
+}
+
+/// The first of these events, the one that passes `bytes_max` included.
+fn within_bytes(found: &[QueryResult], bytes_max: usize) -> Result<Vec<i64>, DbErr> {
+    let (mut ids, mut bytes) = (Vec::with_capacity(found.len()), 0);
+    for row in found {
+        if bytes >= bytes_max {
+            break;
+        }
+        ids.push(row.try_get_by_index(0)?);
+        bytes = usize::try_from(row.try_get_by_index::<i64>(1)?).map_or(usize::MAX, |more| bytes.saturating_add(more));
+    }
+    Ok(ids)
+}
+
+fn take_statement(backend: DbBackend, ids: &[i64], order: &ClaimOrder, token: Uuid) -> Statement {
+    let values: Vec<Value> = vec![order.boot_id.into(), token.into(), micros(order.lease).into()];
+    let sql = format!(
+        "UPDATE events SET lease_boot = {}, lease_token = {}, lease_until = {} WHERE id IN ({}) RETURNING {}",
+        placeholder(backend, 1),
+        placeholder(backend, 2),
+        now_plus_micros_sql(backend, &placeholder(backend, 3)),
+        list(ids),
+        claimed_columns(backend),
+    );
+    Statement::from_sql_and_values(backend, sql, values)
 }
 
 fn take_over_statement(backend: DbBackend, death: &Death) -> Statement {

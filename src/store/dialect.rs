@@ -36,6 +36,11 @@ pub fn placeholder(backend: DbBackend, n: usize) -> String {
     }
 }
 
+/// Ids for an SQL list. Written out, so that PostgreSQL looks at the partitions that they are in, and at no other.
+pub(super) fn list(ids: &[i64]) -> String {
+    ids.iter().map(ToString::to_string).collect::<Vec<_>>().join(",")
+}
+
 /// The sum of a column as a bigint: on PostgreSQL that of bigints is numeric, and over nothing it is null.
 pub fn sum(what: &str) -> String {
     format!("CAST(COALESCE(SUM({what}), 0) AS BIGINT)")

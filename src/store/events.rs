@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use sea_orm::{ConnectionTrait, DbBackend, DbErr, QueryResult, Statement, Value};
+use sea_orm::{DbBackend, DbErr, QueryResult, Statement, Value};
 use uuid::Uuid;
 
 use super::dialect::placeholder;
@@ -74,8 +74,8 @@ impl Store {
 }
 
 /// The events that a [`Filter`]'s statement selects.
-pub(super) async fn read_events(conn: &Conn, statement: Statement) -> Result<Vec<StoredEvent>, DbErr> {
-    conn.read().query_all_raw(statement).await?.iter().map(stored_event).collect()
+pub(super) async fn read_events(conn: &Conn, statement: Statement) -> Result<Vec<StoredEvent>, StoreError> {
+    Ok(conn.search(statement).await?.iter().map(stored_event).collect::<Result<_, _>>()?)
 }
 
 /// Conditions joined by AND, with their bound values.

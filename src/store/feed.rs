@@ -14,7 +14,7 @@ use sea_orm::{ConnectionTrait, DbBackend, DbErr, QueryResult, Statement};
 
 use super::dialect::{micros_ago, now_plus_micros_sql, placeholder};
 use super::events::Filter;
-use super::listing::{Filters, matches};
+use super::listing::{Filters, name};
 use super::open::Conn;
 use super::{Store, StoreError};
 use crate::domain::outcome::Status;
@@ -214,13 +214,12 @@ async fn flushes_where(conn: &Conn, rest: &str, values: &[i64]) -> Result<Vec<(i
 }
 
 /// Those of the `named` events that match, in their order; one that a flush names twice is told twice.
-async fn read(conn: &Conn, named: &[(FeedPlace, i64)], filters: &Filters) -> Result<Vec<FeedEvent>, DbErr> {
+async fn read(conn: &Conn, named: &[(FeedPlace, i64)], filters: &Filters) -> Result<Vec<FeedEvent>, StoreError> {
     let mut filter = Filter::new(conn.backend());
-    let ids: Vec<String> = named.iter().map(|(_, id)| id.to_string()).collect();
-    filter.and_sql(&format!("id IN ({})", ids.join(",")));
-    matches(&mut filter, filters);
+    let ids: Vec<i64> = named.iter().map(|(_, id)| *id).collect();
+    name(&mut filter, &ids, filters);
     let columns = "id, user_id, event_name, event_type, status, error_code, attempts, processed_at, generation";
-    let rows = conn.read().query_all_raw(filter.select(columns, "events", "")).await?;
+    let rows = conn.search(filter.select(columns, "events", "")).await?;
     let mut by_id = HashMap::new();
     for row in &rows {
         let event = feed_event(row)?;

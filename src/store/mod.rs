@@ -22,6 +22,7 @@ pub mod migrate;
 mod neighbours;
 mod nodes;
 mod open;
+mod plans;
 mod pools;
 mod postgres;
 mod replay;

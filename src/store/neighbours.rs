@@ -34,7 +34,7 @@ impl Store {
                        SELECT boot_id, name, heartbeat, stopped_at IS NOT NULL, lease_boot IS NOT NULL \
                        FROM nodes LEFT JOIN holders ON lease_boot = boot_id \
                        WHERE stopped_at IS NULL OR lease_boot IS NOT NULL";
-            let rows = conn.read().query_all_raw(Statement::from_string(conn.backend(), sql)).await?;
+            let rows = conn.search(Statement::from_string(conn.backend(), sql)).await?;
             Ok(rows.iter().map(neighbour).collect::<Result<_, _>>()?)
         })
         .await
@@ -43,21 +43,23 @@ impl Store {
     /// Removes boots that ended longer than `age` ago by the database's clock, or are `silent` and were last heard of
     /// then; never one that holds a lease, nor one whose folder has a spool: its events are found through it.
     pub async fn prune_nodes(&self, silent: Vec<Uuid>, age: Duration, wait: Duration) -> Result<u64, StoreError> {
-        self.run("removal of old nodes", wait, move |conn| async move {
-            let backend = conn.backend();
-            let mut values: Vec<Value> = vec![micros_ago(age)];
-            values.extend(silent.iter().map(|boot_id| Value::from(*boot_id)));
-            let silent: String =
-                (2..=values.len()).map(|n| format!("OR boot_id = {} ", placeholder(backend, n))).collect();
-            let sql = format!(
-                "DELETE FROM nodes WHERE COALESCE(stopped_at, heartbeat_at) < {} \
+        self.transaction("removal of old nodes", wait, move |tx| {
+            Box::pin(async move {
+                let backend = tx.get_database_backend();
+                let mut values: Vec<Value> = vec![micros_ago(age)];
+                values.extend(silent.iter().map(|boot_id| Value::from(*boot_id)));
+                let silent: String =
+                    (2..=values.len()).map(|n| format!("OR boot_id = {} ", placeholder(backend, n))).collect();
+                let sql = format!(
+                    "DELETE FROM nodes WHERE COALESCE(stopped_at, heartbeat_at) < {} \
                  AND (stopped_at IS NOT NULL {silent}) \
                  AND folder NOT IN (SELECT folder FROM nodes WHERE spool_events > 0) \
                  AND NOT EXISTS (SELECT 1 FROM events WHERE status = 'pending' AND lease_boot = nodes.boot_id)",
-                now_plus_micros_sql(backend, &placeholder(backend, 1)),
-            );
-            let statement = Statement::from_sql_and_values(backend, sql, values);
-            Ok(conn.write().execute_raw(statement).await?.rows_affected())
+                    now_plus_micros_sql(backend, &placeholder(backend, 1)),
+                );
+                let statement = Statement::from_sql_and_values(backend, sql, values);
+                Ok(tx.execute_raw(statement).await?.rows_affected())
+            })
         })
         .await
     }

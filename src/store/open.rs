@@ -16,7 +16,7 @@ use super::error::{Cause, Kind, Outcome, StoreError};
 use super::identity::{self, FileId};
 use super::ids::Partitions;
 use super::pools::Pools;
-use super::{migrate, postgres, sqlite};
+use super::{migrate, plans, postgres, sqlite};
 
 /// How much longer than its caller an operation of a handle apart may take: it has one connection, and a path that is
 /// dead must make room for a new one soon.
@@ -178,7 +178,8 @@ impl Store {
         result.map_err(|error| error.in_context(context))
     }
 
-    /// Carries out `work` as `run` does, inside one write transaction that is committed when `work` succeeds.
+    /// Carries out `work` as `run` does, inside one write transaction that searches by indexes only and is committed when
+    /// `work` succeeds.
     pub async fn transaction<T, F>(&self, context: &'static str, wait: Duration, work: F) -> Result<T, StoreError>
     where
         T: Send + 'static,
@@ -186,6 +187,7 @@ impl Store {
     {
         self.run(context, wait, |conn| async move {
             let tx = begin_write(&conn).await?;
+            plans::indexes_only(&tx).await.map_err(|error| StoreError::from(error).before_commit())?;
             let value = work(&tx).await.map_err(StoreError::before_commit)?;
             commit(tx).await?;
             Ok(value)
@@ -302,6 +304,7 @@ async fn open_sqlite(options: &StoreOptions, runtime: Handle) -> Result<Inner, S
     let write = sqlite::writer(&path, options).await?;
     file.check()?;
     identity::confirm(&write, &path).await?;
+    plans::forget_statistics(&write).await?;
     let read = sqlite::readers(&path, options);
     Ok(Inner {
         backend: DbBackend::Sqlite,

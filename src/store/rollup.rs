@@ -67,14 +67,17 @@ impl Store {
 
     /// Removes some of the dedupe keys that are older than `age` by the database's clock; 0 when none is left.
     pub async fn remove_keys(&self, age: Duration, wait: Duration) -> Result<u64, StoreError> {
-        self.run("removal of old keys", wait, move |conn| async move {
-            let sql = format!(
-                "DELETE FROM dedupe_keys WHERE (user_id, namespace, key) IN (SELECT user_id, namespace, key \
+        self.transaction("removal of old keys", wait, move |tx| {
+            Box::pin(async move {
+                let backend = tx.get_database_backend();
+                let sql = format!(
+                    "DELETE FROM dedupe_keys WHERE (user_id, namespace, key) IN (SELECT user_id, namespace, key \
                  FROM dedupe_keys WHERE created_at < {} LIMIT {KEYS_MAX})",
-                now_plus_micros_sql(conn.backend(), &placeholder(conn.backend(), 1))
-            );
-            let statement = Statement::from_sql_and_values(conn.backend(), sql, [micros_ago(age)]);
-            Ok(conn.write().execute_raw(statement).await?.rows_affected())
+                    now_plus_micros_sql(backend, &placeholder(backend, 1))
+                );
+                let statement = Statement::from_sql_and_values(backend, sql, [micros_ago(age)]);
+                Ok(tx.execute_raw(statement).await?.rows_affected())
+            })
         })
         .await
     }

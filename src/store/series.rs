@@ -79,7 +79,7 @@ impl Store {
         self.run("count what is pending", wait, move |conn| async move {
             let sql =
                 format!("SELECT COUNT(*) FROM (SELECT 1 FROM events WHERE status = 'pending' LIMIT {most}) AS pending");
-            let row = conn.read().query_one_raw(Statement::from_string(conn.backend(), sql)).await?;
+            let row = conn.search_one(Statement::from_string(conn.backend(), sql)).await?;
             Ok(row.map(|row| row.try_get_by_index(0)).transpose()?.unwrap_or_default())
         })
         .await

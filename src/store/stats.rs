@@ -92,7 +92,7 @@ impl Store {
             let sql = sql(conn.backend(), &slices);
             let statement = Statement::from_sql_and_values(conn.backend(), sql, slices.values());
             let mut stats = Stats { windows: vec![Sums::default(); windows.len()], ..Stats::default() };
-            for row in conn.read().query_all_raw(statement).await? {
+            for row in conn.search(statement).await? {
                 stats.balance.pending = row.try_get_by_index(0)?;
                 stats.add(&row, slices.within(row.try_get_by_index(1)?))?;
             }

@@ -7,7 +7,7 @@ use entity::{attempt, event};
 use sea_orm::prelude::Uuid;
 use sea_orm::{
     ColumnTrait, ConnectionTrait, DbBackend, DbErr, EntityTrait, FromQueryResult, QueryFilter, QueryOrder, QueryResult,
-    QuerySelect, Statement,
+    QuerySelect, QueryTrait, Statement,
 };
 
 use super::dialect::placeholder;
@@ -127,7 +127,7 @@ impl Store {
     }
 }
 
-async fn row(conn: &Conn, id: i64, visible_to: Option<i64>) -> Result<Option<Row>, DbErr> {
+async fn row(conn: &Conn, id: i64, visible_to: Option<i64>) -> Result<Option<Row>, StoreError> {
     use event::Column;
     let mut query = event::Entity::find_by_id(id).select_only().columns([
         Column::TaskId,
@@ -147,7 +147,8 @@ async fn row(conn: &Conn, id: i64, visible_to: Option<i64>) -> Result<Option<Row
     if let Some(user_id) = visible_to {
         query = query.filter(Column::UserId.eq(user_id));
     }
-    query.into_model::<Row>().one(conn.read()).await
+    let found = conn.search_one(query.build(conn.backend())).await?;
+    Ok(found.map(|row| Row::from_query_result(&row, "")).transpose()?)
 }
 
 async fn failed_attempts(conn: &Conn, id: i64) -> Result<Vec<Attempt>, DbErr> {

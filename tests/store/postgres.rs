@@ -123,7 +123,7 @@ async fn contract_partitions_exist_before_their_ids_leave(options: StoreOptions)
     let partitions = "SELECT COUNT(*) FROM pg_inherits WHERE inhparent = 'events'::regclass";
     assert_eq!(number(&store, partitions).await, 5);
     let indexes = "SELECT COUNT(*) FROM pg_indexes WHERE tablename = 'events_p4'";
-    assert_eq!(number(&store, indexes).await, 7);
+    assert_eq!(number(&store, indexes).await, 6);
 }
 
 /// A server that loses acknowledged commits is refused.

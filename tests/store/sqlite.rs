@@ -4,13 +4,14 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
 use gristmill::store::{Store, StoreOptions, begin_write, commit, identity, migrate};
-use sea_orm::ConnectionTrait;
+use sea_orm::{ConnectionTrait, Statement};
 use tokio::runtime::Handle;
 
 use super::{
     Folder, WAIT, accounts, controls, ids, jobs, listing, migrated, nodes, number, on_sqlite, opening, operations,
     schema, sessions, times,
 };
+use crate::support::database::Database;
 
 on_sqlite! {
     eight_migrations_at_once_all_succeed: opening::contract_eight_migrations_at_once_all_succeed;
@@ -102,6 +103,42 @@ async fn a_transaction_that_the_database_ended_by_itself_spoils_no_later_one() {
     assert!(written.await.is_ok());
     let seen = number(&store, "SELECT COUNT(*) FROM meta WHERE key IN ('given up', 'written')").await;
     assert_eq!(seen, 1, "another connection sees what was committed, and only that");
+}
+
+/// How SQLite would look for some events by their ids, on a connection of the store.
+async fn plan(store: &Store) -> String {
+    let explained = store.run("explain", WAIT, |conn| async move {
+        let sql = "EXPLAIN QUERY PLAN SELECT payload FROM events WHERE id IN (1, 2, 3, 4, 5)";
+        let row = conn.write().query_one_raw(Statement::from_string(conn.backend(), sql)).await?;
+        Ok(row.expect("one step").try_get::<String>("", "detail")?)
+    });
+    explained.await.expect("a plan")
+}
+
+/// What ANALYZE found in an empty table would have events looked for from one end to the other when it is full.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_analyze_has_found_is_forgotten() {
+    let folder = Folder::new();
+    let by_id = "SEARCH events USING INTEGER PRIMARY KEY (rowid=?)";
+    let one_event = "INSERT INTO events (id, task_id, user_id, status, received_at) \
+                     VALUES (1, x'00', 1, 'pending', '2026-01-01T00:00:00+00:00')";
+    let database = Database::sqlite_at(&folder.database());
+    let store = migrated(&folder.options()).await;
+    store.close().await;
+    tokio::task::spawn_blocking(move || {
+        database.execute(one_event);
+        database.execute("ANALYZE");
+        let found = database.texts("SELECT stat FROM sqlite_stat1 WHERE tbl = 'events'");
+        assert!(!found.is_empty(), "an operator has it analyzed");
+    })
+    .await
+    .expect("no panic");
+    let store = Store::open(&folder.options(), Handle::current()).await.expect("it opens");
+    assert_eq!(plan(&store).await, by_id);
+    assert_eq!(number(&store, "SELECT COUNT(*) FROM sqlite_stat1").await, 0);
+    let database = Database::sqlite_at(&folder.database());
+    tokio::task::spawn_blocking(move || database.execute("ANALYZE")).await.expect("no panic");
+    assert_eq!(plan(&store).await, by_id, "also while it is open");
 }
 
 #[tokio::test(flavor = "multi_thread")]

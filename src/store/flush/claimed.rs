@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 use sea_orm::{ConnectionTrait, DatabaseBackend, DatabaseTransaction, DbErr, QueryResult, Statement};
 use uuid::Uuid;
 
-use super::super::StoreError;
+use super::super::{StoreError, plans};
 use super::{FlushHeader, Record, Stop, Written, existing, postgres, sqlite};
 use crate::domain::outcome::Status;
 
@@ -23,6 +23,7 @@ pub(super) async fn update(
     }
     places.sort_by_key(|place| records[*place].event.id);
     let claimed: Vec<&Record> = places.iter().map(|place| &records[*place]).collect();
+    plans::indexes_only(tx).await?;
     let backend = tx.get_database_backend();
     let statements = match backend {
         DatabaseBackend::Postgres => vec![postgres::update_events(&claimed, &header.node)],

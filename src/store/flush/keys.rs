@@ -9,7 +9,7 @@ use sea_orm::{
 };
 use uuid::Uuid;
 
-use super::super::StoreError;
+use super::super::{StoreError, plans};
 use super::{First, FlushHeader, Record, Stop, Written, postgres, sqlite};
 use crate::config::Planted;
 use crate::domain::dedupe::DedupeKey;
@@ -101,6 +101,7 @@ async fn take_all(
         if claims.is_empty() {
             return Ok((taken, holders));
         }
+        plans::indexes_only(tx).await?;
         let statement = match backend {
             DatabaseBackend::Postgres => postgres::holders_of_keys(&claims),
             _ => sqlite::holders_of_keys(&claims),

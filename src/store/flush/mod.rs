@@ -24,8 +24,9 @@ use uuid::Uuid;
 
 use self::counts::Counted;
 use self::turnstile::Turnstile;
+use super::dialect::list;
 use super::open::{Conn, begin_write, commit};
-use super::{Store, StoreError, hints};
+use super::{Store, StoreError, hints, plans};
 use crate::domain::event::Event;
 use crate::domain::outcome::{Outcome, Status};
 
@@ -295,6 +296,7 @@ async fn insert_new(
     if places.is_empty() {
         return Ok(());
     }
+    plans::indexes_only(tx).await?;
     let there = existing(backend, places.iter().map(|place| records[*place].event.id));
     let there: HashMap<i64, Uuid> = identities(tx, vec![there]).await?.into_iter().collect();
     let (mut collided, mut missing) = (Vec::new(), 0);
@@ -332,10 +334,10 @@ async fn identities(tx: &DatabaseTransaction, statements: Vec<Statement>) -> Res
 
 /// `id, task_id, status, lease_token, lease_boot is null, attempts` of the rows with these ids.
 fn existing(backend: DatabaseBackend, ids: impl Iterator<Item = i64>) -> Statement {
-    let ids: Vec<String> = ids.map(|id| id.to_string()).collect();
+    let ids: Vec<i64> = ids.collect();
     let sql = format!(
         "SELECT id, task_id, status, lease_token, lease_boot, attempts FROM events WHERE id IN ({})",
-        ids.join(",")
+        list(&ids)
     );
     Statement::from_string(backend, sql)
 }

@@ -13,6 +13,7 @@ use sea_orm::sea_query::ArrayType;
 use sea_orm::{DatabaseBackend, IdenStatic, Statement, Value};
 
 use super::super::dialect::{micros_ago, now_plus_micros_sql};
+use super::super::plans::hidden;
 use super::keys::Claim;
 use super::{FlushHeader, Record, counts};
 use crate::config::Planted;
@@ -193,12 +194,12 @@ pub(super) fn update_events(records: &[&Record], node: &str) -> Statement {
         .iter()
         .map(|Passed(column, kind, _)| format!("{} = {}", column.as_str(), kind.value_sql(column.as_str())))
         .collect();
-    let guard = "AND e.lease_token = t.token AND e.status = 'pending' AND e.lease_boot IS NOT NULL";
+    let guard = hidden("e.lease_token = t.token AND e.status = 'pending' AND e.lease_boot IS NOT NULL");
     let sql = format!(
         "UPDATE events AS e SET {sets}, node = $1::text, lease_boot = NULL, lease_until = NULL \
          FROM unnest($2::bigint[], $3::uuid[], {parameters}) AS t(event_id, token, {names}) \
-         WHERE e.id = t.event_id {guard} RETURNING e.id, e.lease_token::text",
-        guard = if Planted::NoLeaseCheck.is_chosen() { "" } else { guard },
+         WHERE e.id = t.event_id AND {guard} RETURNING e.id, e.lease_token::text",
+        guard = if Planted::NoLeaseCheck.is_chosen() { "TRUE" } else { &guard },
         sets = sets.join(", "),
     );
     let mut passed = vec![

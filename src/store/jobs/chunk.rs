@@ -11,7 +11,7 @@ use sea_orm::{
     QuerySelect, Statement,
 };
 
-use super::super::dialect::now_sql;
+use super::super::dialect::{list, now_sql};
 use super::super::listing::{self, Place, Within};
 use super::super::replay::rows::{self, Change, Seen};
 use super::super::{ReplayRules, Store, StoreError, hints};
@@ -88,7 +88,7 @@ async fn is_crowded(tx: &DatabaseTransaction) -> Result<bool, DbErr> {
     let backend = tx.get_database_backend();
     let sql = format!(
         "SELECT COUNT(*) FROM (SELECT 1 FROM events WHERE status = 'pending' AND lease_boot IS NULL \
-         AND next_attempt_at <= {} LIMIT {}) AS due",
+         AND suspect = FALSE AND next_attempt_at <= {} LIMIT {}) AS due",
         now_sql(backend),
         BACKLOG_MAX + 1
     );
@@ -123,10 +123,10 @@ async fn weights(tx: &DatabaseTransaction, places: &[Place]) -> Result<HashMap<i
     }
     let backend = tx.get_database_backend();
     let json = if backend == DbBackend::Postgres { "::text" } else { "" };
-    let ids: Vec<String> = places.iter().map(|place| place.id.to_string()).collect();
+    let ids: Vec<i64> = places.iter().map(|place| place.id).collect();
     let sql = format!(
         "SELECT id, CAST(COALESCE(length(payload{json}), 0) AS BIGINT) FROM events WHERE id IN ({})",
-        ids.join(",")
+        list(&ids)
     );
     let rows = tx.query_all_raw(Statement::from_string(backend, sql)).await?;
     rows.iter().map(|row| Ok((row.try_get_by_index(0)?, row.try_get_by_index(1)?))).collect()

@@ -24,6 +24,7 @@ use super::audit::{self, Action, By};
 use super::error::StoreError;
 use super::listing::{self, Filters, Place, Within};
 use super::open::Store;
+use super::plans;
 use crate::clock;
 use crate::domain::outcome::{Status, cut};
 
@@ -200,6 +201,7 @@ impl Store {
             use sea_orm::TransactionTrait;
 
             let tx = conn.read().begin().await?;
+            plans::indexes_only(&tx).await?;
             let (made_at, states) = (clock::now(), new.states());
             let until = Place { received_at: made_at, id: last_id(&tx).await? };
             let (filters, within) = (new.walked(made_at), Within { states: &states, until });

@@ -12,11 +12,13 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use sea_orm::{ConnectionTrait, DatabaseTransaction, DbBackend, DbErr, QueryResult, Statement, TransactionTrait};
+use sea_orm::{ConnectionTrait, DatabaseTransaction, DbBackend, DbErr, QueryResult, Statement};
 
 use self::way::Way;
+use super::dialect::list;
 use super::events::{Filter, StoredEvent, read_events};
 use super::open::Conn;
+use super::plans::hidden;
 use super::{Store, StoreError};
 use crate::domain::outcome::Status;
 
@@ -119,7 +121,7 @@ impl Store {
         self.run("list events", wait, move |conn| async move {
             let way = Way::of(&query.filters);
             let rows_max = if way.decides(&query.filters) { limit } else { SLICE_ROWS };
-            let seen = looked_at(&walk(&conn, look(backend, &Look::of(&query), after, rows_max)).await?)?;
+            let seen = looked_at(&conn.search(look(backend, &Look::of(&query), after, rows_max)).await?)?;
             let (matching, next) = cut(&seen, limit, rows_max);
             let matching: Vec<i64> = matching.iter().map(|place| place.id).collect();
             let events = if matching.is_empty() {
@@ -161,7 +163,7 @@ async fn explain(conn: &Conn, statement: Statement) -> Result<Vec<String>, Store
         _ => ("EXPLAIN QUERY PLAN", 3),
     };
     let statement = Statement { sql: format!("{explain} {}", statement.sql), ..statement };
-    let rows = walk(conn, statement).await?;
+    let rows = conn.search(statement).await?;
     Ok(rows.iter().map(|row| row.try_get_by_index(column)).collect::<Result<_, _>>()?)
 }
 
@@ -183,35 +185,9 @@ pub(super) async fn meet(
     limit: usize,
 ) -> Result<(Vec<Place>, Option<Place>), DbErr> {
     let backend = tx.get_database_backend();
-    if backend == DbBackend::Postgres {
-        tx.execute_unprepared(WALK_ONLY).await?;
-    }
     let look = look(backend, &Look { filters, order: Order::Asc, within: Some(within) }, after, JOB_ROWS);
     let seen = looked_at(&tx.query_all_raw(look).await?)?;
-    if backend == DbBackend::Postgres {
-        tx.execute_unprepared(WALK_OVER).await?;
-    }
     Ok(cut(&seen, limit, JOB_ROWS))
-}
-
-/// Leaves PostgreSQL nothing but the walk: with stale figures for a name it would read and sort all of its rows to give
-/// the first ones.
-const WALK_ONLY: &str = "SET LOCAL enable_seqscan = off; SET LOCAL enable_bitmapscan = off; \
-                         SET LOCAL enable_sort = off; SET LOCAL enable_incremental_sort = off";
-
-/// Leaves it the rest again, for other statements of the transaction.
-const WALK_OVER: &str = "SET LOCAL enable_seqscan TO DEFAULT; SET LOCAL enable_bitmapscan TO DEFAULT; \
-                         SET LOCAL enable_sort TO DEFAULT; SET LOCAL enable_incremental_sort TO DEFAULT";
-
-async fn walk(conn: &Conn, look: Statement) -> Result<Vec<QueryResult>, DbErr> {
-    if conn.backend() != DbBackend::Postgres {
-        return conn.read().query_all_raw(look).await;
-    }
-    let tx = conn.read().begin().await?;
-    tx.execute_unprepared(WALK_ONLY).await?;
-    let rows = tx.query_all_raw(look).await?;
-    tx.commit().await?;
-    Ok(rows)
 }
 
 /// Reads what [`look`] selects: the place of each row, and whether it matches.
@@ -323,14 +299,19 @@ fn same(look: &mut Filter, column: &str, value: sea_orm::Value, order: Order, af
 /// The matching events of these ids: a row may have changed since it was seen.
 fn named(backend: DbBackend, filters: &Filters, ids: &[i64]) -> Statement {
     let mut named = Filter::new(backend);
-    let ids: Vec<String> = ids.iter().map(i64::to_string).collect();
-    named.and_sql(&format!("id IN ({})", ids.join(",")));
-    matches(&mut named, filters);
+    name(&mut named, ids, filters);
     named.statement()
 }
 
+/// Adds the condition that an event is one of these and matches.
+pub(super) fn name(filter: &mut Filter, ids: &[i64], filters: &Filters) {
+    matches(filter, filters);
+    let condition = hidden(&filter.take_sql());
+    filter.and_sql(&format!("id IN ({}) AND {condition}", list(ids)));
+}
+
 /// Adds the conditions of all filters.
-pub(super) fn matches(filter: &mut Filter, filters: &Filters) {
+fn matches(filter: &mut Filter, filters: &Filters) {
     if let Some(status) = filters.status {
         filter.and_sql(&format!("status = '{}'", status.as_str()));
     }

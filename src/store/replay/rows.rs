@@ -8,8 +8,9 @@ use sea_orm::{ConnectionTrait, DatabaseTransaction, DbBackend, DbErr, QueryResul
 use uuid::Uuid;
 
 use super::super::claim::{ClaimOrder, Claimed, claimed, claimed_columns};
-use super::super::dialect::{micros_ago, now_plus_micros_sql, now_sql, placeholder};
+use super::super::dialect::{list, micros_ago, now_plus_micros_sql, now_sql, placeholder};
 use super::super::flush::counts::{self, Counts};
+use super::super::plans::hidden;
 use super::{Refusal, ReplayRules};
 use crate::domain::dedupe::Namespace;
 use crate::domain::json::JsonText;
@@ -84,7 +85,8 @@ pub(in crate::store) async fn lock(
 }
 
 fn seen_sql(ids: &[i64], visible_to: Option<i64>, holder: &str, join: &str, end: &str) -> String {
-    let visible = visible_to.map_or(String::new(), |user_id| format!("AND e.user_id = {user_id}"));
+    let visible =
+        visible_to.map_or(String::new(), |user_id| format!("AND {}", hidden(&format!("e.user_id = {user_id}"))));
     format!(
         "SELECT e.id, e.status, e.event_name, e.event_type, e.user_id, u.email, e.processed_at, e.processing_error, \
          e.error_code, e.duplicate_of, e.lease_boot, CAST({holder} AS BIGINT) \
@@ -221,12 +223,13 @@ fn reopen_statement(tx: &DatabaseTransaction, ids: &[i64], lease: Option<(&Claim
         "UPDATE events SET {}, {}, {}, status = 'pending', suspect = FALSE, properties = NULL, \
          processing_error = NULL, error_code = NULL, started_at = NULL, processed_at = NULL, finished_at = NULL, \
          node = NULL, next_attempt_at = {}, {taken} \
-         WHERE id IN ({}) AND lease_boot IS NULL AND status <> 'duplicate' RETURNING {returned}",
+         WHERE id IN ({}) AND {} RETURNING {returned}",
         anew("generation", "generation + 1"),
         anew("attempts", "0"),
         anew("crashes", "0"),
         now_sql(backend),
         list(ids),
+        hidden("lease_boot IS NULL AND status <> 'duplicate'"),
     );
     Statement::from_sql_and_values(backend, sql, values)
 }
@@ -249,9 +252,10 @@ pub(in crate::store) async fn cancel(tx: &DatabaseTransaction, ids: &[i64], chan
     let backend = tx.get_database_backend();
     let sql = format!(
         "UPDATE events SET status = 'cancelled', finished_at = {}, next_attempt_at = NULL, lease_boot = NULL, \
-         lease_token = NULL, lease_until = NULL WHERE id IN ({}) AND status = 'pending'",
+         lease_token = NULL, lease_until = NULL WHERE id IN ({}) AND {}",
         now_sql(backend),
         list(ids),
+        hidden("status = 'pending'"),
     );
     tx.execute_raw(Statement::from_string(backend, sql)).await?;
     let cancelled = i64::try_from(ids.len()).unwrap_or(i64::MAX);
@@ -279,8 +283,4 @@ async fn note(tx: &DatabaseTransaction, ids: &[i64], action: &str, change: Chang
     );
     let values: [Value; 4] = [action.into(), change.by.into(), change.job.into(), change.patch.is_some().into()];
     tx.execute_raw(Statement::from_sql_and_values(backend, sql, values)).await.map(drop)
-}
-
-fn list(ids: &[i64]) -> String {
-    ids.iter().map(ToString::to_string).collect::<Vec<_>>().join(",")
 }
