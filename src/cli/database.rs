@@ -7,10 +7,13 @@ use anyhow::Context;
 use super::output::print;
 use crate::app::store_options;
 use crate::config::Config;
-use crate::store::{Store, migrate as schema};
+use crate::store::{Store, StoreOptions, migrate as schema};
 
 /// Longest wait for one operation of a command.
 pub(super) const WAIT: Duration = Duration::from_secs(30);
+
+/// Longest wait of a command for a lock.
+const LOCK_WAIT: Duration = Duration::from_secs(5);
 
 /// `gristmill migrate`
 pub(super) fn migrate(config: &Config) -> anyhow::Result<()> {
@@ -26,7 +29,8 @@ pub(super) fn migrate(config: &Config) -> anyhow::Result<()> {
 pub(super) fn with_store<T>(config: &Config, work: impl AsyncFnOnce(Store) -> anyhow::Result<T>) -> anyhow::Result<T> {
     let runtime = runtime()?;
     runtime.block_on(async {
-        let options = store_options(config);
+        // Beside a server under load a lock is free for moments only.
+        let options = StoreOptions { lock_timeout: LOCK_WAIT, ..store_options(config) };
         let store = Store::open(&options, runtime.handle().clone()).await;
         let store = store.with_context(|| database(config))?;
         let result = work(store.clone()).await;

@@ -16,6 +16,8 @@ use super::{identity, postgres, sqlite};
 
 /// Longest wait for another process that migrates.
 const LOCK_WAIT: Duration = Duration::from_secs(60);
+/// Longest wait for another process that writes into a SQLite database.
+const BUSY_WAIT: Duration = Duration::from_secs(5);
 /// How often the lock beside a SQLite database is tried.
 const LOCK_POLL: Duration = Duration::from_millis(20);
 /// Number of the advisory lock ("gristmil" as bytes).
@@ -66,7 +68,8 @@ async fn run_sqlite(options: &StoreOptions) -> Result<usize, StoreError> {
     identity::refuse_second_name(&path)?;
     // Beside BEGIN IMMEDIATE, because the switch to WAL does not wait for other processes.
     let _lock = wait_for_lock(&identity::beside(&path, ".migrate")).await?;
-    let connection = sqlite::writer(&path, options).await?;
+    let options = StoreOptions { lock_timeout: BUSY_WAIT, ..options.clone() };
+    let connection = sqlite::writer(&path, &options).await?;
     identity::confirm(&connection, &path).await?;
     let tx = begin_immediate(&connection).await?;
     let applied = apply(tx).await?;

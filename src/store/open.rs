@@ -41,7 +41,7 @@ pub struct StoreOptions {
     pub acquire_timeout: Duration,
     /// Longest statement; PostgreSQL ends it.
     pub statement_timeout: Duration,
-    /// Longest wait for a lock inside PostgreSQL.
+    /// Longest wait of a statement for a lock.
     pub lock_timeout: Duration,
 }
 
@@ -312,8 +312,7 @@ async fn open_sqlite(options: &StoreOptions, runtime: Handle) -> Result<Inner, S
         pools: Arc::new(RwLock::new(Pools::new(read, write))),
         file: Some(file),
         partitions: Partitions::default(),
-        // Else it would not be heard that the file is locked.
-        patience: options.acquire_timeout + sqlite::BUSY_TIMEOUT,
+        patience: patience(options),
         runtime,
     })
 }
@@ -338,9 +337,9 @@ fn refuse_missing(path: &Path) -> Result<(), StoreError> {
 }
 
 /// Long enough for an answer that is merely late; a connection that has gone silent is given up and closed soon after its
-/// caller has, or a black hole would keep the whole pool until the server's own limits.
+/// caller has, or a black hole would keep the whole pool until the server's own limits. Of a lock it has to be heard.
 fn patience(options: &StoreOptions) -> Duration {
-    options.acquire_timeout + SILENCE_MAX
+    options.acquire_timeout + SILENCE_MAX.max(options.lock_timeout)
 }
 
 fn late(cause: Cause) -> StoreError {

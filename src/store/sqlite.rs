@@ -15,8 +15,6 @@ use super::identity::beside;
 use super::open::{Store, StoreOptions};
 use crate::config::Planted;
 
-/// How long a statement waits for another process.
-pub(super) const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 /// Statements kept prepared per connection.
 const STATEMENTS_KEPT: usize = 256;
 
@@ -83,31 +81,31 @@ pub(super) fn create_folder(folder: &Path) -> Result<(), StoreError> {
 
 /// The one connection that writes.
 pub(super) async fn writer(path: &Path, options: &StoreOptions) -> Result<DatabaseConnection, StoreError> {
-    Ok(pool_options(1, options).connect_with(writing(path)).await?.into())
+    Ok(pool_options(1, options).connect_with(writing(path, options)).await?.into())
 }
 
 /// The same, but not opened before it is needed.
 pub(super) fn writer_later(path: &Path, options: &StoreOptions) -> DatabaseConnection {
-    pool_options(1, options).connect_lazy_with(writing(path)).into()
+    pool_options(1, options).connect_lazy_with(writing(path, options)).into()
 }
 
 /// Connections that cannot write, opened as they are needed.
 pub(super) fn readers(path: &Path, options: &StoreOptions) -> DatabaseConnection {
-    pool_options(options.pool, options).connect_lazy_with(file(path).pragma("query_only", "ON")).into()
+    pool_options(options.pool, options).connect_lazy_with(file(path, options).pragma("query_only", "ON")).into()
 }
 
-fn writing(path: &Path) -> SqliteConnectOptions {
+fn writing(path: &Path, options: &StoreOptions) -> SqliteConnectOptions {
     let synchronous =
         if Planted::SynchronousNormal.is_chosen() { SqliteSynchronous::Normal } else { SqliteSynchronous::Full };
-    file(path).journal_mode(SqliteJournalMode::Wal).synchronous(synchronous)
+    file(path, options).journal_mode(SqliteJournalMode::Wal).synchronous(synchronous)
 }
 
-fn file(path: &Path) -> SqliteConnectOptions {
+fn file(path: &Path, options: &StoreOptions) -> SqliteConnectOptions {
     SqliteConnectOptions::new()
         .filename(path)
         .create_if_missing(false)
         .foreign_keys(true)
-        .busy_timeout(BUSY_TIMEOUT)
+        .busy_timeout(options.lock_timeout)
         .statement_cache_capacity(STATEMENTS_KEPT)
         .disable_statement_logging()
 }

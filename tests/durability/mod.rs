@@ -10,8 +10,10 @@ mod identity;
 mod ids;
 mod keys;
 mod leases;
+mod locks;
 mod lost_answers;
 mod outages;
+mod refusals;
 mod replays;
 mod times;
 mod traces;
@@ -136,6 +138,13 @@ fn warm_up(client: &Client, database: &Database) {
     let used = "SELECT COUNT(*) FROM api_tokens WHERE last_used_at IS NOT NULL";
     wait_for("a round of the watch", SOON, || (number(database, used) == 1).then_some(()), String::new);
     posted(client, "warm");
+}
+
+/// Waits until the log has had `line` so many times, and not more often.
+fn await_lines(server: &Server, line: &str, count: usize) {
+    let times = || server.log().matches(line).count();
+    wait_for(&format!("{line:?} {count} times"), SOON, || (times() >= count).then_some(()), || server.log_tail());
+    assert_eq!(times(), count, "{line:?}\n{}", server.log_tail());
 }
 
 /// The event as GET shows it.

@@ -150,5 +150,5 @@ async fn contract_sessions_have_their_limits(options: StoreOptions) {
         Ok(())
     });
     let error = slow.await.expect_err("the server ends it");
-    assert_eq!(error.kind, gristmill::store::Kind::Transient, "{error}");
+    assert_eq!(error.kind, gristmill::store::Kind::Exhausted, "{error}");
 }

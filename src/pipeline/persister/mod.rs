@@ -74,7 +74,7 @@ impl Persister {
 
     fn gather(&self, mut work: Work) -> Gathered {
         if work.handling == Handling::Strict && work.items.iter().any(Item::is_rejected) {
-            return Gathered { work, records: Vec::new(), places: Vec::new() };
+            return Gathered { work, records: Vec::new(), places: Vec::new(), is_blocked: false };
         }
         let is_spooled = work.is_spooled;
         if work.items.iter().all(|item| item.lease.is_some()) {
@@ -90,7 +90,7 @@ impl Persister {
                 places.push(place);
             }
         }
-        Gathered { work, records, places }
+        Gathered { work, records, places, is_blocked: false }
     }
 
     fn flush(&mut self, context: &mut Context<Self>) {
@@ -149,10 +149,11 @@ impl Persister {
 
     /// Gives up what waits for too long: new units, unless they may go to the spool, for `longest`.
     fn give_up_late(&mut self, longest: Duration) {
-        let (now, accept_timeout, has_refuge) = (Instant::now(), self.rules.accept_timeout, self.refuge.is_some());
+        let (now, flush_timeout, has_refuge) = (Instant::now(), self.writer.flush_timeout, self.refuge.is_some());
+        let accept_timeout = self.rules.accept_timeout;
         let is_lost = |unit: &Gathered| match unit.is_new() {
-            true => !has_refuge && unit.is_late(now, longest),
-            false => unit.is_late(now, accept_timeout),
+            true => !has_refuge && unit.is_late(now, longest, flush_timeout),
+            false => unit.is_late(now, accept_timeout, flush_timeout),
         };
         for unit in self.queue.take_all(is_lost) {
             self.consequences.give_up(unit);

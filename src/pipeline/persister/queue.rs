@@ -14,6 +14,8 @@ pub(super) struct Gathered {
     pub records: Vec<Record>,
     /// Which item of the unit each record comes from; an item that is not kept has none.
     pub places: Vec<usize>,
+    /// Whether it met a lock that was not the others'.
+    pub is_blocked: bool,
 }
 
 impl Gathered {
@@ -22,9 +24,10 @@ impl Gathered {
         !self.work.is_spooled && self.work.items.iter().all(|item| item.lease.is_none())
     }
 
-    /// Whether it has waited longer than `accept_timeout`.
-    pub fn is_late(&self, now: Instant, accept_timeout: Duration) -> bool {
-        now.duration_since(self.work.taken_at) > accept_timeout
+    /// Whether it has waited for longer than `longest`, or would have after another flush that meets its lock.
+    pub fn is_late(&self, now: Instant, longest: Duration, flush_timeout: Duration) -> bool {
+        let lock = if self.is_blocked { 2 * flush_timeout } else { Duration::ZERO };
+        now.duration_since(self.work.taken_at) + lock > longest
     }
 
     /// Whether it lies in the spool and met the outage already on its way: that is charged to no event.

@@ -5,6 +5,8 @@
 //! nothing else is tried. Else the flush is halved down to the units at fault; what was written beside them stays. The
 //! number of tries is bounded: a flush that needs more goes on with the next one.
 
+use std::time::Instant;
+
 use super::forms::{Stripped, bare, ordinary, strip};
 use super::queue::Gathered;
 use super::write::{Ended, Finished, Writer};
@@ -73,6 +75,11 @@ impl Part {
         Self { units, tries: 0, is_alone: false }
     }
 
+    /// A unit that may meet a lock.
+    fn alone(unit: Gathered) -> Self {
+        Self { units: vec![unit], tries: 0, is_alone: true }
+    }
+
     /// The sort of all of its units, if they are of one.
     fn sort(&self) -> Option<Sort> {
         let first = Sort::of(self.units.first()?);
@@ -85,6 +92,8 @@ pub(super) struct Round<'a> {
     writer: &'a Writer,
     /// What is still to be written, the next part last.
     parts: Vec<Part>,
+    /// Nothing more is begun then: others wait.
+    until: Instant,
     finished: Vec<Finished>,
     /// Units that are put off.
     later: Vec<Gathered>,
@@ -103,11 +112,14 @@ pub(super) struct Round<'a> {
 }
 
 impl<'a> Round<'a> {
-    /// The flush of `units`.
+    /// The flush of `units`. Those that met a lock before are tried last, each alone: they hold up nobody.
     pub fn of(writer: &'a Writer, units: Vec<Gathered>) -> Self {
+        let (blocked, free): (Vec<_>, Vec<_>) = units.into_iter().partition(|unit| unit.is_blocked);
+        let alone = blocked.into_iter().rev().map(Part::alone);
         Self {
             writer,
-            parts: vec![Part::of(units)],
+            parts: alone.chain((!free.is_empty()).then(|| Part::of(free))).collect(),
+            until: Instant::now() + writer.flush_timeout,
             finished: Vec::new(),
             later: Vec::new(),
             blocked: Vec::new(),
@@ -125,7 +137,8 @@ impl<'a> Round<'a> {
     pub async fn run(mut self) -> Vec<Finished> {
         while let Some(part) = self.parts.pop() {
             // Where not one key is held but many or all of them, the rest does not wait for each.
-            if self.is_stopped || (part.is_alone && self.blocked_in_a_row >= BLOCKED_MAX) {
+            let is_held_up = part.is_alone && self.blocked_in_a_row >= BLOCKED_MAX;
+            if self.is_stopped || is_held_up || Instant::now() >= self.until {
                 self.later.extend(part.units);
             } else if let Some(error) = self.refusal_of(&part) {
                 self.refused.extend(part.units.into_iter().map(|unit| (unit, error.clone())));
@@ -152,6 +165,8 @@ impl<'a> Round<'a> {
         match error.kind {
             Kind::Transient => self.stop(part, error),
             Kind::Locked if self.writer.is_table_locked().await => self.stop(part, error),
+            // Who met a lock alone would only wait for it again.
+            Kind::Locked if part.is_alone => self.block(part, error),
             Kind::Locked | Kind::Conflict if part.tries < CONFLICT_TRIES => self.take_apart(part),
             Kind::Locked | Kind::Conflict => self.block(part, error),
             Kind::Exhausted | Kind::Refused | Kind::Bug => self.search(part, error).await,
@@ -179,7 +194,7 @@ impl<'a> Round<'a> {
     fn take_apart(&mut self, part: Part) {
         let tries = part.tries + 1;
         let (others, alone): (Vec<_>, Vec<_>) = part.units.into_iter().partition(|unit| Sort::of(unit) == Sort::Plain);
-        let alone = alone.into_iter().rev().map(|unit| Part { units: vec![unit], tries, is_alone: true });
+        let alone = alone.into_iter().rev().map(|unit| Part { tries, ..Part::alone(unit) });
         self.parts.extend(alone);
         if !others.is_empty() {
             self.parts.push(Part { tries, ..Part::of(others) });
@@ -194,7 +209,8 @@ impl<'a> Round<'a> {
         } else {
             facts::key_awaited(&error);
         }
-        self.blocked.extend(part.units);
+        let blocked = part.units.into_iter().map(|unit| Gathered { is_blocked: true, ..unit });
+        self.blocked.extend(blocked);
     }
 
     /// Gives new ids to events whose ids belong to others; nothing was acknowledged under the old ones.
@@ -231,6 +247,10 @@ impl<'a> Round<'a> {
         if matches!(self.known[sort as usize], Known::Nothing) {
             let is_taken = self.takes_neutral_rows(&part.units).await;
             self.known[sort as usize] = if is_taken { Known::Taken } else { Known::Refused(error.clone()) };
+            if is_taken && part.units.len() == 1 {
+                // What was in the way of everything may have gone since.
+                return self.parts.push(part);
+            }
         }
         if self.refusal_of(&part).is_some() {
             self.refused.extend(part.units.into_iter().map(|unit| (unit, error.clone())));

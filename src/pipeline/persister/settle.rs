@@ -191,7 +191,7 @@ pub(super) fn acknowledge_too_early(units: &mut [Gathered]) {
     if !crate::config::Planted::AckBeforeCommit.is_chosen() {
         return;
     }
-    for Gathered { work, records, places } in units {
+    for Gathered { work, records, places, .. } in units {
         let Some(reply) = work.take_reply() else { continue };
         let items = places.iter().map(|place| &work.items[*place]);
         let receipts = records.iter().zip(items).map(|(record, item)| Receipt {

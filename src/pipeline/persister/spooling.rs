@@ -42,9 +42,10 @@ impl Persister {
     /// Appends to the spool what has to go there: every new unit during an outage, else those that wait for longer than
     /// `longest`.
     pub(super) fn take_refuge(&mut self, longest: Duration, context: &mut Context<Self>) {
+        let flush_timeout = self.writer.flush_timeout;
         let Some(refuge) = self.refuge.as_mut().filter(|refuge| !refuge.is_busy) else { return };
         let (now, is_outage) = (Instant::now(), refuge.is_open());
-        let is_late = |unit: &Gathered| unit.is_late(now, longest);
+        let is_late = |unit: &Gathered| unit.is_late(now, longest, flush_timeout);
         // Outside of an outage only what waits for long is looked for, and not with every message.
         if !is_outage && self.is_busy {
             return;
