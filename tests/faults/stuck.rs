@@ -3,10 +3,12 @@
 use serde_json::json;
 
 use super::{QUICK, STAGES, among_neighbours, assert_undisturbed, attempts, count, rule};
-use crate::support::events::{accepted, event, finished, stored};
+use crate::support::database::Database;
+use crate::support::events::{EVENTS, accepted, event, finished, stored};
 use crate::support::http::Client;
 use crate::support::server::{Server, Setup};
 use crate::support::wait::{SOON, wait_for};
+use crate::support::wire::Connection;
 
 /// A hard limit that a test can wait for, one actor per stage, and clients that wait until all is mended.
 const IMPATIENT: &str = "\
@@ -132,11 +134,56 @@ both_databases! {
     }
 }
 
+/// A server on which the events `stuck-0` to `stuck-<count - 1>` get stuck once, for so long.
+fn where_events_get_stuck(count: usize, duration: &str) -> Server {
+    let rule = |n| once("normalizer", "event", &format!("stuck-{n}"), "stall").replace("100s", duration);
+    let rules: String = (0..count).map(rule).collect();
+    let setup = Setup::new(&Database::sqlite()).with_config(QUICK).with_config(IMPATIENT);
+    Server::start(setup.with_config(&rules))
+}
+
+/// Posts an event that gets stuck and waits until it is done elsewhere.
+fn get_stuck(client: &Client, n: usize) {
+    let id = accepted(client, &event(&format!("stuck-{n}")));
+    assert_eq!(finished(client, id)["attempts"], 2);
+}
+
+// Guards `left_behind.retain(…)` in `Supervisor::look_after`.
+#[test]
+fn threads_that_were_left_behind_and_have_ended_count_no_more() {
+    let mut server = where_events_get_stuck(6, "2s");
+    let client = server.client();
+    accepted(&client, &event("calm"));
+    let threads = server.actor_threads();
+    for n in 0..6 {
+        get_stuck(&client, n);
+        let is_over = || (server.actor_threads() <= threads).then_some(());
+        wait_for("the stuck thread to end", SOON, is_over, || server.log_tail());
+    }
+    assert_at_rest(&mut server);
+}
+
+// Guards `LEFT_BEHIND_MAX`.
+#[test]
+fn five_threads_left_behind_at_once_end_the_process() {
+    let mut server = where_events_get_stuck(5, "100s");
+    let client = server.client();
+    (0..4).for_each(|n| get_stuck(&client, n));
+    assert_at_rest(&mut server);
+    let mut connection = Connection::open(server.address()).expect("the server listens");
+    let (body, token) = (event("stuck-4").to_string(), server.token());
+    let head = format!("Host: test\r\nAuthorization: Bearer {token}\r\nContent-Length: {}", body.len());
+    let request = format!("POST {EVENTS} HTTP/1.1\r\n{head}\r\n\r\n{body}");
+    connection.send(request.as_bytes()).expect("the server listens");
+    assert_eq!(server.wait_exit(SOON).code(), Some(1), "{}", server.log_tail());
+    assert!(server.log().contains("too many threads of stuck actors"), "{}", server.log_tail());
+}
+
 #[test]
 fn an_endless_loop_is_left_behind() {
-    let database = crate::support::database::Database::sqlite();
     let rule = once("normalizer", "event", "loop", "loop");
-    let mut server = Server::start(Setup::new(&database).with_config(QUICK).with_config(IMPATIENT).with_config(&rule));
+    let mut server =
+        Server::start(Setup::new(&Database::sqlite()).with_config(QUICK).with_config(IMPATIENT).with_config(&rule));
     let client = server.client();
     let (others, id) = behind_a_stuck_one(&mut server, &client, "loop");
     assert_eq!(finished(&client, id)["attempts"], 2);

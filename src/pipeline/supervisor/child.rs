@@ -1,6 +1,6 @@
 //! A place in a pool, and the actor that fills it.
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use super::super::gauges::{Gauges, Reading};
@@ -84,6 +84,11 @@ impl Child {
         if let Some(running) = &self.running {
             line.pools.remove(running.holder);
         }
+    }
+
+    /// What the present actor counts with.
+    pub fn gauges(&self) -> Weak<Gauges> {
+        Arc::downgrade(&self.gauges)
     }
 
     pub fn is_leaving(&self) -> bool {

@@ -8,8 +8,8 @@ mod child;
 mod control;
 mod resize;
 
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use actix::prelude::*;
@@ -17,6 +17,7 @@ use actix::prelude::*;
 use self::child::{Child, End};
 pub(super) use self::control::Apply;
 use super::admission::Admission;
+use super::gauges::Gauges;
 use super::messages::{Lost, Submitted, Unit};
 use super::topology::{Kind, Line};
 use super::view::{InFlightView, NodeView, PipelineView, PoolView};
@@ -32,8 +33,8 @@ const AWAY: Duration = Duration::from_secs(1);
 /// Work that was lost goes back into the line after this time, never in the same turn.
 const REDELIVERY_DELAY: Duration = Duration::from_millis(100);
 
-/// Threads of stuck actors that may be left behind; one more, and the process ends.
-const ABANDONED_MAX: usize = 4;
+/// Threads of stuck actors that may run on at once; one more, and the process ends.
+const LEFT_BEHIND_MAX: usize = 4;
 
 /// How many actors of each stage there are, and how fast they are replaced.
 #[derive(Clone, Copy, Debug)]
@@ -72,7 +73,8 @@ pub(super) struct Supervisor {
     /// How often the line was built.
     generation: u64,
     rebuilt_at: Option<Instant>,
-    abandoned: usize,
+    /// What the actors of threads that were left behind count with: it goes with the actor, when its thread ends.
+    left_behind: Vec<Weak<Gauges>>,
     looked_at: Instant,
 }
 
@@ -88,8 +90,8 @@ pub(super) struct Stop;
 
 impl Supervisor {
     pub fn new(rules: SupervisorRules, line: Line, admission: Arc<Admission>, node: NodeView) -> Self {
-        let (children, generation, rebuilt_at, abandoned) = (Vec::new(), 1, None, 0);
-        Self { rules, line, admission, node, children, generation, rebuilt_at, abandoned, looked_at: Instant::now() }
+        let (children, generation, rebuilt_at, left_behind) = (Vec::new(), 1, None, Vec::new());
+        Self { rules, line, admission, node, children, generation, rebuilt_at, left_behind, looked_at: Instant::now() }
     }
 
     fn build(&mut self) {
@@ -119,15 +121,16 @@ impl Supervisor {
         let mut units = Vec::new();
         for child in &mut self.children {
             if let Some(end) = child.end(rules.hard_timeout).filter(|end| !was_away || *end == End::Died) {
+                self.left_behind.extend((end == End::Stuck).then(|| child.gauges()));
                 units.extend(child.let_go(end, now, &rules, &self.line));
-                self.abandoned += usize::from(end == End::Stuck);
             }
             child.restart_if_due(now, &self.line);
         }
         self.children.retain_mut(|child| !child.has_left(&self.line));
         self.give_up_late();
         self.redeliver(units, context);
-        if self.abandoned > ABANDONED_MAX {
+        self.left_behind.retain(|gauges| gauges.strong_count() > 0);
+        if self.left_behind.len() > LEFT_BEHIND_MAX {
             self.give_up("too many threads of stuck actors were left behind", context);
         } else if Kind::ALL.into_iter().any(|kind| self.ends_within_window(kind, now) > rules.max_restarts) {
             self.rebuild(now, context);
