@@ -3,17 +3,24 @@
 //!
 //! Mailboxes are no bound: an actor accepts messages beyond its capacity from every clone of its address.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
+
+use tokio::sync::Notify;
+use tokio::time::timeout;
 
 /// Longest wait that is asked of a client that was turned away.
 const RETRY_AFTER_MAX: Duration = Duration::from_secs(30);
 
+/// Who waits for room is woken in turn. One that needs more than there is lets its turn pass; then the next one looks by
+/// itself after this time.
+const UNWOKEN_MAX: Duration = Duration::from_millis(250);
+
 /// Counts what is in flight.
 pub(super) struct Admission {
-    events: AtomicUsize,
-    bytes: AtomicUsize,
+    /// Events and bytes in flight.
+    taken: Mutex<(usize, usize)>,
     events_max: usize,
     bytes_max: usize,
     done: AtomicU64,
@@ -22,13 +29,16 @@ pub(super) struct Admission {
     second: AtomicU64,
     done_before: AtomicU64,
     rate: AtomicU64,
+    /// Wakes one of those that wait for room.
+    freed: Notify,
+    /// Wakes those that wait until no event is in flight.
+    emptied: Notify,
 }
 
 impl Admission {
     pub fn new(events_max: usize, bytes_max: usize) -> Arc<Self> {
         Arc::new(Self {
-            events: AtomicUsize::new(0),
-            bytes: AtomicUsize::new(0),
+            taken: Mutex::default(),
             events_max,
             bytes_max,
             done: AtomicU64::new(0),
@@ -36,6 +46,8 @@ impl Admission {
             second: AtomicU64::new(0),
             done_before: AtomicU64::new(0),
             rate: AtomicU64::new(0),
+            freed: Notify::new(),
+            emptied: Notify::new(),
         })
     }
 
@@ -46,7 +58,7 @@ impl Admission {
 
     /// Events and bytes in flight.
     pub fn in_flight(&self) -> (usize, usize) {
-        (self.events.load(Ordering::Acquire), self.bytes.load(Ordering::Acquire))
+        *self.taken()
     }
 
     /// The most of both.
@@ -57,13 +69,34 @@ impl Admission {
     /// When room can be expected, by the rate at which events were finished lately.
     pub fn retry_after(&self) -> Duration {
         let rate = self.rate.load(Ordering::Relaxed).max(1);
-        let waiting = self.events.load(Ordering::Relaxed) as u64;
+        let waiting = self.in_flight().0 as u64;
         Duration::from_secs((waiting / rate).max(1)).min(RETRY_AFTER_MAX)
     }
 
+    /// Ends once no event is in flight.
+    pub async fn emptied(&self) {
+        loop {
+            // Before the look: what happens after it counts.
+            let emptied = self.emptied.notified();
+            if self.in_flight().0 == 0 {
+                return;
+            }
+            emptied.await;
+        }
+    }
+
+    fn taken(&self) -> MutexGuard<'_, (usize, usize)> {
+        self.taken.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn give_back(&self, events: usize, bytes: usize) {
-        self.events.fetch_sub(events, Ordering::AcqRel);
-        self.bytes.fetch_sub(bytes, Ordering::AcqRel);
+        let mut taken = self.taken();
+        *taken = (taken.0 - events, taken.1 - bytes);
+        if taken.0 == 0 {
+            self.emptied.notify_waiters();
+        }
+        drop(taken);
+        self.freed.notify_one();
         let done = self.done.fetch_add(events as u64, Ordering::Relaxed) + events as u64;
         let second = self.started.elapsed().as_secs();
         if self.second.swap(second, Ordering::Relaxed) != second {
@@ -85,22 +118,31 @@ impl Permit {
     ///
     /// What is larger than all the room is let in when nothing else is in flight: else it could never pass.
     pub fn grow(&mut self, events: usize, bytes: usize) -> bool {
-        let fits = |total: &AtomicUsize, max: usize, held: usize, more: usize| {
-            let before = total.fetch_add(more, Ordering::AcqRel);
-            before + more <= max || before == held
-        };
         let room = &self.admission;
-        let fit = [
-            fits(&room.events, room.events_max, self.events, events),
-            fits(&room.bytes, room.bytes_max, self.bytes, bytes),
-        ];
-        if fit != [true; 2] {
-            room.events.fetch_sub(events, Ordering::AcqRel);
-            room.bytes.fetch_sub(bytes, Ordering::AcqRel);
-            return false;
+        let fits = |taken: usize, max: usize, held: usize, more: usize| taken + more <= max || taken == held;
+        let mut taken = room.taken();
+        let fit =
+            fits(taken.0, room.events_max, self.events, events) && fits(taken.1, room.bytes_max, self.bytes, bytes);
+        if fit {
+            *taken = (taken.0 + events, taken.1 + bytes);
+            (self.events, self.bytes) = (self.events + events, self.bytes + bytes);
         }
-        self.events += events;
-        self.bytes += bytes;
+        fit
+    }
+
+    /// Takes more room as soon as there is some; `false` if there was none within `limit`.
+    pub async fn grow_within(&mut self, limit: Duration, events: usize, bytes: usize) -> bool {
+        let (began, mut has_waited) = (Instant::now(), false);
+        while !self.grow(events, bytes) {
+            let Some(left) = limit.checked_sub(began.elapsed()) else { return false };
+            // Not to be woken is no error: the others may need less.
+            let _ = timeout(left.min(UNWOKEN_MAX), self.admission.freed.notified()).await;
+            has_waited = true;
+        }
+        // What one gave back may be enough for several.
+        if has_waited {
+            self.admission.freed.notify_one();
+        }
         true
     }
 
@@ -160,6 +202,29 @@ mod tests {
         assert_eq!(admission.in_flight(), (2, 75));
         drop((other, body));
         assert_eq!(admission.in_flight(), (0, 0));
+    }
+
+    #[tokio::test]
+    async fn whoever_waits_for_room_gets_it_as_it_comes_back() {
+        let admission = Admission::new(10, 100);
+        let (large, small) = (take(&admission, 1, 60).expect("room"), take(&admission, 1, 40).expect("room"));
+        let wait = |bytes| {
+            let mut permit = admission.begin();
+            tokio::spawn(async move { permit.grow_within(Duration::MAX, 1, bytes).await.then_some(permit) })
+        };
+        let (first, second, third) = (wait(30), wait(30), wait(60));
+        tokio::task::yield_now().await;
+        drop(large);
+        let both = [first.await.expect("no panic"), second.await.expect("no panic")];
+        assert!(both.iter().all(Option::is_some), "what one gave back made room for two");
+        drop(small);
+        drop(both);
+        let last = third.await.expect("no panic");
+        assert!(last.is_some(), "room that was too little for it is not the end of its wait");
+        assert!(!admission.begin().grow_within(Duration::ZERO, 1, 60).await, "none within the limit");
+        let emptied = admission.emptied();
+        drop(last);
+        emptied.await;
     }
 
     #[test]

@@ -147,10 +147,21 @@ impl Room {
         if self.permit.grow(0, bytes) { Ok(()) } else { Err(full(&self.admission)) }
     }
 
+    /// The same, as soon as there is room within `limit`.
+    pub async fn grow_within(&mut self, limit: Duration, bytes: usize) -> Result<(), Refused> {
+        if self.permit.grow_within(limit, 0, bytes).await { Ok(()) } else { Err(full(&self.admission)) }
+    }
+
     /// Makes it the room of `events` events, whose payloads are slices of the body.
     pub fn cover(&mut self, events: usize) -> Result<(), Refused> {
         let more = events.saturating_sub(self.permit.events());
         if self.permit.grow(more, more * EVENT_BYTES) { Ok(()) } else { Err(full(&self.admission)) }
+    }
+
+    /// The same, as soon as there is room within `limit`.
+    pub async fn cover_within(&mut self, limit: Duration, events: usize) -> Result<(), Refused> {
+        let more = events.saturating_sub(self.permit.events());
+        if self.permit.grow_within(limit, more, more * EVENT_BYTES).await { Ok(()) } else { Err(full(&self.admission)) }
     }
 
     /// The room itself, which travels with the work.

@@ -17,7 +17,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::intake::{Intake, Taken};
-use super::lines::{Lines, Piece, wait_for_room};
+use super::lines::{Lines, Piece, ROOM_WAIT};
 use super::report::{ItemResult, Tally};
 use crate::domain::json::write_line;
 use crate::http::auth::Caller;
@@ -145,7 +145,7 @@ async fn store(state: Arc<AppState>, mut taken: Taken, mut room: Room) -> Settle
     if entries.is_empty() {
         return Settled { results: taken.results(Vec::new()), stop: None };
     }
-    if let Err(error) = wait_for_room(|| room.cover(entries.len())).await {
+    if let Err(error) = room.cover_within(ROOM_WAIT, entries.len()).await.map_err(ApiError::from) {
         return Settled { results: taken.unsettled(&error), stop: Some(error) };
     }
     match state.pipeline.process_events_batch(entries, Handling::Lenient, room).await.map_err(ApiError::from) {

@@ -4,12 +4,12 @@ use std::time::Duration;
 
 use bytes::{Buf, Bytes, BytesMut};
 use memchr::{memchr, memchr_iter};
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::timeout;
 
 use crate::http::body::{BodyLimits, Deadlines};
 use crate::http::encoding::Unpacked;
 use crate::http::error::ApiError;
-use crate::pipeline::{Pipeline, Refused, Room};
+use crate::pipeline::{Pipeline, Room};
 
 /// Most lines and bytes of a piece, which is one transaction at most.
 const LINES_MAX: usize = 1_000;
@@ -18,21 +18,8 @@ const BYTES_MAX: usize = 1_024 * 1_024;
 /// How long a piece that could go waits for more: a lively client gets full pieces, a slow one is not kept waiting.
 const LINGER: Duration = Duration::from_millis(2);
 
-/// How often room is looked for, and for how long.
-const ROOM_LOOK: Duration = Duration::from_millis(5);
-const ROOM_WAIT: Duration = Duration::from_secs(10);
-
-/// Waits until `take` gets its room; meanwhile nothing is read, and TCP slows the client down.
-pub async fn wait_for_room(mut take: impl FnMut() -> Result<(), Refused>) -> Result<(), ApiError> {
-    let deadline = Instant::now() + ROOM_WAIT;
-    loop {
-        match take() {
-            Ok(()) => return Ok(()),
-            Err(refused) if Instant::now() >= deadline => return Err(refused.into()),
-            Err(_) => sleep(ROOM_LOOK).await,
-        }
-    }
-}
+/// How long room is waited for; meanwhile nothing is read, and TCP slows the client down.
+pub const ROOM_WAIT: Duration = Duration::from_secs(10);
 
 /// Some lines of the body, and the room that they take.
 pub struct Piece {
@@ -150,7 +137,8 @@ impl Lines {
         if self.whole > 0 {
             return Ok(false);
         }
-        wait_for_room(|| self.room.grow(bytes)).await.map(|()| true)
+        self.room.grow_within(ROOM_WAIT, bytes).await?;
+        Ok(true)
     }
 
     fn append(&mut self, chunk: &[u8]) {
