@@ -32,6 +32,7 @@ mod validator;
 mod view;
 mod watch;
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -49,7 +50,7 @@ use self::custody::{Custody, Roll};
 use self::door::{Door, DoorLimits};
 pub use self::door::{Entry, Handling, Receipt, Refused, Room, Verdict};
 use self::messages::JobMade;
-use self::node::{Health, Node, Trouble};
+use self::node::{Health, Node, Trouble, vitals};
 use self::parts::Material;
 use self::pool::Pool;
 pub use self::replay::Replayed;
@@ -60,7 +61,7 @@ use self::topology::{Line, Pools};
 pub use self::view::{ActorView, BootView, InFlightView, NodeView, PipelineView, PoolView, SettingView, SnapshotView};
 use crate::config::Config;
 use crate::domain::event::Event;
-use crate::store::{Ids, Level, ReplayRules, Spool, SpoolLimits, Store, StoreError};
+use crate::store::{Ids, Level, ReplayRules, Spool, SpoolKeeper, SpoolLimits, Store, StoreError};
 use crate::telemetry::condition::Condition;
 use crate::telemetry::facts;
 
@@ -70,8 +71,8 @@ const WAIT: Duration = Duration::from_secs(5);
 /// Longest wait for the list of nodes: who asks wants to see this node, above all when the database is away.
 const NODES_WAIT: Duration = Duration::from_secs(1);
 
-/// How often a drain looks whether the line is empty.
-const DRAIN_LOOK: Duration = Duration::from_millis(10);
+/// How often it is looked whether another node has said something.
+const HEARTBEAT_LOOK: Duration = Duration::from_millis(100);
 
 /// Which process this is, for the database and for people.
 #[derive(Clone, Debug)]
@@ -264,9 +265,23 @@ impl Pipeline {
         self.inner.door.admission.limits()
     }
 
-    /// Whether the event `id` may wait in the spool of another node.
+    /// Whether the event `id`, which is not in the database, may wait in the spool of another node. Only who has said
+    /// since the question that its spool is empty is believed: the event may have been spooled just before.
     pub async fn may_wait_elsewhere(&self, id: i64) -> Result<bool, StoreError> {
-        self.inner.store.may_be_spooled(id, self.inner.boot_id, WAIT).await
+        let mut seen: HashMap<Uuid, i64> = HashMap::new();
+        loop {
+            let keepers = self.inner.store.spools_for(id, self.inner.boot_id, WAIT).await?;
+            if keepers.iter().any(|keeper| keeper.has_events || keeper.is_silent) {
+                return Ok(true);
+            }
+            for SpoolKeeper { boot_id, heartbeat, .. } in &keepers {
+                seen.entry(*boot_id).or_insert(*heartbeat);
+            }
+            if keepers.iter().all(|keeper| seen[&keeper.boot_id] < keeper.heartbeat) {
+                return Ok(false);
+            }
+            tokio::time::sleep(HEARTBEAT_LOOK).await;
+        }
     }
 
     /// Events that were admitted and are not settled.
@@ -280,13 +295,8 @@ impl Pipeline {
         self.close();
         self.give_up_paused();
         self.inner.health.take_leave();
-        let is_empty = async {
-            while self.in_flight() > 0 {
-                tokio::time::sleep(DRAIN_LOOK).await;
-            }
-        };
         // What remains then is counted by who asked.
-        let _ = tokio::time::timeout(limit / 2, is_empty).await;
+        let _ = tokio::time::timeout(limit / 2, self.inner.door.admission.emptied()).await;
         // The line must be gone before its leases are: the Claimer could claim again.
         let _ = self.inner.supervisor.send(Stop).timeout(limit / 8).await;
         self.leave(limit / 8).await
@@ -297,6 +307,8 @@ impl Pipeline {
         let (store, boot_id) = (&self.inner.store, self.inner.boot_id);
         let left = async {
             let released = store.release_orphans(boot_id, Vec::new(), wait).await?;
+            // What is in the spool now stays there: it is said once more.
+            store.heartbeat(boot_id, vitals(&self.inner.claims, self.inner.spool.as_ref()), wait).await?;
             // Only once nothing is held: the claims of a node that has stopped are taken over, and charged.
             store.stop_node(boot_id, wait).await?;
             Ok::<u64, StoreError>(released)

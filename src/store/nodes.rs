@@ -7,8 +7,8 @@ use entity::node;
 use sea_orm::prelude::Uuid;
 use sea_orm::sea_query::{Expr, ExprTrait, InsertStatement, OnConflict, Query};
 use sea_orm::{
-    ColumnTrait, ConnectionTrait, DbBackend, DbErr, EntityTrait, QueryFilter, QueryOrder, QuerySelect, Statement,
-    UpdateMany, Value,
+    ColumnTrait, ConnectionTrait, DbBackend, DbErr, EntityTrait, QueryFilter, QueryOrder, QueryResult, QuerySelect,
+    Statement, UpdateMany, Value,
 };
 
 use super::dialect::{micros_ago, now_plus_micros_sql, now_sql, placeholder};
@@ -50,10 +50,34 @@ pub struct Node {
 pub struct Vitals {
     /// Events that it has claimed.
     pub claims: u64,
-    /// Events in the spool of its folder.
+    /// Events in the spool of its folder, parked ones too.
     pub spool_events: u64,
     /// Their bytes.
     pub spool_bytes: u64,
+}
+
+/// A boot whose folder may have a spool, as it said last.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SpoolKeeper {
+    /// The boot.
+    pub boot_id: Uuid,
+    /// Grows while it lives.
+    pub heartbeat: i64,
+    /// Whether there were events in the spool.
+    pub has_events: bool,
+    /// Whether a living node would have said something since.
+    pub is_silent: bool,
+}
+
+impl SpoolKeeper {
+    fn read(row: &QueryResult) -> Result<Self, DbErr> {
+        Ok(Self {
+            boot_id: row.try_get_by_index(0)?,
+            heartbeat: row.try_get_by_index(1)?,
+            has_events: row.try_get_by_index(2)?,
+            is_silent: row.try_get_by_index(3)?,
+        })
+    }
 }
 
 impl Node {
@@ -129,23 +153,25 @@ impl Store {
         .await
     }
 
-    /// Whether the id comes from a block of a node, other than the asking one, that has events in its spool, or that
-    /// has not said for a while that it has none. Always false on SQLite, which has one node and no spool.
-    pub async fn may_be_spooled(&self, id: i64, asking: Uuid, wait: Duration) -> Result<bool, StoreError> {
+    /// Who may have the event `id` in a spool, if it is not in the database: of the folder whose node was given the id the
+    /// boots, other than the asking one, that live for all that is known, or said that there are events in it. None on
+    /// SQLite, which has one node and no spool.
+    pub async fn spools_for(&self, id: i64, asking: Uuid, wait: Duration) -> Result<Vec<SpoolKeeper>, StoreError> {
         if self.backend() != DbBackend::Postgres {
-            return Ok(false);
+            return Ok(Vec::new());
         }
         self.run("look for a spool", wait, move |conn| async move {
             let silent_since = now_plus_micros_sql(conn.backend(), "$3");
             let sql = format!(
-                "SELECT 1 FROM id_blocks JOIN nodes AS giver USING (boot_id) JOIN nodes AS heir USING (folder) \
+                "SELECT heir.boot_id, heir.heartbeat, heir.spool_events > 0, heir.heartbeat_at < {silent_since} \
+                 FROM id_blocks JOIN nodes AS giver USING (boot_id) JOIN nodes AS heir USING (folder) \
                  WHERE first_id = (SELECT MAX(first_id) FROM id_blocks WHERE first_id <= $1) AND last_id >= $1 \
-                 AND heir.boot_id <> $2 \
-                 AND (heir.spool_events > 0 OR heir.stopped_at IS NULL AND heir.heartbeat_at < {silent_since}) LIMIT 1"
+                 AND heir.boot_id <> $2 AND (heir.spool_events > 0 OR heir.stopped_at IS NULL)"
             );
             let values: [Value; 3] = [id.into(), asking.into(), micros_ago(SILENCE)];
             let statement = Statement::from_sql_and_values(conn.backend(), sql, values);
-            Ok(conn.read().query_one_raw(statement).await?.is_some())
+            let rows = conn.read().query_all_raw(statement).await?;
+            Ok(rows.iter().map(SpoolKeeper::read).collect::<Result<_, _>>()?)
         })
         .await
     }

@@ -57,14 +57,42 @@ fn an_event_that_waits_in_a_dead_nodes_spool_is_not_called_unknown() {
     dead.kill9();
     cluster.start_again();
     let path = format!("/api/v1/events/{id}");
-    let answered = || Some(reader.get(&path)).filter(|answer| answer.json()["code"] == "event_in_spool");
-    let answer = wait_for("the silence to be seen", SOON, answered, || format!("{:?}", reader.get(&path)));
-    assert_eq!((answer.status, &answer.json()["retryable"]), (503, &true.into()), "{answer:?}");
-    assert!(answer.header("retry-after").is_some(), "{answer:?}");
+    let ready = || (reader.get("/health/ready").status == 200).then_some(());
+    wait_for("the database to be back", SOON, ready, || other.log_tail());
+    let retried = reader.call("POST", &format!("{path}/retry"), &[], None);
+    let cancelled = reader.call("POST", &format!("{path}/cancel"), &[], None);
+    for answer in [reader.get(&path), reader.get(&format!("{path}/timeline")), retried, cancelled] {
+        assert_eq!((answer.status, &answer.json()["code"]), (503, &"event_in_spool".into()), "{answer:?}");
+        assert_eq!(answer.json()["retryable"], true, "{answer:?}");
+        assert!(answer.header("retry-after").is_some(), "{answer:?}");
+    }
     dead.restart();
     let drained = || Some(reader.get(&path)).filter(|answer| answer.status == 200);
     wait_for("the spool to be drained", SOON, drained, || dead.log());
     assert_eq!(finished(&reader, id)["status"], "processed");
+}
+
+// Guards `seen` in `Pipeline::may_wait_elsewhere`: what was said before the question says nothing.
+#[test]
+fn a_node_that_has_just_started_calls_no_event_unknown_that_waits_in_a_dead_nodes_spool() {
+    let (cluster, mut dead) = at_work("");
+    let (client, token) = (dead.client(), dead.token());
+    cluster.stop_immediate();
+    let id = id_in(&spooled(&client, &event("meanwhile")));
+    dead.kill9();
+    cluster.start_again();
+    let other = Server::start(Setup::new(dead.database()).with_config(QUICK));
+    let reader = other.client_with(&token);
+    // As if it had said so a moment ago.
+    dead.database().execute("UPDATE nodes SET heartbeat_at = now() WHERE heartbeat > 0");
+    let answer = reader.get(&format!("/api/v1/events/{id}"));
+    assert_eq!((answer.status, &answer.json()["code"]), (503, &"event_in_spool".into()), "{answer:?}");
+    dead.restart();
+    assert_eq!(finished(&dead.client(), id)["status"], "processed");
+    // Once it has said that its spool is empty, an id that it has not used is nobody's.
+    let path = format!("/api/v1/events/{}", id + 40);
+    let unknown = || (reader.get(&path).status == 404).then_some(());
+    wait_for("the empty spool to be told", SOON, unknown, || format!("{:?}", reader.get(&path)));
 }
 
 #[test]

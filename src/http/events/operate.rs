@@ -11,7 +11,7 @@ use super::answers::{self, Submitted};
 use super::intake::of_receipt;
 use super::read::{event_id, viewer};
 use super::report::{ItemResult, Tally, report};
-use super::wish;
+use super::{spooled, wish};
 use crate::domain::outcome::Status;
 use crate::domain::patch::Patch;
 use crate::domain::scopes::Scope;
@@ -57,7 +57,9 @@ pub async fn retry(call: Call) -> Result<HttpResponse, ApiError> {
     let patch = wish::patch(&mut fields, &state.payload_limits);
     let patch = fields.finish(Some(patch))?;
     let mut replayed = replay(&state, &caller, vec![id], false, patch).await?;
-    let Some(seen) = replayed.seen.remove(&id) else { return Err(no_such(id)) };
+    let Some(seen) = replayed.seen.remove(&id) else {
+        return Err(spooled::missing(&state, id, viewer(&caller)).await);
+    };
     match replayed.refused.remove(&id) {
         Some(Refusal::Invalid(rejection)) => return Err(ApiError::invalid_fields(rejection)),
         Some(Refusal::KeyHeld { of }) => return Err(ApiError::conflict(of, key_held(id, of))),
@@ -96,7 +98,7 @@ pub async fn cancel(call: Call) -> Result<HttpResponse, ApiError> {
     } else {
         let mut seen = store.fetch_event_with_user(vec![id], visible_to, STORE_WAIT).await?;
         match seen.remove(&id).map(|seen| seen.status) {
-            None => return Err(no_such(id)),
+            None => return Err(spooled::missing(&call.state, id, visible_to).await),
             Some(Status::Cancelled) => {}
             Some(status) => {
                 let detail = format!("event {id} is {}, only a pending one can be cancelled", status.as_str());
@@ -105,10 +107,6 @@ pub async fn cancel(call: Call) -> Result<HttpResponse, ApiError> {
         }
     }
     Ok(json(StatusCode::OK, &Cancelled { status: Status::Cancelled.as_str(), event_id: id }))
-}
-
-fn no_such(id: i64) -> ApiError {
-    ApiError::new(Problem::NotFound, format!("there is no event {id}"))
 }
 
 fn key_held(id: i64, of: i64) -> String {

@@ -24,15 +24,23 @@ pub async fn or_spooled(
         return Ok(waiting(event));
     }
     seen?;
-    // It may have gone from the spool to the database between the two looks.
-    if let Some(event) = state.store.event(id, visible_to, STORE_WAIT).await? {
-        return Ok(event);
-    }
     if state.pipeline.may_wait_elsewhere(id).await? {
         let detail = format!("event {id} is not in the database; the node that gave out this id has a spool to drain");
         return Err(ApiError::new(Problem::EventInSpool, detail));
     }
-    Err(ApiError::new(Problem::NotFound, format!("there is no event {id}")))
+    // It may have gone from a spool to the database between the looks.
+    let event = state.store.event(id, visible_to, STORE_WAIT).await?;
+    event.ok_or_else(|| ApiError::new(Problem::NotFound, format!("there is no event {id}")))
+}
+
+/// What to say of the event `id`, which was not found in the database, where it has to be for what was asked.
+pub async fn missing(state: &AppState, id: i64, visible_to: Option<i64>) -> ApiError {
+    match or_spooled(state, id, visible_to, Ok(None)).await {
+        Ok(_) => {
+            ApiError::new(Problem::EventInSpool, format!("event {id} waits in this node's spool for the database"))
+        }
+        Err(error) => error,
+    }
 }
 
 /// The row that the event is to become.

@@ -7,11 +7,11 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 
 use super::read::{event_id, viewer};
+use super::spooled;
 use crate::domain::outcome::Status;
 use crate::domain::scopes::Scope;
 use crate::domain::timestamp::render;
 use crate::http::error::ApiError;
-use crate::http::problems::Problem;
 use crate::http::request::{Call, json};
 use crate::http::state::STORE_WAIT;
 use crate::store::{Attempt, OperatorChange, Timeline};
@@ -75,8 +75,9 @@ struct ChangeView {
 pub async fn timeline(call: Call) -> Result<HttpResponse, ApiError> {
     let caller = call.authorise(Scope::Read, "reading events").await?;
     let id = event_id(call.request.match_info().query("id"))?;
-    let timeline = call.state.store.timeline(id, viewer(&caller), STORE_WAIT).await?;
-    let timeline = timeline.ok_or_else(|| ApiError::new(Problem::NotFound, format!("there is no event {id}")))?;
+    let Some(timeline) = call.state.store.timeline(id, viewer(&caller), STORE_WAIT).await? else {
+        return Err(spooled::missing(&call.state, id, viewer(&caller)).await);
+    };
     Ok(json(StatusCode::OK, &TimelineView::of(id, timeline)?))
 }
 

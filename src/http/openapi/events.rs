@@ -189,7 +189,7 @@ fn retry(schemas: &mut Schemas) -> Operation {
         .answers(202, "It is at work, or waits for another attempt", schemas.of::<shapes::Enqueued>())
         .with_header(202, "Location")
         .problems(&[Problem::NotFound, Problem::NotReplayable, Problem::InProgress, Problem::EventUidConflict])
-        .problems(&[Problem::Overloaded])
+        .problems(&[Problem::Overloaded, Problem::EventInSpool])
         .problems(&RejectCode::ALL.map(Problem::Rejected))
 }
 
@@ -199,7 +199,7 @@ fn cancel(schemas: &mut Schemas) -> Operation {
         .needs(&[Scope::Operate])
         .parameter("Id")
         .answers(200, "It is cancelled", schemas.of::<shapes::Cancelled>())
-        .problems(&[Problem::NotFound, Problem::NotReplayable])
+        .problems(&[Problem::NotFound, Problem::NotReplayable, Problem::EventInSpool])
 }
 
 fn show(schemas: &mut Schemas) -> Operation {
@@ -218,7 +218,7 @@ fn timeline(schemas: &mut Schemas) -> Operation {
         .needs(&[Scope::Read])
         .parameter("Id")
         .answers(200, "Its timeline", schemas.of::<shapes::TimelineView>())
-        .problems(&[Problem::NotFound])
+        .problems(&[Problem::NotFound, Problem::EventInSpool])
 }
 
 fn list(schemas: &mut Schemas) -> Operation {
