@@ -11,6 +11,7 @@ mod feed;
 mod figures;
 mod first;
 mod jobs;
+mod key_clock;
 mod pending;
 mod received;
 mod replays;
@@ -42,6 +43,7 @@ impl MigratorTrait for Migrator {
             Box::new(snapshots::Snapshots),
             Box::new(traces::Traces),
             Box::new(pending::Pending),
+            Box::new(key_clock::KeyClock),
         ]
     }
 }

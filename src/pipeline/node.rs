@@ -21,8 +21,8 @@ const SECOND: Duration = Duration::from_secs(1);
 /// How often there is housekeeping.
 const HOUSEKEEPING_PERIOD: Duration = Duration::from_secs(60);
 
-/// How often the length of SQLite's log is looked at.
-const LOG_PERIOD: Duration = Duration::from_secs(5);
+/// How often the clock of keys is moved on, and the length of SQLite's log looked at.
+const TENDING_PERIOD: Duration = Duration::from_secs(5);
 
 /// How old flushes must be to be rolled up: the live feed reads younger ones.
 const ROLL_UP_AGE: Duration = Duration::from_secs(3_600);
@@ -125,7 +125,7 @@ impl Node {
 
     async fn beat(&self, condition: &Condition) -> Option<Trouble> {
         let sent_at = Instant::now();
-        let beat = self.store.heartbeat(self.boot_id, self.vitals(), SECOND).await;
+        let beat = self.store.heartbeat(self.boot_id, vitals(&self.claims, self.spool.as_ref()), SECOND).await;
         condition.note(&beat);
         match beat {
             Ok(true) => {
@@ -138,18 +138,18 @@ impl Node {
             Err(_) => Some(Trouble::Away),
         }
     }
+}
 
-    /// What the others are told of this node.
-    fn vitals(&self) -> Vitals {
-        let spool = self.spool.as_ref().map(Spool::level).unwrap_or_default();
-        Vitals { claims: self.claims.len() as u64, spool_events: spool.events, spool_bytes: spool.bytes }
-    }
+/// What the others are told of this node.
+pub(super) fn vitals(claims: &Claims, spool: Option<&Spool>) -> Vitals {
+    let spool = spool.map(Spool::level).unwrap_or_default();
+    Vitals { claims: claims.len() as u64, spool_events: spool.events + spool.parked, spool_bytes: spool.bytes }
 }
 
 /// Begins the housekeeping, apart from the heartbeat: however long it takes, the node must be seen to live.
 pub(super) fn keep_house(store: &Store, dedupe_window: Duration) {
     store.spawn(clear_up(store.clone(), dedupe_window));
-    store.spawn(keep_log_short(store.clone()));
+    store.spawn(tend(store.clone()));
 }
 
 /// Rolls up old flushes and removes old keys, in pieces.
@@ -161,12 +161,17 @@ async fn clear_up(store: Store, dedupe_window: Duration) {
     }
 }
 
-/// Keeps SQLite's log short.
-async fn keep_log_short(store: Store) {
-    let condition = Condition::new("emptying SQLite's log");
+/// Moves the clock of keys on, and keeps SQLite's log short.
+async fn tend(store: Store) {
+    let (clock, log) = (Condition::new("moving the clock of keys"), Condition::new("emptying SQLite's log"));
+    let mut moved_at = Instant::now();
     loop {
-        tokio::time::sleep(LOG_PERIOD).await;
-        condition.note(&store.empty_log(HOUSEKEEPING_WAIT).await);
+        tokio::time::sleep(TENDING_PERIOD).await;
+        let now = Instant::now();
+        let moved = store.advance_key_clock(now.duration_since(moved_at), HOUSEKEEPING_WAIT).await;
+        moved_at = if moved.is_ok() { now } else { moved_at };
+        clock.note(&moved);
+        log.note(&store.empty_log(HOUSEKEEPING_WAIT).await);
     }
 }
 

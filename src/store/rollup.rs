@@ -13,9 +13,9 @@ use sea_orm::{
     IdenStatic, ModelTrait, QuerySelect, Statement,
 };
 
-use super::dialect::{micros_ago, now_plus_micros_sql, placeholder};
+use super::dialect::{micros_ago, placeholder};
 use super::flush::counts;
-use super::{Store, StoreError, times};
+use super::{Store, StoreError, key_clock, times};
 use crate::domain::histogram::{CLASSES, Histogram};
 use crate::domain::outcome::Status;
 
@@ -65,7 +65,7 @@ impl Store {
         .await
     }
 
-    /// Removes some of the dedupe keys that are older than `age` by the database's clock; 0 when none is left.
+    /// Removes some of the dedupe keys that are older than `age` by their own clock; 0 when none is left.
     pub async fn remove_keys(&self, age: Duration, wait: Duration) -> Result<u64, StoreError> {
         self.transaction("removal of old keys", wait, move |tx| {
             Box::pin(async move {
@@ -73,7 +73,7 @@ impl Store {
                 let sql = format!(
                     "DELETE FROM dedupe_keys WHERE (user_id, namespace, key) IN (SELECT user_id, namespace, key \
                  FROM dedupe_keys WHERE created_at < {} LIMIT {KEYS_MAX})",
-                    now_plus_micros_sql(backend, &placeholder(backend, 1))
+                    key_clock::expiry_sql(backend, &placeholder(backend, 1))
                 );
                 let statement = Statement::from_sql_and_values(backend, sql, [micros_ago(age)]);
                 Ok(tx.execute_raw(statement).await?.rows_affected())

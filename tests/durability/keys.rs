@@ -1,17 +1,22 @@
 //! Rule 7: a key belongs to (user, namespace, text), and is written with its event or not at all.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use gristmill::domain::dedupe::{DedupeKey, Namespace};
 use gristmill::store::Written;
 
 use super::records::{event, flush, plain, processed};
 use super::{
-    EVENTS, await_in_flight, body, execute_either, hold_the_persister, id_of, number, post, posted, with_store,
+    EVENTS, WAIT, await_in_flight, body, execute_either, hold_the_persister, id_of, number, post, posted, with_store,
 };
+use crate::support::database::Database;
 use crate::support::http::Client;
 use crate::support::load::Load;
-use crate::support::server::Server;
+use crate::support::machine::clock::Clock;
+use crate::support::machine::skips;
+use crate::support::postgres::Cluster;
+use crate::support::server::{Server, Setup};
 use crate::support::wait::{SOON, wait_for};
 
 /// Keys whose event has no row.
@@ -99,6 +104,36 @@ both_databases! {
         assert_eq!((again.status, id_of(&again)), (200, id_of(&second)), "the key is held again");
     }
 
+    // Guards `key_clock`: it goes by what passes, not by what a clock says.
+    fn the_clock_of_keys_is_moved_by_no_clock_that_is_set(database) {
+        with_store(&database, async |store| {
+            assert_eq!(flush(&store, vec![processed(plain(1, "a", "key"))]).await, [Written::Stored]);
+            let window = Duration::from_secs(7 * 24 * 3_600);
+            let clock = || number(&database, "SELECT COUNT(*) FROM key_clock, dedupe_keys WHERE at > created_at");
+            for by in ["+2 years", "-2 years"] {
+                // As if the database's clock had been set back, or ahead.
+                execute_either(
+                    &database,
+                    &format!("UPDATE key_clock SET read_at = strftime('%Y-%m-%dT%H:%M:%f+00:00', read_at, '{by}')"),
+                    &format!("UPDATE key_clock SET read_at = read_at + interval '{by}'"),
+                );
+                let again = flush(&store, vec![processed(plain(2, "a", "key"))]).await;
+                assert!(matches!(&again[..], [Written::Duplicate(first)] if first.id == 1), "{again:?}");
+                assert_eq!(store.remove_keys(window, WAIT).await.expect("an answer"), 0);
+                store.advance_key_clock(Duration::ZERO, WAIT).await.expect("an answer");
+                assert_eq!(clock(), 0, "nothing has passed");
+            }
+            execute_either(
+                &database,
+                "UPDATE key_clock SET read_at = strftime('%Y-%m-%dT%H:%M:%f+00:00', read_at, '-8 seconds')",
+                "UPDATE key_clock SET read_at = read_at - interval '8 seconds'",
+            );
+            store.advance_key_clock(Duration::from_secs(60), WAIT).await.expect("an answer");
+            assert_eq!(clock(), 1, "8 seconds have passed");
+            assert_eq!(store.remove_keys(Duration::from_secs(1), WAIT).await.expect("an answer"), 1);
+        });
+    }
+
     // Guards `record.outcome.status != Status::ValidationError` in `keys::claim_of`.
     fn a_rejected_event_takes_no_key(database) {
         let mut server = Server::start(&database);
@@ -128,4 +163,46 @@ both_databases! {
         ledger.verify(&server.client(), &database);
         assert_eq!(number(&database, ORPHANS), 0);
     }
+}
+
+/// Posts ten events, and again whenever the database's clock was set.
+fn assert_keys_outlive(clock: &Clock, server: &mut Server) {
+    let client = server.client();
+    let post = |n: usize| {
+        let answered = || Some(post(&client, "same", &format!("key-{n}"))).filter(|answer| answer.status < 500);
+        wait_for("an answer", SOON, answered, || server.log_tail())
+    };
+    clock.shift("-730d");
+    let ids: Vec<i64> = (0..10).map(|n| id_of(&post(n))).collect();
+    for shift in ["+0", "+730d", "+0"] {
+        clock.shift(shift);
+        for (n, id) in ids.iter().enumerate() {
+            let again = post(n);
+            assert_eq!((again.status, id_of(&again)), (200, *id), "at {shift}: {again:?}");
+        }
+    }
+}
+
+// Guards `birth_sql` and `expiry_sql`: a key lives for the window, however the clock was set when it was taken.
+#[test]
+fn a_key_outlives_every_clock_that_is_set_on_sqlite() {
+    if skips(&[Clock::lacks()]) {
+        return;
+    }
+    let clock = Clock::new();
+    clock.shift("-730d");
+    let mut server = Server::start(clock.around(Setup::new(&Database::sqlite())));
+    assert_keys_outlive(&clock, &mut server);
+}
+
+#[test]
+fn a_key_outlives_every_clock_that_is_set_on_postgres() {
+    if skips(&[Clock::lacks()]) {
+        return;
+    }
+    let clock = Clock::new();
+    clock.shift("-730d");
+    let cluster = Cluster::start_by(&clock);
+    let mut server = Server::start(Setup::new(&Database::at(cluster.fresh_database())));
+    assert_keys_outlive(&clock, &mut server);
 }

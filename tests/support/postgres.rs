@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Mutex, OnceLock};
 
+use super::machine::clock::Clock;
 use super::run::{self, Ending, Guard, lock};
 use super::wait::{SOON, wait_for};
 
@@ -41,6 +42,7 @@ pub struct Cluster {
     port: u16,
     /// Where the server listens, the first address for this process.
     addresses: Vec<IpAddr>,
+    environment: Vec<(&'static str, String)>,
     server: Mutex<Option<(Child, Guard)>>,
 }
 
@@ -66,24 +68,29 @@ impl Cluster {
 
     /// Starts a cluster for one test, which may stop or kill it.
     pub fn start() -> Self {
-        Self::start_at(run::folder("postgres"), None)
+        Self::start_at(run::folder("postgres"), None, Vec::new())
+    }
+
+    /// Starts a cluster that lives by this clock.
+    pub fn start_by(clock: &Clock) -> Self {
+        Self::start_at(run::folder("postgres"), None, clock.environment().into())
     }
 
     /// Starts a cluster whose data lie in a folder of that name in `disk`, synced, as initdb would leave them.
     pub fn start_on_disk(disk: &Path) -> Self {
         let folder = disk.join("postgres");
         fs::create_dir(&folder).expect("the disk takes a new folder");
-        let cluster = Self::start_at(folder, None);
+        let cluster = Self::start_at(folder, None, Vec::new());
         Command::new("sync").arg("-f").arg(disk).succeed();
         cluster
     }
 
     /// Starts a cluster that listens on this address, too, and trusts who comes from its network.
     pub fn start_listening_on(address: IpAddr) -> Self {
-        Self::start_at(run::folder("postgres"), Some(address))
+        Self::start_at(run::folder("postgres"), Some(address), Vec::new())
     }
 
-    fn start_at(folder: PathBuf, also: Option<IpAddr>) -> Self {
+    fn start_at(folder: PathBuf, also: Option<IpAddr>, environment: Vec<(&'static str, String)>) -> Self {
         give_to_server(&folder);
         let data = folder.join("data");
         as_server("cp").arg("-R").arg(template()).arg(&data).succeed();
@@ -92,7 +99,7 @@ impl Cluster {
             writeln!(rules, "host all all samenet trust").expect("the folder is ours");
         }
         let addresses = [Some(Ipv4Addr::LOCALHOST.into()), also].into_iter().flatten().collect();
-        let cluster = Self { folder, port: free_port(), addresses, server: Mutex::new(None) };
+        let cluster = Self { folder, port: free_port(), addresses, environment, server: Mutex::new(None) };
         cluster.start_again();
         cluster
     }
@@ -210,6 +217,7 @@ impl Cluster {
         let log = File::options().create(true).append(true).open(self.folder.join("log")).expect("the folder is ours");
         let mut postgres = as_server(program("postgres"));
         postgres.arg("-D").arg(self.folder.join("data")).args(["-p", &self.port.to_string()]);
+        postgres.envs(self.environment.iter().map(|(name, value)| (name, value)));
         let addresses: Vec<String> = self.addresses.iter().map(ToString::to_string).collect();
         let listen = format!("listen_addresses={}", addresses.join(","));
         for setting in SETTINGS.into_iter().chain([listen.as_str()]) {

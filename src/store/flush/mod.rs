@@ -90,7 +90,7 @@ pub struct FlushHeader {
     pub gathered: Duration,
     /// Whether no earlier write of these records can have been committed.
     pub is_first_write: bool,
-    /// How long a key is held; older ones are free again, by the database's clock.
+    /// How long a key is held; older ones are free again, by the clock of keys.
     pub keys_live_for: Duration,
 }
 

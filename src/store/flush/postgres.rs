@@ -12,7 +12,8 @@ use entity::event::Column;
 use sea_orm::sea_query::ArrayType;
 use sea_orm::{DatabaseBackend, IdenStatic, Statement, Value};
 
-use super::super::dialect::{micros_ago, now_plus_micros_sql};
+use super::super::dialect::micros_ago;
+use super::super::key_clock;
 use super::super::plans::hidden;
 use super::keys::Claim;
 use super::{FlushHeader, Record, counts};
@@ -226,13 +227,14 @@ pub(super) fn take_keys(claims: &[Claim<'_>], header: &FlushHeader) -> Statement
         (KeyColumn::EventId.as_str(), KeyColumn::ContentHash.as_str(), KeyColumn::CreatedAt.as_str());
     let sql = format!(
         "INSERT INTO dedupe_keys AS held (user_id, namespace, key, {event_id}, {content_hash}, {created_at}) \
-         SELECT t.u, t.n, t.k, t.e, t.h, clock_timestamp() \
+         SELECT t.u, t.n, t.k, t.e, t.h, {birth} \
          FROM unnest($1::bigint[], $2::smallint[], $3::text[], $4::bigint[], $5::bytea[]) \
          WITH ORDINALITY AS t(u, n, k, e, h, place) ORDER BY t.place \
          ON CONFLICT (user_id, namespace, key) DO UPDATE SET {event_id} = excluded.{event_id}, \
          {content_hash} = excluded.{content_hash}, {created_at} = excluded.{created_at} \
          WHERE held.{created_at} < {expired} RETURNING {event_id}",
-        expired = now_plus_micros_sql(DatabaseBackend::Postgres, "$6"),
+        birth = key_clock::birth_sql(DatabaseBackend::Postgres),
+        expired = key_clock::expiry_sql(DatabaseBackend::Postgres, "$6"),
     );
     let mut passed = key_arrays(claims);
     passed.push(array(ArrayType::Bytes, claims.iter().map(|claim| claim.key.content_hash.to_vec().into())));

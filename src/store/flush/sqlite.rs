@@ -10,7 +10,8 @@ use chrono::{DateTime, Utc};
 use entity::event::Column;
 use sea_orm::{DatabaseBackend, IdenStatic, Statement, Value};
 
-use super::super::dialect::{micros_ago, now_plus_micros_sql};
+use super::super::dialect::micros_ago;
+use super::super::key_clock;
 use super::keys::Claim;
 use super::{FlushHeader, Record, counts};
 use crate::clock;
@@ -182,22 +183,23 @@ fn update_sql(rows: usize) -> String {
 /// Takes the keys that are free or expired; returns the events that got theirs.
 pub(super) fn take_keys(claims: &[Claim<'_>], header: &FlushHeader) -> Vec<Statement> {
     static TEXTS: Texts = [const { OnceLock::new() }; LENGTHS.len()];
-    let now = clock::now();
     let bind = |Claim { key, event_id }: &Claim<'_>, values: &mut Vec<Value>| {
         values.extend([key.user_id.into(), key.namespace.code().into(), key.text.as_str().into()]);
-        values.extend([(*event_id).into(), key.content_hash.to_vec().into(), now.into()]);
+        values.extend([(*event_id).into(), key.content_hash.to_vec().into()]);
     };
     statements(&TEXTS, claims, take_keys_sql, &[], bind, &[micros_ago(header.keys_live_for)])
 }
 
 fn take_keys_sql(rows: usize) -> String {
     format!(
-        "INSERT INTO dedupe_keys (user_id, namespace, key, event_id, content_hash, created_at) VALUES {} \
+        "INSERT INTO dedupe_keys (user_id, namespace, key, event_id, content_hash, created_at) \
+         SELECT column1, column2, column3, column4, column5, {} FROM (VALUES {}) WHERE true \
          ON CONFLICT (user_id, namespace, key) DO UPDATE SET event_id = excluded.event_id, \
          content_hash = excluded.content_hash, created_at = excluded.created_at \
          WHERE dedupe_keys.created_at < {} RETURNING event_id",
-        placeholders(rows, 6),
-        now_plus_micros_sql(DatabaseBackend::Sqlite, "?"),
+        key_clock::birth_sql(DatabaseBackend::Sqlite),
+        placeholders(rows, 5),
+        key_clock::expiry_sql(DatabaseBackend::Sqlite, "?"),
     )
 }
 

@@ -10,6 +10,7 @@ use uuid::Uuid;
 use super::super::claim::{ClaimOrder, Claimed, claimed, claimed_columns};
 use super::super::dialect::{list, micros_ago, now_plus_micros_sql, now_sql, placeholder};
 use super::super::flush::counts::{self, Counts};
+use super::super::key_clock;
 use super::super::plans::hidden;
 use super::{Refusal, ReplayRules};
 use crate::domain::dedupe::Namespace;
@@ -76,7 +77,7 @@ pub(in crate::store) async fn lock(
         "LEFT JOIN dedupe_keys k ON k.user_id = e.user_id AND k.namespace = {} AND k.key = e.event_uid \
          AND k.event_id <> e.id AND k.created_at >= {}",
         Namespace::EventUid.code(),
-        now_plus_micros_sql(backend, &placeholder(backend, 1)),
+        key_clock::expiry_sql(backend, &placeholder(backend, 1)),
     );
     // In one order for all who lock many.
     let lock = if backend == DbBackend::Postgres { "ORDER BY e.id FOR UPDATE OF e" } else { "" };

@@ -16,7 +16,7 @@ const STAGES: [&str; 7] = ["validator", "normalizer", "persister", "retry", "cla
 const FAILED: [&str; 4] = ["retries_exhausted", "poison", "refused", "event_uid_conflict"];
 
 /// What may fail for a time: the subjects of `Condition`.
-const CONDITIONS: [&str; 19] = [
+const CONDITIONS: [&str; 20] = [
     "writing events",
     "spooling events",
     "reserving ids",
@@ -24,6 +24,7 @@ const CONDITIONS: [&str; 19] = [
     "the database file",
     "heartbeat",
     "housekeeping",
+    "moving the clock of keys",
     "emptying SQLite's log",
     "claiming",
     "jobs",

@@ -32,11 +32,17 @@ impl Clock {
 
     /// A server that lives by this clock.
     pub fn around(&self, setup: Setup) -> Setup {
-        setup
-            .with_env("LD_PRELOAD", &self.library.display().to_string())
-            .with_env("FAKETIME_TIMESTAMP_FILE", &self.file.display().to_string())
-            .with_env("FAKETIME_NO_CACHE", "1")
-            .with_env("FAKETIME_DONT_FAKE_MONOTONIC", "1")
+        self.environment().iter().fold(setup, |setup, (name, value)| setup.with_env(name, value))
+    }
+
+    /// What makes a process live by this clock.
+    pub fn environment(&self) -> [(&'static str, String); 4] {
+        [
+            ("LD_PRELOAD", self.library.display().to_string()),
+            ("FAKETIME_TIMESTAMP_FILE", self.file.display().to_string()),
+            ("FAKETIME_NO_CACHE", "1".to_owned()),
+            ("FAKETIME_DONT_FAKE_MONOTONIC", "1".to_owned()),
+        ]
     }
 
     /// Sets the clock this much off the true time: `+1h`, `-10d`.
