@@ -12,6 +12,7 @@ mod browser;
 mod chaos;
 mod client;
 mod cloud_events;
+mod connections;
 mod control;
 mod crash;
 mod dashboard;

@@ -38,6 +38,7 @@ mod series;
 mod server;
 mod state;
 mod stats;
+mod streaming;
 mod touch;
 mod trace;
 mod unknown_tokens;

@@ -28,6 +28,7 @@ use super::error::ApiError;
 use super::problems::Problem;
 use super::rate::Standing;
 use super::state::AppState;
+use super::streaming;
 use super::trace::RequestTrace;
 use crate::domain::scopes::Scope;
 use crate::telemetry::facts::{self, Asked, Route};
@@ -169,6 +170,7 @@ where
     let line = (request.method().as_str(), request.path());
     let took = asked.answered(served(&request), line, response.status().as_u16(), id.as_str());
     response = encoding::pack(request.headers(), response);
+    streaming::close_delimited(request.version(), &mut response);
     if !response.status().is_success() {
         response = response.map_body(|_, body| BoxBody::new(Held { body, _unread: payload }));
     }

@@ -73,15 +73,28 @@ impl Connection {
     /// Reads the next answer to a request that was no HEAD, past interim ones (1xx).
     pub fn answer(&mut self) -> io::Result<Answer> {
         loop {
-            let status = self.status()?;
-            let headers = self.headers()?;
-            if status >= 200 {
-                let mut answer = Answer { status, headers, body: String::new() };
+            let mut answer = self.head()?;
+            if answer.status >= 200 {
                 let body = self.body(&answer)?;
                 answer.body = String::from_utf8_lossy(&body).into_owned();
                 return Ok(answer);
             }
         }
+    }
+
+    /// Reads the next status and headers, also interim ones, and leaves the body.
+    pub fn head(&mut self) -> io::Result<Answer> {
+        Ok(Answer { status: self.status()?, headers: self.headers()?, body: String::new() })
+    }
+
+    /// Reads the next chunk of a body in chunks; the last one is empty.
+    pub fn chunk(&mut self) -> io::Result<Vec<u8>> {
+        let line = self.line()?;
+        let size = line.split(';').next().unwrap_or_default().trim();
+        let size = usize::from_str_radix(size, 16).map_err(|_| bad(&format!("chunk size {line:?}")))?;
+        let bytes = self.exactly(size)?;
+        self.line()?;
+        Ok(bytes)
     }
 
     /// Reads lines of an answer as they come, whatever they belong to, up to one that begins with `wanted`.
@@ -141,15 +154,11 @@ impl Connection {
     fn chunks(&mut self) -> io::Result<Vec<u8>> {
         let mut body = Vec::new();
         loop {
-            let line = self.line()?;
-            let size = line.split(';').next().unwrap_or_default().trim();
-            let size = usize::from_str_radix(size, 16).map_err(|_| bad(&format!("chunk size {line:?}")))?;
-            if size == 0 {
-                self.headers()?;
+            let chunk = self.chunk()?;
+            if chunk.is_empty() {
                 return Ok(body);
             }
-            body.extend(self.exactly(size)?);
-            self.line()?;
+            body.extend(chunk);
         }
     }
 

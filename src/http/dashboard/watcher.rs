@@ -6,8 +6,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actix_web::HttpResponse;
-use actix_web::http::StatusCode;
-use actix_web::http::header::CONTENT_TYPE;
 use actix_web::web::Data;
 use bytes::Bytes;
 use futures_util::stream::unfold;
@@ -21,6 +19,7 @@ use crate::http::error::ApiError;
 use crate::http::problems::Problem;
 use crate::http::request::Call;
 use crate::http::state::AppState;
+use crate::http::streaming;
 
 /// Longest time until the end of a token, or of the server, ends a stream.
 const CHECKED: Duration = Duration::from_millis(500);
@@ -69,7 +68,7 @@ pub fn stream(call: Call, permit: OwnedSemaphorePermit, news: impl News) -> Resu
         };
         Some((Ok::<_, std::io::Error>(lines), (None, watcher)))
     });
-    Ok(HttpResponse::build(StatusCode::OK).insert_header((CONTENT_TYPE, "text/event-stream")).streaming(lines))
+    Ok(streaming::lines("text/event-stream", lines))
 }
 
 impl<N: News> Watcher<N> {

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
-use actix_web::http::header::{ACCEPT, CONTENT_TYPE, HeaderMap};
+use actix_web::http::header::{ACCEPT, HeaderMap};
 use bytes::Bytes;
 use futures_util::future::LocalBoxFuture;
 use futures_util::stream::{Peekable, unfold};
@@ -27,6 +27,7 @@ use crate::http::lists::weighed;
 use crate::http::problems::Problem;
 use crate::http::request::{Call, json};
 use crate::http::state::AppState;
+use crate::http::streaming;
 use crate::http::trace::RequestTrace;
 use crate::pipeline::{Handling, Room};
 
@@ -259,5 +260,5 @@ where
         stop = stop.or(piece.stop);
         Some((Ok(Bytes::from(lines)), Some((settled, tally, stop))))
     });
-    Ok(HttpResponse::Ok().insert_header((CONTENT_TYPE, NDJSON)).streaming(body))
+    Ok(streaming::lines(NDJSON, body))
 }

@@ -5,8 +5,6 @@
 //! cut off, never ended. Each chunk closes with a cursor from which a new request goes on.
 
 use actix_web::HttpResponse;
-use actix_web::http::StatusCode;
-use actix_web::http::header::CONTENT_TYPE;
 use actix_web::web::Data;
 use bytes::Bytes;
 use futures_util::stream::try_unfold;
@@ -24,6 +22,7 @@ use crate::http::error::ApiError;
 use crate::http::problems::Problem;
 use crate::http::request::Call;
 use crate::http::state::{AppState, STORE_WAIT};
+use crate::http::streaming;
 use crate::store::{Place, Slice};
 
 /// Events of the first chunk; a row may have 2 MiB.
@@ -84,7 +83,7 @@ pub async fn export(call: Call) -> Result<HttpResponse, ApiError> {
             }
         }
     });
-    Ok(HttpResponse::build(StatusCode::OK).insert_header((CONTENT_TYPE, "application/x-ndjson")).streaming(chunks))
+    Ok(streaming::lines("application/x-ndjson", chunks))
 }
 
 /// An error in the midst of a stream makes the server drop the connection, which no client takes for the end.

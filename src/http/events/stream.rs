@@ -10,8 +10,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actix_web::HttpResponse;
-use actix_web::http::StatusCode;
-use actix_web::http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use actix_web::web::Data;
 use bytes::Bytes;
 use futures_util::stream::unfold;
@@ -30,6 +28,7 @@ use crate::http::error::ApiError;
 use crate::http::problems::Problem;
 use crate::http::request::{Call, single};
 use crate::http::state::{AppState, STORE_WAIT};
+use crate::http::streaming;
 use crate::store::{FeedEvent, FeedPlace, Filters, StoreError};
 use crate::telemetry::condition::Condition;
 
@@ -126,10 +125,7 @@ pub async fn stream(call: Call) -> Result<HttpResponse, ApiError> {
         };
         Some((Ok::<_, std::io::Error>(lines), (None, stream)))
     });
-    Ok(HttpResponse::build(StatusCode::OK)
-        .insert_header((CONTENT_TYPE, "text/event-stream"))
-        .insert_header((CACHE_CONTROL, "no-store"))
-        .streaming(lines))
+    Ok(streaming::lines("text/event-stream", lines))
 }
 
 /// The place that a client has seen last, if all that followed it is still there.

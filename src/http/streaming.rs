@@ -1,0 +1,33 @@
+//! Answers whose length is not known when they begin.
+
+use actix_web::HttpResponse;
+use actix_web::body::{BodySize, MessageBody};
+use actix_web::http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderName};
+use actix_web::http::{ConnectionType, Version};
+use bytes::Bytes;
+use futures_util::Stream;
+
+/// What keeps nginx from filling a buffer before it hands anything on.
+const X_ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
+
+/// An answer of lines that a client wants as soon as they are there: nothing on the way is to collect or to pack them.
+pub fn lines<S, E>(kind: &'static str, lines: S) -> HttpResponse
+where
+    S: Stream<Item = Result<Bytes, E>> + 'static,
+    E: Into<Box<dyn std::error::Error>> + 'static,
+{
+    HttpResponse::Ok()
+        .insert_header((CONTENT_TYPE, kind))
+        .insert_header((CACHE_CONTROL, "no-store, no-transform"))
+        .insert_header((X_ACCEL_BUFFERING, "no"))
+        .streaming(lines)
+}
+
+/// HTTP/1.0 knows no chunks (RFC 9112, section 6.1): there the end of the connection is the end of what has no length.
+pub fn close_delimited<B: MessageBody>(version: Version, response: &mut HttpResponse<B>) {
+    if version < Version::HTTP_11 && response.body().size() == BodySize::Stream {
+        let head = response.head_mut();
+        head.no_chunking(true);
+        head.set_connection_type(ConnectionType::Close);
+    }
+}
