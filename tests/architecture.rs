@@ -29,7 +29,7 @@ const LAYERS: [(&str, &[&str]); 11] = [
 const TOP: &[&str] = &["cli", "app", "http", "pipeline", "store", "telemetry", "config", "clock", "domain"];
 
 /// Crates that only some places may use.
-const CRATES: [(&str, &[&str]); 11] = [
+const CRATES: [(&str, &[&str]); 14] = [
     ("sea_orm", &["src/store", "entity", "migration"]),
     ("sea_orm_migration", &["src/store", "migration"]),
     ("sqlx", &["src/store"]),
@@ -37,6 +37,9 @@ const CRATES: [(&str, &[&str]); 11] = [
     ("migration", &["src/store"]),
     ("actix", &["src/pipeline", "src/app"]),
     ("actix_web", &["src/http", "src/app"]),
+    ("actix_http", &["src/http"]),
+    ("actix_service", &["src/http"]),
+    ("httparse", &["src/http"]),
     ("opentelemetry", SPANS),
     ("opentelemetry_sdk", SPANS),
     ("opentelemetry_proto", SPANS),

@@ -5,8 +5,9 @@ use std::net::SocketAddr;
 use serde_json::{Value, json};
 
 use crate::support::database::Database;
-use crate::support::events::{EVENTS, accepted, event};
-use crate::support::server::Server;
+use crate::support::events::{EVENTS, accepted, event, finished};
+use crate::support::server::{Server, Setup};
+use crate::support::wait::{SOON, within};
 use crate::support::wire::{Answer, Connection};
 
 const BATCH: &str = "/api/v1/events/batch";
@@ -101,4 +102,165 @@ fn results_come_as_they_are_made_packed_or_not() {
         assert!(!first.is_empty(), "{coding}");
         connection.send(b"0\r\n\r\n").expect("it reads");
     }
+}
+
+/// A request of HTTP/1.1 with a token; what follows its own headers is given.
+fn request(line: &str, token: &str, rest: &str) -> Vec<u8> {
+    format!("{line} HTTP/1.1\r\nHost: t\r\nAuthorization: Bearer {token}\r\n{rest}").into_bytes()
+}
+
+#[test]
+fn what_a_client_offers_is_ignored_and_its_connection_kept() {
+    let mut server = Server::start(&Database::sqlite());
+    let token = server.token();
+    let body = event("a").to_string();
+    let length = format!("Content-Length: {}\r\n\r\n{body}", body.len());
+    let (half, rest) = body.split_at(20);
+    let chunked = format!(
+        "Transfer-Encoding: chunked\r\n\r\n14;a=b\r\n{half}\r\n{:x}\r\n{rest}\r\n0\r\nX-Trailer: 1\r\n\r\n",
+        rest.len()
+    );
+    let mut connection = open(server.address());
+    for offer in [
+        "Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQAoAAAAAIAAAAA\r\n",
+        "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: eA==\r\n",
+        "Upgrade: websocket\r\n",
+        "Connection: keep-alive, Upgrade\r\nUpgrade: TLS/1.2\r\n",
+        "Connection: upgrade\r\nConnection: keep-alive\r\nUpgrade: h2c, websocket\r\n",
+        "Connection: upgrade\r\n",
+        "Connection: TE\r\nTE: trailers, deflate;q=0.5\r\n",
+        "Connection: ,Keep-Alive,,\r\nKeep-Alive: timeout=5\r\nProxy-Connection: keep-alive\r\n",
+        "Priority: u=1, i\r\nEarly-Data: 1\r\nSec-Fetch-Mode: cors\r\nSec-GPC: 1\r\nDNT: 1\r\n",
+        "Range: bytes=0-1\r\nIf-Range: \"x\"\r\nTrailer: X-Trailer\r\n",
+        "Expect: 100-continue\r\n",
+        "Expect: ,100-Continue,\r\n",
+        "",
+    ] {
+        for (line, rest, status) in [
+            (format!("POST {EVENTS}"), &length, 202),
+            (format!("POST {EVENTS}"), &chunked, 202),
+            (format!("GET {EVENTS}?limit=1"), &"\r\n".to_owned(), 200),
+        ] {
+            connection.send(&request(&line, &token, &format!("{offer}{rest}"))).expect("the connection is kept");
+            let answer = connection.answer().unwrap_or_else(|error| panic!("{line} {offer}: {error}"));
+            assert_eq!(answer.status, status, "{line} {offer}: {answer:?}");
+            for name in ["connection", "upgrade"] {
+                assert_eq!(answer.header(name), None, "{line} {offer}: {answer:?}");
+            }
+        }
+    }
+    let last = "Connection: Upgrade, close, HTTP2-Settings\r\nUpgrade: h2c\r\n";
+    connection.send(&request(&format!("POST {EVENTS}"), &token, &format!("{last}{length}"))).expect("it reads");
+    let answer = connection.answer().expect("it answers");
+    assert_eq!((answer.status, answer.header("connection")), (202, Some("close")), "{answer:?}");
+    assert!(connection.is_closed());
+}
+
+#[test]
+fn a_post_of_http_1_0_needs_no_body() {
+    let mut server = Server::start(&Database::sqlite());
+    let (client, token) = (server.client(), server.token());
+    let id = accepted(&client, &event("a"));
+    finished(&client, id);
+    let own = format!("Authorization: Bearer {token}\r\n");
+    for (address, path, status, code) in [
+        (server.address(), format!("{EVENTS}/{id}/retry"), 409, Some("not_replayable")),
+        (server.address(), EVENTS.to_owned(), 400, Some("invalid_json")),
+        (server.dashboard_address(), "/api/pipeline/pools/claimer/restart".to_owned(), 200, None),
+    ] {
+        for more in ["", "Connection: close\r\n", "Connection: keep-alive\r\n", "Content-Length: 0\r\n"] {
+            let (answer, _) = old(address, &format!("POST {path}"), &format!("{own}{more}"), "");
+            assert_eq!(answer.status, status, "{path} {more}: {answer:?}");
+            assert!(code.is_none_or(|code| answer.json()["code"] == code), "{path} {more}: {answer:?}");
+        }
+    }
+}
+
+#[test]
+fn a_body_is_asked_for_once_everything_else_is_well() {
+    let mut server = Server::start(&Database::sqlite());
+    let (client, token) = (server.client(), server.token());
+    let reader = server.setup().create_token("admin@localhost", "read");
+    let body = event("a").to_string();
+    let length = format!("Content-Length: {}\r\n", body.len());
+    let post = format!("POST {EVENTS}");
+    for (what, line, token, headers, status) in [
+        ("no token", post.as_str(), "", length.as_str(), 401),
+        ("no scope", &post, &reader, &length, 403),
+        ("nothing there", "POST /api/v1/nothing", &token, &length, 404),
+        ("another method", "PUT /api/v1/events", &token, &length, 405),
+        ("too long", &post, &token, "Content-Length: 10000000\r\n", 413),
+        ("no media", &post, &token, &format!("Content-Type: text/plain\r\n{length}"), 415),
+        ("no coding", &post, &token, &format!("Content-Encoding: x\r\n{length}"), 415),
+        ("a wrong key", &post, &token, &format!("Idempotency-Key: \"\r\n{length}"), 400),
+        (
+            "a long batch",
+            "POST /api/v1/events/batch",
+            &token,
+            "Content-Type: application/json\r\nContent-Length: 100000000\r\n",
+            413,
+        ),
+        ("a long form", "POST /api/v1/tokens", &token, "Content-Length: 100000\r\n", 413),
+        ("more expected", &post, &token, &format!("Expect: x\r\n{length}"), 417),
+    ] {
+        let mut connection = open(server.address());
+        let rest = format!("Expect: 100-continue\r\n{headers}\r\n");
+        connection.send(&request(line, token, &rest)).expect("it reads");
+        let answer = connection.head().expect("it answers");
+        assert_eq!((answer.status, answer.header("connection")), (status, Some("close")), "{what}: {answer:?}");
+    }
+    let mut connection = open(server.address());
+    let chunked = format!("{:x}\r\n{body}\r\n0\r\n\r\n", body.len());
+    for _ in 0..2 {
+        for (headers, body) in [(length.as_str(), body.as_str()), ("Transfer-Encoding: chunked\r\n", &chunked)] {
+            connection
+                .send(&request(&post, &token, &format!("Expect: 100-continue\r\n{headers}\r\n")))
+                .expect("it reads");
+            let interim = connection.head().expect("it asks for the body");
+            assert_eq!((interim.status, interim.headers.len()), (100, 0), "{interim:?}");
+            connection.send(body.as_bytes()).expect("it reads");
+            let answer = connection.head().expect("it answers");
+            assert_eq!((answer.status, answer.header("connection")), (202, None), "{answer:?}");
+            connection.body(&answer).expect("the answer is whole");
+        }
+    }
+    // Who sends without being asked, and who is too old to be asked, gets the answer alone; so does who has it waiting.
+    connection.send(&request(&post, &token, &format!("Expect: 100-continue\r\n{length}\r\n{body}"))).expect("it reads");
+    assert_eq!(connection.head().expect("it answers").status, 202);
+    let mut connection = open(server.address());
+    let old =
+        format!("POST {EVENTS} HTTP/1.0\r\nAuthorization: Bearer {token}\r\nExpect: 100-continue\r\n{length}\r\n");
+    connection.send(old.as_bytes()).expect("it reads");
+    connection.send(body.as_bytes()).expect("it reads");
+    assert_eq!(connection.head().expect("it answers").status, 202);
+    // Behind another request the body is asked for in its turn.
+    let mut connection = open(server.address());
+    let first = request(&post, &token, &format!("Prefer: wait=5\r\n{length}\r\n{body}"));
+    let second = request(&post, &token, &format!("Expect: 100-continue\r\n{length}\r\n"));
+    connection.send(&[first, second].concat()).expect("it reads");
+    assert_eq!(connection.answer().expect("the first answer").status, 200);
+    assert_eq!(connection.head().expect("it asks for the body").status, 100);
+    connection.send(body.as_bytes()).expect("it reads");
+    assert_eq!(connection.answer().expect("the second answer").status, 202);
+    assert_eq!(client.get("/health/ready").status, 200);
+}
+
+#[test]
+fn where_there_is_no_room_no_body_is_asked_for() {
+    let text = "pipeline = { in_flight_bytes = \"2MiB\", flush_bytes = \"1MiB\" }";
+    let mut server = Server::start(Setup::new(&Database::sqlite()).with_config(text));
+    let token = server.token();
+    let post = |headers: &str| request(&format!("POST {EVENTS}"), &token, &format!("{headers}\r\n"));
+    let mut holder = open(server.address());
+    holder.send(&post("Content-Length: 2000000\r\n")).expect("it reads");
+    holder.send(&vec![b' '; 1_900_000]).expect("it reads");
+    let expecting = post("Expect: 100-continue\r\nContent-Length: 500000\r\n");
+    let refused = within(SOON, || {
+        let mut connection = open(server.address());
+        connection.send(&expecting).expect("it reads");
+        let answer = connection.head().expect("it answers");
+        (answer.status == 503).then_some(answer)
+    });
+    let answer = refused.expect("what was sent takes its room some day");
+    assert!(answer.header("retry-after").is_some(), "{answer:?}");
 }

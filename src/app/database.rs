@@ -36,7 +36,7 @@ pub(super) async fn open(
         opened => return opened.map(Some).with_context(context),
     };
     facts::waiting_for_database(&error);
-    let waiting = Waiting::start(ports)?;
+    let waiting = Waiting::start(config, ports)?;
     let (api, operations) = ports.addresses()?;
     ports::write(&config.data_dir, api, operations)?;
     let opened = tokio::select! {

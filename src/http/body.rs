@@ -101,7 +101,8 @@ where
     Ok(body.freeze())
 }
 
-fn announced_length(headers: &HeaderMap) -> Option<u64> {
+/// What `Content-Length` says.
+pub fn announced_length(headers: &HeaderMap) -> Option<u64> {
     headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }
 

@@ -12,6 +12,7 @@ use std::task::{Context, Poll};
 use actix_web::body::{BodySize, BoxBody, MessageBody};
 use actix_web::dev::{Handler, Payload};
 use actix_web::error::PayloadError;
+use actix_web::http::ConnectionType;
 use actix_web::http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use actix_web::web::Data;
 use actix_web::{FromRequest, HttpMessage, HttpRequest, HttpResponse};
@@ -22,15 +23,19 @@ use uuid::Uuid;
 
 use super::auth::{self, Caller};
 use super::bearer::Credentials;
+use super::body::announced_length;
 use super::closing::{self, Closing};
+use super::connection::{EXPECTATION, Interim};
 use super::encoding;
 use super::error::ApiError;
+use super::lists::elements;
 use super::problems::Problem;
 use super::rate::Standing;
 use super::state::AppState;
 use super::streaming;
 use super::trace::RequestTrace;
 use crate::domain::scopes::Scope;
+use crate::pipeline::Room;
 use crate::telemetry::facts::{self, Asked, Route};
 
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -71,6 +76,15 @@ impl Call {
     /// As `authorise`, however often: operators must get through when a limit was set too low.
     pub async fn authorise_operator(&self, scope: Scope, what: &str) -> Result<Arc<Caller>, ApiError> {
         permitted(self.state.auth.authenticate(self.credentials()?).await?, scope, what)
+    }
+
+    /// Room for a body. A client that holds it back until it is asked hears at once that there is none.
+    pub fn room(&self) -> Result<Room, ApiError> {
+        let pipeline = &self.state.pipeline;
+        match announced_length(self.headers()).filter(|_| self.payload.is_held_back()) {
+            Some(bytes) => Ok(pipeline.room_for(bytes)?),
+            None => Ok(pipeline.room()),
+        }
     }
 
     /// Whether it came in on the operations port.
@@ -114,13 +128,51 @@ pub type Whole = (HttpRequest, Unread);
 /// Shared with its answer: a body that is dropped unread is swallowed by actix for as long as chunks arrive, one
 /// that is still held when the answer goes out makes actix close the connection.
 #[derive(Clone)]
-pub struct Unread(Rc<RefCell<Payload>>);
+pub struct Unread(Rc<RefCell<Body>>);
+
+struct Body {
+    payload: Payload,
+    /// What asks for the body, as long as its client holds it back, and whether it did.
+    interim: Option<Interim>,
+    is_asked_for: bool,
+}
+
+impl Unread {
+    /// Whether the client holds the body back until it is asked for it.
+    pub fn is_held_back(&self) -> bool {
+        let body = self.0.borrow();
+        body.interim.is_some() && !body.is_asked_for
+    }
+
+    /// The answer is there: nobody asks for the body any more. Says whether it was held back to the end.
+    fn settle(&self) -> bool {
+        let was_held_back = self.is_held_back();
+        if let Some(interim) = self.0.borrow_mut().interim.take() {
+            interim.withdraw();
+        }
+        was_held_back
+    }
+}
 
 impl Stream for Unread {
     type Item = Result<Bytes, PayloadError>;
 
     fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        Pin::new(&mut *self.0.borrow_mut()).poll_next(context)
+        let body = &mut *self.0.borrow_mut();
+        let next = Pin::new(&mut body.payload).poll_next(context);
+        match &body.interim {
+            // Who sends without being asked waits for nothing.
+            Some(interim) if next.is_ready() => {
+                interim.withdraw();
+                body.interim = None;
+            }
+            Some(interim) if !body.is_asked_for => {
+                interim.ask();
+                body.is_asked_for = true;
+            }
+            _ => {}
+        }
+        next
     }
 }
 
@@ -128,8 +180,14 @@ impl FromRequest for Unread {
     type Error = actix_web::Error;
     type Future = std::future::Ready<Result<Self, Self::Error>>;
 
-    fn from_request(_: &HttpRequest, payload: &mut Payload) -> Self::Future {
-        std::future::ready(Ok(Self(Rc::new(RefCell::new(payload.take())))))
+    fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
+        let waits = !matches!(payload, Payload::None) && request.headers().contains_key(EXPECTATION);
+        let interim = if waits { request.conn_data::<Interim>().cloned() } else { None };
+        std::future::ready(Ok(Self(Rc::new(RefCell::new(Body {
+            payload: payload.take(),
+            interim,
+            is_asked_for: false,
+        })))))
     }
 }
 
@@ -167,6 +225,10 @@ where
         Err(ApiError::internal("the server failed on this request"))
     });
     let mut response = result.unwrap_or_else(|error| error.respond(&id, keyed));
+    if payload.settle() {
+        // The client may send the body it was not asked for, or the next request.
+        response.head_mut().set_connection_type(ConnectionType::Close);
+    }
     let line = (request.method().as_str(), request.path());
     let took = asked.answered(served(&request), line, response.status().as_u16(), id.as_str());
     response = encoding::pack(request.headers(), response);
@@ -216,14 +278,14 @@ where
     handler(Call { state, request, payload }).await
 }
 
-/// `100-continue` was answered before the handler is reached; any other expectation would be ignored in silence.
+/// `100-continue` is met when the body is read; any other expectation would be ignored in silence.
 fn refuse_expectations(headers: &HeaderMap) -> Result<(), ApiError> {
-    match headers.get(header::EXPECT) {
-        Some(value) if !value.as_bytes().eq_ignore_ascii_case(b"100-continue") => {
-            let detail = format!("the expectation {value:?} cannot be met, only 100-continue can");
+    match elements(headers, EXPECTATION).find(|expected| !expected.eq_ignore_ascii_case("100-continue")) {
+        Some(expected) => {
+            let detail = format!("the expectation {expected:?} cannot be met, only 100-continue can");
             Err(ApiError::new(Problem::ExpectationFailed, detail))
         }
-        _ => Ok(()),
+        None => Ok(()),
     }
 }
 
@@ -329,10 +391,11 @@ mod tests {
     #[test]
     fn an_expectation_other_than_100_continue_is_refused() {
         let expecting = |value: &str| {
-            let request = TestRequest::default().insert_header((header::EXPECT, value)).to_http_request();
+            let request = TestRequest::default().insert_header((EXPECTATION, value)).to_http_request();
             refuse_expectations(request.headers())
         };
-        assert!(expecting("100-Continue").is_ok());
+        assert!(expecting("100-Continue").is_ok() && expecting(", 100-continue,").is_ok());
+        assert!(expecting("100-continue, x").is_err());
         assert_eq!(expecting("x").expect_err("cannot be met").problem(), Problem::ExpectationFailed);
     }
 }

@@ -4,23 +4,20 @@
 //! line, headers, Host or lengths that are not HTTP/1, 408 for headers that are late, 431 for a request line and
 //! headers of more than 128 KiB together or more than 96 headers. It closes the connection each time.
 
-use std::any::Any;
 use std::io;
 use std::net::TcpListener;
 use std::sync::Arc;
 use std::time::Duration;
 
-use actix_web::dev::{Server, ServerHandle};
-use actix_web::rt::net::TcpStream;
+use actix_web::dev::{Extensions, Server, ServerHandle};
 use actix_web::web::{Data, ServiceConfig};
-use actix_web::{App, HttpServer};
 use futures_util::FutureExt;
 use futures_util::future::{LocalBoxFuture, join3};
-use socket2::SockRef;
 
 use super::closing::Closing;
 use super::dashboard::{Elsewhere, Live, Newest};
 use super::events::Streams;
+use super::listener::Listener;
 use super::ports::Ports;
 use super::problems::CATALOGUE;
 use super::state::AppState;
@@ -119,31 +116,21 @@ struct Plan<'a> {
 
 fn serve(config: &Config, plan: Plan<'_>, state: &Data<AppState>) -> io::Result<Server> {
     let Plan { port, workers, connections, routes, closing } = plan;
-    let (state, answer_timeout) = (state.clone(), config.http.answer_timeout);
-    let server = HttpServer::new(move || App::new().app_data(state.clone()).configure(routes))
-        .on_connect(move |connection, data| {
-            cut_off_who_never_reads(connection, answer_timeout);
-            data.insert(closing.open());
-        })
-        .workers(workers)
-        .max_connections(connections.div_ceil(workers))
-        .client_request_timeout(config.http.header_timeout)
-        .keep_alive(config.http.keep_alive)
-        .shutdown_timeout(seconds_up(config.timeouts.shutdown))
-        .tcp_nodelay(true)
-        .disable_signals()
-        .listen(port.try_clone()?)?;
-    Ok(server.run())
-}
-
-/// A client that takes nothing of its answer for `limit` is cut off by the kernel; actix would wait for it for ever.
-fn cut_off_who_never_reads(connection: &dyn Any, limit: Duration) {
-    if let Some(stream) = connection.downcast_ref::<TcpStream>() {
-        // Only a connection that is over already takes no options.
-        let _ = SockRef::from(stream).set_tcp_user_timeout(Some(limit));
-    }
-}
-
-fn seconds_up(duration: Duration) -> u64 {
-    duration.as_secs() + u64::from(duration.subsec_nanos() > 0)
+    let listener = Listener {
+        workers,
+        connections,
+        keep_alive: config.http.keep_alive.into(),
+        header_timeout: config.http.header_timeout,
+        answer_timeout: config.http.answer_timeout,
+        shutdown_timeout: config.timeouts.shutdown,
+    };
+    let state = state.clone();
+    let app = move |app: &mut ServiceConfig| {
+        app.app_data(state.clone());
+        routes(app);
+    };
+    let opened = move |data: &mut Extensions| {
+        data.insert(closing.open());
+    };
+    listener.serve(port, app, opened)
 }

@@ -1,62 +1,66 @@
 //! What is answered while the node waits for its database at the start: it lives, it is not ready, it takes nothing.
 
 use std::io;
-use std::net::SocketAddr;
 
-use actix_web::dev::{Server, ServerHandle};
+use actix_web::dev::ServerHandle;
 use actix_web::http::header::{CONTENT_TYPE, RETRY_AFTER};
 use actix_web::http::{KeepAlive, StatusCode};
 use actix_web::web::{self, ServiceConfig};
-use actix_web::{App, HttpRequest, HttpResponse, HttpServer};
+use actix_web::{HttpRequest, HttpResponse};
+use futures_util::future::join;
 
 use super::error::{ApiError, RETRY_AFTER as DELAY, whole_seconds};
 use super::health::Health;
+use super::listener::Listener;
 use super::ops::is_local;
 use super::ports::Ports;
 use super::problems::{CATALOGUE, Problem};
 use super::request::{RequestId, json};
+use crate::config::Config;
 use crate::telemetry::facts;
 use crate::telemetry::scrape::{self, Figures};
 
 const REASON: &str = "the database cannot be reached since the start of the node";
 
+/// Connections to each port at once.
+const CONNECTIONS: usize = 1_024;
+
 /// Answers on both ports until it is ended.
 pub struct Waiting {
-    handle: ServerHandle,
+    handles: [ServerHandle; 2],
 }
 
 impl Waiting {
     /// Starts to answer. Needs a runtime around it.
-    pub fn start(ports: &Ports) -> io::Result<Self> {
+    pub fn start(config: &Config, ports: &Ports) -> io::Result<Self> {
         facts::know_problems(CATALOGUE.iter().map(|entry| entry.code));
-        let operations = ports.operations.local_addr()?;
-        let server: Server = HttpServer::new(move || App::new().app_data(Operations(operations)).configure(routes))
-            .workers(1)
-            .disable_signals()
+        let listener = Listener {
+            workers: 1,
+            connections: CONNECTIONS,
             // A connection that is kept open would be cut when the real servers take over.
-            .keep_alive(KeepAlive::Disabled)
-            .listen(ports.api.try_clone()?)?
-            .listen(ports.operations.try_clone()?)?
-            .run();
-        let handle = server.handle();
-        actix_web::rt::spawn(server);
-        Ok(Self { handle })
+            keep_alive: KeepAlive::Disabled,
+            header_timeout: config.http.header_timeout,
+            answer_timeout: config.http.answer_timeout,
+            shutdown_timeout: config.timeouts.shutdown,
+        };
+        let operations = |app: &mut ServiceConfig| routes(app.route("/metrics", web::get().to(metrics)));
+        let servers =
+            [listener.serve(&ports.api, routes, |_| ())?, listener.serve(&ports.operations, operations, |_| ())?];
+        let handles = [servers[0].handle(), servers[1].handle()];
+        servers.into_iter().for_each(|server| drop(actix_web::rt::spawn(server)));
+        Ok(Self { handles })
     }
 
     /// Answers what has come so far and stops; the ports stay open.
     pub async fn end(self) {
-        self.handle.stop(true).await;
+        let [api, operations] = self.handles.map(|handle| handle.stop(true));
+        join(api, operations).await;
     }
 }
 
-/// The address of the port of operations.
-struct Operations(SocketAddr);
-
-fn routes(routes: &mut ServiceConfig) {
-    routes
-        .route("/health/live", web::get().to(async || json(StatusCode::OK, &Health::live())))
+fn routes(app: &mut ServiceConfig) {
+    app.route("/health/live", web::get().to(async || json(StatusCode::OK, &Health::live())))
         .route("/health/ready", web::get().to(async || not_ready()))
-        .route("/metrics", web::get().to(metrics))
         .default_service(web::to(refuse));
 }
 
@@ -69,9 +73,7 @@ fn not_ready() -> HttpResponse {
 /// What there is to tell without a line: above all that the database is not up. Tokens cannot be looked up, so only for
 /// this machine.
 async fn metrics(request: HttpRequest) -> HttpResponse {
-    let is_operations =
-        request.app_data::<Operations>().is_some_and(|operations| operations.0 == request.app_config().local_addr());
-    if !is_operations || !is_local(&request) {
+    if !is_local(&request) {
         return refuse(request).await;
     }
     // Only PostgreSQL is waited for.

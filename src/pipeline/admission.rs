@@ -66,6 +66,12 @@ impl Admission {
         (self.events_max, self.bytes_max)
     }
 
+    /// Whether one more event with a body of so many bytes would be let in now.
+    pub fn has_room_for(&self, bytes: u64) -> bool {
+        let (events, held) = self.in_flight();
+        events < self.events_max && (held == 0 || held as u64 + bytes <= self.bytes_max as u64)
+    }
+
     /// When room can be expected, by the rate at which events were finished lately.
     pub fn retry_after(&self) -> Duration {
         let rate = self.rate.load(Ordering::Relaxed).max(1);
@@ -182,8 +188,9 @@ mod tests {
     #[test]
     fn one_request_larger_than_all_the_room_passes_alone() {
         let admission = Admission::new(3, 100);
+        assert!(admission.has_room_for(500));
         let whole = take(&admission, 5, 500).expect("nothing else is in flight");
-        assert!(take(&admission, 1, 1).is_none());
+        assert!(take(&admission, 1, 1).is_none() && !admission.has_room_for(1));
         drop(whole);
         assert!(take(&admission, 1, 1).is_some());
     }

@@ -213,6 +213,14 @@ impl Door {
         Room { admission: self.admission.clone(), permit: self.admission.begin() }
     }
 
+    /// The same, if `bytes` could be taken now.
+    pub fn room_for(&self, bytes: u64) -> Result<Room, Refused> {
+        if self.draining.load(Ordering::Acquire) {
+            return Err(Refused::Draining);
+        }
+        if self.admission.has_room_for(bytes) { Ok(self.room()) } else { Err(full(&self.admission)) }
+    }
+
     /// Takes a batch through the line; its receipts come in the order of `entries`.
     pub async fn submit(
         &self,

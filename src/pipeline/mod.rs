@@ -176,6 +176,11 @@ impl Pipeline {
         self.inner.door.room()
     }
 
+    /// The same for a body of `bytes` that is not read before it is known that it would be let in.
+    pub fn room_for(&self, bytes: u64) -> Result<Room, Refused> {
+        self.inner.door.room_for(bytes)
+    }
+
     /// Takes a batch through the line; one receipt per entry, in their order, once all are committed. `room` is that of
     /// the body that the entries were read from.
     ///

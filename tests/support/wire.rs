@@ -136,7 +136,8 @@ impl Connection {
         }
     }
 
-    fn body(&mut self, answer: &Answer) -> io::Result<Vec<u8>> {
+    /// Reads the body that belongs to this head.
+    pub fn body(&mut self, answer: &Answer) -> io::Result<Vec<u8>> {
         if answer.header("transfer-encoding").is_some_and(|value| value.eq_ignore_ascii_case("chunked")) {
             return self.chunks();
         }

@@ -55,7 +55,7 @@ pub(super) async fn take_many(call: Call, caller: Arc<Caller>, media: Option<Med
         let sender = Sender { caller, key, trace };
         return bulk::take_lines(call, opened.body, sender, bulk::STORING).await;
     }
-    let mut room = call.state.pipeline.room();
+    let mut room = call.room()?;
     let body = body::read_unpacked(opened.body, &limits, |bytes| Ok(room.grow(bytes)?)).await?;
     let intake = Intake::new(&caller, key.as_deref(), 0).in_trace(trace);
     let taken = take(intake, call.request.headers(), media, &body, call.state.limits.batch_events)?;

@@ -42,7 +42,7 @@ pub async fn submit(call: Call) -> Result<HttpResponse, ApiError> {
     let trace = RequestTrace::of(&call);
     let preferences = Preferences::read(headers).of_one_event();
     let header_key = idempotency_key(headers)?;
-    let mut room = call.state.pipeline.room();
+    let mut room = call.room()?;
     let make_room = |bytes| Ok(room.grow(bytes)?);
     let body = body::read(headers, call.payload, &call.state.body_limits, make_room).await?;
     let mut submission = read(headers, media, EVENT_MEDIA, &body)?;

@@ -45,7 +45,7 @@ pub async fn validate(call: Call) -> Result<HttpResponse, ApiError> {
         let sender = Sender { caller, key: None, trace: RequestTrace::default() };
         return bulk::take_lines(call, opened.body, sender, JUDGING).await;
     }
-    let mut room = call.state.pipeline.room();
+    let mut room = call.room()?;
     let body = body::read_unpacked(opened.body, &limits, |bytes| Ok(room.grow(bytes)?)).await?;
     let headers = call.request.headers();
     let is_many = match media {
