@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 
 use super::Config;
 use super::database_url::{self, DatabaseKind};
+use super::postgres_url::PostgresUrl;
 use super::reader::Reader;
 use super::units::{duration_text, size_text};
 
@@ -35,6 +36,13 @@ fn check_database(config: &Config, r: &mut Reader) {
         &["database.url"],
         "the same kind of database as database.url",
     );
+    for (key, url) in [("database.url", &url), ("database.direct_url", &config.database.direct_url)] {
+        if database_url::kind(url) == Some(DatabaseKind::Postgres)
+            && let Err(allowed) = PostgresUrl::parse(url)
+        {
+            r.require(false, key, &[], &allowed);
+        }
+    }
     let (lock, statement) = (config.database.lock_timeout, config.database.statement_timeout);
     r.require(
         lock <= statement,

@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use super::postgres_url;
+
 /// What a database address may look like, for reports.
 pub(super) const ALLOWED: &str = "sqlite://PATH to a file, or postgres://USER:PASSWORD@HOST:PORT/NAME";
 
@@ -24,7 +26,7 @@ pub(super) fn kind(url: &str) -> Option<DatabaseKind> {
         return is_file(path).then_some(DatabaseKind::Sqlite);
     }
     let rest = url.strip_prefix("postgres://").or_else(|| url.strip_prefix("postgresql://"))?;
-    (!rest.is_empty() && has_valid_port(rest)).then_some(DatabaseKind::Postgres)
+    (!rest.is_empty()).then_some(DatabaseKind::Postgres)
 }
 
 /// A database in memory is refused: "accepted" means durable, and every connection would see another one.
@@ -33,16 +35,6 @@ fn is_file(path_and_query: &str) -> bool {
     let memory =
         path.is_empty() || path.eq_ignore_ascii_case(":memory:") || query.split('&').any(|pair| pair == "mode=memory");
     !memory && !path.chars().any(char::is_control)
-}
-
-fn has_valid_port(rest: &str) -> bool {
-    let authority = rest.split(['/', '?']).next().unwrap_or(rest);
-    let host = authority.rsplit_once('@').map_or(authority, |(_, h)| h);
-    let after_brackets = host.rsplit_once(']').map_or(host, |(_, after)| after);
-    match after_brackets.rsplit_once(':') {
-        Some((_, port)) => port.is_empty() || port.parse::<u16>().is_ok_and(|p| p > 0),
-        None => true,
-    }
 }
 
 /// The address of the SQLite file in the data folder.
@@ -81,7 +73,7 @@ fn mask_user_info(text: &str) -> String {
     }
 }
 
-/// Parameters of secret names (`password=`, `sslpassword=`), and those whose name is escaped and so unreadable here.
+/// Parameters of secret names (`password=`, `sslpassword=`), and those of names that are not known here.
 fn mask_parameters(text: &str) -> String {
     if !text.contains("://") {
         let at = text.to_ascii_lowercase().find("password");
@@ -102,8 +94,12 @@ fn mask_parameter(pair: &str) -> String {
 }
 
 fn is_secret(name: &str) -> bool {
-    name.contains('%') || name.to_ascii_lowercase().contains("password")
+    let name = name.to_ascii_lowercase();
+    name.contains("password") || !(postgres_url::is_known(&name) || SQLITE.contains(&name.as_str()))
 }
+
+/// Parameters of SQLite's addresses.
+const SQLITE: [&str; 4] = ["mode", "cache", "immutable", "vfs"];
 
 #[cfg(test)]
 mod tests {
@@ -130,8 +126,6 @@ mod tests {
             "sqlite::memory:",
             "sqlite://g.db?mode=memory",
             "postgres://",
-            "postgres://h:99999/g",
-            "postgres://h:abc/g",
             "postgres://h/g\n",
             "host=h password=p",
         ] {
@@ -152,6 +146,7 @@ mod tests {
             "postgres://user:s3cret?password=s3cret@host",
             "postgres://host/db?PassWord=s3cret",
             "postgres://host/db?p%61ssword=s3cret",
+            "postgres://h1:1,h2:2/db?sslmode=require&pwd=s3cret",
             "host=h user=u password='s3cret s3cret'",
             "postgres://user:s3cret@host/db?sslpassword=s3cret",
         ] {
