@@ -116,8 +116,12 @@ async fn make_missing(tx: &DatabaseTransaction, needed: i64) -> Result<(), Store
     Ok(())
 }
 
+/// By the catalogue's rows: what a session has once looked up by name it may go on missing until its next transaction.
 async fn exists(connection: &impl ConnectionTrait, number: i64) -> Result<bool, StoreError> {
-    let sql = format!("SELECT to_regclass('events_p{number}') IS NOT NULL AS found");
+    let sql = format!(
+        "SELECT EXISTS (SELECT FROM pg_inherits JOIN pg_class ON pg_class.oid = inhrelid \
+         WHERE inhparent = 'events'::regclass AND relname = 'events_p{number}') AS found"
+    );
     let row = connection.query_one_raw(Statement::from_string(DbBackend::Postgres, sql)).await?;
     let found = row.map(|row| row.try_get("", "found")).transpose()?;
     Ok(found.unwrap_or(false))
