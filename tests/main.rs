@@ -27,6 +27,7 @@ mod limits;
 mod nodes;
 mod openapi;
 mod plans;
+mod postgres;
 mod problems;
 mod rate;
 mod replay;

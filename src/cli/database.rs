@@ -40,7 +40,7 @@ pub(super) fn with_store<T>(config: &Config, work: impl AsyncFnOnce(Store) -> an
 }
 
 /// Which database an error is about.
-fn database(config: &Config) -> String {
+pub(super) fn database(config: &Config) -> String {
     format!("database.url {}", config.database_url_masked())
 }
 

@@ -51,12 +51,12 @@ impl Store {
             PoolUse { pool, used: u64::from(open) - idle, idle, most: u64::from(most) }
         };
         if self.backend() == DbBackend::Postgres {
-            let all = pools.write.get_postgres_connection_pool();
+            let all = pools.write.pool().get_postgres_connection_pool();
             return vec![used("all", all.size(), all.num_idle(), all.options().get_max_connections())];
         }
         [("read", &pools.read), ("write", &pools.write)]
-            .map(|(name, pool)| {
-                let pool = pool.get_sqlite_connection_pool();
+            .map(|(name, link)| {
+                let pool = link.pool().get_sqlite_connection_pool();
                 used(name, pool.size(), pool.num_idle(), pool.options().get_max_connections())
             })
             .to_vec()

@@ -1,5 +1,6 @@
 //! Errors of the store, classified once: what to do next (`Kind`) and what is known (`Outcome`).
 
+mod at_connecting;
 mod result_code;
 mod sqlstate;
 
@@ -93,6 +94,9 @@ pub enum Cause {
     /// The database or the options do not allow a safe start.
     #[error("{0}")]
     Setup(String),
+    /// The server cannot be written to; another one at the same address may come.
+    #[error("{0}")]
+    WrongServer(&'static str),
     /// A file whose content cannot be trusted.
     #[error("{0}")]
     Damage(String),
@@ -123,6 +127,11 @@ impl StoreError {
         Self::new(Kind::Bug, Outcome::NotStored, Cause::Setup(text.into()))
     }
 
+    /// A server that others have to take the place of.
+    pub(super) fn wrong_server(text: &'static str) -> Self {
+        Self::new(Kind::Transient, Outcome::NotStored, Cause::WrongServer(text))
+    }
+
     pub(super) fn damage(text: impl Into<String>) -> Self {
         Self::new(Kind::Bug, Outcome::NotStored, Cause::Damage(text.into()))
     }
@@ -147,13 +156,23 @@ impl StoreError {
     /// Whether the server could not be spoken to, or asks to be tried later: it may be there soon. A server that
     /// answers that there is no such database or user is there already.
     pub fn is_unreachable(&self) -> bool {
-        let Some(error) = self.of_driver() else {
-            return matches!(self.cause, Cause::Database(DbErr::ConnectionAcquire(_)));
-        };
-        match postgres(error) {
-            Some(error) => matches!(error.code().get(..2), Some("08" | "53" | "57")),
-            None => matches!(error, sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut | sqlx::Error::Protocol(_)),
+        match self.of_driver() {
+            Some(error) => match postgres(error) {
+                Some(error) => at_connecting::may_pass(error.code(), error.message()),
+                None => matches!(error, sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut | sqlx::Error::Protocol(_)),
+            },
+            None => self.is_without_connection() || matches!(self.cause, Cause::WrongServer(_)),
         }
+    }
+
+    /// Whether the pool had no connection to give.
+    pub(super) fn is_without_connection(&self) -> bool {
+        matches!(self.cause, Cause::Database(DbErr::ConnectionAcquire(_)))
+    }
+
+    /// Whether the server takes no writes.
+    pub(super) fn is_read_only(&self) -> bool {
+        self.of_driver().and_then(postgres).is_some_and(|error| sqlstate::is_read_only(error.code()))
     }
 
     /// What the driver says of a statement or a connection.

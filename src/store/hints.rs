@@ -4,6 +4,7 @@
 //!
 //! NOTIFY takes a lock at COMMIT, so a transaction sends at most one, and only when it has something to tell.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use sea_orm::sqlx::Executor;
@@ -12,7 +13,7 @@ use sea_orm::{ConnectionTrait, DbBackend, DbErr};
 
 use super::error::StoreError;
 use super::open::{Store, StoreOptions};
-use super::postgres;
+use super::postgres::{self, Route, Servers};
 use crate::telemetry::condition::Condition;
 
 /// Silence after which the session is asked whether it still lives: a dead path does not say so.
@@ -67,19 +68,20 @@ pub(super) async fn tell(connection: &impl ConnectionTrait, hint: Hint) -> Resul
 impl Store {
     /// Wakes `listener` with each hint of its kind, in a session of its own past any pooler, for as long as it listens.
     pub fn listen(&self, hint: Hint, listener: impl Listener) {
-        if self.backend() == DbBackend::Postgres {
-            self.spawn(listen(self.options().clone(), hint, listener));
+        if let Some(servers) = self.servers() {
+            let options = StoreOptions { pool: 1, ..self.options().clone() };
+            self.spawn(listen(servers.clone(), options, hint, listener));
         }
     }
 }
 
-async fn listen(options: StoreOptions, hint: Hint, listener: impl Listener) {
+async fn listen(servers: Arc<Servers>, options: StoreOptions, hint: Hint, listener: impl Listener) {
     let condition = match hint {
         Hint::Due => Condition::new("listening for hints"),
         Hint::Controls => Condition::new("listening for changes of the controls"),
     };
     while listener.listens() {
-        if let Err(error) = listen_once(&options, hint, &listener, &condition).await {
+        if let Err(error) = listen_once(&servers, &options, hint, &listener, &condition).await {
             condition.failed(&error);
             tokio::time::sleep(RECONNECT_PAUSE).await;
         }
@@ -88,23 +90,28 @@ async fn listen(options: StoreOptions, hint: Hint, listener: impl Listener) {
 
 /// One session, to its end. What was sent before it began, or while it was renewed, was missed.
 async fn listen_once(
+    servers: &Arc<Servers>,
     options: &StoreOptions,
     hint: Hint,
     listener: &impl Listener,
     condition: &Condition,
 ) -> Result<(), StoreError> {
-    let pool = postgres::pool(options.direct(), 1, options).await?;
-    let mut session = PgListener::connect_with(pool.get_postgres_connection_pool()).await?;
+    servers.look_again().await?;
+    let mut renewals = servers.renewals();
+    let link = postgres::pool(servers, Route::Direct, options);
+    let mut session = PgListener::connect_with(link.pool().get_postgres_connection_pool()).await?;
     session.listen(hint.channel()).await?;
     condition.succeeded();
     listener.wake();
     while listener.listens() {
-        match tokio::time::timeout(SILENCE_MAX, session.try_recv()).await {
-            Ok(received) => {
+        tokio::select! {
+            received = session.try_recv() => {
                 received?;
                 listener.wake();
             }
-            Err(_) => probe(&mut session).await?,
+            // Its server may take no writes any more, so nobody notifies there.
+            _ = renewals.changed() => return Ok(()),
+            () = tokio::time::sleep(SILENCE_MAX) => probe(&mut session).await?,
         }
     }
     Ok(())

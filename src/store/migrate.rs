@@ -7,11 +7,13 @@ use std::path::Path;
 use std::time::Duration;
 
 use migration::{Migrator, MigratorTrait};
-use sea_orm::{ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbBackend, Statement};
+use sea_orm::{ConnectionTrait, DatabaseTransaction, DbBackend, Statement};
 use tokio::runtime::Handle;
 
 use super::error::{Cause, Kind, Outcome, StoreError};
-use super::open::{StoreOptions, begin_immediate, commit};
+use super::link::Link;
+use super::open::{StoreOptions, begin, commit};
+use super::postgres::{Route, Servers};
 use super::{identity, postgres, sqlite};
 
 /// Longest wait for another process that migrates.
@@ -39,7 +41,7 @@ pub async fn run_on(runtime: &Handle, options: StoreOptions) -> Result<usize, St
 }
 
 /// Refuses a database whose schema is not the one this program was built for.
-pub(super) async fn check(connection: &DatabaseConnection) -> Result<(), StoreError> {
+pub(super) async fn check(connection: &impl ConnectionTrait) -> Result<(), StoreError> {
     let missing = missing(connection).await?;
     if missing == 0 {
         return Ok(());
@@ -50,14 +52,23 @@ pub(super) async fn check(connection: &DatabaseConnection) -> Result<(), StoreEr
 }
 
 async fn run_postgres(options: &StoreOptions) -> Result<usize, StoreError> {
-    let connection = postgres::for_migration(options.direct(), options, LOCK_WAIT).await?;
-    let tx = begin_immediate(&connection).await?;
+    // Its statements take as long as they take.
+    let options = StoreOptions {
+        url: options.direct().to_owned(),
+        direct_url: String::new(),
+        pool: 1,
+        statement_timeout: Duration::ZERO,
+        lock_timeout: LOCK_WAIT,
+        ..options.clone()
+    };
+    let link = postgres::pool(&Servers::find(&options).await?.into(), Route::Direct, &options);
+    let tx = begin(&link).await?;
     // The lock belongs to the transaction: it cannot outlive it, nor be left to a pooler.
     let sql = format!("SELECT pg_advisory_xact_lock({LOCK_KEY})");
     tx.query_one_raw(Statement::from_string(DbBackend::Postgres, sql)).await?;
     let applied = apply(tx).await;
     // Its work is committed or rolled back by now.
-    let _ = connection.close().await;
+    let _ = link.pool().close_by_ref().await;
     applied
 }
 
@@ -71,7 +82,7 @@ async fn run_sqlite(options: &StoreOptions) -> Result<usize, StoreError> {
     let options = StoreOptions { lock_timeout: BUSY_WAIT, ..options.clone() };
     let connection = sqlite::writer(&path, &options).await?;
     identity::confirm(&connection, &path).await?;
-    let tx = begin_immediate(&connection).await?;
+    let tx = begin(&Link::from(connection.clone())).await?;
     let applied = apply(tx).await?;
     identity::confirm(&connection, &path).await?;
     // Closed before the lock is given up.

@@ -18,6 +18,7 @@ pub mod identity;
 mod ids;
 mod jobs;
 mod key_clock;
+mod link;
 mod listing;
 pub mod migrate;
 mod neighbours;

@@ -6,16 +6,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
-use sea_orm::{
-    DatabaseConnection, DatabaseTransaction, DbBackend, SqliteTransactionMode, TransactionOptions, TransactionTrait,
-};
+use sea_orm::{DatabaseTransaction, DbBackend};
 use tokio::runtime::Handle;
 use tokio::sync::{OwnedRwLockReadGuard, RwLock};
 
 use super::error::{Cause, Kind, Outcome, StoreError};
 use super::identity::{self, FileId};
 use super::ids::Partitions;
+use super::link::Link;
 use super::pools::Pools;
+use super::postgres::{Route, Servers, Upstream};
 use super::{migrate, plans, postgres, sqlite};
 
 /// How much longer than its caller an operation of a handle apart may take: it has one connection, and a path that is
@@ -64,6 +64,8 @@ struct Inner {
     options: StoreOptions,
     /// Held by every operation; changed only while there is none.
     pools: Arc<RwLock<Pools>>,
+    /// Where the pool leads to on PostgreSQL.
+    upstream: Option<Upstream>,
     file: Option<FileId>,
     partitions: Partitions,
     runtime: Handle,
@@ -79,6 +81,14 @@ impl StoreOptions {
             Ok(DbBackend::Postgres)
         } else {
             Err(StoreError::setup("the database url must begin with sqlite: or postgres:"))
+        }
+    }
+
+    /// Whether the driver can read the addresses.
+    pub fn check(&self) -> Result<(), StoreError> {
+        match self.backend()? {
+            DbBackend::Postgres => [self.url.as_str(), self.direct()].into_iter().try_for_each(postgres::check_url),
+            _ => sqlite::path(&self.url).map(drop),
         }
     }
 
@@ -123,16 +133,13 @@ impl Store {
     /// past any pooler, and a thread called `name` that ends with the process. A busy store or a full pool does not hold
     /// it up. On SQLite, where one connection writes, it is the same handle.
     pub fn apart(&self, name: &str) -> Result<Self, StoreError> {
-        if self.backend() != DbBackend::Postgres {
-            return Ok(self.clone());
-        }
-        let options = self.inner.options.clone();
+        let Some(servers) = self.servers() else { return Ok(self.clone()) };
+        let options = StoreOptions { pool: 1, ..self.inner.options.clone() };
         let runtime = start_thread(name)?;
-        let inside = runtime.enter();
-        let pool = postgres::lazy_pool(options.direct(), 1, &options)?;
-        drop(inside);
-        let inner = Inner { patience: PATIENCE_APART, ..Inner::of_postgres(options, pool, runtime) };
-        Ok(Self { inner: Arc::new(inner) })
+        let inside = runtime.clone();
+        let _inside = inside.enter();
+        let inner = Inner::of_postgres(options, servers.clone(), Route::Direct, runtime);
+        Ok(Self { inner: Arc::new(Inner { patience: PATIENCE_APART, ..inner }) })
     }
 
     /// Which database it is.
@@ -143,6 +150,11 @@ impl Store {
     /// Its pools, unless they are made anew just now.
     pub(super) fn pools(&self) -> Option<OwnedRwLockReadGuard<Pools>> {
         self.inner.pools.clone().try_read_owned().ok()
+    }
+
+    /// The servers of PostgreSQL.
+    pub(super) fn servers(&self) -> Option<&Arc<Servers>> {
+        self.inner.upstream.as_ref().map(Upstream::servers)
     }
 
     /// How it was opened.
@@ -162,13 +174,10 @@ impl Store {
         let task = self.inner.runtime.spawn(async move {
             let deadline = wait + inner.patience;
             let pools = inner.pools.clone().read_owned().await;
-            let (generation, conn) = (pools.generation, Conn { inner: inner.clone(), pools: Arc::new(pools) });
-            let worked = tokio::time::timeout(deadline, work(conn)).await;
-            if matches!(&worked, Ok(Err(error)) if error.is_locked()) {
-                let store = Self { inner: inner.clone() };
-                inner.runtime.spawn(async move { store.reopen_connections(generation).await });
-            }
-            worked.unwrap_or_else(|_| Err(late(Cause::Abandoned(deadline))))
+            let conn = Conn { inner: inner.clone(), pools: Arc::new(pools) };
+            let worked = tokio::time::timeout(deadline, work(conn.clone())).await;
+            let worked = worked.unwrap_or_else(|_| Err(late(Cause::Abandoned(deadline))));
+            worked.map_err(|error| conn.after_failure(error))
         });
         let result = match tokio::time::timeout(wait, task).await {
             Ok(Ok(result)) => result,
@@ -226,10 +235,12 @@ impl Store {
 }
 
 impl Inner {
-    fn of_postgres(options: StoreOptions, pool: DatabaseConnection, runtime: Handle) -> Self {
+    fn of_postgres(options: StoreOptions, servers: Arc<Servers>, route: Route, runtime: Handle) -> Self {
+        let link = postgres::pool(&servers, route, &options);
         Self {
             backend: DbBackend::Postgres,
-            pools: Arc::new(RwLock::new(Pools::new(pool.clone(), pool))),
+            pools: Arc::new(RwLock::new(Pools::new(link.clone(), link))),
+            upstream: Some(Upstream::new(servers, route)),
             file: None,
             partitions: Partitions::default(),
             patience: patience(&options),
@@ -246,12 +257,12 @@ impl Conn {
     }
 
     /// For statements that change nothing.
-    pub fn read(&self) -> &DatabaseConnection {
+    pub fn read(&self) -> &Link {
         &self.pools.read
     }
 
     /// For statements that write; on SQLite there is one such connection and its users queue.
-    pub fn write(&self) -> &DatabaseConnection {
+    pub fn write(&self) -> &Link {
         &self.pools.write
     }
 
@@ -268,21 +279,27 @@ impl Conn {
     pub(super) fn partitions(&self) -> &Partitions {
         &self.inner.partitions
     }
+
+    /// Heeds what an error says of the connections, and says what is known better.
+    fn after_failure(&self, error: StoreError) -> StoreError {
+        if error.is_locked() {
+            let (store, generation) = (Store { inner: self.inner.clone() }, self.pools.generation);
+            self.inner.runtime.spawn(async move { store.reopen_connections(generation).await });
+        }
+        match &self.inner.upstream {
+            Some(upstream) => upstream.heed(error, &self.pools.write),
+            None => error,
+        }
+    }
 }
 
-/// Begins a transaction that writes. On SQLite it takes the write lock at once: a later upgrade could not wait.
+/// Begins a transaction that writes.
 pub async fn begin_write(conn: &Conn) -> Result<DatabaseTransaction, StoreError> {
-    begin_immediate(conn.write()).await
+    begin(conn.write()).await
 }
 
-pub(super) async fn begin_immediate(connection: &DatabaseConnection) -> Result<DatabaseTransaction, StoreError> {
-    let sqlite = connection.get_database_backend() == DbBackend::Sqlite;
-    let options = TransactionOptions {
-        sqlite_transaction_mode: sqlite.then_some(SqliteTransactionMode::Immediate),
-        ..TransactionOptions::default()
-    };
-    let begun = connection.begin_with_options(options).await;
-    begun.map_err(|error| StoreError::from(error).before_commit())
+pub(super) async fn begin(link: &Link) -> Result<DatabaseTransaction, StoreError> {
+    link.begin_writing().await.map_err(|error| StoreError::from(error).before_commit())
 }
 
 /// Commits; an error says whether the outcome is known.
@@ -291,9 +308,8 @@ pub async fn commit(tx: DatabaseTransaction) -> Result<(), StoreError> {
 }
 
 async fn open_postgres(options: &StoreOptions, runtime: Handle) -> Result<Inner, StoreError> {
-    let pool = postgres::pool(&options.url, options.pool, options).await?;
-    postgres::check_durability(&pool).await?;
-    Ok(Inner::of_postgres(options.clone(), pool, runtime))
+    let servers = Servers::find(options).await?;
+    Ok(Inner::of_postgres(options.clone(), servers.into(), Route::Main, runtime))
 }
 
 async fn open_sqlite(options: &StoreOptions, runtime: Handle) -> Result<Inner, StoreError> {
@@ -309,7 +325,8 @@ async fn open_sqlite(options: &StoreOptions, runtime: Handle) -> Result<Inner, S
     Ok(Inner {
         backend: DbBackend::Sqlite,
         options: options.clone(),
-        pools: Arc::new(RwLock::new(Pools::new(read, write))),
+        pools: Arc::new(RwLock::new(Pools::new(read.into(), write.into()))),
+        upstream: None,
         file: Some(file),
         partitions: Partitions::default(),
         patience: patience(options),

@@ -8,7 +8,7 @@
 //! What remains is which index: a statement shows the columns of the one that is meant, and hides other conditions with
 //! [`hidden`].
 
-use sea_orm::sqlx::{AssertSqlSafe, query_with};
+use sea_orm::sqlx::{AssertSqlSafe, SqlSafeStr, query_with};
 use sea_orm::{
     ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbBackend, DbErr, QueryResult, Statement, Values,
 };
@@ -54,8 +54,12 @@ impl Conn {
             return Ok(self.read().query_all_raw(statement).await?);
         }
         // With the driver itself, which begins and sets in one round trip.
-        let pool = self.read().get_postgres_connection_pool();
-        let mut tx = pool.begin_with(concat!("BEGIN READ ONLY; ", indexes_only!())).await?;
+        let pool = self.read().pool().get_postgres_connection_pool();
+        let begin = match self.read().prelude() {
+            Some(prelude) => AssertSqlSafe(format!("BEGIN READ ONLY; {prelude}; {}", indexes_only!())).into_sql_str(),
+            None => concat!("BEGIN READ ONLY; ", indexes_only!()).into_sql_str(),
+        };
+        let mut tx = pool.begin_with(begin).await?;
         let values = SqlxValues(statement.values.unwrap_or_else(|| Values(Vec::new())));
         let rows = query_with(AssertSqlSafe(statement.sql), values).fetch_all(&mut *tx).await?;
         tx.commit().await?;

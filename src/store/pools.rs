@@ -7,8 +7,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use sea_orm::DatabaseConnection;
-
+use super::link::Link;
 use super::open::StoreOptions;
 use super::sqlite;
 use crate::telemetry::facts;
@@ -19,22 +18,22 @@ const CLOSE_MAX: Duration = Duration::from_secs(5);
 /// What operations work on.
 #[derive(Debug)]
 pub(super) struct Pools {
-    pub read: DatabaseConnection,
-    pub write: DatabaseConnection,
+    pub read: Link,
+    pub write: Link,
     /// How often they were made anew.
     pub generation: u64,
 }
 
 impl Pools {
-    pub fn new(read: DatabaseConnection, write: DatabaseConnection) -> Self {
+    pub fn new(read: Link, write: Link) -> Self {
         Self { read, write, generation: 0 }
     }
 
     /// Ends the connections, after the operations that hold them.
     pub async fn close(&self) {
-        for pool in [&self.read, &self.write] {
+        for link in [&self.read, &self.write] {
             // Closing twice, or a connection that is gone already, is as good.
-            let _ = pool.close_by_ref().await;
+            let _ = link.pool().close_by_ref().await;
         }
     }
 
@@ -42,7 +41,7 @@ impl Pools {
     pub async fn reopen(&mut self, path: &Path, options: &StoreOptions) {
         facts::connections_reopened();
         let _ = tokio::time::timeout(CLOSE_MAX, self.close()).await;
-        let (read, write) = (sqlite::readers(path, options), sqlite::writer_later(path, options));
+        let [read, write] = [sqlite::readers(path, options), sqlite::writer_later(path, options)].map(Link::from);
         *self = Self { read, write, generation: self.generation + 1 };
     }
 }

@@ -38,6 +38,7 @@ pub mod http;
 pub mod ledger;
 pub mod load;
 pub mod machine;
+pub mod pooler;
 pub mod postgres;
 pub mod proxy;
 pub mod python;

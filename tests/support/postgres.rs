@@ -90,6 +90,19 @@ impl Cluster {
         Self::start_at(run::folder("postgres"), Some(address), Vec::new())
     }
 
+    /// Starts a standby that streams from this cluster.
+    pub fn start_standby(&self) -> Self {
+        let folder = run::folder("standby");
+        give_to_server(&folder);
+        let mut copy = as_server(program("pg_basebackup"));
+        copy.args(["-h", "127.0.0.1", "-p", &self.port.to_string(), "-U", USER, "--checkpoint=fast", "--no-sync"]);
+        copy.arg("--write-recovery-conf").arg("-D").arg(folder.join("data")).succeed();
+        let addresses = vec![Ipv4Addr::LOCALHOST.into()];
+        let standby = Self { folder, port: free_port(), addresses, environment: Vec::new(), server: Mutex::new(None) };
+        standby.start_again();
+        standby
+    }
+
     fn start_at(folder: PathBuf, also: Option<IpAddr>, environment: Vec<(&'static str, String)>) -> Self {
         give_to_server(&folder);
         let data = folder.join("data");
@@ -164,8 +177,13 @@ impl Cluster {
 
     /// Makes an empty database with a name of its own and gives its URL.
     pub fn fresh_database(&self) -> String {
+        self.fresh_database_with("")
+    }
+
+    /// The same, made with these options.
+    pub fn fresh_database_with(&self, options: &str) -> String {
         let name = format!("test_{}", run::number());
-        self.sql("postgres", &format!("CREATE DATABASE {name}"));
+        self.sql("postgres", &format!("CREATE DATABASE {name} {options}"));
         self.url(&name)
     }
 
@@ -196,11 +214,7 @@ impl Cluster {
 
     /// The same, where the server may refuse.
     pub fn try_sql(&self, database: &str, sql: &str) -> Result<String, String> {
-        let mut psql = Command::new(program("psql"));
-        psql.args(["-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-c", sql]).arg(self.url(database));
-        let output = psql.output().unwrap_or_else(|error| panic!("{psql:?}: {error}"));
-        let said = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-        if output.status.success() { Ok(said(&output.stdout)) } else { Err(said(&output.stderr)) }
+        psql(&self.url(database), sql)
     }
 
     /// Where the server listens.
@@ -233,7 +247,7 @@ impl Cluster {
     fn is_ready(&self, pid: u32) -> bool {
         let text = fs::read_to_string(self.folder.join("data/postmaster.pid")).unwrap_or_default();
         let is_own = text.lines().next().is_some_and(|line| line.trim() == pid.to_string());
-        is_own && text.lines().nth(7).is_some_and(|state| state.trim() == "ready")
+        is_own && text.lines().nth(7).is_some_and(|state| matches!(state.trim(), "ready" | "standby"))
     }
 
     fn end(&self, signal: &str) {
@@ -252,6 +266,15 @@ impl Drop for Cluster {
     }
 }
 
+/// Runs SQL through psql at this URL; what it printed, or why it failed.
+pub fn psql(url: &str, sql: &str) -> Result<String, String> {
+    let mut psql = Command::new(program("psql"));
+    psql.args(["-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-c", sql]).arg(url);
+    let output = psql.output().unwrap_or_else(|error| panic!("{psql:?}: {error}"));
+    let said = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    if output.status.success() { Ok(said(&output.stdout)) } else { Err(said(&output.stderr)) }
+}
+
 /// The data folder of a cluster that never ran; copying it is ten times faster than initdb.
 fn template() -> &'static Path {
     static TEMPLATE: OnceLock<PathBuf> = OnceLock::new();
@@ -266,14 +289,14 @@ fn template() -> &'static Path {
     })
 }
 
-fn give_to_server(folder: &Path) {
+pub(super) fn give_to_server(folder: &Path) {
     if let Some((user, group)) = server_user() {
         chown(folder, Some(user), Some(group)).expect("root may give its folder away");
     }
 }
 
 /// A command that runs as the server's user, from a folder where that user may be.
-fn as_server(program: impl AsRef<std::ffi::OsStr>) -> Command {
+pub(super) fn as_server(program: impl AsRef<std::ffi::OsStr>) -> Command {
     let mut command = Command::new(program);
     command.current_dir("/").stdin(Stdio::null());
     if let Some((user, group)) = server_user() {

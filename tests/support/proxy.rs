@@ -48,6 +48,8 @@ pub struct Proxy {
 
 #[derive(Debug, Default)]
 struct State {
+    /// Where new connections lead to, `host:port`.
+    server: String,
     way: Way,
     /// The answer that is to be lost.
     awaited: Option<Awaited>,
@@ -87,11 +89,12 @@ impl Proxy {
     pub fn start(server: &str) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("loopback has a free port");
         let address = listener.local_addr().expect("it is bound");
-        let proxy = Self { address, state: Arc::default() };
-        let (accepting, server) = (proxy.clone(), server.to_owned());
+        let state = State { server: server.to_owned(), ..State::default() };
+        let proxy = Self { address, state: Arc::new(Mutex::new(state)) };
+        let accepting = proxy.clone();
         std::thread::spawn(move || {
             for client in listener.incoming().flatten() {
-                accepting.connect(client, &server);
+                accepting.connect(client);
             }
         });
         proxy
@@ -124,6 +127,11 @@ impl Proxy {
     /// How many answers were lost.
     pub fn lost(&self) -> usize {
         lock(&self.state).lost
+    }
+
+    /// Leads new connections to another server; those that are open stay where they are.
+    pub fn switch_to(&self, server: SocketAddr) {
+        lock(&self.state).server = server.to_string();
     }
 
     /// Cuts every connection and refuses new ones.
@@ -166,8 +174,12 @@ impl Proxy {
         std::mem::take(&mut lock(&self.state).passing)
     }
 
-    fn connect(&self, client: TcpStream, server: &str) {
-        if lock(&self.state).way == Way::Refuse {
+    fn connect(&self, client: TcpStream) {
+        let (way, server) = {
+            let state = lock(&self.state);
+            (state.way, state.server.clone())
+        };
+        if way == Way::Refuse {
             return;
         }
         let Ok(server) = TcpStream::connect(server) else {

@@ -1,5 +1,6 @@
 //! What PostgreSQL's error codes mean for the work: a table of every class of its appendix A, and of the codes that
-//! differ from their class. Nothing else in the program judges by a code.
+//! differ from their class. Nothing else in the program judges by a code, but
+//! `at_connecting` by those of refused connections.
 //!
 //! A code says what went wrong, not for whom: whether other work would fail as well is found out by trying it.
 
@@ -122,6 +123,11 @@ pub(super) fn kind(code: &str, routine: Option<&str>) -> Kind {
 /// behind a pooler, or the session was ended.
 pub(super) fn leaves_open(code: &str) -> bool {
     code.starts_with("08") || code.starts_with("57P") || code == "40003"
+}
+
+/// Whether the code says that the server, or the session, takes no writes.
+pub(super) fn is_read_only(code: &str) -> bool {
+    code == "25006"
 }
 
 #[cfg(test)]

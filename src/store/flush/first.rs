@@ -76,7 +76,7 @@ struct Session {
 
 impl Session {
     async fn on(conn: &Conn) -> Result<Self, StoreError> {
-        let connection = conn.write().get_sqlite_connection_pool().acquire().await?;
+        let connection = conn.write().pool().get_sqlite_connection_pool().acquire().await?;
         Ok(Self { connection, is_inside: false })
     }
 

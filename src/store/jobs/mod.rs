@@ -198,8 +198,6 @@ impl Store {
     /// What a job would find now, looking at so many pieces of the table at most.
     pub async fn rehearse_job(&self, new: NewJob, pieces: usize, wait: Duration) -> Result<Found, StoreError> {
         self.run("rehearse a job", wait, move |conn| async move {
-            use sea_orm::TransactionTrait;
-
             let tx = conn.read().begin().await?;
             plans::indexes_only(&tx).await?;
             let (made_at, states) = (clock::now(), new.states());
