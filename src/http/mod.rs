@@ -44,6 +44,7 @@ mod streaming;
 mod touch;
 mod trace;
 mod unknown_tokens;
+mod unread;
 mod waiting;
 
 pub use accounts::{MadeToken, TokenView, UserView};

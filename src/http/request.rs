@@ -2,22 +2,16 @@
 //!
 //! It wraps handlers, not the app: a middleware would box a second future for each request of the hot path.
 
-use std::cell::RefCell;
 use std::panic::AssertUnwindSafe;
-use std::pin::Pin;
-use std::rc::Rc;
 use std::sync::{Arc, LazyLock};
-use std::task::{Context, Poll};
 
-use actix_web::body::{BodySize, BoxBody, MessageBody};
-use actix_web::dev::{Handler, Payload};
-use actix_web::error::PayloadError;
+use actix_web::dev::Handler;
 use actix_web::http::ConnectionType;
 use actix_web::http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use actix_web::web::Data;
-use actix_web::{FromRequest, HttpMessage, HttpRequest, HttpResponse};
+use actix_web::{HttpMessage, HttpRequest, HttpResponse};
 use bytes::Bytes;
-use futures_util::{FutureExt, Stream};
+use futures_util::FutureExt;
 use serde::Serialize;
 use uuid::Uuid;
 
@@ -25,7 +19,7 @@ use super::auth::{self, Caller};
 use super::bearer::Credentials;
 use super::body::announced_length;
 use super::closing::{self, Closing};
-use super::connection::{EXPECTATION, Interim};
+use super::connection::EXPECTATION;
 use super::encoding;
 use super::error::ApiError;
 use super::lists::elements;
@@ -34,6 +28,7 @@ use super::rate::Standing;
 use super::state::AppState;
 use super::streaming;
 use super::trace::RequestTrace;
+use super::unread::Unread;
 use crate::domain::scopes::Scope;
 use crate::pipeline::Room;
 use crate::telemetry::facts::{self, Asked, Route};
@@ -123,92 +118,6 @@ where
 /// The arguments that a handler extracts: the request and its unread body.
 pub type Whole = (HttpRequest, Unread);
 
-/// A body that was not read to its end yet; extracting it never fails.
-///
-/// Shared with its answer: a body that is dropped unread is swallowed by actix for as long as chunks arrive, one
-/// that is still held when the answer goes out makes actix close the connection.
-#[derive(Clone)]
-pub struct Unread(Rc<RefCell<Body>>);
-
-struct Body {
-    payload: Payload,
-    /// What asks for the body, as long as its client holds it back, and whether it did.
-    interim: Option<Interim>,
-    is_asked_for: bool,
-}
-
-impl Unread {
-    /// Whether the client holds the body back until it is asked for it.
-    pub fn is_held_back(&self) -> bool {
-        let body = self.0.borrow();
-        body.interim.is_some() && !body.is_asked_for
-    }
-
-    /// The answer is there: nobody asks for the body any more. Says whether it was held back to the end.
-    fn settle(&self) -> bool {
-        let was_held_back = self.is_held_back();
-        if let Some(interim) = self.0.borrow_mut().interim.take() {
-            interim.withdraw();
-        }
-        was_held_back
-    }
-}
-
-impl Stream for Unread {
-    type Item = Result<Bytes, PayloadError>;
-
-    fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        let body = &mut *self.0.borrow_mut();
-        let next = Pin::new(&mut body.payload).poll_next(context);
-        match &body.interim {
-            // Who sends without being asked waits for nothing.
-            Some(interim) if next.is_ready() => {
-                interim.withdraw();
-                body.interim = None;
-            }
-            Some(interim) if !body.is_asked_for => {
-                interim.ask();
-                body.is_asked_for = true;
-            }
-            _ => {}
-        }
-        next
-    }
-}
-
-impl FromRequest for Unread {
-    type Error = actix_web::Error;
-    type Future = std::future::Ready<Result<Self, Self::Error>>;
-
-    fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
-        let waits = !matches!(payload, Payload::None) && request.headers().contains_key(EXPECTATION);
-        let interim = if waits { request.conn_data::<Interim>().cloned() } else { None };
-        std::future::ready(Ok(Self(Rc::new(RefCell::new(Body {
-            payload: payload.take(),
-            interim,
-            is_asked_for: false,
-        })))))
-    }
-}
-
-/// The body of an answer that keeps the request's body from being swallowed; see [`Unread`].
-struct Held {
-    body: BoxBody,
-    _unread: Unread,
-}
-
-impl MessageBody for Held {
-    type Error = <BoxBody as MessageBody>::Error;
-
-    fn size(&self) -> BodySize {
-        self.body.size()
-    }
-
-    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Bytes, Self::Error>>> {
-        self.body.as_pin_mut().poll_next(context)
-    }
-}
-
 async fn answer<F, Fut>(handler: F, request: HttpRequest, payload: Unread) -> HttpResponse
 where
     F: Fn(Call) -> Fut,
@@ -234,7 +143,7 @@ where
     response = encoding::pack(request.headers(), response);
     streaming::close_delimited(request.version(), &mut response);
     if !response.status().is_success() {
-        response = response.map_body(|_, body| BoxBody::new(Held { body, _unread: payload }));
+        response = payload.held_by(response);
     }
     let status = response.status().as_u16();
     let headers = response.headers_mut();
@@ -353,6 +262,7 @@ pub fn single<'a>(headers: &'a HeaderMap, name: &str) -> Result<Option<&'a str>,
 
 #[cfg(test)]
 mod tests {
+    use actix_web::FromRequest;
     use actix_web::rt::System;
     use actix_web::test::TestRequest;
 
