@@ -206,7 +206,8 @@ fn every_page_is_light_readable_for_all_and_fits_a_phone() {
     let client = server.client();
     for number in 0..12 {
         finished(&client, accepted(&client, &event(["page_view", "signup", "purchase"][number % 3])));
-        client.post_json(EVENTS, &json!({"event_name": "page_view", "payload": {"page": "/pricing"}}));
+        client
+            .post_json(EVENTS, &json!({"event_name": "page_view", "payload": {"page": "/pricing", "number": number}}));
     }
     client.post_json(EVENTS, &json!({"event_name": "checkout", "event_type": "sales", "payload": [1, 2]}));
     let job = json!({"filter": {"status": "validation_error", "event_name": "page_view"}});

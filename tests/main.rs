@@ -30,6 +30,7 @@ mod plans;
 mod postgres;
 mod problems;
 mod rate;
+mod repeats;
 mod replay;
 mod spec;
 mod spool;

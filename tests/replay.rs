@@ -1,5 +1,7 @@
 //! What operators do with stored events, and what a dry run says of events that are not stored.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use serde_json::{Value, json};
 
 use crate::support::events::{EVENTS, accepted, event, finished, keys, stored};
@@ -20,7 +22,10 @@ fn statuses(report: &Value) -> Vec<&str> {
 
 /// The id of an event that is kept as refused.
 fn refused(client: &Client) -> i64 {
-    let answer = client.post_json(EVENTS, &json!({"event_name": "a"}));
+    // One that was sent before would be found again.
+    static NUMBER: AtomicUsize = AtomicUsize::new(0);
+    let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+    let answer = client.post_json(EVENTS, &json!({"event_name": "a", "payload": {"number": number}}));
     assert_eq!(answer.status, 422, "{answer:?}");
     answer.json()["event_id"].as_i64().expect("it is kept")
 }

@@ -68,6 +68,10 @@ pub struct Model {
     pub node: Option<String>,
     /// The trace that it is part of: W3C `traceparent`, and after a space `tracestate`.
     pub trace_context: Option<String>,
+    /// How often it was sent again, if it was refused.
+    pub repeats: Option<i64>,
+    /// When it was last sent again.
+    pub last_repeated_at: Option<DateTimeUtc>,
 }
 
 /// No relation is followed: joins are written where they are needed.

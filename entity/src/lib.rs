@@ -16,6 +16,7 @@ pub mod id_block;
 pub mod job;
 pub mod meta;
 pub mod node;
+pub mod repeat;
 pub mod replay;
 pub mod snapshot;
 pub mod user;

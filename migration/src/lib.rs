@@ -14,6 +14,7 @@ mod jobs;
 mod key_clock;
 mod pending;
 mod received;
+mod repeats;
 mod replays;
 mod sessions;
 mod snapshots;
@@ -44,6 +45,7 @@ impl MigratorTrait for Migrator {
             Box::new(traces::Traces),
             Box::new(pending::Pending),
             Box::new(key_clock::KeyClock),
+            Box::new(repeats::Repeats),
         ]
     }
 }

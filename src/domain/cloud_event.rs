@@ -70,6 +70,7 @@ pub fn read(_: &Bytes, text: &str) -> Result<Submission, Unreadable> {
         event_uid,
         timestamp,
         flaws,
+        unread: None,
         trace,
     })
 }

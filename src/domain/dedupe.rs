@@ -13,6 +13,8 @@ pub enum Namespace {
     EventUid,
     /// The request's `Idempotency-Key` header.
     IdempotencyKey,
+    /// The content of a refused event, with its own key if it has one.
+    Refusal,
 }
 
 impl Namespace {
@@ -21,12 +23,13 @@ impl Namespace {
         match self {
             Self::EventUid => 0,
             Self::IdempotencyKey => 1,
+            Self::Refusal => 2,
         }
     }
 
     /// The namespace of a number.
     pub fn of_code(code: i16) -> Option<Self> {
-        [Self::EventUid, Self::IdempotencyKey].into_iter().find(|namespace| namespace.code() == code)
+        [Self::EventUid, Self::IdempotencyKey, Self::Refusal].into_iter().find(|namespace| namespace.code() == code)
     }
 }
 
@@ -53,6 +56,19 @@ impl DedupeKey {
         };
         let content_hash = content_hash(submission, user_id);
         Some(Self { user_id, namespace, text: text.to_owned(), content_hash })
+    }
+
+    /// The key under which a refused event is kept once, also if it has none of its own: its content and that key.
+    pub fn of_refusal(submission: &Submission, user_id: i64, own: Option<&Self>) -> Self {
+        let mut hash = Sha256::new_with_prefix(content_hash(submission, user_id));
+        hash.update(submission.unread.unwrap_or_default());
+        if let Some(own) = own {
+            hash.update(own.namespace.code().to_be_bytes());
+            hash.update(&own.text);
+        }
+        let content_hash: [u8; 32] = hash.finalize().into();
+        let text = content_hash.iter().map(|byte| format!("{byte:02x}")).collect();
+        Self { user_id, namespace: Namespace::Refusal, text, content_hash }
     }
 
     /// What makes the key unique, without the content.
@@ -104,6 +120,29 @@ mod tests {
         let header = key("{}", Some("b")).expect("a key");
         assert_eq!((header.namespace, header.text.as_str()), (Namespace::IdempotencyKey, "b"));
         assert_eq!(key("{}", None), None);
+    }
+
+    #[test]
+    fn a_refusal_is_known_by_what_was_sent_and_by_its_key() {
+        let refusal = |text: &'static str, user_id, key| {
+            let submission = Submission::read(&Bytes::from_static(text.as_bytes())).expect("a readable event");
+            let own = DedupeKey::of(&submission, user_id, key);
+            DedupeKey::of_refusal(&submission, user_id, own.as_ref())
+        };
+        let base = refusal(r#"{"event_name":"a"}"#, 1, None);
+        assert_eq!(base, refusal(r#"{ "event_name": "a", "sent_at": 1 }"#, 1, None), "what is not kept does not count");
+        let all = [
+            base,
+            refusal(r#"{"event_name":"a"}"#, 2, None),
+            refusal(r#"{"event_name":"a"}"#, 1, Some("k")),
+            refusal(r#"{"event_name":"a","event_uid":"k"}"#, 1, None),
+            refusal(r#"{"event_name":"a","payload":{}}"#, 1, None),
+            refusal(r#"{"event_name":"a","timestamp":"now"}"#, 1, None),
+            refusal(r#"{"event_name":"a","timestamp":"then"}"#, 1, None),
+            refusal(r#"{"event_name":"a","user_id":"now"}"#, 1, None),
+        ];
+        let different: std::collections::BTreeSet<_> = all.iter().collect();
+        assert_eq!(different.len(), all.len());
     }
 
     #[test]

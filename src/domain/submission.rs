@@ -7,6 +7,7 @@ use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use serde::de::{DeserializeSeed, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
+use sha2::{Digest, Sha256};
 
 use super::json::{JsonText, Kind, SPACE, check_syntax, has_control, integer};
 use super::rejection::{Flaw, RejectCode, Rejection};
@@ -33,6 +34,8 @@ pub struct Submission {
     pub timestamp: Option<DateTime<Utc>>,
     /// Fields whose values could not be taken as they are.
     pub flaws: Vec<Flaw>,
+    /// SHA-256 of its fields as they were sent, if some could not be taken.
+    pub unread: Option<[u8; 32]>,
     /// The trace that it is part of.
     pub trace: Option<Arc<TraceContext>>,
 }
@@ -118,7 +121,14 @@ impl Members<'_> {
         let user_id = flaws_of(read_user_id(self.user_id), &mut flaws).flatten();
         let timestamp = flaws_of(read_timestamp(self.timestamp), &mut flaws).flatten();
         let payload = present(self.payload).map(|text| JsonText::slice_of(body, text));
-        Submission { event_name, event_type, payload, user_id, event_uid, timestamp, flaws, trace: None }
+        let unread = (!flaws.is_empty()).then(|| self.digest());
+        Submission { event_name, event_type, payload, user_id, event_uid, timestamp, flaws, unread, trace: None }
+    }
+
+    fn digest(&self) -> [u8; 32] {
+        let fields = [self.event_name, self.event_type, self.user_id, self.event_uid, self.timestamp];
+        let add = |hash: Sha256, field: Option<&str>| hash.chain_update(field.unwrap_or_default()).chain_update([0]);
+        fields.into_iter().fold(Sha256::new(), add).finalize().into()
     }
 }
 

@@ -28,6 +28,7 @@ pub struct ApiError {
     detail: Cow<'static, str>,
     hint: Hint,
     event_id: Option<i64>,
+    repeats: Option<i64>,
     rejection: Option<Box<Rejection>>,
     /// The problem is an event's outcome, which the reference's members tell.
     is_outcome: bool,
@@ -52,7 +53,7 @@ impl ApiError {
         let retryable = problem.entry().status.as_u16() == 503;
         let hint = if retryable { Hint::RetryAfter(RETRY_AFTER) } else { Hint::None };
         let detail = detail.into();
-        Self { problem, detail, hint, event_id: None, rejection: None, is_outcome: false, closes: false }
+        Self { problem, detail, hint, event_id: None, repeats: None, rejection: None, is_outcome: false, closes: false }
     }
 
     /// 400: a header or parameter is wrong.
@@ -104,6 +105,11 @@ impl ApiError {
     /// 422 or 413: the event was refused; `event_id` is given if a row was kept.
     pub fn rejected(rejection: Rejection, event_id: Option<i64>) -> Self {
         Self { event_id, is_outcome: true, ..Self::invalid_fields(rejection) }
+    }
+
+    /// The refused event was sent again so often since it was kept; 0 says nothing.
+    pub fn repeated(self, repeats: i64) -> Self {
+        Self { repeats: Some(repeats).filter(|repeats| *repeats > 0), ..self }
     }
 
     /// 422: fields of a body that is no event are wrong.
@@ -170,6 +176,7 @@ impl ApiError {
             retryable: entry.is_retryable(keyed),
             request_id: request_id.as_str(),
             event_id: self.event_id,
+            repeats: self.repeats,
             outcome: outcome.map(|_| "validation_error"),
             error: outcome.map(|rejection| rejection.error.as_str()),
             errors: rejection.map(|rejection| rejection.flaws().map(FlawBody::of).collect()),
@@ -281,6 +288,9 @@ pub struct Body<'a> {
     request_id: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     event_id: Option<i64>,
+    /// How often a refused event was sent again since it was kept.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    repeats: Option<i64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     outcome: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -75,8 +75,10 @@ pub enum Verdict {
     Rejected {
         /// Why.
         rejection: Rejection,
-        /// Whether it is kept under its id, to be mended and replayed.
-        kept: bool,
+        /// The row that is kept of it, to be mended and replayed.
+        kept: Option<i64>,
+        /// How often it was sent again since that row was written.
+        repeats: i64,
     },
     /// Valid, but not stored, because others of its request are not.
     Withheld,

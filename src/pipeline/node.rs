@@ -26,6 +26,8 @@ const TENDING_PERIOD: Duration = Duration::from_secs(5);
 
 /// How old flushes must be to be rolled up: the live feed reads younger ones.
 const ROLL_UP_AGE: Duration = Duration::from_secs(3_600);
+/// Age from which counted repeats are forgotten: far longer than any flush is tried again.
+const REPEATS_AGE: Duration = Duration::from_secs(3_600);
 
 /// Longest wait for a piece of housekeeping.
 const HOUSEKEEPING_WAIT: Duration = Duration::from_secs(30);
@@ -178,5 +180,5 @@ async fn tend(store: Store) {
 async fn clear_up_once(store: &Store, dedupe_window: Duration) -> Result<(), StoreError> {
     while store.roll_up(clock::now() - ROLL_UP_AGE, HOUSEKEEPING_WAIT).await? > 0 {}
     while store.remove_keys(dedupe_window, HOUSEKEEPING_WAIT).await? > 0 {}
-    Ok(())
+    store.remove_repeats(REPEATS_AGE, HOUSEKEEPING_WAIT).await
 }

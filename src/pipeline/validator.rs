@@ -13,6 +13,7 @@ use super::messages::{Item, Submitted, Validated};
 use super::pool::Pool;
 use super::stage::Stage;
 use super::users::{Known, Users};
+use crate::domain::dedupe::DedupeKey;
 use crate::domain::event::validate;
 use crate::domain::outcome::{Failure, TransientCode};
 use crate::domain::payload::PayloadLimits;
@@ -78,7 +79,9 @@ fn validate_item(item: &mut Item, users: &Users, limits: &PayloadLimits) {
     match check_user(item, &user).and_then(|()| validate(&item.event.submission, &limits)) {
         Ok(()) => facts::validated(&item.event, item.has_lines),
         Err(rejection) => {
-            Arc::make_mut(&mut item.event).drop_payload_that_cannot_be_kept(&limits);
+            let event = Arc::make_mut(&mut item.event);
+            event.key = Some(DedupeKey::of_refusal(&event.submission, event.user_id, event.key.as_ref()));
+            event.drop_payload_that_cannot_be_kept(&limits);
             item.result = Some(Err(Failure::Reject(rejection)));
         }
     }

@@ -249,6 +249,7 @@ pub(super) fn claimed(row: &QueryResult, lease_token: Uuid) -> Result<Claimed, D
         user_id: None,
         timestamp: row.try_get_by_index(7)?,
         flaws: Vec::new(),
+        unread: None,
         trace: row.try_get_by_index::<Option<String>>(13)?.and_then(|text| TraceContext::of_text(&text)).map(Arc::new),
     };
     let (user_id, generation): (i64, u32) = (row.try_get_by_index(2)?, count(row, 11)?);

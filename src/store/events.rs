@@ -43,6 +43,10 @@ pub struct StoredEvent {
     pub generation: i32,
     /// The event that it repeats.
     pub duplicate_of: Option<i64>,
+    /// How often it was sent again, if it was refused.
+    pub repeats: Option<i64>,
+    /// When it was last sent again.
+    pub last_repeated_at: Option<DateTime<Utc>>,
     /// When it is tried again.
     pub next_attempt_at: Option<DateTime<Utc>>,
     /// When it happened, by the client's account.
@@ -119,7 +123,7 @@ impl Filter {
         let sql = format!(
             "SELECT id, task_id, user_id, event_name, event_type, event_uid, status, payload{json}, properties{json}, \
              processing_error, error_code, attempts, generation, duplicate_of, next_attempt_at, timestamp, received_at, \
-             processed_at, trace_context FROM events WHERE {}",
+             processed_at, trace_context, repeats, last_repeated_at FROM events WHERE {}",
             self.sql
         );
         Statement::from_sql_and_values(self.backend, sql, self.values)
@@ -159,5 +163,7 @@ fn stored_event(row: &QueryResult) -> Result<StoredEvent, DbErr> {
         received_at: row.try_get_by_index(16)?,
         processed_at: row.try_get_by_index(17)?,
         trace_id: trace_id(row.try_get_by_index(18)?),
+        repeats: row.try_get_by_index(19)?,
+        last_repeated_at: row.try_get_by_index(20)?,
     })
 }

@@ -13,7 +13,7 @@ use sea_orm::{
     IdenStatic, ModelTrait, QuerySelect, Statement,
 };
 
-use super::dialect::{micros_ago, placeholder};
+use super::dialect::{micros_ago, now_plus_micros_sql, placeholder};
 use super::flush::counts;
 use super::{Store, StoreError, key_clock, times};
 use crate::domain::histogram::{CLASSES, Histogram};
@@ -78,6 +78,17 @@ impl Store {
                 let statement = Statement::from_sql_and_values(backend, sql, [micros_ago(age)]);
                 Ok(tx.execute_raw(statement).await?.rows_affected())
             })
+        })
+        .await
+    }
+
+    /// Forgets which repeats of refused events were counted longer than `age` ago; no flush is tried again so late.
+    pub async fn remove_repeats(&self, age: Duration, wait: Duration) -> Result<(), StoreError> {
+        self.run("removal of counted repeats", wait, move |conn| async move {
+            let at = now_plus_micros_sql(conn.backend(), &placeholder(conn.backend(), 1));
+            let sql = format!("DELETE FROM repeats WHERE repeated_at < {at}");
+            let statement = Statement::from_sql_and_values(conn.backend(), sql, [micros_ago(age)]);
+            Ok(conn.write().execute_raw(statement).await.map(drop)?)
         })
         .await
     }

@@ -43,6 +43,10 @@ pub struct Timeline {
     pub processed_at: Option<DateTime<Utc>>,
     /// When it came to its final state.
     pub finished_at: Option<DateTime<Utc>>,
+    /// How often it was sent again, if it was refused.
+    pub repeats: Option<i64>,
+    /// When it was last sent again.
+    pub last_repeated_at: Option<DateTime<Utc>>,
     /// The id of the trace that it is part of.
     pub trace_id: Option<String>,
 }
@@ -105,6 +109,8 @@ struct Row {
     error_code: Option<String>,
     processing_error: Option<String>,
     trace_context: Option<String>,
+    repeats: Option<i64>,
+    last_repeated_at: Option<DateTime<Utc>>,
 }
 
 impl Store {
@@ -143,6 +149,8 @@ async fn row(conn: &Conn, id: i64, visible_to: Option<i64>) -> Result<Option<Row
         Column::ErrorCode,
         Column::ProcessingError,
         Column::TraceContext,
+        Column::Repeats,
+        Column::LastRepeatedAt,
     ]);
     if let Some(user_id) = visible_to {
         query = query.filter(Column::UserId.eq(user_id));
@@ -206,6 +214,7 @@ impl Row {
         let trace_id = trace_id(self.trace_context.take());
         let (task_id, generation, received_at) = (self.task_id, self.generation, self.received_at);
         let (next_attempt_at, processed_at, finished_at) = (self.next_attempt_at, self.processed_at, self.finished_at);
+        let (repeats, last_repeated_at) = (self.repeats, self.last_repeated_at);
         let mut attempts = failed;
         attempts.extend(self.last_attempt(status, &attempts));
         Timeline {
@@ -218,6 +227,8 @@ impl Row {
             next_attempt_at,
             processed_at,
             finished_at,
+            repeats,
+            last_repeated_at,
             trace_id,
         }
     }

@@ -18,9 +18,10 @@ pub const SLOW: &str = "[[faults]]\nstage = \"replayer\"\npoint = \"turn\"\nacti
 
 /// Events that are refused and kept, so many thousand of them.
 pub fn thousands(client: &Client, thousands: usize) {
-    let event = json!({"event_name": "a", "event_type": "b", "payload": [1]});
-    for _ in 0..thousands {
-        let answer = client.post_json("/api/v1/events/batch", &Value::from(vec![event.clone(); 1_000]));
+    let event = |n: usize| json!({"event_name": "a", "event_type": "b", "payload": [n]});
+    for thousand in 0..thousands {
+        let events: Vec<Value> = (0..1_000).map(|n| event(1_000 * thousand + n)).collect();
+        let answer = client.post_json("/api/v1/events/batch", &Value::from(events));
         assert_eq!(answer.json()["failed"], 1_000, "{}", answer.status);
     }
 }

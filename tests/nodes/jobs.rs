@@ -15,9 +15,10 @@ fn two_nodes_do_one_job_once_also_when_one_of_them_is_killed() {
     let config = format!("{LEASES}{SLOW}");
     let mut nodes = Nodes::start(&database, &[&config, &config]);
     let (first, second) = (nodes.client(0), nodes.client(1));
-    let event = json!({"event_name": "a", "event_type": "b", "payload": [1]});
-    for _ in 0..4 {
-        let answer = first.post_json("/api/v1/events/batch", &Value::from(vec![event.clone(); 1_000]));
+    let event = |n: usize| json!({"event_name": "a", "event_type": "b", "payload": [n]});
+    for thousand in 0..4 {
+        let events: Vec<Value> = (0..1_000).map(|n| event(1_000 * thousand + n)).collect();
+        let answer = first.post_json("/api/v1/events/batch", &Value::from(events));
         assert_eq!(answer.json()["failed"], 1_000, "{}", answer.status);
     }
     let body = json!({"filter": {"event_name": "a"}, "patch": {"a": 1}});

@@ -54,7 +54,7 @@ both_databases! {
             let uid = format!("uid-{}", n / 5);
             let event = match n % 5 {
                 2 => json!({"event_name": "other", "event_type": "other", "event_uid": uid}),
-                3 => json!({"event_name": "nameless"}),
+                3 => json!({"event_name": "nameless", "payload": {"n": n}}),
                 _ => with_uid(&uid),
             };
             let answer = client.post_json(EVENTS, &event);

@@ -202,9 +202,9 @@ pub(super) fn of_receipt(index: u64, receipt: Receipt, key: Option<Key>) -> Item
             let error = conflict(key, first).detail().to_owned();
             of("failed", first).because("event_uid_conflict", error)
         }
-        Verdict::Rejected { rejection, kept } => {
-            let result = of_rejection(index, &rejection);
-            if kept { result.stored_as(receipt.event_id) } else { result }
+        Verdict::Rejected { rejection, kept, repeats } => {
+            let result = of_rejection(index, &rejection).repeated(repeats);
+            kept.into_iter().fold(result, ItemResult::stored_as)
         }
         Verdict::Withheld => ItemResult::new(index, "failed"),
     }

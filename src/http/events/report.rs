@@ -44,6 +44,9 @@ pub struct ItemResult {
     error: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     code: Option<Cow<'static, str>>,
+    /// How often a refused event was sent again since it was kept.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    repeats: Option<i64>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     errors: Vec<FlawBody>,
 }
@@ -62,6 +65,7 @@ impl ItemResult {
             differs: Vec::new(),
             error: None,
             code: None,
+            repeats: None,
             errors: Vec::new(),
         }
     }
@@ -99,6 +103,11 @@ impl ItemResult {
     /// Why it is no success.
     pub fn because(self, code: &'static str, error: String) -> Self {
         Self { code: Some(code.into()), error: Some(error), ..self }
+    }
+
+    /// How often it was sent again; 0 says nothing.
+    pub fn repeated(self, repeats: i64) -> Self {
+        Self { repeats: Some(repeats).filter(|repeats| *repeats > 0), ..self }
     }
 
     /// Every flaw of an invalid event.

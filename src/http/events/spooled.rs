@@ -61,6 +61,8 @@ fn waiting(event: Event) -> StoredEvent {
         attempts: 0,
         generation: 0,
         duplicate_of: None,
+        repeats: None,
+        last_repeated_at: None,
         next_attempt_at: None,
         timestamp: event.submission.timestamp,
         received_at: event.received_at,

@@ -107,7 +107,7 @@ async fn hand_in(state: &AppState, entry: Entry, room: Room) -> Result<Receipt, 
     let key = entry.key.as_ref().map(|key| (key.namespace, key.text.clone()));
     let receipt = state.pipeline.process_event(entry, room).await?;
     match receipt.verdict {
-        Verdict::Rejected { rejection, kept } => Err(ApiError::rejected(rejection, kept.then_some(receipt.event_id))),
+        Verdict::Rejected { rejection, kept, repeats } => Err(ApiError::rejected(rejection, kept).repeated(repeats)),
         Verdict::Conflict { of } => Err(conflict(key, of)),
         verdict => Ok(Receipt { verdict, ..receipt }),
     }
@@ -117,7 +117,7 @@ pub(super) fn conflict(key: Option<(Namespace, String)>, first: i64) -> ApiError
     let key = match key {
         Some((Namespace::EventUid, text)) => format!("event_uid {text:?}"),
         Some((Namespace::IdempotencyKey, text)) => format!("Idempotency-Key {text:?}"),
-        None => "the event's key".to_owned(),
+        Some((Namespace::Refusal, _)) | None => "the event's key".to_owned(),
     };
     ApiError::conflict(first, format!("{key} was used before, for event {first} with other content"))
 }

@@ -35,6 +35,12 @@ pub struct TimelineView {
     processed_at: Option<String>,
     #[schemars(extend("format" = "date-time"))]
     finished_at: Option<String>,
+    /// How often a refused event was sent again.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    repeats: Option<i64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("format" = "date-time"))]
+    last_repeated_at: Option<String>,
     /// W3C Trace Context: the trace that it is part of.
     #[serde(skip_serializing_if = "Option::is_none")]
     trace_id: Option<String>,
@@ -94,6 +100,8 @@ impl TimelineView {
             next_attempt_at: timeline.next_attempt_at.map(render),
             processed_at: timeline.processed_at.map(render),
             finished_at: timeline.finished_at.map(render),
+            repeats: timeline.repeats,
+            last_repeated_at: timeline.last_repeated_at.map(render),
             trace_id: timeline.trace_id,
         })
     }

@@ -39,6 +39,12 @@ pub struct EventView<'a> {
     received_at: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     duplicate_of: Option<i64>,
+    /// How often a refused event was sent again; nothing more was stored of that.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    repeats: Option<i64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("format" = "date-time"))]
+    last_repeated_at: Option<String>,
     /// W3C Trace Context: the trace that it is part of.
     #[serde(skip_serializing_if = "Option::is_none")]
     trace_id: Option<&'a str>,
@@ -66,6 +72,8 @@ impl<'a> EventView<'a> {
             timestamp: event.timestamp.map(render),
             received_at: render(event.received_at),
             duplicate_of: event.duplicate_of,
+            repeats: event.repeats,
+            last_repeated_at: event.last_repeated_at.map(render),
             trace_id: event.trace_id.as_deref(),
         })
     }
@@ -107,6 +115,8 @@ mod tests {
             attempts: 1,
             generation: 0,
             duplicate_of: None,
+            repeats: None,
+            last_repeated_at: None,
             next_attempt_at: None,
             timestamp: None,
             received_at: time,

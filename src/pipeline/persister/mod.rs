@@ -207,8 +207,13 @@ fn record(item: &mut Item, is_acknowledged: bool, policy: &RetryPolicy) -> Recor
         }
         None => Outcome::deferred(&item.event),
     };
+    let mut event = Event::clone(&item.event);
+    if outcome.status == Status::ValidationError && (is_acknowledged || item.lease.is_some()) {
+        // It has its row, whatever came before.
+        event.key = None;
+    }
     Record {
-        event: Event::clone(&item.event),
+        event,
         failed_attempt: failed_attempt(item, &outcome),
         outcome,
         lease: item.lease,

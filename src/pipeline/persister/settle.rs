@@ -10,7 +10,7 @@ use super::super::messages::{Due, Item, Scheduled};
 use super::super::pool::Pool;
 use super::queue::Gathered;
 use crate::domain::outcome::{Failure, Outcome, Status};
-use crate::store::{Record, Written};
+use crate::store::{First, Record, Written};
 use crate::telemetry::facts;
 use crate::telemetry::spans::End;
 
@@ -143,15 +143,24 @@ fn verdict(record: &Record, item: &Item, written: Written) -> Verdict {
     match written {
         Written::Stored | Written::Repeated => stored(&record.outcome, item),
         Written::StoredAs(outcome) => stored(&outcome, item),
-        Written::Duplicate(first) => Verdict::Duplicate {
+        Written::Duplicate(first) => duplicate(first, item),
+        Written::Conflict { of } => Verdict::Conflict { of },
+        Written::Fenced => Verdict::Pending,
+    }
+}
+
+fn duplicate(first: First, item: &Item) -> Verdict {
+    match &item.result {
+        Some(Err(Failure::Reject(rejection))) => {
+            Verdict::Rejected { rejection: rejection.clone(), kept: Some(first.id), repeats: first.repeats }
+        }
+        _ => Verdict::Duplicate {
             of: first.id,
             of_task_id: first.task_id,
             status: first.status,
             processed_at: first.processed_at,
             differs: first.differs,
         },
-        Written::Conflict { of } => Verdict::Conflict { of },
-        Written::Fenced => Verdict::Pending,
     }
 }
 
@@ -159,7 +168,7 @@ fn stored(outcome: &Outcome, item: &Item) -> Verdict {
     match (outcome.status, &item.result, outcome.processed_at) {
         (Status::Processed, _, Some(processed_at)) => Verdict::Processed { processed_at },
         (Status::ValidationError, Some(Err(Failure::Reject(rejection))), _) => {
-            Verdict::Rejected { rejection: rejection.clone(), kept: true }
+            Verdict::Rejected { rejection: rejection.clone(), kept: Some(item.event.id), repeats: 0 }
         }
         (Status::Failed, ..) => Verdict::Failed {
             error: outcome.processing_error.clone().unwrap_or_default(),
@@ -175,7 +184,7 @@ fn not_kept(item: &Item) -> Verdict {
         Some(Err(Failure::Reject(rejection))) => {
             facts::not_kept(rejection.code().as_str());
             item.end_span(End::without_row("not_kept", Some(rejection.code().as_str())));
-            Verdict::Rejected { rejection: rejection.clone(), kept: false }
+            Verdict::Rejected { rejection: rejection.clone(), kept: None, repeats: 0 }
         }
         _ => {
             facts::withheld();

@@ -12,7 +12,7 @@ use uuid::Uuid;
 use super::super::{StoreError, plans};
 use super::{First, FlushHeader, Record, Stop, Written, postgres, sqlite};
 use crate::config::Planted;
-use crate::domain::dedupe::DedupeKey;
+use crate::domain::dedupe::{DedupeKey, Namespace};
 use crate::domain::outcome::{Outcome, Status};
 
 /// The key of a new or replayed event, which its record is to take.
@@ -158,9 +158,10 @@ pub(super) fn bow_to_holders<'a>(records: &'a [Record], written: &mut [Written])
     records
 }
 
-/// The key that `record` takes, unless the event was refused.
+/// The key that `record` takes: a refused event only that of its refusal.
 fn claim_of(record: &Record) -> Option<Claim<'_>> {
-    let key = record.event.key.as_ref().filter(|_| record.outcome.status != Status::ValidationError)?;
+    let is_refused = record.outcome.status == Status::ValidationError;
+    let key = record.event.key.as_ref().filter(|key| is_refused == (key.namespace == Namespace::Refusal))?;
     Some(Claim { key, event_id: record.event.id })
 }
 
@@ -180,6 +181,7 @@ impl Holder {
             status: outcome.status,
             processed_at: outcome.processed_at,
             differs: Vec::new(),
+            repeats: 0,
         };
         Self { first, content_hash: claim.key.content_hash.to_vec() }
     }
@@ -194,6 +196,7 @@ impl Holder {
             status,
             processed_at: row.try_get_by_index(5)?,
             differs: Vec::new(),
+            repeats: 0,
         };
         Ok(Some(Self { first, content_hash: row.try_get_by_index(2)? }))
     }

@@ -11,6 +11,7 @@ mod first;
 mod keys;
 mod locks;
 mod postgres;
+mod repeats;
 mod sqlite;
 mod turnstile;
 
@@ -134,6 +135,8 @@ pub struct First {
     pub processed_at: Option<DateTime<Utc>>,
     /// Attributes in which the duplicate differs from it.
     pub differs: Vec<&'static str>,
+    /// How often it was repeated by now, if it is a refused one.
+    pub repeats: i64,
 }
 
 /// What tells an event from every other: its number and its task.
@@ -255,6 +258,7 @@ async fn write_all(tx: &DatabaseTransaction, records: &[Record], header: &FlushH
     differences::note(tx, records, &mut written).await?;
     let records = &*keys::bow_to_holders(records, &mut written);
     insert_new(tx, records, header, &mut written).await?;
+    repeats::count(tx, records, &mut written).await?;
     claimed::update(tx, records, header, &mut written).await?;
     keys::give_back(tx, records, &written, &keys).await?;
     let stored: Vec<&Record> = of_kind(records, &written, Written::is_stored);

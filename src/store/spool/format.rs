@@ -85,6 +85,7 @@ pub(super) fn read(text: &str) -> Result<Event, StoreError> {
         user_id: None,
         timestamp: written.timestamp.as_deref().map(time).transpose()?,
         flaws: Vec::new(),
+        unread: None,
         trace: written.trace.as_deref().and_then(TraceContext::of_text).map(Arc::new),
     };
     let key = written.key.map(|key| read_key(key, written.user_id)).transpose()?;

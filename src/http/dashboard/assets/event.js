@@ -55,6 +55,7 @@ function fields(event) {
     ["Task", event.task_id], ["Trace", event.trace_id], ["Error", event.processing_error], ["Error code", event.error_code], ["Attempts", event.attempts],
     ["Happened", event.timestamp && moment(event.timestamp)], ["Received", moment(event.received_at)],
     ["Next attempt", event.next_attempt_at && moment(event.next_attempt_at)], ["Processed", event.processed_at && moment(event.processed_at)],
+    ["Sent again", event.repeats && [`${event.repeats} times, last `, moment(event.last_repeated_at)]],
     ["Duplicate of", event.duplicate_of && h("a", { href: `#/events/${event.duplicate_of}` }, event.duplicate_of)],
   ];
   return known.filter(([, value]) => value !== null && value !== undefined).map(([name, value]) => [h("dt", null, name), h("dd", null, value)]);
