@@ -8,7 +8,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use entity::audit;
 use sea_orm::ActiveValue::Set;
-use sea_orm::{ColumnTrait, DatabaseTransaction, DbErr, EntityTrait, QueryFilter, QueryOrder, QuerySelect, QueryTrait};
+use sea_orm::{ColumnTrait, DatabaseTransaction, EntityTrait, QueryFilter, QueryOrder, QuerySelect, QueryTrait};
 use serde_json::Value;
 
 use super::error::StoreError;
@@ -176,7 +176,7 @@ pub(super) async fn note(
     action: Action,
     object: String,
     detail: Value,
-) -> Result<(), DbErr> {
+) -> Result<(), StoreError> {
     let row = audit::ActiveModel {
         at: Set(clock::now()),
         by_user: Set(by.user_id),
@@ -187,7 +187,7 @@ pub(super) async fn note(
         detail: Set(detail),
         ..Default::default()
     };
-    audit::Entity::insert(row).exec_without_returning(tx).await.map(drop)
+    StoreError::unless_written("audit", audit::Entity::insert(row).exec_without_returning(tx).await?, 1)
 }
 
 impl AuditEntry {

@@ -9,7 +9,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use entity::{control, control_change, node};
 use sea_orm::sea_query::Expr;
-use sea_orm::{ColumnTrait, ConnectionTrait, DatabaseTransaction, DbErr, EntityTrait, ExprTrait, QueryFilter};
+use sea_orm::{ColumnTrait, ConnectionTrait, DatabaseTransaction, EntityTrait, ExprTrait, QueryFilter};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -190,18 +190,19 @@ fn effect(before: &Control, change: Change) -> Option<(Action, Value)> {
 }
 
 /// Holds the row of the generation to the end of the transaction.
-async fn hold(tx: &DatabaseTransaction) -> Result<(), DbErr> {
+async fn hold(tx: &DatabaseTransaction) -> Result<(), StoreError> {
     let generation = Expr::col(control_change::Column::Generation);
     let held = control_change::Entity::update_many().col_expr(control_change::Column::Generation, generation);
-    held.exec(tx).await.map(drop)
+    StoreError::unless_written("control_changes", held.exec(tx).await?.rows_affected, 1)
 }
 
-async fn move_on(tx: &DatabaseTransaction) -> Result<(), DbErr> {
+async fn move_on(tx: &DatabaseTransaction) -> Result<(), StoreError> {
     let next = Expr::col(control_change::Column::Generation).add(1);
-    control_change::Entity::update_many().col_expr(control_change::Column::Generation, next).exec(tx).await.map(drop)
+    let moved = control_change::Entity::update_many().col_expr(control_change::Column::Generation, next);
+    StoreError::unless_written("control_changes", moved.exec(tx).await?.rows_affected, 1)
 }
 
-async fn write(tx: &DatabaseTransaction, target: Target, change: Change, by: &By) -> Result<(), DbErr> {
+async fn write(tx: &DatabaseTransaction, target: Target, change: Change, by: &By) -> Result<(), StoreError> {
     use control::Column;
 
     let (by, now) = (Expr::value(by.user_id), Expr::value(clock::now()));
@@ -217,7 +218,7 @@ async fn write(tx: &DatabaseTransaction, target: Target, change: Change, by: &By
             .col_expr(Column::PausedAt, now),
         Change::Restart => update.col_expr(Column::Restarts, Expr::col(Column::Restarts).add(1)),
     };
-    update.exec(tx).await.map(drop)
+    StoreError::unless_written("controls", update.exec(tx).await?.rows_affected, 1)
 }
 
 /// All controls of one generation: the transaction holds its row, or reads it again until nothing has moved.

@@ -146,6 +146,12 @@ impl StoreError {
         Self::new(Kind::Refused, Outcome::NotStored, Cause::Unwritten { table, missing, of })
     }
 
+    /// An error unless as many rows of `table` were written as were to be.
+    pub(super) fn unless_written(table: &'static str, written: u64, of: usize) -> Result<(), Self> {
+        let missing = of.saturating_sub(usize::try_from(written).unwrap_or(usize::MAX));
+        if missing == 0 { Ok(()) } else { Err(Self::unwritten(table, missing, of)) }
+    }
+
     pub(super) fn in_context(mut self, context: &'static str) -> Self {
         if self.context == NO_CONTEXT {
             self.context = context;

@@ -5,7 +5,7 @@
 
 use std::collections::VecDeque;
 use std::ops::RangeInclusive;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -52,6 +52,8 @@ struct Shared {
     spare: Option<Spare>,
     /// How the last reservation failed; `None` once one has succeeded again.
     failure: Mutex<Option<Failure>>,
+    /// The last id of all blocks.
+    highest: AtomicI64,
 }
 
 #[derive(Clone, Debug)]
@@ -94,6 +96,7 @@ impl Ids {
             prefetching: AtomicBool::new(false),
             spare,
             failure: Mutex::new(None),
+            highest: AtomicI64::new(0),
         };
         Self { shared: Arc::new(shared) }
     }
@@ -223,17 +226,25 @@ impl Shared {
         let Some(spare) = &self.spare else { return Ok(()) };
         let size = self.stock().size;
         let Some(missing) = spare.missing(size) else { return Ok(()) };
-        let block = self.store.reserve_ids(self.boot_id, missing, self.wait).await?;
+        let block = self.spend(missing).await?;
         spare.add(block);
         Ok(())
     }
 
     async fn reserve(&self, size: i64) -> Result<(), StoreError> {
-        let reserved = self.store.reserve_ids(self.boot_id, size, self.wait).await;
+        let reserved = self.spend(size).await;
         let failure = reserved.as_ref().err().map(|error| Failure { at: Instant::now(), error: error.clone() });
         *self.failure.lock().unwrap_or_else(PoisonError::into_inner) = failure;
         self.stock().add(reserved?, Instant::now());
         Ok(())
+    }
+
+    /// Spends a block behind all that were spent before.
+    async fn spend(&self, size: i64) -> Result<RangeInclusive<i64>, StoreError> {
+        let after = self.highest.load(Ordering::Relaxed);
+        let block = self.store.reserve_ids(self.boot_id, size, after, self.wait).await?;
+        self.highest.fetch_max(*block.end(), Ordering::Relaxed);
+        Ok(block)
     }
 }
 

@@ -38,6 +38,7 @@ mod sqlite;
 mod stats;
 mod timeline;
 mod times;
+mod token_uses;
 mod tokens;
 mod users;
 

@@ -130,12 +130,17 @@ async fn take_minutes(
     Ok((minutes, rows.len()))
 }
 
-async fn add(tx: &DatabaseTransaction, minute: DateTime<Utc>, node: String, mut taken: Minute) -> Result<(), DbErr> {
+async fn add(
+    tx: &DatabaseTransaction,
+    minute: DateTime<Utc>,
+    node: String,
+    mut taken: Minute,
+) -> Result<(), StoreError> {
     let present = flush_minute::Entity::find_by_id((minute, node.clone())).lock_exclusive().one(tx).await?;
     let Some(present) = present else {
         let row = taken.row(minute, node);
-        flush_minute::Entity::insert(row).exec_without_returning(tx).await?;
-        return Ok(());
+        let added = flush_minute::Entity::insert(row).exec_without_returning(tx).await?;
+        return StoreError::unless_written("flush_minutes", added, 1);
     };
     taken.flushes += present.flushes;
     taken.add(&parse(&present.counts.to_string())?);
@@ -145,7 +150,8 @@ async fn add(tx: &DatabaseTransaction, minute: DateTime<Utc>, node: String, mut 
     for (class, column) in times::TIMES.into_iter().enumerate() {
         taken.times.add(class, present.get(column).unwrap::<Option<i32>>().map_or(0, i64::from));
     }
-    taken.row(minute, node).update(tx).await.map(drop)
+    taken.row(minute, node).update(tx).await?;
+    Ok(())
 }
 
 fn parse(counts: &str) -> Result<Counts, DbErr> {

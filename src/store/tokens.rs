@@ -6,7 +6,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use entity::{api_token, user};
 use sea_orm::ActiveValue::Set;
-use sea_orm::sea_query::{Cond, Expr};
+use sea_orm::sea_query::Expr;
 use sea_orm::{ColumnTrait, DatabaseTransaction, EntityTrait, QueryFilter, QueryOrder, QuerySelect, QueryTrait};
 use serde_json::{Value, json};
 
@@ -254,25 +254,6 @@ impl Store {
         })
         .await
     }
-
-    /// Notes when tokens were last used; never turns a time back.
-    pub async fn touch_tokens(&self, used: &[(i64, DateTime<Utc>)], wait: Duration) -> Result<(), StoreError> {
-        if used.is_empty() {
-            return Ok(());
-        }
-        let mut used = used.to_vec();
-        // In one order for all nodes: they would deadlock on each other otherwise.
-        used.sort_unstable();
-        self.transaction("note the use of tokens", wait, move |tx| {
-            Box::pin(async move {
-                for (id, at) in used {
-                    touch(tx, id, at).await?;
-                }
-                Ok(())
-            })
-        })
-        .await
-    }
 }
 
 /// How the audit log names a token.
@@ -301,6 +282,11 @@ pub(super) async fn revoke(tx: &DatabaseTransaction, id: i64, now: DateTime<Utc>
         .exec(tx)
         .await?;
     bump_auth_version(tx).await?;
+    if changed.rows_affected == 0 {
+        // There is none, or it is revoked already; a valid one would be taken for revoked.
+        let left = api_token::Entity::find_by_id(id).filter(api_token::Column::RevokedAt.is_null()).one(tx).await?;
+        StoreError::unless_written("api_tokens", 0, usize::from(left.is_some()))?;
+    }
     Ok(changed.rows_affected > 0)
 }
 
@@ -325,27 +311,17 @@ async fn rotate(
     let end = old.expires_at.into_iter().chain(timestamp::after(now, overlap)).min();
     // What is to end at once must not wait for a node whose clock is behind.
     let revoked_at = overlap.is_zero().then_some(now);
-    api_token::Entity::update_many()
+    let ended = api_token::Entity::update_many()
         .col_expr(api_token::Column::ExpiresAt, Expr::value(end))
         .col_expr(api_token::Column::RevokedAt, Expr::value(revoked_at))
         .filter(api_token::Column::Id.eq(id))
         .exec(tx)
         .await?;
+    StoreError::unless_written("api_tokens", ended.rows_affected, 1)?;
     let new = NewToken { user_id: old.user_id, name: old.name, scopes: old.scopes, expires_at: old.expires_at };
     // A session stays one: it would outlive its token otherwise.
     let row = api_token::ActiveModel { parent_id: Set(old.parent_id), ..row_of(new, secret, now) };
     insert(tx, row).await.map(Some)
-}
-
-async fn touch(tx: &DatabaseTransaction, id: i64, at: DateTime<Utc>) -> Result<(), StoreError> {
-    let older = Cond::any().add(api_token::Column::LastUsedAt.is_null()).add(api_token::Column::LastUsedAt.lt(at));
-    api_token::Entity::update_many()
-        .col_expr(api_token::Column::LastUsedAt, Expr::value(at))
-        .filter(api_token::Column::Id.eq(id))
-        .filter(older)
-        .exec(tx)
-        .await?;
-    Ok(())
 }
 
 pub(super) fn row_of(new: NewToken, secret: &Secret, now: DateTime<Utc>) -> api_token::ActiveModel {

@@ -124,7 +124,11 @@ impl Store {
                     let action = if disabled { Action::UserDisabled } else { Action::UserEnabled };
                     audit::note(tx, &by, action, object(id), json!({})).await?;
                 }
-                Ok(user::Entity::find_by_id(id).one(tx).await?.map(User::from))
+                let user = user::Entity::find_by_id(id).one(tx).await?.map(User::from);
+                match user {
+                    Some(user) if user.disabled != disabled => Err(StoreError::unwritten("users", 1, 1)),
+                    user => Ok(user),
+                }
             })
         })
         .await
@@ -148,8 +152,8 @@ pub(super) fn object(id: i64) -> String {
 /// Belongs to the transaction of each change of users or tokens.
 pub(super) async fn bump_auth_version(tx: &DatabaseTransaction) -> Result<(), StoreError> {
     let version = Expr::col(auth_change::Column::Version).add(1);
-    auth_change::Entity::update_many().col_expr(auth_change::Column::Version, version).exec(tx).await?;
-    Ok(())
+    let moved = auth_change::Entity::update_many().col_expr(auth_change::Column::Version, version).exec(tx).await?;
+    StoreError::unless_written("auth_changes", moved.rows_affected, 1)
 }
 
 fn into_users(rows: Vec<user::Model>) -> Vec<User> {

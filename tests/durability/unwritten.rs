@@ -1,12 +1,13 @@
 //! Rule 2, the other half: a row is there only if the database says so. What it leaves out without an error, because a
 //! trigger suppresses it, is not stored, and nobody is told otherwise.
 
-use gristmill::store::{Cause, Due, FlushError, StoreOutcome, Written};
+use gristmill::domain::scopes::Scopes;
+use gristmill::store::{By, Cause, Change, Due, FlushError, NewToken, StoreError, StoreOutcome, Target, Written};
 use sea_orm::prelude::Uuid;
 
 use super::lost_answers::assert_not_stored;
 use super::records::{claim, deferred, flush, plain, processed, try_flush, under};
-use super::{execute, execute_either, finished, id_of, number, post, posted, with_store};
+use super::{WAIT, execute, execute_either, finished, id_of, number, post, posted, with_store};
 use crate::support::database::{Database, Kind};
 use crate::support::server::{Server, Setup};
 use crate::support::wait::{SOON, wait_for};
@@ -61,7 +62,48 @@ fn without_spool(database: &Database) -> Server {
     Server::start(Setup::new(database).with_config(config))
 }
 
+fn assert_left_out<T: std::fmt::Debug>(what: &str, changed: Result<T, StoreError>) {
+    let error = changed.expect_err(what);
+    assert!(matches!(error.cause, Cause::Unwritten { .. }), "{what}: {error}");
+}
+
 both_databases! {
+    // Guards `StoreError::unless_written` in `tokens.rs`, `users.rs`, `controls.rs` and `audit.rs`: a token that is called
+    // revoked and is not, a change that no other node hears of, one without its row in the audit log.
+    fn a_change_that_is_left_out_is_no_change_and_told_as_an_error(database) {
+        with_store(&database, async |store| {
+            let (by, now) = (By::command("test"), gristmill::clock::now());
+            let user = store.create_user("a@example.com", now, &by, WAIT).await.expect("made").expect("the first");
+            let new = NewToken { user_id: user.id, name: "t".to_owned(), scopes: Scopes::all(), expires_at: None };
+            let (token, _) = store.create_token(new.clone(), now, &by, WAIT).await.expect("made");
+            for (table, statement) in [("api_tokens", "UPDATE"), ("auth_changes", "UPDATE"), ("audit", "INSERT")] {
+                suppress(&database, table, statement, "1 = 1");
+                assert_left_out(table, store.revoke_token(token.id, now, &by, WAIT).await);
+                assert_left_out(table, store.rotate_token(token.id, WAIT, now, &by, WAIT).await);
+                end_suppression(&database, table);
+            }
+            for (table, statement) in [("users", "UPDATE"), ("auth_changes", "UPDATE"), ("audit", "INSERT")] {
+                suppress(&database, table, statement, "1 = 1");
+                assert_left_out(table, store.set_user_disabled(user.id, true, &by, WAIT).await);
+                end_suppression(&database, table);
+            }
+            for (table, statement) in [("control_changes", "UPDATE"), ("controls", "UPDATE"), ("audit", "INSERT")] {
+                suppress(&database, table, statement, "1 = 1");
+                let change = store.change_controls(Target::Validators, Change::Pause, by.clone(), WAIT);
+                assert_left_out(table, change.await);
+                end_suppression(&database, table);
+            }
+            suppress(&database, "id_blocks", "INSERT", "1 = 1");
+            assert_left_out("id_blocks", store.reserve_ids(Uuid::new_v4(), 10, 0, WAIT).await);
+            end_suppression(&database, "id_blocks");
+            let changed = "SELECT COUNT(*) FROM audit WHERE action NOT IN ('user_created', 'token_created')";
+            assert_eq!(number(&database, changed), 0, "half of a change was kept");
+            assert!(store.revoke_token(token.id, now, &by, WAIT).await.expect("revoked"));
+            assert!(!store.revoke_token(token.id, now, &by, WAIT).await.expect("it is revoked already"));
+            assert!(!store.revoke_token(999, now, &by, WAIT).await.expect("there is none"));
+        });
+    }
+
     // Guards the condition in `counts::insert_sql` on the short way, and `missing` in `insert_new` on the long one.
     fn a_flush_of_which_rows_are_left_out_is_not_stored(database) {
         with_store(&database, async |store| {

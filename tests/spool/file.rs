@@ -57,6 +57,20 @@ fn units_come_back_whole_in_order_and_within_bounds() {
     });
 }
 
+// Guards `CASE WHEN body = excluded.body` in `rows::append`.
+#[test]
+fn an_event_is_taken_again_but_no_other_one_under_its_id() {
+    within(async |folder| {
+        let (spool, first) = (open(&folder).await, event(1));
+        spool.append(vec![vec![first.clone()]], WAIT).await.expect("room");
+        spool.append(vec![vec![first.clone()]], WAIT).await.expect("it is the same event");
+        let error = spool.append(vec![vec![event(2)], vec![event(1)]], WAIT).await.expect_err("its id is taken");
+        assert_eq!(error.outcome, gristmill::store::StoreOutcome::NotStored, "{error}");
+        assert_eq!(spool.find(1, WAIT).await.expect("it can be read"), Some(first));
+        assert_eq!(spool.find(2, WAIT).await.expect("it can be read"), None, "all or none");
+    });
+}
+
 // Guards `deaths::count`, `least` and `end_all`.
 #[test]
 fn units_of_which_a_process_died_come_last_and_alone() {

@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 
 use gristmill::store::{Ids, StoreOptions};
+use sea_orm::ConnectionTrait;
 use sea_orm::prelude::Uuid;
 
 use super::{WAIT, migrated, number};
@@ -49,6 +50,23 @@ async fn take_often(ids: Ids) -> Vec<i64> {
     }
     assert!(all.is_sorted_by(|a, b| a < b), "ids of one taker grow");
     all
+}
+
+/// Although the table of blocks has gone back in time.
+pub async fn contract_a_boot_never_takes_an_id_twice(options: StoreOptions) {
+    let store = migrated(&options).await;
+    let ids = Ids::new(store.clone(), Uuid::new_v4(), WAIT);
+    let mut last = 0;
+    for _ in 0..3 {
+        let taken = ids.take(250).await.expect("ids");
+        assert!(taken[0] > last, "{} comes after {last}", taken[0]);
+        last = taken[249];
+        let forget = store.run("forget all blocks", WAIT, |conn| async move {
+            conn.write().execute_unprepared("DELETE FROM id_blocks").await?;
+            Ok(())
+        });
+        forget.await.expect("they are forgotten");
+    }
 }
 
 /// What is left of a block when its boot ends is lost on purpose.

@@ -43,6 +43,7 @@ on_postgres! {
     ids_begin_at_one_and_grow: ids::contract_ids_begin_at_one_and_grow;
     nodes_never_share_an_id: ids::contract_nodes_never_share_an_id;
     a_new_boot_never_resumes_a_block: ids::contract_a_new_boot_never_resumes_a_block;
+    a_boot_never_takes_an_id_twice: ids::contract_a_boot_never_takes_an_id_twice;
     a_boot_stops_the_earlier_ones_of_its_folder: nodes::contract_a_boot_stops_the_earlier_ones_of_its_folder;
     a_heartbeat_grows_until_the_node_stops: nodes::contract_a_heartbeat_grows_until_the_node_stops;
     a_heartbeat_needs_neither_the_pool_nor_the_stores_thread: nodes::contract_a_heartbeat_needs_neither_the_pool_nor_the_stores_thread;
@@ -104,7 +105,7 @@ async fn contract_partitions_exist_before_their_ids_leave(options: StoreOptions)
         .map(|_| {
             let store = store.clone();
             let boot = Uuid::new_v4();
-            tokio::spawn(async move { store.reserve_ids(boot, 9_000_000, WAIT).await })
+            tokio::spawn(async move { store.reserve_ids(boot, 9_000_000, 0, WAIT).await })
         })
         .collect();
     for reservation in reservations {
@@ -123,7 +124,7 @@ async fn contract_partitions_exist_before_their_ids_leave(options: StoreOptions)
     // The one after the last is made in the background.
     let partitions = "SELECT COUNT(*) FROM pg_inherits WHERE inhparent = 'events'::regclass";
     for _ in 0..1_000 {
-        store.reserve_ids(Uuid::new_v4(), 1, WAIT).await.expect("an id");
+        store.reserve_ids(Uuid::new_v4(), 1, 0, WAIT).await.expect("an id");
         if number(&store, partitions).await == 5 {
             break;
         }

@@ -42,6 +42,7 @@ on_sqlite! {
     ids_begin_at_one_and_grow: ids::contract_ids_begin_at_one_and_grow;
     nodes_never_share_an_id: ids::contract_nodes_never_share_an_id;
     a_new_boot_never_resumes_a_block: ids::contract_a_new_boot_never_resumes_a_block;
+    a_boot_never_takes_an_id_twice: ids::contract_a_boot_never_takes_an_id_twice;
     a_boot_stops_the_earlier_ones_of_its_folder: nodes::contract_a_boot_stops_the_earlier_ones_of_its_folder;
     a_heartbeat_grows_until_the_node_stops: nodes::contract_a_heartbeat_grows_until_the_node_stops;
     boots_that_are_long_gone_are_removed: nodes::contract_boots_that_are_long_gone_are_removed;

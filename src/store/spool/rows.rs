@@ -35,8 +35,9 @@ pub(super) async fn append(
         }
     }
     insert(tx, "INSERT INTO units (number, events, bytes, spooled_us) VALUES", "", &unit_rows).await?;
-    // An event that is here already was taken by an append whose answer was lost.
-    let again = "ON CONFLICT (event_id) DO NOTHING";
+    // An event that is here already was taken by an append whose answer was lost; another one under its id is refused,
+    // because a body may not be NULL.
+    let again = "ON CONFLICT (event_id) DO UPDATE SET body = CASE WHEN body = excluded.body THEN body END";
     insert(tx, "INSERT INTO events (event_id, unit, place, body) VALUES", again, &event_rows).await?;
     Ok(taken)
 }
