@@ -30,6 +30,7 @@ mod plans;
 mod postgres;
 mod problems;
 mod rate;
+mod readiness;
 mod repeats;
 mod replay;
 mod spec;

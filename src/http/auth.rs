@@ -123,6 +123,13 @@ impl Auth {
         Ok(Arc::clone(&known.caller))
     }
 
+    /// Why no token is taken now, if none is.
+    pub fn refusal(&self) -> Option<&'static str> {
+        self.touch
+            .is_lost_for_long()
+            .then_some("tokens cannot be checked: the database is away for longer than auth.outage_grace")
+    }
+
     /// One round of the watch: forgets everything if tokens or users have changed, and writes last uses.
     pub async fn refresh(&self) -> Result<(), StoreError> {
         let _round = self.round.lock().await;

@@ -8,6 +8,8 @@ use serde::Serialize;
 
 use super::error::{ApiError, RETRY_AFTER as DELAY, whole_seconds};
 use super::request::{Call, json};
+use crate::domain::timestamp;
+use crate::telemetry::condition::Failure;
 
 /// The answer of both.
 #[derive(JsonSchema, Serialize)]
@@ -15,15 +17,37 @@ pub(super) struct Health {
     status: &'static str,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     reasons: Vec<String>,
+    /// What fails on the way of events onto a disk, also where the spool takes them meanwhile.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    failing: Vec<Failing>,
+}
+
+/// Something that fails.
+#[derive(JsonSchema, Serialize)]
+struct Failing {
+    /// As the log and `gristmill_failures_total` name it.
+    what: &'static str,
+    /// When it began.
+    since: String,
+    /// How often it was tried in vain since then.
+    failures: u64,
+    /// What failed last; the log has the database's own words.
+    error: String,
+}
+
+impl From<Failure> for Failing {
+    fn from(Failure { what, since, failures, outline }: Failure) -> Self {
+        Self { what, since: timestamp::render(since), failures, error: outline }
+    }
 }
 
 impl Health {
     pub fn live() -> Self {
-        Self { status: "live", reasons: Vec::new() }
+        Self { status: "live", reasons: Vec::new(), failing: Vec::new() }
     }
 
     pub fn not_ready(reasons: Vec<String>) -> Self {
-        Self { status: "not_ready", reasons }
+        Self { status: "not_ready", reasons, failing: Vec::new() }
     }
 }
 
@@ -34,14 +58,12 @@ pub async fn live(_: Call) -> Result<HttpResponse, ApiError> {
 
 /// 200 if an event that is posted now can be stored durably, else 503 with every reason.
 pub async fn ready(call: Call) -> Result<HttpResponse, ApiError> {
-    let mut reasons = call.state.pipeline.readiness();
-    if call.state.is_draining() {
-        reasons.insert(0, "the server is stopping".to_owned());
-    }
+    let reasons = call.state.readiness();
+    let failing = call.state.pipeline.failing().into_iter().map(Failing::from).collect();
     if reasons.is_empty() {
-        return Ok(json(StatusCode::OK, &Health { status: "ready", reasons }));
+        return Ok(json(StatusCode::OK, &Health { status: "ready", reasons, failing }));
     }
-    let mut response = json(StatusCode::SERVICE_UNAVAILABLE, &Health::not_ready(reasons));
+    let mut response = json(StatusCode::SERVICE_UNAVAILABLE, &Health { failing, ..Health::not_ready(reasons) });
     response.headers_mut().insert(RETRY_AFTER, whole_seconds(DELAY).into());
     Ok(response)
 }

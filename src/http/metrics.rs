@@ -54,7 +54,7 @@ async fn figures(state: &AppState) -> Figures {
     let backlog = if is_database_up { state.backlogs.look(state).await } else { None };
     Figures {
         database: state.store.kind_name(),
-        is_ready: state.pipeline.readiness().is_empty() && !state.is_draining(),
+        is_ready: state.readiness().is_empty(),
         is_database_up,
         line: line.map(|line| of_line(&line, state.pipeline.in_flight_limits())),
         spool: Some(of_spool(state)),

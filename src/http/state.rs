@@ -116,6 +116,13 @@ impl AppState {
         By { user_id: Some(caller.user_id), token_id: Some(caller.token_id), node: self.node.clone() }
     }
 
+    /// Why an event that is posted now would not be stored; empty if it would.
+    pub fn readiness(&self) -> Vec<String> {
+        let stopping = self.is_draining().then(|| "the server is stopping".to_owned());
+        let unchecked = self.auth.refusal().map(str::to_owned);
+        stopping.into_iter().chain(self.pipeline.readiness()).chain(unchecked).collect()
+    }
+
     /// Whether the server is on its way down.
     pub fn is_draining(&self) -> bool {
         self.closing.has_begun()

@@ -25,6 +25,7 @@ mod replayer;
 mod retry;
 mod snapshot;
 mod stage;
+mod storing;
 mod supervisor;
 mod topology;
 mod users;
@@ -50,19 +51,20 @@ use self::custody::{Custody, Roll};
 use self::door::{Door, DoorLimits};
 pub use self::door::{Entry, Handling, Receipt, Refused, Room, Verdict};
 use self::messages::JobMade;
-use self::node::{Health, Node, Trouble, vitals};
+use self::node::{Health, Node, vitals};
 use self::parts::Material;
 use self::pool::Pool;
 pub use self::replay::Replayed;
 use self::snapshot::Publisher;
 pub use self::snapshot::Told;
+use self::storing::Storing;
 use self::supervisor::{Describe, Stop, Supervisor, SupervisorRules};
 use self::topology::{Line, Pools};
 pub use self::view::{ActorView, BootView, InFlightView, NodeView, PipelineView, PoolView, SettingView, SnapshotView};
 use crate::config::Config;
 use crate::domain::event::Event;
 use crate::store::{Ids, Level, ReplayRules, Spool, SpoolKeeper, SpoolLimits, Store, StoreError};
-use crate::telemetry::condition::Condition;
+use crate::telemetry::condition::{Condition, Failure};
 use crate::telemetry::facts;
 
 /// Longest wait of the few statements that are not part of an event's way.
@@ -99,12 +101,35 @@ struct Inner {
     boot_id: Uuid,
     lease: Duration,
     health: Arc<Health>,
+    storing: Arc<Storing>,
     spool: Option<Spool>,
     replay: ReplayRules,
     jobs: Pool<JobMade>,
     brakes: Arc<Brakes>,
     /// Wakes the Keeper.
     news: Arc<Notify>,
+}
+
+impl Inner {
+    /// Starts what runs beside the line.
+    fn start_beside(&self, dedupe_window: Duration) -> Result<(), StoreError> {
+        let (store, boot_id, supervisor) = (self.store.clone(), self.boot_id, self.supervisor.clone());
+        let node = Node {
+            store: store.clone(),
+            boot_id,
+            lease: self.lease,
+            health: self.health.clone(),
+            claims: self.claims.clone(),
+            spool: self.spool.clone(),
+        };
+        node.start()?;
+        node::keep_house(&store, dedupe_window);
+        store.spawn(self.storing.clone().watch());
+        let (brakes, news) = (self.brakes.clone(), self.news.clone());
+        Keeper { store: store.clone(), boot_id, brakes, supervisor: supervisor.clone(), news }.start();
+        Publisher { store, boot_id, supervisor }.start();
+        Ok(())
+    }
 }
 
 impl Pipeline {
@@ -132,6 +157,7 @@ impl Pipeline {
             brakes: &brakes,
         };
         let parts = material.parts();
+        let storing = Storing::of(&parts, &health);
         let (claims, replay, jobs) = (parts.claims.clone(), parts.replayer_rules.replay, pools.jobs.clone());
         let rules = supervisor_rules(config);
         let view = NodeView { name: identity.node.clone(), boot_id: identity.boot_id.to_string() };
@@ -141,33 +167,28 @@ impl Pipeline {
             let custody = Custody::new(for_line, context.address().recipient());
             Supervisor::new(rules, Line { parts, pools, custody }, room, view)
         });
-        let node = Node {
-            store: store.clone(),
-            boot_id: identity.boot_id,
-            lease: config.lease.duration,
-            health: health.clone(),
-            claims: claims.clone(),
-            spool: spool.clone(),
-        };
-        node.start()?;
-        node::keep_house(&store, config.dedupe.window);
-        let limits =
-            DoorLimits { accept_timeout: config.timeouts.accept, soft_timeout: config.timeouts.processing_soft() };
+        let (accept_timeout, soft_timeout) = (config.timeouts.accept, config.timeouts.processing_soft());
+        let limits = DoorLimits { accept_timeout, soft_timeout };
         let custody = Custody::new(roll, supervisor.clone().recipient());
         let (draining, reserving) = (AtomicBool::new(false), Condition::new("reserving ids"));
         let door = Door { admission, ids, validators, outbox: Arc::default(), custody, limits, draining, reserving };
         let (boot_id, lease, news) = (identity.boot_id, config.lease.duration, Arc::<Notify>::default());
-        let keeper = Keeper {
-            store: store.clone(),
+        let inner = Inner {
+            door,
+            store,
+            claims,
+            supervisor,
             boot_id,
-            brakes: brakes.clone(),
-            supervisor: supervisor.clone(),
-            news: news.clone(),
+            lease,
+            health,
+            storing,
+            spool,
+            replay,
+            jobs,
+            brakes,
+            news,
         };
-        keeper.start();
-        Publisher { store: store.clone(), boot_id, supervisor: supervisor.clone() }.start();
-        let inner =
-            Inner { door, store, claims, supervisor, boot_id, lease, health, spool, replay, jobs, brakes, news };
+        inner.start_beside(config.dedupe.window)?;
         Ok(Self { inner: Arc::new(inner) })
     }
 
@@ -214,13 +235,7 @@ impl Pipeline {
 
     /// Why events cannot be durably accepted now; empty if they can.
     pub fn readiness(&self) -> Vec<String> {
-        let refuge = self.inner.spool.as_ref().map(Spool::refusal);
-        let mut reasons: Vec<String> = match (self.inner.health.trouble(), refuge) {
-            // What cannot go into the database goes into the spool, under an id that was laid by.
-            (Some(Trouble::Away), Some(None)) => Vec::new(),
-            (Some(trouble), refuge) => std::iter::once(trouble.to_string()).chain(refuge.flatten()).collect(),
-            (None, _) => Vec::new(),
-        };
+        let mut reasons = self.inner.storing.reasons();
         reasons.extend(self.inner.door.ids.shortage().map(|why| format!("no event ids are left: {why}")));
         reasons.extend(self.inner.brakes.reasons());
         if self.inner.door.draining.load(Ordering::Acquire) {
@@ -230,6 +245,11 @@ impl Pipeline {
             reasons.push("the supervisor is gone".to_owned());
         }
         reasons
+    }
+
+    /// What fails now on the way of events onto a disk, also where another way is left.
+    pub fn failing(&self) -> Vec<Failure> {
+        self.inner.storing.failing()
     }
 
     /// Whether the Supervisor lives; without it the process must end.

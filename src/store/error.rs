@@ -181,6 +181,20 @@ impl StoreError {
         self.of_driver().and_then(postgres).is_some_and(|error| sqlstate::is_read_only(error.code()))
     }
 
+    /// What happened, in words that anybody may read: what a database says itself may hold data, and stands in the log.
+    pub fn outline(&self) -> String {
+        let cause = match (&self.cause, self.of_driver()) {
+            (Cause::Database(_), Some(error)) => match (postgres(error), sqlite_code(error)) {
+                (Some(error), _) => format!("SQLSTATE {}", error.code()),
+                (None, Some(code)) => format!("SQLite's code {code}"),
+                (None, None) => "the connection to the database failed".to_owned(),
+            },
+            (Cause::Database(_), None) => "no connection to the database".to_owned(),
+            (cause, _) => cause.to_string(),
+        };
+        format!("{}{cause}", prefix(self.context))
+    }
+
     /// What the driver says of a statement or a connection.
     fn of_driver(&self) -> Option<&sqlx::Error> {
         match &self.cause {
@@ -316,5 +330,8 @@ mod tests {
         let cause = Cause::WaitOver(Duration::from_secs(2));
         let error = StoreError::new(Kind::Transient, Outcome::Unknown, cause).in_context("insert flush");
         assert_eq!(error.to_string(), "insert flush: no answer from the database within 2s");
+        assert_eq!(error.outline(), error.to_string());
+        let lost = StoreError::from(sqlx::Error::Io(io::Error::other("secret")));
+        assert_eq!(lost.outline(), "the connection to the database failed");
     }
 }

@@ -1,6 +1,8 @@
 //! What is left of a record that the database refuses, and records that have nothing of a client's in them.
 
 use crate::clock;
+use crate::domain::dedupe::DedupeKey;
+use crate::domain::event::Event;
 use crate::domain::json::JsonText;
 use crate::domain::normalize::normalize_event_payload;
 use crate::domain::outcome::{Failure, Normalized, Outcome, Status};
@@ -13,6 +15,9 @@ const REFUSED: &str = "the database refuses the event's data";
 
 /// Name and type of an event that is tried and rolled back.
 const PROBE: &str = "probe";
+
+/// Whose event it is.
+const NOBODY: i64 = 0;
 
 /// How much of a record was left out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,6 +67,18 @@ pub(super) fn ordinary(record: &Record, policy: &RetryPolicy) -> Record {
     made_of(record, submission, policy, Ok(normalized))
 }
 
+/// A row that nobody sent, with a key.
+pub(super) fn probe(id: i64, policy: &RetryPolicy) -> Record {
+    let submission = Submission { event_uid: Some(PROBE.to_owned()), ..Submission::default() };
+    let (key, now) = (DedupeKey::of(&submission, NOBODY, None), clock::now());
+    let event = Event::new(id, NOBODY, submission, key, now);
+    let outcome = Outcome::deferred(&event);
+    let (lease, is_acknowledged) = (None, false);
+    let record =
+        Record { event, outcome, failed_attempt: None, lease, is_acknowledged, started_at: now, finished_at: now };
+    ordinary(&record, policy)
+}
+
 /// A record with the id, the user and the lease of another one; its key, if it has one, is held by nobody.
 fn made_of(
     record: &Record,
@@ -84,7 +101,6 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::domain::event::Event;
 
     const POLICY: RetryPolicy =
         RetryPolicy { max_retries: 3, delay: Duration::from_secs(2), delay_max: Duration::from_secs(60), jitter: 0.0 };
@@ -128,7 +144,7 @@ mod tests {
     #[test]
     fn a_probe_has_nothing_of_the_client_and_a_key_of_its_own() {
         let mut record = record(r#"{"event_name":"a","event_type":"b","event_uid":"k","payload":{"page":"/"}}"#);
-        record.event.key = crate::domain::dedupe::DedupeKey::of(&record.event.submission, 2, None);
+        record.event.key = DedupeKey::of(&record.event.submission, 2, None);
         for probe in [bare(&record, &POLICY), ordinary(&record, &POLICY)] {
             let key = probe.event.key.expect("it writes a key as well");
             assert_eq!((probe.event.id, probe.event.task_id), (record.event.id, record.event.task_id));

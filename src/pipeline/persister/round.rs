@@ -331,7 +331,9 @@ impl<'a> Round<'a> {
             }
         }
         match &self.failure {
-            Some(error) if self.is_stopped || !self.has_written => self.writer.writing.failed(error),
+            Some(error) if self.is_stopped || !self.has_written => {
+                self.writer.writing.failed_as(error, error.outline())
+            }
             _ if self.has_written => self.writer.writing.succeeded(),
             _ => {}
         }

@@ -82,7 +82,10 @@ impl Persister {
     fn settle_refuge(&mut self, appended: Result<(), StoreError>, units: Vec<Gathered>) {
         let Some(refuge) = &mut self.refuge else { return };
         refuge.is_busy = false;
-        refuge.spooling.note(&appended);
+        match &appended {
+            Ok(()) => refuge.spooling.succeeded(),
+            Err(error) => refuge.spooling.failed_as(error, error.outline()),
+        }
         // One whose answer was late is there, or will be.
         if appended.as_ref().err().is_none_or(|error| error.outcome == StoreOutcome::Unknown) {
             refuge.drainer.send(Spooled);

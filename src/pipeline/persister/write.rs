@@ -7,11 +7,13 @@ use std::time::{Duration, Instant};
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
+use super::forms;
 use super::queue::Gathered;
 use super::round::Round;
 #[cfg(feature = "fault-injection")]
 use super::settle;
 use crate::clock;
+use crate::domain::event::Event;
 use crate::domain::retry::RetryPolicy;
 use crate::store::{FlushError, FlushHeader, Ids, Record, Store, StoreError, StoreOutcome, Written};
 use crate::telemetry::condition::Condition;
@@ -82,13 +84,23 @@ impl Writer {
         self.store.rehearse(Arc::new(records), self.header(&[]), self.flush_timeout).await
     }
 
+    /// Whether the database would take an event under this id, its COMMIT included; nothing of it is kept.
+    pub(in crate::pipeline) async fn probe(&self, id: i64) -> Result<(), StoreError> {
+        self.store.probe(forms::probe(id, &self.policy), self.header(&[]), self.flush_timeout).await
+    }
+
+    /// The event of a probe, as the spool would take it.
+    pub(in crate::pipeline) fn probe_event(&self, id: i64) -> Event {
+        forms::probe(id, &self.policy).event
+    }
+
     /// Whether a lock that a flush met is that of a table. One that cannot be asked for is.
     pub(super) async fn is_table_locked(&self) -> bool {
         self.store.is_flush_locked(self.flush_timeout).await.unwrap_or(true)
     }
 
     /// Whether first writes have failed for so long that nobody should wait for the end of that.
-    pub(super) fn has_failed_for_long(&self) -> bool {
+    pub(in crate::pipeline) fn has_failed_for_long(&self) -> bool {
         self.writing.failing_for().is_some_and(|length| length >= self.flush_timeout)
     }
 

@@ -20,7 +20,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
-use sea_orm::{ConnectionTrait, DatabaseBackend, DatabaseTransaction, DbErr, Statement};
+use sea_orm::{ConnectionTrait, DatabaseBackend, DatabaseTransaction, DbErr, Statement, TransactionTrait};
 use uuid::Uuid;
 
 use self::counts::Counted;
@@ -223,17 +223,42 @@ impl Store {
     ) -> Result<(), StoreError> {
         self.run("rehearsal of a flush", wait, move |conn| async move {
             let tx = begin_write(&conn).await?;
-            let mut result = write_all(&tx, &records, &header).await;
-            if result.is_ok() && conn.backend() == DatabaseBackend::Postgres {
-                // What would be checked at the COMMIT only.
-                let checked = tx.execute_unprepared("SET CONSTRAINTS ALL IMMEDIATE").await;
-                result = result.and_then(|written| checked.map(|_| written).map_err(Stop::from));
-            }
+            let result = write_and_check(&tx, &records, &header).await;
             roll_back(tx).await;
-            result.map(drop).or_else(|stop| stop.into_result::<()>().map(drop))
+            result.or_else(|stop| stop.into_result::<()>().map(drop))
         })
         .await
     }
+}
+
+impl Store {
+    /// Whether the database would take `record`, its COMMIT included: it is written, taken back to a savepoint, and what is
+    /// left, which is nothing, is committed. SQLite writes and syncs as many pages for that as for an event that stays.
+    pub async fn probe(&self, record: Record, header: FlushHeader, wait: Duration) -> Result<(), StoreError> {
+        self.run("probe of a flush", wait, move |conn| async move {
+            let tx = begin_write(&conn).await?;
+            let inner = tx.begin().await.map_err(|error| StoreError::from(error).before_commit())?;
+            let result = write_and_check(&inner, &[record], &header).await;
+            roll_back(inner).await;
+            match result {
+                Ok(()) => commit(tx).await,
+                Err(stop) => {
+                    roll_back(tx).await;
+                    stop.into_result::<()>().map(drop)
+                }
+            }
+        })
+        .await
+    }
+}
+
+/// As [`write_all`], with what would be checked at the COMMIT only.
+async fn write_and_check(tx: &DatabaseTransaction, records: &[Record], header: &FlushHeader) -> Result<(), Stop> {
+    write_all(tx, records, header).await?;
+    if tx.get_database_backend() == DatabaseBackend::Postgres {
+        tx.execute_unprepared("SET CONSTRAINTS ALL IMMEDIATE").await?;
+    }
+    Ok(())
 }
 
 /// A rollback that fails leaves a connection that the pool's own hook clears or closes.

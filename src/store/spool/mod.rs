@@ -173,6 +173,20 @@ impl Spool {
         .await
     }
 
+    /// Whether it would take an event, the sync included: nothing of it is kept.
+    pub async fn probe(&self, event: Event, wait: Duration) -> Result<(), StoreError> {
+        let inner = self.inner.clone();
+        self.run("probe of the spool", wait, async move {
+            let tx = inner.file.begin().await.map_err(|error| StoreError::from(error).before_commit())?;
+            let taken_back = tx.begin().await.map_err(|error| StoreError::from(error).before_commit())?;
+            let appended = rows::append(&taken_back, &[vec![event]], clock::now()).await;
+            taken_back.rollback().await?;
+            appended.map_err(StoreError::before_commit)?;
+            tx.commit().await.map_err(StoreError::of_commit)
+        })
+        .await
+    }
+
     /// The oldest waiting units behind the number `after`, at least one if any waits, of at most `events_max` events and
     /// `bytes_max` bytes. Units of which a process died come last and alone.
     pub async fn head(
