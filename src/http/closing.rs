@@ -9,10 +9,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use actix_web::HttpRequest;
-use actix_web::HttpResponse;
 use actix_web::body::MessageBody;
 use actix_web::http::ConnectionType;
+use actix_web::{HttpRequest, HttpResponse};
+
+use super::error::ApiError;
+use super::problems::Problem;
 
 /// How long kept connections stay open for a last request, once nothing that came before the end is under way.
 const LAST_REQUESTS: Duration = Duration::from_secs(1);
@@ -88,9 +90,12 @@ impl Closing {
     }
 }
 
-/// Whether the request came behind an answer that ended its connection.
-pub(super) fn is_over(request: &HttpRequest) -> bool {
-    request.conn_data::<Open>().is_some_and(|open| open.is_over.get())
+/// Refuses a request that came behind an answer that ended its connection.
+pub(super) fn refuse_behind_the_last(request: &HttpRequest) -> Result<(), ApiError> {
+    if request.conn_data::<Open>().is_some_and(|open| open.is_over.get()) {
+        return Err(ApiError::new(Problem::Draining, "an answer on this connection said that it was the last one"));
+    }
+    Ok(())
 }
 
 impl Drop for Open {

@@ -179,9 +179,7 @@ where
     F: Fn(Call) -> Fut,
     Fut: Future<Output = Result<HttpResponse, ApiError>>,
 {
-    if closing::is_over(&request) {
-        return Err(ApiError::new(Problem::Draining, "an answer on this connection said that it was the last one"));
-    }
+    closing::refuse_behind_the_last(&request)?;
     refuse_expectations(request.headers())?;
     let state = request.app_data::<Data<AppState>>().expect("every app is given the state").clone();
     handler(Call { state, request, payload }).await
