@@ -50,8 +50,7 @@ enum Hint {
 impl ApiError {
     /// An error of a kind that needs no header and carries no event.
     pub fn new(problem: Problem, detail: impl Into<Cow<'static, str>>) -> Self {
-        let retryable = problem.entry().status.as_u16() == 503;
-        let hint = if retryable { Hint::RetryAfter(RETRY_AFTER) } else { Hint::None };
+        let hint = if problem.entry().status == 503 { Hint::RetryAfter(RETRY_AFTER) } else { Hint::None };
         let detail = detail.into();
         Self { problem, detail, hint, event_id: None, repeats: None, rejection: None, is_outcome: false, closes: false }
     }
