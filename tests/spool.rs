@@ -3,6 +3,7 @@
 mod bounds;
 mod file;
 mod keys;
+mod parked;
 mod starts;
 
 use serde_json::Value;

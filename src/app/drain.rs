@@ -1,6 +1,6 @@
 //! Empties the spool without serving: the line alone, until nothing waits any more.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context, bail};
 use uuid::Uuid;
@@ -11,8 +11,8 @@ use crate::pipeline::{Identity, Pipeline};
 use crate::store::{Level, Store, identity};
 use crate::telemetry::spans;
 
-/// How often the level of the spool is looked at.
-const LOOK: Duration = Duration::from_millis(50);
+/// Longest wait for the spool's file.
+const LOOK_MAX: Duration = Duration::from_secs(30);
 
 /// The spool is given up when nothing has left it for this long.
 const STANDSTILL: Duration = Duration::from_secs(60);
@@ -24,6 +24,7 @@ pub fn drain_spool(config: &Config) -> anyhow::Result<Level> {
         let store = Store::open(&store_options(config), runtime.clone()).await;
         let store = store.with_context(|| format!("database.url {}", config.database_url_masked()))?;
         let spool = database::open_spool(config, &store, runtime).await?.context("there is no spool")?;
+        spool.retry_parked(false, LOOK_MAX).await?;
         let identity = Identity { boot_id: Uuid::new_v4(), node: config.node_name(), folder: folder.id };
         let exporting = spans::start(config, identity.boot_id).context("cannot start the export of spans")?;
         let pipeline = Pipeline::start(config, store.clone(), Some(spool.clone()), identity).await?;
@@ -31,14 +32,13 @@ pub fn drain_spool(config: &Config) -> anyhow::Result<Level> {
         if let Some(reason) = pipeline.paused().first() {
             bail!("{reason}: what is spooled stays until it is resumed");
         }
-        let (mut level, mut moved) = (spool.level(), Instant::now());
-        while level.events > 0 && moved.elapsed() < STANDSTILL {
-            tokio::time::sleep(LOOK).await;
-            let now = spool.level();
-            if now != level {
-                (level, moved) = (now, Instant::now());
+        let mut levels = spool.levels();
+        while spool.level().events > 0 || spool.next_retry(LOOK_MAX).await? == Some(Duration::ZERO) {
+            if tokio::time::timeout(STANDSTILL, levels.changed()).await.is_err() {
+                break;
             }
         }
+        let level = spool.level();
         pipeline.drain(DRAIN_MAX).await;
         stop_exporting(exporting, CLOSE_MAX).await;
         // A database that does not answer is left to notice by itself.

@@ -203,8 +203,14 @@ pub enum SpoolCommand {
     },
     /// Read every event; exit code 1 if one cannot be read; also beside a running server
     Verify,
-    /// Bring everything into the database and end; no server may run in the data folder
+    /// Bring everything into the database and end, parked events too; no server may run in the data folder
     Drain,
+    /// Have parked events tried at once, by the server that runs in the data folder, or by the next one
+    Retry {
+        /// What the database still refuses ends as failed, without what it refuses
+        #[arg(long)]
+        give_up: bool,
+    },
 }
 
 /// What to do about the configuration.

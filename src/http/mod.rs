@@ -38,6 +38,7 @@ mod request;
 mod routes;
 mod series;
 mod server;
+mod spool;
 mod state;
 mod stats;
 mod streaming;

@@ -30,7 +30,7 @@ const FOREIGN_HEADERS: [&str; 7] =
 pub(super) struct Index {
     service: &'static str,
     version: &'static str,
-    routes: [&'static str; 18],
+    routes: [&'static str; 20],
 }
 
 /// What there is on this port, beside the dashboard and the routes of the API that it asks.
@@ -48,6 +48,8 @@ pub(super) fn index() -> HttpResponse {
         "/api/pipeline/pools/{pool}/resume",
         "/api/pipeline/pools/{pool}/restart",
         "/api/session",
+        "/api/spool",
+        "/api/spool/retry",
         "/health/live",
         "/health/ready",
         "/metrics",

@@ -9,7 +9,7 @@ use super::error::ApiError;
 use super::problems::Problem;
 use super::request::{Call, OperationsPort, Served, endpoint};
 use super::{
-    audit, control, dashboard, events, health, jobs, limits, metrics, openapi, ops, problem_pages, series, stats,
+    audit, control, dashboard, events, health, jobs, limits, metrics, openapi, ops, problem_pages, series, spool, stats,
 };
 use crate::telemetry::facts;
 
@@ -73,6 +73,8 @@ fn operations_of(routes: &mut ServiceConfig) {
         .service(at("/api/live/events/{id}", "GET").route(stream(dashboard::follow_event)))
         .service(at("/api/live/pipeline", "GET").route(stream(dashboard::follow_node)))
         .service(at("/metrics", "GET, HEAD").route(get(metrics::scrape)))
+        .service(at("/api/spool", "GET, HEAD").route(get(spool::show)))
+        .service(at("/api/spool/retry", "POST").route(post(spool::retry)))
         .service(at("/api/pipeline", "GET, HEAD").route(get(ops::pipeline)))
         .service(at("/api/pipeline/pause", "POST").route(post(control::pause)))
         .service(at("/api/pipeline/resume", "POST").route(post(control::resume)))

@@ -360,6 +360,7 @@ impl Turn {
             taken_at,
             permit: None,
             is_spooled: false,
+            gives_up: false,
             maybe_stored: false,
             handling: Handling::Lenient,
         };

@@ -183,8 +183,8 @@ impl Custody {
     pub fn entrust(self: &Arc<Self>, mut unit: Unit) -> Work {
         let items = unit.items.clone();
         let (reply, permit) = (unit.reply.take(), unit.permit.take());
-        let Unit { taken_at, is_spooled, maybe_stored, handling, .. } = unit;
-        let spare = Unit { items, reply, permit, taken_at, is_spooled, maybe_stored, handling };
+        let Unit { taken_at, is_spooled, gives_up, maybe_stored, handling, .. } = unit;
+        let spare = Unit { items, reply, permit, taken_at, is_spooled, gives_up, maybe_stored, handling };
         let spare = Mutex::new(Some(Spare { unit: spare, holder: None }));
         let keep = Arc::new(Keep { spare, in_hand: AtomicUsize::new(0) });
         self.roll.enter(&keep);
@@ -270,6 +270,7 @@ mod tests {
             taken_at: now,
             permit: Some(permit),
             is_spooled: false,
+            gives_up: false,
             maybe_stored: false,
             handling: Handling::Lenient,
         }

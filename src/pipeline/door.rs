@@ -177,7 +177,7 @@ fn full(admission: &Admission) -> Refused {
 }
 
 /// How a unit ended without receipts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Unsettled {
     /// Nothing is stored.
     NotStored,
@@ -186,7 +186,7 @@ pub(super) enum Unsettled {
     /// It may be stored.
     Unknown,
     /// Nothing is stored of what lies in the spool: the database takes it in no form.
-    Impossible,
+    Impossible(String),
 }
 
 /// What the door needs to know of the configuration.
@@ -241,7 +241,7 @@ impl Door {
         self.send(self.custody.entrust(unit));
         match tokio::time::timeout(self.receipt_wait(), receipts).await {
             Ok(Ok(Ok(receipts))) => Ok(receipts),
-            Ok(Ok(Err(Unsettled::NotStored | Unsettled::Impossible))) => {
+            Ok(Ok(Err(Unsettled::NotStored | Unsettled::Impossible(_)))) => {
                 Err(Refused::NotStored { retry_after: self.admission.retry_after() })
             }
             Ok(Ok(Err(Unsettled::Paused))) => Err(Refused::Paused { retry_after: self.admission.retry_after() }),
@@ -293,6 +293,7 @@ impl Door {
             taken_at,
             permit: Some(permit),
             is_spooled: false,
+            gives_up: false,
             maybe_stored: false,
             handling,
         }

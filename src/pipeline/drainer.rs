@@ -22,7 +22,8 @@ use super::pool::Pool;
 use super::stage::Stage;
 use crate::clock;
 use crate::domain::event::Event;
-use crate::store::{Spool, SpooledUnit, StoreError};
+use crate::domain::outcome::cut;
+use crate::store::{Spool, SpooledUnit, StoreError, Until};
 use crate::telemetry::condition::Condition;
 use crate::telemetry::facts;
 use crate::telemetry::spans::AttemptSpan;
@@ -43,8 +44,7 @@ const TRIES_MAX: u32 = 10;
 /// How many processes may end while a unit is at work before it is taken for the cause.
 const DEATHS_MAX: u32 = 4;
 
-/// What a unit is parked for; the log has the database's own words.
-const NOT_TAKEN: &str = "the database takes the unit in no form, or its ids belong to other events";
+/// What a unit is parked for, where the database does not say it.
 const NEVER_TAKEN: &str = "the database did not take the unit while it took others";
 const DEADLY: &str = "several processes died at work on the unit";
 const UNREADABLE: &str = "the unit cannot be read";
@@ -74,13 +74,15 @@ pub(super) struct Drainer {
     /// Something came in the meantime.
     is_woken: bool,
     rest: Duration,
+    /// The turn that the next parked unit is waited for with.
+    retry: SpawnHandle,
 }
 
 /// What became of one try.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Turn {
-    /// Nothing is left to do.
-    Empty,
+    /// Nothing is left to do, until a parked unit is to be tried again.
+    Empty(Option<Duration>),
     /// These many events are in the database now; more may wait.
     Drained(usize),
     /// The database did not take the batch.
@@ -107,6 +109,7 @@ impl Drainer {
             tries: Tries::default(),
             is_woken: false,
             rest: REST_MIN,
+            retry: SpawnHandle::default(),
         }
     }
 
@@ -130,9 +133,15 @@ impl Drainer {
                 self.rest = REST_MIN;
                 self.go_on(context);
             }
-            Ok(Turn::Empty) if self.is_woken => self.go_on(context),
+            Ok(Turn::Empty(_)) if self.is_woken => self.go_on(context),
             // Units that come later announce themselves.
-            Ok(Turn::Empty) => self.is_busy = false,
+            Ok(Turn::Empty(next)) => {
+                self.is_busy = false;
+                context.cancel_future(self.retry);
+                if let Some(next) = next {
+                    self.retry = context.run_later(next, Self::take_turn);
+                }
+            }
             Ok(Turn::Refused) => self.take_rest(context),
             Err(error) => {
                 facts::spool_unreadable(&error);
@@ -163,32 +172,34 @@ impl Drainer {
         }
         let units = self.next_batch().await?;
         if units.is_empty() {
-            return Ok(Turn::Empty);
+            return Ok(Turn::Empty(self.spool.next_retry(WAIT).await?));
         }
         let (unreadable, units): (Vec<_>, Vec<_>) = units.into_iter().partition(|unit| !unit.is_readable);
         for unit in unreadable {
-            self.park(unit.number, UNREADABLE).await?;
+            self.park(unit.number, UNREADABLE, Until::Later).await?;
         }
         let (deadly, units): (Vec<_>, Vec<_>) = units.into_iter().partition(|unit| unit.deaths >= DEATHS_MAX);
         for unit in deadly {
-            self.park(unit.number, DEADLY).await?;
+            self.park(unit.number, DEADLY, Until::Told).await?;
         }
-        let numbers: Vec<i64> = units.iter().map(|unit| unit.number).collect();
+        let numbers: Vec<(i64, usize)> = units.iter().map(|unit| (unit.number, unit.events.len())).collect();
         let events = units.iter().map(|unit| unit.events.len()).sum();
         if units.is_empty() {
             return Ok(Turn::Drained(0));
         }
         // In an outage work on a unit lasts long, and an end in the middle says nothing about the unit.
         if !self.writing.is_failing() {
-            self.spool.begin(numbers.clone(), WAIT).await?;
+            self.spool.begin(numbers.iter().map(|(number, _)| *number).collect(), WAIT).await?;
         }
         let outcomes = self.send(units).await;
         let (mut stored, mut left) = (Vec::new(), Vec::new());
-        for (number, outcome) in numbers.into_iter().zip(outcomes) {
+        for ((number, events), outcome) in numbers.into_iter().zip(outcomes) {
             match outcome {
                 Some(Ok(_)) => stored.push(number),
-                Some(Err(Unsettled::Impossible)) => self.park(number, NOT_TAKEN).await?,
-                _ if self.tries.failed(number) >= TRIES_MAX => self.park(number, NEVER_TAKEN).await?,
+                // At fault is one event: the others do not wait for it.
+                Some(Err(Unsettled::Impossible(_))) if events > 1 => self.spool.split(number, WAIT).await?,
+                Some(Err(Unsettled::Impossible(why))) => self.park(number, &why, Until::Later).await?,
+                _ if self.tries.failed(number) >= TRIES_MAX => self.park(number, NEVER_TAKEN, Until::Later).await?,
                 _ => left.push(number),
             }
         }
@@ -221,7 +232,7 @@ impl Drainer {
         let (mut works, mut outcomes) = (Vec::new(), Vec::new());
         for unit in units {
             let (reply, outcome) = oneshot::channel();
-            works.push(self.custody.entrust(self.unit(unit.events, reply)));
+            works.push(self.custody.entrust(self.unit(unit, reply)));
             outcomes.push(outcome);
         }
         self.validators.send(Submitted(works));
@@ -230,7 +241,7 @@ impl Drainer {
         join_all(waiting).await.into_iter().map(|outcome| outcome.ok().and_then(Result::ok)).collect()
     }
 
-    fn unit(&self, events: Vec<Event>, reply: Reply) -> Unit {
+    fn unit(&self, SpooledUnit { events, gives_up, .. }: SpooledUnit, reply: Reply) -> Unit {
         let (now, taken_at) = (clock::now(), Instant::now());
         let item = |event: Event| Item {
             span: AttemptSpan::begin(&event),
@@ -247,16 +258,20 @@ impl Drainer {
             taken_at,
             permit: None,
             is_spooled: true,
+            gives_up,
             // It may lie here because the answer to its first write was lost.
             maybe_stored: true,
             handling: Handling::Lenient,
         }
     }
 
-    /// Sets a unit apart that will never be stored, so that it holds up nothing.
-    async fn park(&self, number: i64, why: &str) -> Result<(), StoreError> {
-        facts::spooled_unit_parked(number, why);
-        self.spool.park(number, why.to_owned(), WAIT).await
+    /// Sets a unit apart, so that it holds up nothing.
+    async fn park(&mut self, number: i64, why: &str, until: Until) -> Result<(), StoreError> {
+        self.tries.failures.remove(&number);
+        self.spool.end(vec![number], WAIT).await?;
+        let tries = self.spool.park_until(number, cut(why), until, WAIT).await?;
+        facts::spooled_unit_parked(number, why, tries);
+        Ok(())
     }
 }
 

@@ -178,6 +178,8 @@ pub(super) struct Unit {
     pub permit: Option<Permit>,
     /// Whether it lies in the spool, so that its ids are promised already.
     pub is_spooled: bool,
+    /// Whether what the database refuses of it ends as failed although its ids are promised.
+    pub gives_up: bool,
     /// Whether a write of the unit may have been committed.
     pub maybe_stored: bool,
     /// What an invalid event does to the others.

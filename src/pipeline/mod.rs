@@ -50,10 +50,9 @@ pub use self::control::{Changed, NotChanged};
 use self::custody::{Custody, Roll};
 use self::door::{Door, DoorLimits};
 pub use self::door::{Entry, Handling, Receipt, Refused, Room, Verdict};
-use self::messages::JobMade;
+use self::messages::Spooled;
 use self::node::{Health, Node, vitals};
 use self::parts::Material;
-use self::pool::Pool;
 pub use self::replay::Replayed;
 use self::snapshot::Publisher;
 pub use self::snapshot::Told;
@@ -63,7 +62,7 @@ use self::topology::{Line, Pools};
 pub use self::view::{ActorView, BootView, InFlightView, NodeView, PipelineView, PoolView, SettingView, SnapshotView};
 use crate::config::Config;
 use crate::domain::event::Event;
-use crate::store::{Ids, Level, ReplayRules, Spool, SpoolKeeper, SpoolLimits, Store, StoreError};
+use crate::store::{Ids, Level, Parked, ReplayRules, Spool, SpoolKeeper, SpoolLimits, Store, StoreError};
 use crate::telemetry::condition::{Condition, Failure};
 use crate::telemetry::facts;
 
@@ -104,7 +103,7 @@ struct Inner {
     storing: Arc<Storing>,
     spool: Option<Spool>,
     replay: ReplayRules,
-    jobs: Pool<JobMade>,
+    pools: Pools,
     brakes: Arc<Brakes>,
     /// Wakes the Keeper.
     news: Arc<Notify>,
@@ -158,14 +157,14 @@ impl Pipeline {
         };
         let parts = material.parts();
         let storing = Storing::of(&parts, &health);
-        let (claims, replay, jobs) = (parts.claims.clone(), parts.replayer_rules.replay, pools.jobs.clone());
+        let (claims, replay, line_pools) = (parts.claims.clone(), parts.replayer_rules.replay, pools.clone());
         let rules = supervisor_rules(config);
         let view = NodeView { name: identity.node.clone(), boot_id: identity.boot_id.to_string() };
         let (validators, room, roll) = (pools.submitted.clone(), admission.clone(), Arc::<Roll>::default());
         let for_line = roll.clone();
         let supervisor = Supervisor::start_in_arbiter(&Arbiter::new().handle(), move |context| {
             let custody = Custody::new(for_line, context.address().recipient());
-            Supervisor::new(rules, Line { parts, pools, custody }, room, view)
+            Supervisor::new(rules, Line { parts, pools: line_pools, custody }, room, view)
         });
         let (accept_timeout, soft_timeout) = (config.timeouts.accept, config.timeouts.processing_soft());
         let limits = DoorLimits { accept_timeout, soft_timeout };
@@ -184,7 +183,7 @@ impl Pipeline {
             storing,
             spool,
             replay,
-            jobs,
+            pools,
             brakes,
             news,
         };
@@ -278,6 +277,23 @@ impl Pipeline {
     /// What this node's spool holds, and how much it may; `None` if there is none.
     pub fn spool_level(&self) -> Option<(Level, SpoolLimits)> {
         self.inner.spool.as_ref().map(|spool| (spool.level(), spool.limits()))
+    }
+
+    /// The parked units of this node's spool, at most so many.
+    pub async fn parked_units(&self, most: usize) -> Result<Vec<Parked>, StoreError> {
+        match &self.inner.spool {
+            Some(spool) => spool.parked(most, WAIT).await,
+            None => Ok(Vec::new()),
+        }
+    }
+
+    /// Has all of them tried at once, and what is still refused then ends as failed if `gives_up`; says how many they are.
+    pub async fn retry_parked(&self, gives_up: bool) -> Result<u64, StoreError> {
+        let Some(spool) = &self.inner.spool else { return Ok(0) };
+        let units = spool.retry_parked(gives_up, WAIT).await?;
+        facts::parked_units_retried(units, gives_up);
+        self.inner.pools.spooled.send(Spooled);
+        Ok(units)
     }
 
     /// Whether the last heartbeat reached the database.

@@ -31,7 +31,7 @@ impl Pipeline {
     /// Makes a job, which goes on by itself, on this node or another; `None` while too many run.
     pub async fn make_job(&self, new: NewJob, by: &By) -> Result<Option<Job>, StoreError> {
         let job = self.inner.store.create_job(new, by, WAIT).await?;
-        self.inner.jobs.send(JobMade);
+        self.inner.pools.jobs.send(JobMade);
         Ok(job)
     }
 
@@ -79,6 +79,7 @@ impl Pipeline {
             taken_at,
             permit: Some(room.into_permit()),
             is_spooled: false,
+            gives_up: false,
             maybe_stored: false,
             handling: Handling::Lenient,
         }

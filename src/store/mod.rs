@@ -62,7 +62,7 @@ pub use replay::{Refusal, Reopened, Replay, ReplayRules, Seen};
 pub use secret::{Secret, TOKEN_PREFIX_CHARS, hash_token};
 pub use series::{Bucket, Series};
 pub use snapshots::Snapshot;
-pub use spool::{Level, Opened, Spool, SpoolLimits, SpooledUnit};
+pub use spool::{Level, Opened, Parked, Spool, SpoolLimits, SpooledUnit, Until};
 pub use stats::{Balance, Stats, Sums, TYPES_MAX, TypeSums};
 pub use timeline::{Attempt, OperatorChange, Timeline};
 pub use tokens::{NewToken, Token, TokenRecord};

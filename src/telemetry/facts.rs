@@ -46,10 +46,19 @@ pub fn drained_from_spool(events: usize, left: u64) {
     }
 }
 
-/// A unit of the spool will never be stored: it is set apart.
-pub fn spooled_unit_parked(unit: i64, why: &str) {
+/// A unit of the spool was not stored and is set apart, or was tried again in vain.
+pub fn spooled_unit_parked(unit: i64, why: &str, tries: i64) {
+    if tries > 1 {
+        debug!(unit, why, tries, "a parked unit of the spool was tried again in vain");
+        return;
+    }
     metrics::PARKED.increment();
     error!(unit, why, "a unit of the spool is parked: `gristmill spool status` shows it");
+}
+
+/// An operator has the parked units tried again.
+pub fn parked_units_retried(units: u64, gives_up: bool) {
+    info!(units, gives_up, "parked units of the spool are tried again");
 }
 
 /// The spool cannot be read or changed now; it is tried again.

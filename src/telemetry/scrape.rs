@@ -140,7 +140,7 @@ fn write_line(page: &mut Page, line: &LineFigures) {
 
 fn write_spool(page: &mut Page, spool: SpoolFigures) {
     page.gauge("gristmill_spool_events", "Events that wait in the spool of this node.", spool.events);
-    page.gauge("gristmill_spool_bytes", "Their bytes.", spool.bytes.0);
+    page.gauge("gristmill_spool_bytes", "Bytes of all events in the spool, parked ones too.", spool.bytes.0);
     page.gauge("gristmill_spool_bytes_limit", "At this size the spool takes no more; 0 without one.", spool.bytes.1);
     page.gauge("gristmill_spool_parked_events", "Events of the spool that were set apart.", spool.parked);
     let help = "Age of the oldest event that waits in the spool; 0 if there is none.";

@@ -14,6 +14,7 @@ mod top;
 
 use std::process::ExitCode;
 
+pub(super) use self::pipeline::retry_parked;
 use super::args::client::ClientCommand;
 use crate::config::Config;
 

@@ -9,6 +9,7 @@ use serde_json::json;
 
 use super::link::Link;
 use super::{exit_code, target};
+use crate::cli::args::client::ServerArgs;
 use crate::cli::args::pipeline::{PipelineCommand, Which};
 use crate::cli::output::print;
 use crate::config::Config;
@@ -87,6 +88,12 @@ fn told(link: &Link, path: &str, body: &str) -> anyhow::Result<ExitCode> {
     let answer = link.post_once(path, &[], body)?.understood(&[200])?;
     print(answer.text.trim_end())?;
     Ok(exit_code(true))
+}
+
+/// Has the server of the data folder try what is parked in its spool.
+pub(in crate::cli) fn retry_parked(config: &Config, gives_up: bool) -> anyhow::Result<()> {
+    let link = target::find_operations(&ServerArgs::default(), || Ok(config.clone()))?;
+    told(&link, "/api/spool/retry", &json!({ "give_up": gives_up }).to_string()).map(drop)
 }
 
 fn show(node: Option<&str>, as_it_came: bool, link: &Link) -> anyhow::Result<ExitCode> {

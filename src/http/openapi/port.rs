@@ -12,6 +12,7 @@ use crate::http::control::POOL_SIZE_MAX;
 use crate::http::dashboard::SessionView;
 use crate::http::ops::{Cluster, Index};
 use crate::http::problems::Problem;
+use crate::http::spool::{Retried, SpoolView};
 use crate::pipeline::Changed;
 
 const DASHBOARD: &str = "Dashboard";
@@ -159,6 +160,15 @@ fn control(schemas: &mut Schemas) -> Vec<Operation> {
             .parameter("Pool")
             .body(true, &[(JSON, size)])
             .problems(&[Problem::NotFound]),
+        Operation::new(Method::GET, "/api/spool", PIPELINE, "showSpool", "Show the spool of the node that answers")
+            .needs(&VIEWERS)
+            .answers(200, "What waits, and what was set apart", schemas.of::<SpoolView>()),
+        Operation::new(Method::POST, "/api/spool/retry", PIPELINE, "retryParked", "Try parked events at once")
+            .says("Of the node that answers. With `give_up` what the database still refuses ends as failed.")
+            .needs(&[Scope::Operate])
+            .body(false, &[(JSON, json!({"type": "object", "properties": {"give_up": {"type": "boolean"}}, "additionalProperties": false}))])
+            .answers(200, "How many units are tried", schemas.of::<Retried>())
+            .problems(&[Problem::Rejected(RejectCode::InvalidField)]),
         of_pool("/api/pipeline/pools/{pool}/pause", "pausePool", "Hand a pool nothing more").says(stays),
         of_pool("/api/pipeline/pools/{pool}/resume", "resumePool", "Go on with a pool").says("On every node."),
         of_pool("/api/pipeline/pools/{pool}/restart", "restartPool", "Replace each actor of a pool")

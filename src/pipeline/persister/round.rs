@@ -282,7 +282,7 @@ impl<'a> Round<'a> {
     async fn judge(&mut self, mut part: Part, error: StoreError) {
         let Some(mut unit) = part.units.pop() else { return };
         // One refusal is no verdict on what was promised, and a row that is left out is no refusal.
-        if unit.work.is_spooled || matches!(error.cause, Cause::Unwritten { .. }) {
+        if unit.work.is_spooled && !unit.work.gives_up || matches!(error.cause, Cause::Unwritten { .. }) {
             return self.finished.push(Finished { unit, ended: Ended::Refused(error.to_string()) });
         }
         if error.kind == Kind::Exhausted {

@@ -74,7 +74,7 @@ impl Consequences {
     pub(super) fn refuse(&self, gathered: Gathered, error: &str) {
         gathered.work.items.iter().for_each(|item| facts::not_stored(&item.event, &error));
         if gathered.work.is_spooled {
-            self.abandon(gathered, Unsettled::Impossible);
+            self.abandon(gathered, Unsettled::Impossible(error.to_owned()));
         } else {
             self.give_up(gathered);
         }

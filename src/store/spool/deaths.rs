@@ -1,9 +1,11 @@
 //! Which units were at work when a process died: a unit that kills its process is not tried with others again, and not
 //! for ever.
 
+use chrono::{DateTime, Utc};
 use sea_orm::ConnectionTrait;
 
 use super::super::error::StoreError;
+use super::parked::ready_sql;
 use super::rows::{list, statement};
 
 /// A unit is here while it is at work, and stays for as long as a process died of it.
@@ -50,11 +52,14 @@ pub(super) async fn forget(file: &impl ConnectionTrait, units: &[i64]) -> Result
     Ok(())
 }
 
-/// The waiting unit of which the fewest processes died, and how many.
-pub(super) async fn least(file: &impl ConnectionTrait) -> Result<Option<(i64, u32)>, StoreError> {
-    let sql = "SELECT number, deaths FROM units JOIN deaths ON unit = number WHERE parked IS NULL AND deaths > 0 \
-               ORDER BY deaths, number LIMIT 1";
-    let Some(row) = file.query_one_raw(statement(sql, [])).await? else { return Ok(None) };
+/// The unit, of those that may be tried, of which the fewest processes died, and how many.
+pub(super) async fn least(file: &impl ConnectionTrait, now: DateTime<Utc>) -> Result<Option<(i64, u32)>, StoreError> {
+    let sql = format!(
+        "SELECT number, deaths FROM units JOIN deaths ON unit = number WHERE {} AND deaths > 0 \
+         ORDER BY deaths, number LIMIT 1",
+        ready_sql(now)
+    );
+    let Some(row) = file.query_one_raw(statement(&sql, [])).await? else { return Ok(None) };
     let deaths: i64 = row.try_get_by_index(1)?;
     Ok(Some((row.try_get_by_index(0)?, u32::try_from(deaths).unwrap_or(u32::MAX))))
 }

@@ -8,7 +8,7 @@ use sea_orm::{ConnectionTrait, DatabaseConnection, DbBackend, Statement};
 
 use super::super::error::StoreError;
 use super::super::identity::beside;
-use super::deaths;
+use super::{deaths, parked};
 use crate::clock;
 use crate::telemetry::facts;
 
@@ -58,9 +58,11 @@ async fn open_sound(path: &Path) -> Result<DatabaseConnection, StoreError> {
         .synchronous(SqliteSynchronous::Full);
     let file = connect(path, options).await?;
     let made = match check(&file).await {
-        Ok(()) => {
-            file.execute_unprepared(&format!("{SCHEMA}{}", deaths::SCHEMA)).await.map(drop).map_err(StoreError::from)
-        }
+        Ok(()) => file
+            .execute_unprepared(&format!("{SCHEMA}{}{}", deaths::SCHEMA, parked::SCHEMA))
+            .await
+            .map(drop)
+            .map_err(StoreError::from),
         Err(error) => Err(error),
     };
     if let Err(error) = made {

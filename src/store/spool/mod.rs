@@ -9,16 +9,19 @@
 mod deaths;
 mod file;
 mod format;
+mod parked;
 mod rows;
 
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use sea_orm::{DatabaseConnection, TransactionTrait};
 use tokio::runtime::Handle;
+use tokio::sync::watch;
 
+pub use self::parked::{Parked, Until};
 use super::error::{Cause, Kind, Outcome, StoreError};
 use crate::clock;
 use crate::domain::event::Event;
@@ -40,9 +43,9 @@ pub struct SpoolLimits {
 pub struct Level {
     /// Events that wait for the database.
     pub events: u64,
-    /// Their bytes.
+    /// Bytes of all events in it, parked ones too.
     pub bytes: u64,
-    /// Events that were set apart, because the database will not have them under their id.
+    /// Events that were set apart, because the database did not take them.
     pub parked: u64,
     /// When the oldest waiting event came.
     pub oldest: Option<DateTime<Utc>>,
@@ -59,6 +62,14 @@ pub struct SpooledUnit {
     pub is_readable: bool,
     /// Processes that ended while it was at work.
     pub deaths: u32,
+    /// Whether what the database refuses of it is to end as failed.
+    pub gives_up: bool,
+}
+
+impl SpooledUnit {
+    fn new(number: i64, gives_up: bool, deaths: u32) -> Self {
+        Self { number, events: Vec::new(), is_readable: true, deaths, gives_up }
+    }
 }
 
 /// A handle on the open spool; clones share it.
@@ -71,7 +82,7 @@ pub struct Spool {
 struct Inner {
     file: DatabaseConnection,
     limits: SpoolLimits,
-    level: Mutex<Level>,
+    level: watch::Sender<Level>,
     runtime: Handle,
 }
 
@@ -103,7 +114,7 @@ impl Spool {
         });
         let opened = opened.await.unwrap_or_else(|error| Err(lost(&error)));
         let (file, level, set_aside) = opened.map_err(|error| error.in_context("open the spool"))?;
-        let inner = Inner { file, limits, level: Mutex::new(level), runtime };
+        let inner = Inner { file, limits, level: watch::Sender::new(level), runtime };
         Ok(Opened { spool: Self { inner: Arc::new(inner) }, set_aside })
     }
 
@@ -117,7 +128,21 @@ impl Spool {
         });
         let (file, level) = opened.await.unwrap_or_else(|error| Err(lost(&error)))?;
         let limits = SpoolLimits { bytes_max: 0, age_max: Duration::ZERO };
-        Ok(Self { inner: Arc::new(Inner { file, limits, level: Mutex::new(level), runtime }) })
+        Ok(Self { inner: Arc::new(Inner { file, limits, level: watch::Sender::new(level), runtime }) })
+    }
+
+    /// Opens the spool of a data folder whose lock is held and where no server runs, to change what is in it.
+    pub async fn open_to_change(data_dir: &Path, runtime: Handle) -> Result<Self, StoreError> {
+        let path = file::path(data_dir);
+        let opened = runtime.spawn(async move {
+            let (file, _) = file::open(&path).await?;
+            deaths::count(&file).await?;
+            let level = rows::level(&file).await?;
+            Ok((file, level))
+        });
+        let (file, level) = opened.await.unwrap_or_else(|error| Err(lost(&error)))?;
+        let limits = SpoolLimits { bytes_max: 0, age_max: Duration::ZERO };
+        Ok(Self { inner: Arc::new(Inner { file, limits, level: watch::Sender::new(level), runtime }) })
     }
 
     /// Whether a data folder has a spool.
@@ -127,7 +152,12 @@ impl Spool {
 
     /// What it holds now.
     pub fn level(&self) -> Level {
-        *self.inner.level()
+        *self.inner.level.borrow()
+    }
+
+    /// The same, and every time that it is read anew.
+    pub fn levels(&self) -> watch::Receiver<Level> {
+        self.inner.level.subscribe()
     }
 
     /// How much it may hold.
@@ -160,7 +190,7 @@ impl Spool {
             let tx = inner.file.begin().await.map_err(|error| StoreError::from(error).before_commit())?;
             let taken = rows::append(&tx, &units, now).await.map_err(StoreError::before_commit)?;
             // While the connection is ours: a reader of the level cannot count it twice.
-            inner.level().add(taken, now);
+            inner.level.send_modify(|level| level.add(taken, now));
             match tx.commit().await {
                 Ok(()) => Ok(()),
                 Err(error) => {
@@ -197,8 +227,10 @@ impl Spool {
         wait: Duration,
     ) -> Result<Vec<SpooledUnit>, StoreError> {
         let inner = self.inner.clone();
-        self.run("read the spool", wait, async move { rows::head(&inner.file, after, events_max, bytes_max).await })
-            .await
+        self.run("read the spool", wait, async move {
+            rows::head(&inner.file, after, (events_max, bytes_max), inner.limits.age_max).await
+        })
+        .await
     }
 
     /// Notes that units are at work from now on: should the process die of one, the next one knows.
@@ -223,14 +255,43 @@ impl Spool {
         .await
     }
 
-    /// Sets a unit apart for a person to look at: it stays, is counted, and holds up nothing.
+    /// Sets a unit apart, or notes that it was tried in vain again: it stays, is counted, and holds up nothing.
     pub async fn park(&self, unit: i64, why: String, wait: Duration) -> Result<(), StoreError> {
+        self.park_until(unit, why, Until::Later, wait).await.map(drop)
+    }
+
+    /// The same; says how often it was tried in vain by now.
+    pub async fn park_until(&self, unit: i64, why: String, until: Until, wait: Duration) -> Result<i64, StoreError> {
         let inner = self.inner.clone();
         self.run("park a unit of the spool", wait, async move {
-            rows::park(&inner.file, unit, &why).await?;
+            let tries = parked::park(&inner.file, unit, &why, until, clock::now()).await?;
+            inner.read_level().await?;
+            Ok(tries)
+        })
+        .await
+    }
+
+    /// Makes units of their own of the events of a unit.
+    pub async fn split(&self, unit: i64, wait: Duration) -> Result<(), StoreError> {
+        let inner = self.inner.clone();
+        self.run("split a unit of the spool", wait, async move {
+            parked::split(&inner.file, unit).await?;
             inner.read_level().await
         })
         .await
+    }
+
+    /// Has all parked units tried at once, and what is still refused then ends as failed if `gives_up`; says how many
+    /// units those are.
+    pub async fn retry_parked(&self, gives_up: bool, wait: Duration) -> Result<u64, StoreError> {
+        let inner = self.inner.clone();
+        self.run("retry parked units", wait, async move { parked::retry_all(&inner.file, gives_up).await }).await
+    }
+
+    /// How long until a parked unit is to be tried again; `None` if there is none.
+    pub async fn next_retry(&self, wait: Duration) -> Result<Option<Duration>, StoreError> {
+        let inner = self.inner.clone();
+        self.run("look at parked units", wait, async move { parked::next_retry(&inner.file, clock::now()).await }).await
     }
 
     /// The event `id`, if it is here.
@@ -248,10 +309,10 @@ impl Spool {
         self.run("verify the spool", wait, async move { rows::unreadable(&inner.file).await }).await
     }
 
-    /// Parked units: number, events, and why.
-    pub async fn parked(&self, wait: Duration) -> Result<Vec<(i64, i64, String)>, StoreError> {
+    /// At most so many of the parked units, the oldest first.
+    pub async fn parked(&self, most: usize, wait: Duration) -> Result<Vec<Parked>, StoreError> {
         let inner = self.inner.clone();
-        self.run("list parked units", wait, async move { rows::parked(&inner.file).await }).await
+        self.run("list parked units", wait, async move { parked::read(&inner.file, most).await }).await
     }
 
     /// Closes the file, after the operations that hold it.
@@ -287,16 +348,12 @@ impl Spool {
 }
 
 impl Inner {
-    fn level(&self) -> MutexGuard<'_, Level> {
-        self.level.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// Reads the level anew and, when nothing is left, gives the file's room back.
     async fn read_level(&self) -> Result<(), StoreError> {
         // An append in between would be lost from the count: it and this have the file's one connection in turns.
         let tx = self.file.begin().await?;
         let level = rows::level(&tx).await?;
-        *self.level() = level;
+        self.level.send_replace(level);
         tx.commit().await?;
         if level == Level::default() { file::shrink(&self.file).await } else { Ok(()) }
     }

@@ -1,10 +1,13 @@
 //! The spool's rows: a row per unit, which says what it weighs, and a row per event.
 
+use std::time::Duration;
+
 use chrono::{DateTime, Utc};
 use sea_orm::{ConnectionTrait, DatabaseConnection, DbBackend, DbErr, Statement, TransactionTrait, Value};
 
 use super::super::error::StoreError;
-use super::{EVENT_BYTES, Level, SpooledUnit, deaths, format};
+use super::{EVENT_BYTES, Level, SpooledUnit, deaths, format, parked};
+use crate::clock;
 use crate::domain::event::Event;
 
 /// Rows of one INSERT.
@@ -59,42 +62,46 @@ async fn insert(tx: &impl ConnectionTrait, head: &str, tail: &str, rows: &[[Valu
 }
 
 /// Numbers are never used again: a removal that is repeated must not meet a younger unit.
-async fn next_number(tx: &impl ConnectionTrait) -> Result<i64, DbErr> {
+pub(super) async fn next_number(tx: &impl ConnectionTrait) -> Result<i64, DbErr> {
     let row = tx.query_one_raw(statement("SELECT seq FROM sqlite_sequence WHERE name = 'units'", [])).await?;
     Ok(row.map_or(Ok(0), |row| row.try_get_by_index::<i64>(0))? + 1)
 }
 
-/// The oldest waiting units behind `after` within the bounds, the first one in any case; where none is left, one of
-/// which a process died.
+/// The oldest units behind `after` that may be tried, within the bounds, the first one in any case; where none is left,
+/// one of which a process died. One that was refused for longer than `refused_max` is to be given up.
 pub(super) async fn head(
     file: &DatabaseConnection,
     after: i64,
-    events_max: usize,
-    bytes_max: usize,
+    (events_max, bytes_max): (usize, usize),
+    refused_max: Duration,
 ) -> Result<Vec<SpooledUnit>, StoreError> {
+    let now = clock::now();
+    let (ready, gives_up) = (parked::ready_sql(now), parked::gives_up_sql(now, refused_max));
     let mut units: Vec<SpooledUnit> = Vec::new();
     let (mut events, mut bytes) = (0, 0);
-    let sql = "SELECT number, events, bytes FROM units WHERE parked IS NULL AND number > ? \
-               AND number NOT IN (SELECT unit FROM deaths WHERE deaths > 0) ORDER BY number LIMIT ?";
-    for row in file.query_all_raw(statement(sql, [after.into(), signed(UNITS_MAX as u64)])).await? {
+    let sql = format!(
+        "SELECT number, events, bytes, {gives_up} FROM units WHERE {ready} AND number > ? \
+         AND number NOT IN (SELECT unit FROM deaths WHERE deaths > 0) ORDER BY number LIMIT ?"
+    );
+    for row in file.query_all_raw(statement(&sql, [after.into(), signed(UNITS_MAX as u64)])).await? {
         events += row.try_get_by_index::<i64>(1)?.unsigned_abs();
         bytes += row.try_get_by_index::<i64>(2)?.unsigned_abs();
         let is_over = events > events_max as u64 || bytes > bytes_max as u64;
         if is_over && !units.is_empty() {
             break;
         }
-        units.push(SpooledUnit { number: row.try_get_by_index(0)?, events: Vec::new(), is_readable: true, deaths: 0 });
+        units.push(SpooledUnit::new(row.try_get_by_index(0)?, row.try_get_by_index(3)?, 0));
     }
     if units.is_empty()
-        && let Some((number, deaths)) = deaths::least(file).await?
+        && let Some((number, deaths)) = deaths::least(file, now).await?
     {
-        units.push(SpooledUnit { number, events: Vec::new(), is_readable: true, deaths });
+        units.push(SpooledUnit::new(number, false, deaths));
     }
-    let (Some(first), Some(last)) = (units.first(), units.last()) else { return Ok(units) };
-    let sql = "SELECT unit, body FROM events WHERE unit BETWEEN ? AND ? ORDER BY unit, place";
-    for row in file.query_all_raw(statement(sql, [first.number.into(), last.number.into()])).await? {
+    // Named one by one: the bodies of what lies between and is parked stay on the disk.
+    let numbers: Vec<i64> = units.iter().map(|unit| unit.number).collect();
+    let sql = format!("SELECT unit, body FROM events WHERE unit IN ({}) ORDER BY unit, place", list(&numbers));
+    for row in file.query_all_raw(statement(&sql, [])).await? {
         let number: i64 = row.try_get_by_index(0)?;
-        // What lies between and is parked stays where it is.
         if let Some(unit) = units.iter_mut().find(|unit| unit.number == number) {
             match format::read(&row.try_get_by_index::<String>(1)?) {
                 Ok(event) => unit.events.push(event),
@@ -112,22 +119,8 @@ pub(super) async fn remove(file: &DatabaseConnection, units: &[i64]) -> Result<(
     tx.execute_unprepared(&format!("DELETE FROM events WHERE unit IN ({numbers})")).await?;
     tx.execute_unprepared(&format!("DELETE FROM units WHERE number IN ({numbers})")).await?;
     deaths::forget(&tx, units).await?;
+    parked::forget(&tx, units).await?;
     Ok(tx.commit().await?)
-}
-
-/// Marks a unit as one that is not to be drained.
-pub(super) async fn park(file: &DatabaseConnection, unit: i64, why: &str) -> Result<(), StoreError> {
-    let sql = "UPDATE units SET parked = ? WHERE number = ?";
-    Ok(file.execute_raw(statement(sql, [why.into(), unit.into()])).await.map(drop)?)
-}
-
-/// Number, events and reason of each parked unit.
-pub(super) async fn parked(file: &DatabaseConnection) -> Result<Vec<(i64, i64, String)>, StoreError> {
-    let sql = "SELECT number, events, parked FROM units WHERE parked IS NOT NULL ORDER BY number";
-    let rows = file.query_all_raw(statement(sql, [])).await?;
-    let read =
-        rows.iter().map(|row| Ok((row.try_get_by_index(0)?, row.try_get_by_index(1)?, row.try_get_by_index(2)?)));
-    Ok(read.collect::<Result<_, DbErr>>()?)
 }
 
 /// The event `id`.
@@ -157,7 +150,7 @@ pub(super) async fn unreadable(file: &DatabaseConnection) -> Result<Vec<i64>, St
 
 /// What is here.
 pub(super) async fn level(file: &impl ConnectionTrait) -> Result<Level, StoreError> {
-    let sql = "SELECT COALESCE(SUM(events) FILTER (WHERE parked IS NULL), 0), COALESCE(SUM(bytes) FILTER (WHERE parked IS NULL), 0), \
+    let sql = "SELECT COALESCE(SUM(events) FILTER (WHERE parked IS NULL), 0), COALESCE(SUM(bytes), 0), \
                COALESCE(SUM(events) FILTER (WHERE parked IS NOT NULL), 0), \
                MIN(spooled_us) FILTER (WHERE parked IS NULL) FROM units";
     let Some(row) = file.query_one_raw(statement(sql, [])).await? else { return Ok(Level::default()) };
