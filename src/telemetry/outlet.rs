@@ -1,6 +1,6 @@
 //! Where lines leave the process: a pipe, file or terminal that may be slow, full, closed, or read by nobody.
 //!
-//! A thread of its own writes the log. Guarantees: nobody waits for it longer than [`PATIENCE`], and nobody at all once one
+//! A thread of its own writes the log. Guarantees: nobody waits for it longer than `PATIENCE`, and nobody at all once one
 //! has waited in vain, until it takes lines again; what waits is bounded; lines that find no room or cannot be written are
 //! counted, and a line says how many they were once others are written again. Not guaranteed: that the last lines are
 //! written when the process is killed.
