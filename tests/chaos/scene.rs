@@ -4,7 +4,7 @@
 use std::time::{Duration, Instant};
 
 use super::kills::await_more;
-use super::oracle::Case;
+use super::oracle::{Case, Reading, lies};
 use super::pulse::Pulse;
 use super::trial::Trial;
 use crate::support::database::Database;
@@ -105,11 +105,15 @@ impl Scene {
     /// The same, with more time for a backlog.
     pub fn judge_with(&mut self, trial: &mut Trial, for_backlog: Duration) -> Ledger {
         let grown = self.server.rss_bytes().saturating_sub(self.rss_before);
+        let began = Instant::now() - self.load().elapsed();
         let ledger = self.load.take().expect("there is one verdict").stop();
         trial.expect(grown <= GROWTH_MAX, || format!("the server grew by {grown} bytes, limit {GROWTH_MAX}"));
         let slow: Vec<&Entry> = ledger.entries().iter().filter(|entry| entry.took > ANSWERED).take(3).collect();
         trial.expect(slow.is_empty(), || format!("requests went on beyond their limit: {slow:?}"));
-        trial.expect_all(self.pulse.stop());
+        let felt = self.pulse.stop();
+        let by_load = |(at, status): (Instant, u16)| (at.saturating_duration_since(began), status);
+        let readiness: Vec<Reading> = felt.readiness.into_iter().map(by_load).collect();
+        trial.expect_all(felt.missed.into_iter().chain(lies(&readiness, ledger.entries())));
         let mut servers = [&mut self.server];
         trial.judge_case(Case::new(&self.database, &mut servers, &ledger).settled_within(for_backlog));
         ledger

@@ -2,10 +2,11 @@
 //!
 //! I1 none lost · I2 none doubled · I3 nothing unexpected · I4 an unknown event sent again is one row · I5 nothing
 //! pending or claimed · I6 final states stay, attempts and times in order · I7 the database is sound · I8 no secret in
-//! the logs, and readiness at the end · I9 the balance is even and true. What a row shows beyond these (readiness while a
+//! the logs, readiness at the end, and no refusals for seconds while ready · I9 the balance is even and true. What a row shows beyond these (readiness while a
 //! fault lasts) it checks itself.
 
 mod health;
+mod readiness;
 mod resend;
 mod rows;
 mod verdict;
@@ -14,6 +15,7 @@ mod proofs;
 
 use std::time::Duration;
 
+pub use self::readiness::{Reading, lies};
 pub use self::rows::{Row, read};
 use self::verdict::Verdict;
 use super::figures::Figures;

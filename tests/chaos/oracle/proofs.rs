@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use serde_json::json;
 
 use super::health::balance;
+use super::readiness::lies;
 use super::rows::Row;
 use super::verdict::Verdict;
 use crate::chaos::figures::Figures;
@@ -114,6 +115,28 @@ fn final_states_that_change_are_found() {
     assert!(changed(done.clone(), vec![row(1, "load-a", "failed")]));
     assert!(changed(done.clone(), vec![Row { processed_at: "2026-01-02".to_owned(), ..done.clone() }]));
     assert!(changed(done, Vec::new()));
+}
+
+#[test]
+fn readiness_that_is_believed_in_vain_is_found() {
+    let second = std::time::Duration::from_secs;
+    let answers = |statuses: &[u16]| -> Vec<Entry> {
+        let answer = |(at, status): (u64, &u16)| Entry {
+            status: Some(*status),
+            sent_after: second(at),
+            ..entry("load-a", State::Rejected(*status))
+        };
+        (0..).zip(statuses).map(answer).collect()
+    };
+    let said = |statuses: &[u16]| -> Vec<_> { (0..).zip(statuses).map(|(at, status)| (second(at), *status)).collect() };
+    let found = |ready: &[u16], statuses: &[u16]| lies(&said(ready), &answers(statuses)).len();
+    let (ready, refused) = ([200; 20], [503; 20]);
+    assert_eq!(found(&ready, &refused), 1);
+    assert_eq!(found(&[503; 20], &refused), 0, "it said so");
+    assert_eq!(found(&ready, &[202, 503, 503, 503].repeat(5)), 0, "some are taken");
+    assert_eq!(found(&ready, &[409; 20]), 0, "these are the events' own fault");
+    assert_eq!(found(&[200, 200, 200, 503].repeat(5), &refused), 0, "nobody was sent there for long");
+    assert_eq!(found(&[[503; 10], [200; 10]].concat(), &refused), 1);
 }
 
 #[test]
