@@ -2,6 +2,7 @@
 
 mod access;
 mod bounds;
+mod claiming;
 mod counts;
 mod documents;
 #[cfg(feature = "fault-injection")]

@@ -17,7 +17,7 @@ pub(super) struct Health {
     status: &'static str,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     reasons: Vec<String>,
-    /// What fails on the way of events onto a disk, also where the spool takes them meanwhile.
+    /// What fails on the way of events onto a disk, also where the spool takes them meanwhile, or keeps pending ones waiting.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     failing: Vec<Failing>,
 }

@@ -56,6 +56,7 @@ async fn figures(state: &AppState) -> Figures {
         database: state.store.kind_name(),
         is_ready: state.readiness().is_empty(),
         is_database_up,
+        claims_fail_for: state.pipeline.claims_fail_for().unwrap_or_default(),
         line: line.map(|line| of_line(&line, state.pipeline.in_flight_limits())),
         spool: Some(of_spool(state)),
         backlog: backlog.map(of_backlog),

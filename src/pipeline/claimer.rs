@@ -25,7 +25,6 @@ use super::watch::Watch;
 use crate::clock;
 use crate::domain::outcome::Failure;
 use crate::store::{ClaimOrder, Claimed, Due as Wanted, Hint, Listener, Store, StoreError};
-use crate::telemetry::condition::Condition;
 use crate::telemetry::facts;
 use crate::telemetry::spans::{self, AttemptSpan};
 
@@ -38,6 +37,9 @@ const OBSERVATIONS_PER_LEASE: u32 = 4;
 /// The part of all claims that the timers leave free: however many retries of this node are due, what the poll finds
 /// goes on.
 const POLLS_SHARE: usize = 4;
+
+/// Why nothing is claimed while the others may hold this node for dead.
+const SILENT: &str = "no heartbeat of this node has reached the database for the time of a lease";
 
 /// How often boots that are long gone are removed.
 const PRUNE_PERIOD: Duration = Duration::from_secs(3_600);
@@ -88,7 +90,6 @@ pub(super) struct Claimer {
     custody: Arc<Custody>,
     due: BTreeSet<i64>,
     watch: Option<Watch>,
-    condition: Arc<Condition>,
     is_busy: bool,
     /// It is time to poll, something came while the Claimer was busy, or more is waiting than it took.
     is_woken: bool,
@@ -104,7 +105,6 @@ struct Turn {
     claims: Arc<Claims>,
     custody: Arc<Custody>,
     watch: Watch,
-    condition: Arc<Condition>,
     went: Option<Result<(), StoreError>>,
     due: Vec<i64>,
     polls: bool,
@@ -131,9 +131,7 @@ impl Claimer {
         custody: Arc<Custody>,
     ) -> Self {
         let (now, watch) = (Instant::now(), Some(Watch::new(rules.boot_id, rules.lease)));
-        let (due, is_busy, is_woken) = (BTreeSet::new(), false, false);
         let (observed, searched, pruned) = (now, now, now);
-        let condition = Arc::new(Condition::new("claiming"));
         Self {
             stage,
             store,
@@ -141,11 +139,10 @@ impl Claimer {
             claims,
             validators,
             custody,
-            due,
+            due: BTreeSet::new(),
             watch,
-            condition,
-            is_busy,
-            is_woken,
+            is_busy: false,
+            is_woken: false,
             observed,
             searched,
             pruned,
@@ -164,7 +161,6 @@ impl Claimer {
             claims: self.claims.clone(),
             custody: self.custody.clone(),
             watch,
-            condition: self.condition.clone(),
             went: None,
             due: std::mem::take(&mut self.due).into_iter().collect(),
             polls: std::mem::take(&mut self.is_woken),
@@ -243,8 +239,13 @@ impl Turn {
             is_full = (found.len() == room || self.bytes_left() == 0) && self.may_claim();
             works.extend(found);
         }
-        if let Some(went) = &self.went {
-            self.condition.note(went);
+        let claiming = &self.rules.health.claiming;
+        match &self.went {
+            _ if self.rules.health.is_silent_for(self.rules.lease) => claiming.failed_as(&SILENT, SILENT.to_owned()),
+            Some(Err(error)) => claiming.failed_as(error, error.outline()),
+            // That something else went well does not mean that what waits is claimed.
+            Some(Ok(())) if self.polls => claiming.succeeded(),
+            _ => {}
         }
         Turned { watch: self.watch, works, is_full }
     }

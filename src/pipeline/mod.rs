@@ -246,9 +246,15 @@ impl Pipeline {
         reasons
     }
 
-    /// What fails now on the way of events onto a disk, also where another way is left.
+    /// What fails now on the way of events onto a disk, also where another way is left, or keeps pending ones waiting.
     pub fn failing(&self) -> Vec<Failure> {
-        self.inner.storing.failing()
+        let claiming = self.inner.health.claiming.failure();
+        self.inner.storing.failing().into_iter().chain(claiming).collect()
+    }
+
+    /// How long this node has not been able to claim pending events, if so.
+    pub fn claims_fail_for(&self) -> Option<Duration> {
+        self.inner.health.claiming.failing_for()
     }
 
     /// Whether the Supervisor lives; without it the process must end.

@@ -50,8 +50,9 @@ impl fmt::Display for Trouble {
     }
 }
 
-/// Why the node cannot write into its database, if it cannot, and when the others heard of it last.
+/// Why the node cannot write into its database, if it cannot, when the others heard of it last, and whether it can claim.
 pub(super) struct Health {
+    pub claiming: Condition,
     trouble: RwLock<Option<Trouble>>,
     heard_at: RwLock<Instant>,
     leaves: AtomicBool,
@@ -60,7 +61,12 @@ pub(super) struct Health {
 impl Health {
     /// Of a node whose registration begins now: it counts as a heartbeat.
     pub fn new() -> Self {
-        Self { trouble: RwLock::default(), heard_at: RwLock::new(Instant::now()), leaves: AtomicBool::new(false) }
+        Self {
+            claiming: Condition::new("claiming"),
+            trouble: RwLock::default(),
+            heard_at: RwLock::new(Instant::now()),
+            leaves: AtomicBool::new(false),
+        }
     }
 
     pub fn trouble(&self) -> Option<Trouble> {
@@ -74,6 +80,11 @@ impl Health {
             return false;
         }
         self.heard_at.read().unwrap_or_else(PoisonError::into_inner).elapsed() < lease
+    }
+
+    /// Whether nobody has heard of this node for so long, although it is not about to leave.
+    pub fn is_silent_for(&self, lease: Duration) -> bool {
+        !self.leaves.load(Ordering::Acquire) && !self.is_heard_within(lease)
     }
 
     /// The node will say that it has stopped: what it claimed after that would be taken over and charged.

@@ -16,6 +16,8 @@ pub struct Figures {
     pub is_ready: bool,
     /// Whether the last heartbeat reached the database.
     pub is_database_up: bool,
+    /// How long this node has not been able to claim; zero if it can.
+    pub claims_fail_for: Duration,
     /// The line, if its Supervisor answered.
     pub line: Option<LineFigures>,
     /// What this node has accepted and the database has not, once that is known.
@@ -118,6 +120,8 @@ fn write_node(page: &mut Page, figures: &Figures) {
     page.gauge("gristmill_ready", help, u8::from(figures.is_ready));
     let help = "1 if the last heartbeat reached the database, which is at most some seconds ago.";
     page.gauge("gristmill_database_up", help, u8::from(figures.is_database_up));
+    let help = "How long this node has failed to claim pending events; 0 if it can.";
+    page.gauge("gristmill_claims_failing_seconds", help, figures.claims_fail_for.as_secs_f64());
 }
 
 fn write_line(page: &mut Page, line: &LineFigures) {
