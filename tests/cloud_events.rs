@@ -1,5 +1,6 @@
-//! CloudEvents 1.0 over HTTP: in each mode, with their own examples and their own SDK.
+//! CloudEvents 1.0 over HTTP: in each mode, with their own examples and their own SDKs.
 
+mod clients;
 mod examples;
 mod sdk;
 
