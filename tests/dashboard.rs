@@ -111,8 +111,8 @@ fn every_route_of_the_port_needs_a_token_but_those_that_say_the_same_to_everyone
 }
 
 #[test]
-fn what_is_open_to_programs_of_this_machine_is_not_open_to_its_browsers() {
-    let server = Server::start(&Database::sqlite());
+fn what_is_open_to_programs_of_a_trusted_machine_is_not_open_to_its_browsers() {
+    let server = Server::start(Setup::new(&Database::sqlite()).with_config("dashboard.trust_local = true"));
     let nobody = Client::new(server.dashboard_address(), None);
     assert_eq!(nobody.get("/api/pipeline").status, 200);
     for headers in [("Sec-Fetch-Site", "none"), ("Origin", "http://localhost:1"), ("X-Forwarded-For", "10.0.0.1")] {
@@ -123,8 +123,30 @@ fn what_is_open_to_programs_of_this_machine_is_not_open_to_its_browsers() {
 }
 
 #[test]
+fn who_logs_in_through_a_proxy_that_changes_the_host_is_told_what_to_set() {
+    let server = Server::start(&Database::sqlite());
+    let login = |accept: &str, origin: &str| {
+        let request = format!(
+            "POST /login HTTP/1.1\r\nHost: dash.example\r\nOrigin: {origin}\r\nAccept: {accept}\r\n\
+             Content-Type: application/x-www-form-urlencoded\r\nContent-Length: 7\r\n\r\ntoken=x"
+        );
+        raw(server.dashboard_address(), request.as_bytes())
+    };
+    let page = login(BROWSER, "http://dash.example:8080");
+    assert_eq!((page.status, page.header("content-type")), (403, Some("text/html; charset=utf-8")), "{page:?}");
+    for word in ["http://dash.example:8080", "proxy_set_header Host $http_host", "<form"] {
+        assert!(page.body.contains(word), "{word} is missing in {page:?}");
+    }
+    let hostile = login(BROWSER, "http://<script>x</script>");
+    assert!(hostile.status == 403 && !hostile.body.contains("<script>"), "{hostile:?}");
+    let problem = login("application/json", "http://dash.example:8080");
+    assert_eq!((problem.status, &problem.json()["code"]), (403, &"cross_site".into()), "{problem:?}");
+    assert_eq!(login(BROWSER, "http://dash.example").status, 401, "only the token is wrong");
+}
+
+#[test]
 fn every_answer_tells_browsers_to_keep_it_to_themselves() {
-    let mut server = Server::start(&Database::sqlite());
+    let server = Server::start(&Database::sqlite());
     let dashboard = server.dashboard();
     let page = dashboard.call("GET", "/", &[("Accept", BROWSER)], None);
     assert_eq!((page.status, page.header("content-type")), (200, Some("text/html; charset=utf-8")), "{page:?}");

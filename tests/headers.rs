@@ -53,7 +53,7 @@ fn a_preference_that_cannot_be_met_is_limited_or_ignored() {
 
 #[test]
 fn empty_elements_of_accept_and_its_like_say_nothing() {
-    let mut server = Server::start(&Database::sqlite());
+    let server = Server::start(&Database::sqlite());
     let address = server.address();
     let shown = |name: &str, value: &str, told: &str| {
         let request = format!("GET /problems HTTP/1.1\r\nHost: test\r\n{name}: {value}\r\n\r\n");

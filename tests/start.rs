@@ -115,7 +115,7 @@ fn four_nodes_start_at_once_on_one_empty_database() {
 
 #[test]
 fn health_tells_alive_and_ready_on_both_ports_without_a_token() {
-    let mut server = Server::start(&Database::sqlite());
+    let server = Server::start(&Database::sqlite());
     let dashboard = server.dashboard();
     let nobody = Client::new(server.address(), None);
     for client in [&nobody, &dashboard] {

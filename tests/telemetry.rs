@@ -12,7 +12,6 @@ mod page;
 mod promtool;
 
 use self::page::Page;
-use crate::support::http::try_get;
 use crate::support::server::Server;
 
 /// Where metrics are.
@@ -20,7 +19,7 @@ const METRICS: &str = "/metrics";
 
 /// A scrape, as Prometheus makes it.
 fn scrape(server: &Server) -> Page {
-    let answer = try_get(server.dashboard_address(), METRICS).expect("the scrape is answered");
+    let answer = server.dashboard().get(METRICS);
     assert_eq!(answer.status, 200, "{answer:?}");
     Page::parse(&answer.body)
 }

@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use crate::support::collector::Span;
 use crate::support::events::EVENTS;
-use crate::support::http::{Answer, Client, try_get};
+use crate::support::http::{Answer, Client};
 use crate::support::server::Server;
 
 /// The trace of a caller, and the span in it that calls.
@@ -53,7 +53,7 @@ fn only<'a>(spans: &'a [Span], name: &str) -> &'a Span {
 
 /// A sample of the server's metrics.
 fn metric(server: &Server, sample: &str) -> u64 {
-    let page = try_get(server.dashboard_address(), "/metrics").expect("the scrape is answered").body;
+    let page = server.dashboard().get("/metrics").body;
     let value = page.lines().find_map(|line| line.strip_prefix(sample)?.trim().parse().ok());
     value.unwrap_or_else(|| panic!("no {sample} in\n{page}"))
 }

@@ -69,11 +69,13 @@ impl Http {
 pub struct Dashboard {
     /// Its address.
     pub bind: SocketAddr,
+    /// Whether programs on this machine may look without a token.
+    pub trust_local: bool,
 }
 
 impl Dashboard {
     pub(super) fn read(r: &mut Reader) -> Self {
-        Dashboard { bind: r.address("dashboard.bind") }
+        Dashboard { bind: r.address("dashboard.bind"), trust_local: r.switch("dashboard.trust_local") }
     }
 }
 

@@ -1,7 +1,8 @@
 //! Operations, on a port of their own: what the pipeline is doing; `control` changes it.
 //!
-//! A caller on this very machine needs no token to look, unless the request came through a proxy or under a foreign host
-//! name: a web page whose name was rebound to 127.0.0.1 must not read along.
+//! Who looks needs a token. `dashboard.trust_local` lets a caller on this very machine look without one, unless the request
+//! came through a proxy that says so or under a foreign host name: a web page whose name was rebound to 127.0.0.1 must not
+//! read along. A proxy that says nothing cannot be told apart.
 
 use actix_web::http::StatusCode;
 use actix_web::http::header::HOST;
@@ -109,9 +110,10 @@ pub(super) async fn cluster(state: &AppState) -> Option<Cluster> {
     Some(Cluster { line: Line::Own(Box::new(line)), snapshot: None, nodes: state.pipeline.nodes().await })
 }
 
-/// Whether the caller may see what the service is doing: from this machine, or with a token; `what` names it in the refusal.
+/// Whether the caller may see what the service is doing: with a token, or from this machine if it is trusted; `what` names
+/// it in the refusal.
 pub(super) async fn may_look(call: &Call, what: &str) -> Result<(), ApiError> {
-    if is_local(&call.request) {
+    if call.state.trusts_local && is_local(&call.request) {
         return Ok(());
     }
     permit_view(call, what).await

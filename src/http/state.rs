@@ -70,6 +70,8 @@ pub struct AppState {
     pub operations_document: OnceLock<Value>,
     /// Whether the server is on its way down.
     pub(super) closing: Arc<Closing>,
+    /// Whether programs on this machine may look without a token.
+    pub trusts_local: bool,
     node: String,
 }
 
@@ -107,6 +109,7 @@ impl AppState {
             document: OnceLock::new(),
             operations_document: OnceLock::new(),
             closing: Arc::default(),
+            trusts_local: config.dashboard.trust_local,
             node: config.node_name(),
         }
     }

@@ -43,7 +43,11 @@ impl Waiting {
             answer_timeout: config.http.answer_timeout,
             shutdown_timeout: config.timeouts.shutdown,
         };
-        let operations = |app: &mut ServiceConfig| routes(app.route("/metrics", web::get().to(metrics)));
+        let trusts_local = config.dashboard.trust_local;
+        let operations = move |app: &mut ServiceConfig| {
+            // Tokens cannot be looked up.
+            routes(if trusts_local { app.route("/metrics", web::get().to(metrics)) } else { app });
+        };
         let servers =
             [listener.serve(&ports.api, routes, |_| ())?, listener.serve(&ports.operations, operations, |_| ())?];
         let handles = [servers[0].handle(), servers[1].handle()];
@@ -70,8 +74,7 @@ fn not_ready() -> HttpResponse {
     response
 }
 
-/// What there is to tell without a line: above all that the database is not up. Tokens cannot be looked up, so only for
-/// this machine.
+/// What there is to tell without a line: above all that the database is not up.
 async fn metrics(request: HttpRequest) -> HttpResponse {
     if !is_local(&request) {
         return refuse(request).await;

@@ -87,9 +87,9 @@ both_databases! {
         let mut server = Server::start(Setup::new(&database).with_config(STUCK));
         let (client, id) = post_stuck(&mut server, &database);
         assert_eq!(execute(&database, "UPDATE events SET status = 'cancelled', lease_boot = NULL"), 1);
-        let address = server.ports().dashboard().expect("the server is ready");
+        let dashboard = server.dashboard();
         let stale = || {
-            let view = Client::new(address, None).get("/api/pipeline").json();
+            let view = dashboard.get("/api/pipeline").json();
             view["stale_writes_rejected"].as_u64().filter(|count| *count > 0)
         };
         assert_eq!(wait_for("the stale write", SOON, stale, || server.log()), 1);

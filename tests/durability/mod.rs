@@ -180,8 +180,8 @@ fn hold_the_persister(database: &Database, server: &mut Server) -> (Session, Joi
 
 /// Waits until so many events are in the line.
 fn await_in_flight(server: &Server, events: u64) {
-    let address = server.ports().dashboard().expect("the server is ready");
-    let view = || Client::new(address, None).get("/api/pipeline").json();
+    let dashboard = server.dashboard();
+    let view = || dashboard.get("/api/pipeline").json();
     let there = || (view()["in_flight"]["events"] == events).then_some(());
     wait_for(&format!("{events} events in the line"), SOON, there, || format!("{}\n{}", view(), server.log()));
 }

@@ -36,6 +36,7 @@ impl Nodes {
             servers.push(Server::start(setup(database, index).with_config(config)));
         }
         let token = servers[0].token();
+        servers.iter_mut().for_each(|server| server.share_token(&token));
         Self { database: database.clone(), servers, token }
     }
 
@@ -80,10 +81,9 @@ pub fn setup(database: &Database, index: usize) -> Setup {
     Setup::new(database).with_config(LEASES).with_config(&format!("node.name = \"node-{}\"", index + 1))
 }
 
-/// `GET /api/pipeline` from this machine.
+/// `GET /api/pipeline`.
 pub fn view(server: &Server) -> Value {
-    let address = server.ports().dashboard().expect("the server is ready");
-    Client::new(address, None).get("/api/pipeline").json()
+    server.dashboard().get("/api/pipeline").json()
 }
 
 /// One number from the database.

@@ -54,6 +54,8 @@ fn the_pipeline_is_shown_while_the_database_is_away() {
     let cluster = Cluster::start();
     let database = Database::at(cluster.fresh_database());
     let server = Server::start(setup(&database, 0));
+    // The token that asks is remembered.
+    view(&server);
     cluster.stop_immediate();
     let shown = view(&server);
     assert_eq!(shown["nodes"], Value::Null, "{shown}");

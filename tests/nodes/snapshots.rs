@@ -21,8 +21,7 @@ const PATIENT: &str = "database = { lock_timeout = \"6s\", acquire_timeout = \"6
 
 /// The line of `node`, asked for at this server.
 fn told(server: &Server, node: &str) -> Answer {
-    let address = server.ports().dashboard().expect("the server is ready");
-    Client::new(address, None).get(&format!("/api/pipeline?node={node}"))
+    server.dashboard().get(&format!("/api/pipeline?node={node}"))
 }
 
 /// The line as this server tells it once it fits; a failure shows the last one.
@@ -110,9 +109,11 @@ fn a_node_that_died_or_stopped_is_seen_as_it_was_and_said_to_be_so() {
 fn a_node_is_asked_for_by_a_name_that_only_one_has() {
     let database = Database::postgres();
     let config = "node.name = \"twin\"";
-    let servers = [(); 2].map(|()| Server::start(Setup::new(&database).with_config(config)));
+    let mut servers = [(); 2].map(|()| Server::start(Setup::new(&database).with_config(config)));
+    let token = servers[0].token();
+    servers[1].share_token(&token);
     let refused = |query: &str| {
-        let answer = Client::new(servers[0].dashboard_address(), None).get(&format!("/api/pipeline?{query}"));
+        let answer = servers[0].dashboard().get(&format!("/api/pipeline?{query}"));
         (answer.status, answer.json()["code"].as_str().expect("a code").to_owned())
     };
     let wrong = (400, "invalid_request".to_owned());

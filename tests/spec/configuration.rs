@@ -79,7 +79,7 @@ fn any_key_can_come_from_the_environment_or_a_flag() {
 both_databases! {
     fn actor_counts_of_the_configuration_are_the_actors_of_the_pipeline(database) {
         let setup = Setup::new(&database).with_config("[actors]\nvalidators = 3\nnormalizers = 1\npersisters = 2");
-        let mut server = Server::start(setup);
+        let server = Server::start(setup);
         let answer = server.dashboard().get("/api/pipeline");
         assert_eq!(answer.status, 200, "{answer:?}");
         let view = answer.json();

@@ -247,12 +247,16 @@ impl Server {
 
     /// The admin token that the first start left in its file.
     pub fn token(&mut self) -> String {
+        let token = self.known_token();
+        self.token.insert(token).clone()
+    }
+
+    fn known_token(&self) -> String {
         let file = self.setup.data.join("first-token");
         let read = || {
             fs::read_to_string(&file).unwrap_or_else(|error| panic!("{}: {error}\n{}", file.display(), self.state()))
         };
-        let token = self.token.clone().unwrap_or_else(|| read().trim().to_owned());
-        self.token.insert(token).clone()
+        self.token.clone().unwrap_or_else(|| read().trim().to_owned())
     }
 
     /// Takes the token of another server on the same database.
@@ -272,9 +276,8 @@ impl Server {
     }
 
     /// A client of the dashboard's port with the first token.
-    pub fn dashboard(&mut self) -> Client {
-        let token = self.token();
-        Client::new(self.dashboard_address(), Some(&token))
+    pub fn dashboard(&self) -> Client {
+        Client::new(self.dashboard_address(), Some(&self.known_token()))
     }
 
     /// The address of the dashboard.

@@ -76,7 +76,7 @@ fn what_neither_database_nor_spool_takes_is_counted_as_not_stored() {
 fn a_node_that_waits_for_its_database_says_so_on_the_operations_port() {
     let cluster = Cluster::start();
     let database = Database::at(cluster.fresh_database());
-    let mut server = Server::start(&database);
+    let mut server = Server::start(Setup::new(&database).with_config("dashboard.trust_local = true"));
     cluster.stop_immediate();
     server.kill9();
     server.restart();

@@ -1,6 +1,7 @@
 //! Requests to one server with one token, over connections that are kept.
 
 use std::io::BufReader;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
@@ -27,6 +28,8 @@ pub(super) struct Link {
     agent: Agent,
     base: String,
     authorization: String,
+    /// What to do when the token is refused.
+    advice: Option<Arc<str>>,
 }
 
 /// An answer, whatever its status.
@@ -35,10 +38,13 @@ pub(super) struct Answer {
     /// What `Retry-After` asks for.
     pub(super) retry_after: Option<Duration>,
     pub(super) text: String,
+    /// What to do if it is 401.
+    pub(super) advice: Option<Arc<str>>,
 }
 
 impl Link {
-    pub(super) fn new(base: String, token: &str) -> Self {
+    /// `advice` says what to do when the server refuses the token.
+    pub(super) fn new(base: String, token: &str, advice: Option<String>) -> Self {
         let config = Agent::config_builder()
             .http_status_as_error(false)
             // A token goes to the server that was named, and to nobody else.
@@ -52,7 +58,12 @@ impl Link {
             .timeout_recv_body(Some(ANSWER))
             .user_agent(concat!("gristmill/", env!("CARGO_PKG_VERSION")))
             .build();
-        Self { agent: config.new_agent(), base, authorization: format!("Bearer {token}") }
+        Self {
+            agent: config.new_agent(),
+            base,
+            authorization: format!("Bearer {token}"),
+            advice: advice.map(Into::into),
+        }
     }
 
     /// The server's URL.
@@ -67,7 +78,7 @@ impl Link {
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
-        whole(self.agent.run(request.body(body)?)?)
+        self.whole(self.agent.run(request.body(body)?)?)
     }
 
     /// GET of an answer that is read as it comes; one that is no success ends the command.
@@ -87,8 +98,17 @@ impl Link {
         let response = request.call().with_context(|| format!("no answer from {}", self.base))?;
         match response.status().as_u16() {
             200 => Ok(BufReader::new(response.into_body().into_reader())),
-            status => bail!("the server answered {status}: {}", whole(response)?.reason()),
+            status => bail!("the server answered {status}: {}", self.whole(response)?.reason()),
         }
+    }
+
+    fn whole(&self, response: Response<Body>) -> Result<Answer, ureq::Error> {
+        let retry_after =
+            response.headers().get("retry-after").and_then(|value| value.to_str().ok()?.trim().parse().ok());
+        let status = response.status().as_u16();
+        let text = response.into_body().into_with_config().limit(ANSWER_BYTES_MAX).read_to_string()?;
+        let retry_after = retry_after.map(Duration::from_secs);
+        Ok(Answer { status, retry_after, text, advice: self.advice.clone() })
     }
 
     /// POST whose failure ends the command.
@@ -116,17 +136,14 @@ impl Answer {
     /// Why it is no success, in the server's words.
     pub(super) fn reason(&self) -> String {
         let detail = |problem: serde_json::Value| Some(problem.get("detail")?.as_str()?.to_owned());
-        serde_json::from_str(&self.text).ok().and_then(detail).unwrap_or_else(|| self.start())
+        let reason = serde_json::from_str(&self.text).ok().and_then(detail).unwrap_or_else(|| self.start());
+        match self.advice.as_deref().filter(|_| self.status == 401) {
+            Some(advice) => format!("{reason}; {advice}"),
+            None => reason,
+        }
     }
 
     fn start(&self) -> String {
         self.text.chars().take(200).collect()
     }
-}
-
-fn whole(response: Response<Body>) -> Result<Answer, ureq::Error> {
-    let retry_after = response.headers().get("retry-after").and_then(|value| value.to_str().ok()?.trim().parse().ok());
-    let status = response.status().as_u16();
-    let text = response.into_body().into_with_config().limit(ANSWER_BYTES_MAX).read_to_string()?;
-    Ok(Answer { status, retry_after: retry_after.map(Duration::from_secs), text })
 }

@@ -11,6 +11,9 @@ use super::link::Link;
 use crate::cli::args::client::ServerArgs;
 use crate::config::Config;
 
+/// What to do without the first token, which may be removed, rotated or revoked like any other.
+const OTHERS: &str = "--token-file or GRISTMILL_TOKEN names another one, gristmill token create makes one";
+
 #[derive(Deserialize)]
 struct Ports {
     http: SocketAddr,
@@ -36,18 +39,21 @@ fn find_at(
     load: impl FnOnce() -> anyhow::Result<Config>,
 ) -> anyhow::Result<Link> {
     let token = token(args)?;
-    let (url, token) = match (&args.url, token) {
-        (Some(url), Some(token)) => (checked(url)?, token),
+    match (&args.url, token) {
+        (Some(url), Some(token)) => Ok(Link::new(checked(url)?, &token, None)),
         // The first token may do everything: it is not for a server that anybody can name.
         (Some(url), None) => bail!("a token is needed for {url}: --token-file or GRISTMILL_TOKEN"),
         (None, token) => {
             let config = load().context("the configuration is wrong")?;
             let url = running_in(&config.data_dir, port)?;
-            let first = || read_token(&config.data_dir.join("first-token"));
-            (url, token.map_or_else(first, Ok).context("no token: --token-file or GRISTMILL_TOKEN names one")?)
+            if let Some(token) = token {
+                return Ok(Link::new(url, &token, None));
+            }
+            let path = config.data_dir.join("first-token");
+            let token = read_token(&path).with_context(|| format!("no token: {OTHERS}"))?;
+            Ok(Link::new(url, &token, Some(format!("it stands in {}: {OTHERS}", path.display()))))
         }
-    };
-    Ok(Link::new(url, &token))
+    }
 }
 
 /// The token that was given; a file is the clearer wish.

@@ -15,6 +15,7 @@ use actix_web::{Error, HttpResponse};
 
 use super::login::session_in;
 use crate::http::error::ApiError;
+use crate::http::fields::shown;
 use crate::http::problem_pages::prefers_html;
 use crate::http::problems::Problem;
 use crate::http::request::{RequestId, header_value};
@@ -40,7 +41,11 @@ const PROTECTION: [(HeaderName, HeaderValue); 5] = [
 pub async fn guard(mut request: ServiceRequest, next: Next<BoxBody>) -> Result<ServiceResponse<BoxBody>, Error> {
     if let Err(refused) = admit(&mut request) {
         let id = RequestId::of(request.headers());
-        let mut response = refused.respond(&id, false);
+        let mut response = if request.path() == super::login::PATH && prefers_html(request.headers()) {
+            super::login::page(refused.problem().entry().status, refused.detail())
+        } else {
+            refused.respond(&id, false)
+        };
         response.headers_mut().insert(HeaderName::from_static("x-request-id"), header_value(id.as_str().to_owned()));
         protect(response.headers_mut());
         if let Some(state) = request.app_data::<Data<AppState>>() {
@@ -90,20 +95,28 @@ fn admit(request: &mut ServiceRequest) -> Result<(), ApiError> {
 
 /// Browsers say where a request comes from: in `Sec-Fetch-Site` where the connection can be trusted, else in `Origin`.
 fn refuse_foreign_page(headers: &HeaderMap) -> Result<(), ApiError> {
-    let text = |name: &str| headers.get(name).map(|value| value.to_str().unwrap_or_default());
-    let is_own = match (text("sec-fetch-site"), text("origin")) {
-        (Some(site), _) => site == "same-origin" || site == "none",
-        (None, Some(origin)) => {
-            let authority = origin.split_once("://").map(|(_, authority)| authority);
-            authority.is_some_and(|authority| text("host").is_some_and(|host| host.eq_ignore_ascii_case(authority)))
-        }
-        (None, None) => true,
-    };
-    if is_own {
-        Ok(())
-    } else {
-        Err(ApiError::new(Problem::CrossSite, "the request comes from a page of another site"))
+    let (host, refused) =
+        (only(headers, "host").unwrap_or_default(), |detail| ApiError::new(Problem::CrossSite, detail));
+    match (only(headers, "sec-fetch-site"), only(headers, "origin")) {
+        (Some("same-origin" | "none"), _) | (None, None) => Ok(()),
+        (Some(_), _) => Err(refused("the request comes from a page of another site".to_owned())),
+        (None, Some(origin)) => match origin.split_once("://") {
+            Some((_, authority)) if host.eq_ignore_ascii_case(authority) => Ok(()),
+            _ => Err(refused(format!(
+                "the request comes from a page at {}, and was sent to {}. If that is this dashboard behind a proxy, the proxy \
+                 has to keep the Host with its port (nginx: proxy_set_header Host $http_host)",
+                shown(origin),
+                shown(host)
+            ))),
+        },
     }
+}
+
+/// The header's one value; what is repeated or no text is nobody's.
+fn only<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+    let mut values = headers.get_all(name);
+    let value = values.next()?;
+    Some(if values.next().is_some() { "" } else { value.to_str().unwrap_or_default() })
 }
 
 fn is_safe(method: &Method) -> bool {
@@ -119,7 +132,7 @@ mod tests {
     fn admitted(method: Method, headers: &[(&str, &str)]) -> Result<Option<String>, &'static str> {
         let mut request = TestRequest::with_uri("/api/x").method(method);
         for header in headers {
-            request = request.insert_header(*header);
+            request = request.append_header(*header);
         }
         let mut request = request.to_srv_request();
         admit(&mut request).map_err(|error| error.problem().entry().code)?;
@@ -157,6 +170,9 @@ mod tests {
             [("origin", "http://localhost:8080"), ("x", "y")],
             [("origin", "http://evil.example"), ("x", "y")],
             [("origin", "null"), ("x", "y")],
+            [("origin", "http://localhost"), ("x", "y")],
+            [("sec-fetch-site", "same-origin"), ("sec-fetch-site", "same-origin")],
+            [("origin", "http://localhost:5555"), ("origin", "http://localhost:5555")],
         ] {
             assert!(!with(&headers), "{headers:?}");
         }

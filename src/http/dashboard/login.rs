@@ -116,7 +116,7 @@ fn cookie(secret: &str, lasts: Duration) -> HeaderValue {
 }
 
 /// The form, with what went wrong before it.
-fn page(status: StatusCode, message: &str) -> HttpResponse {
+pub(super) fn page(status: StatusCode, message: &str) -> HttpResponse {
     let message = if message.is_empty() {
         String::new()
     } else {

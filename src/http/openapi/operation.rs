@@ -76,12 +76,6 @@ impl Operation {
         needy.problems(&[Problem::Forbidden])
     }
 
-    /// A token, or none at all.
-    pub fn or_nothing(mut self) -> Self {
-        self.members.entry("security").or_insert_with(|| json!([])).as_array_mut().expect("a list").push(json!({}));
-        self
-    }
-
     /// What is different on the operations port: a session does for its token, foreign pages change
     /// nothing, and a browser that is nobody is sent to the login.
     pub fn on_the_operations_port(mut self) -> Self {

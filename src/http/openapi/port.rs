@@ -95,9 +95,8 @@ fn dashboard(schemas: &mut Schemas) -> Vec<Operation> {
 fn pipeline(schemas: &mut Schemas) -> Vec<Operation> {
     vec![
         Operation::new(Method::GET, "/api/pipeline", PIPELINE, "showPipeline", "Show a line of actors and all nodes")
-            .says("Of the node that answers, or of another as it told last. Programs of this machine need no token.")
+            .says("Of the node that answers, or of another as it told last.")
             .needs(&VIEWERS)
-            .or_nothing()
             .parameter("Node")
             .answers(200, "Pools, actors, what is in flight, nodes", schemas.of::<Cluster>())
             .problems(&[Problem::InvalidRequest, Problem::NotFound, Problem::PipelineUnavailable]),
@@ -128,9 +127,7 @@ fn pipeline(schemas: &mut Schemas) -> Vec<Operation> {
             .answers_as(200, ENDLESS, STREAM, json!({"type": "string"}))
             .problems(&[Problem::NotFound, Problem::EventInSpool, Problem::Overloaded]),
         Operation::new(Method::GET, "/metrics", PIPELINE, "showMetrics", "The metrics, for Prometheus")
-            .says("Programs of this machine need no token.")
             .needs(&VIEWERS)
-            .or_nothing()
             .answers_as(200, "Prometheus' text format", "text/plain", json!({"type": "string"})),
     ]
 }

@@ -151,7 +151,7 @@ mod tests {
     use super::*;
 
     fn answer(status: u16, text: &str) -> Answer {
-        Answer { status, retry_after: Some(Duration::from_secs(2)), text: text.to_owned() }
+        Answer { status, retry_after: Some(Duration::from_secs(2)), text: text.to_owned(), advice: None }
     }
 
     #[test]
