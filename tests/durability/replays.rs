@@ -12,7 +12,7 @@ use sea_orm::prelude::Uuid;
 use super::records::{POLICY, flush, plain, processed, under};
 use super::{WAIT, number, with_store};
 
-const RULES: ReplayRules = ReplayRules {
+pub const RULES: ReplayRules = ReplayRules {
     limits: PayloadLimits { bytes_max: 1 << 20, depth_max: 10, number_chars_max: 1_000 },
     keys_live_for: Duration::from_secs(7 * 86_400),
 };

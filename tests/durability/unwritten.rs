@@ -2,11 +2,14 @@
 //! trigger suppresses it, is not stored, and nobody is told otherwise.
 
 use gristmill::domain::scopes::Scopes;
-use gristmill::store::{By, Cause, Change, Due, FlushError, NewToken, StoreError, StoreOutcome, Target, Written};
+use gristmill::store::{
+    By, Cause, Change, ClaimOrder, Due, FlushError, NewToken, Replay, StoreError, StoreOutcome, Target, Written,
+};
 use sea_orm::prelude::Uuid;
 
 use super::lost_answers::assert_not_stored;
 use super::records::{claim, deferred, flush, plain, processed, try_flush, under};
+use super::replays::RULES;
 use super::{WAIT, execute, execute_either, finished, id_of, number, post, posted, with_store};
 use crate::support::database::{Database, Kind};
 use crate::support::server::{Server, Setup};
@@ -155,6 +158,30 @@ both_databases! {
             assert_eq!(number(&database, "SELECT COUNT(*) FROM events WHERE status = 'pending'"), 2);
             end_suppression(&database, "events");
             assert_eq!(flush(&store, outcomes).await, [Written::Stored, Written::Stored]);
+        });
+    }
+
+    // Guards `all_written` in `replay/rows.rs`: the balance would take back, or count, what did not change.
+    fn a_replay_or_a_cancellation_that_is_left_out_changes_and_counts_nothing(database) {
+        with_store(&database, async |store| {
+            let by = By::command("test");
+            flush(&store, vec![processed(plain(1, "a", "")), deferred(plain(2, "b", ""))]).await;
+            for (table, statement) in [("events", "UPDATE"), ("replays", "INSERT")] {
+                suppress(&database, table, statement, "1 = 1");
+                let ids = vec![1, 2];
+                let replay = Replay { ids, visible_to: None, is_forced: true, patch: None, by: by.clone() };
+                let order = ClaimOrder { boot_id: Uuid::new_v4(), limit: 2, bytes: 1 << 20, lease: WAIT };
+                let reopened = store.reopen(replay, RULES, order, WAIT).await.map(|reopened| reopened.claimed.len());
+                let cancelled = store.cancel(2, None, &by, WAIT).await.map(usize::from);
+                for changed in [reopened, cancelled] {
+                    let error = changed.expect_err("rows are left out");
+                    assert!(error.to_string().contains("left out") && !error.is_transient(), "{table}: {error}");
+                }
+                end_suppression(&database, table);
+            }
+            assert_eq!(number(&database, "SELECT COUNT(*) FROM replays"), 0);
+            assert_eq!(number(&database, "SELECT COUNT(*) FROM flushes"), 1, "what did not change was counted");
+            assert_eq!(number(&database, "SELECT COUNT(*) FROM events WHERE lease_boot IS NULL AND generation = 0"), 2);
         });
     }
 

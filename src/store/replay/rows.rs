@@ -7,6 +7,7 @@ use chrono::{DateTime, Utc};
 use sea_orm::{ConnectionTrait, DatabaseTransaction, DbBackend, DbErr, QueryResult, Statement, Value};
 use uuid::Uuid;
 
+use super::super::Cause;
 use super::super::claim::{ClaimOrder, Claimed, claimed, claimed_columns};
 use super::super::dialect::{list, micros_ago, now_plus_micros_sql, now_sql, placeholder};
 use super::super::flush::counts::{self, Counts};
@@ -179,6 +180,7 @@ pub(in crate::store) async fn reopen(
     if !ids.is_empty() {
         let token = lease.map_or_else(Uuid::nil, |(_, token)| token);
         let rows = tx.query_all_raw(reopen_statement(tx, &ids, lease)).await?;
+        all_written("events", rows.len() as u64, ids.len())?;
         if lease.is_some() {
             reopened = rows.iter().map(|row| claimed(row, token)).collect::<Result<_, _>>()?;
         }
@@ -241,7 +243,7 @@ async fn set_payload(tx: &DatabaseTransaction, id: i64, payload: &JsonText) -> R
     let sql =
         format!("UPDATE events SET payload = {}{cast} WHERE id = {}", placeholder(backend, 1), placeholder(backend, 2));
     let statement = Statement::from_sql_and_values(backend, sql, [Value::from(payload.as_str()), id.into()]);
-    tx.execute_raw(statement).await.map(drop)
+    all_written("events", tx.execute_raw(statement).await?.rows_affected(), 1)
 }
 
 /// Calls locked events that are pending off, also from the nodes that hold them.
@@ -258,7 +260,8 @@ pub(in crate::store) async fn cancel(tx: &DatabaseTransaction, ids: &[i64], chan
         list(ids),
         hidden("status = 'pending'"),
     );
-    tx.execute_raw(Statement::from_string(backend, sql)).await?;
+    let changed = tx.execute_raw(Statement::from_string(backend, sql)).await?.rows_affected();
+    all_written("events", changed, ids.len())?;
     let cancelled = i64::try_from(ids.len()).unwrap_or(i64::MAX);
     let change = |status| if status == Status::Cancelled { cancelled } else { 0 };
     counts::correct(tx, ids, change, &Counts::new()).await
@@ -283,5 +286,14 @@ async fn note(tx: &DatabaseTransaction, ids: &[i64], action: &str, change: Chang
         list(ids)
     );
     let values: [Value; 4] = [action.into(), change.by.into(), change.job.into(), change.patch.is_some().into()];
-    tx.execute_raw(Statement::from_sql_and_values(backend, sql, values)).await.map(drop)
+    let noted = tx.execute_raw(Statement::from_sql_and_values(backend, sql, values)).await?.rows_affected();
+    all_written("replays", noted, ids.len())
+}
+
+/// The rows are locked: what a statement does not change of them was left out, and must not be counted.
+fn all_written(table: &'static str, written: u64, of: usize) -> Result<(), DbErr> {
+    match of.saturating_sub(usize::try_from(written).unwrap_or(usize::MAX)) {
+        0 => Ok(()),
+        missing => Err(DbErr::Custom(Cause::Unwritten { table, missing, of }.to_string())),
+    }
 }
