@@ -56,9 +56,9 @@ both_databases! {
     fn replays_cancellations_and_jobs_leave_one_row_each(database) {
         let mut server = Server::start(&database);
         let admin = server.client();
-        let wrong = json!({"event_name": "wrong", "event_type": "x", "payload": [1]});
+        let wrong = |n: i64| json!({"event_name": "wrong", "event_type": "x", "payload": [n]});
         let ids: Vec<i64> = (0..3)
-            .map(|_| admin.post_json(EVENTS, &wrong).json()["event_id"].as_i64().expect("a rejected event is kept"))
+            .map(|n| admin.post_json(EVENTS, &wrong(n)).json()["event_id"].as_i64().expect("a rejected event is kept"))
             .collect();
         body(&admin.post_json(&format!("{EVENTS}/{}/retry", ids[0]), &json!({"patch": {"a": 1}})), 200);
         admin.post_json(&format!("{EVENTS}/process"), &json!({"event_ids": ids}));
