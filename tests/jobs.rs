@@ -16,7 +16,7 @@ use crate::support::wait::{SOON, wait_for};
 const JOBS: &str = "/api/v1/jobs";
 
 /// Posts an event whose payload is of the wrong shape, but kept: `[n]`. It has this key, if any.
-fn misshapen(client: &Client, name: &str, uid: Option<&str>, n: usize) -> i64 {
+pub fn misshapen(client: &Client, name: &str, uid: Option<&str>, n: usize) -> i64 {
     let event = json!({"event_name": name, "event_type": "b", "event_uid": uid, "payload": [n]});
     let answer = client.post_json(EVENTS, &event);
     assert_eq!(answer.status, 422, "{answer:?}");
@@ -24,7 +24,7 @@ fn misshapen(client: &Client, name: &str, uid: Option<&str>, n: usize) -> i64 {
 }
 
 /// Asks for a job, which has to be made.
-fn made(client: &Client, action: &str, body: &Value) -> i64 {
+pub fn made(client: &Client, action: &str, body: &Value) -> i64 {
     let answer = client.post_json(&format!("{EVENTS}/{action}"), body);
     assert_eq!(answer.status, 202, "{answer:?}");
     let id = answer.json()["id"].as_i64().expect("an id");
@@ -39,7 +39,7 @@ fn job(client: &Client, id: i64) -> Value {
 }
 
 /// The job once it has ended.
-fn ended(server: &Server, client: &Client, id: i64) -> Value {
+pub fn ended(server: &Server, client: &Client, id: i64) -> Value {
     wait_for(
         &format!("job {id} to end"),
         SOON * 4,
@@ -48,7 +48,7 @@ fn ended(server: &Server, client: &Client, id: i64) -> Value {
     )
 }
 
-fn figures(job: &Value) -> Value {
+pub fn figures(job: &Value) -> Value {
     json!([job["status"], job["matched"], job["changed"], job["skipped"], job["refused"]])
 }
 

@@ -40,3 +40,4 @@ mod store;
 mod telemetry;
 mod traces;
 mod unknown_tokens;
+mod unreadable;

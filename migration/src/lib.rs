@@ -11,6 +11,7 @@ mod feed;
 mod figures;
 mod first;
 mod jobs;
+mod json_text;
 mod key_clock;
 mod pending;
 mod received;
@@ -46,6 +47,7 @@ impl MigratorTrait for Migrator {
             Box::new(pending::Pending),
             Box::new(key_clock::KeyClock),
             Box::new(repeats::Repeats),
+            Box::new(json_text::JsonText),
         ]
     }
 }

@@ -68,6 +68,10 @@ fn within<T>(config: &Config, work: impl AsyncFnOnce(Handle) -> anyhow::Result<T
     result
 }
 
+/// Longest JSON of an event that is read whatever payloads are taken now; more than the longest payload takes when its
+/// numbers are written out.
+const JSON_BYTES_MAX: usize = 32 * 1_024 * 1_024;
+
 /// How the store is opened under `config`.
 pub fn store_options(config: &Config) -> StoreOptions {
     let within_a_flush = config.timeouts.flush / 2;
@@ -80,6 +84,8 @@ pub fn store_options(config: &Config) -> StoreOptions {
         acquire_timeout: config.database.acquire_timeout.min(within_a_flush),
         statement_timeout: config.database.statement_timeout,
         lock_timeout: config.database.lock_timeout.min(within_a_flush),
+        // JSONB writes spaces, and properties hold the payload and some more.
+        json_bytes_max: JSON_BYTES_MAX.max(2 * config.limits.payload_bytes),
     }
 }
 

@@ -14,6 +14,9 @@ const EVENT_UID_CONFLICT: &str = "event_uid_conflict";
 /// The code of an event that the database refuses.
 const REFUSED: &str = "refused";
 
+/// The code of a stored event that cannot be read.
+pub const UNREADABLE: &str = "event_unreadable";
+
 /// Most characters of `events.processing_error`.
 pub const PROCESSING_ERROR_CHARS_MAX: usize = 255;
 
@@ -71,6 +74,8 @@ pub enum Failure {
     Transient(Transient),
     /// The database refuses this event's data: final.
     Refused(String),
+    /// What is stored of the event cannot be read: final, until somebody mends it.
+    Unreadable(String),
     /// Every attempt was used up, the last one by the death of its node: final.
     Spent,
 }
@@ -82,6 +87,7 @@ impl Failure {
             Self::Reject(rejection) => rejection.code().as_str(),
             Self::Transient(failure) => failure.code.as_str(),
             Self::Refused(_) => REFUSED,
+            Self::Unreadable(_) => UNREADABLE,
             Self::Spent => TransientCode::WorkerLost.as_str(),
         }
     }
@@ -187,6 +193,10 @@ impl Outcome {
             }
             Err(Failure::Refused(reason)) => {
                 base.failed(Status::Failed, &format!("Processing error: {reason}"), REFUSED)
+            }
+            Err(Failure::Unreadable(reason)) => {
+                let error = format!("Processing error: the stored event cannot be read: {reason}");
+                base.failed(Status::Failed, &error, UNREADABLE)
             }
             Err(Failure::Spent) => Self::spent(event, policy),
             Err(Failure::Transient(failure)) => base.after_transient(failure, policy),

@@ -1,5 +1,7 @@
 //! The face of every failure: an `ApiError` becomes an `application/problem+json` answer (RFC 9457).
 
+mod layers;
+
 use std::borrow::Cow;
 use std::time::Duration;
 
@@ -10,12 +12,8 @@ use serde::Serialize;
 
 use super::problems::Problem;
 use super::request::RequestId;
-use crate::domain::batch::BatchError;
 use crate::domain::rejection::{Flaw, RejectCode, Rejection};
 use crate::domain::scopes::Scope;
-use crate::domain::submission::Unreadable;
-use crate::pipeline::Refused;
-use crate::store::StoreError;
 use crate::telemetry::facts;
 
 /// How soon a client may ask again when nothing better is known.
@@ -218,61 +216,6 @@ pub fn whole_seconds(delay: Duration) -> u64 {
     delay.as_secs().saturating_add(u64::from(delay.subsec_nanos() > 0)).max(1)
 }
 
-impl From<Unreadable> for ApiError {
-    fn from(unreadable: Unreadable) -> Self {
-        match unreadable {
-            Unreadable::NotObject(rejection) => Self::rejected(*rejection, None),
-            other => Self::new(Problem::InvalidJson, other.to_string()),
-        }
-    }
-}
-
-impl From<BatchError> for ApiError {
-    fn from(error: BatchError) -> Self {
-        let detail = error.to_string();
-        match error {
-            BatchError::Unreadable(unreadable) => unreadable.into(),
-            BatchError::NotAList(_) => Self::new(Problem::BatchNotList, detail),
-            BatchError::Empty { .. } => Self::new(Problem::BatchEmpty, detail),
-            BatchError::TooMany { .. } => Self::new(Problem::BatchTooLarge, detail),
-        }
-    }
-}
-
-impl From<Refused> for ApiError {
-    fn from(refused: Refused) -> Self {
-        match refused {
-            Refused::Full { retry_after } => {
-                Self::new(Problem::Overloaded, "the pipeline is full, nothing was stored").after(retry_after)
-            }
-            Refused::Paused { retry_after } => {
-                Self::new(Problem::Overloaded, "the pipeline is paused, nothing was stored").after(retry_after)
-            }
-            Refused::Draining => Self::new(Problem::Draining, "the server is stopping, nothing was stored"),
-            Refused::NotStored { retry_after } => {
-                Self::new(Problem::NotStored, "the database did not take the event, nothing was stored")
-                    .after(retry_after)
-            }
-            Refused::Unknown => Self::new(
-                Problem::OutcomeUnknown,
-                "the database did not say whether the event was stored, send again with the same key",
-            ),
-        }
-    }
-}
-
-/// The texts of the database stay in the log: they may name hosts and tables.
-impl From<StoreError> for ApiError {
-    fn from(error: StoreError) -> Self {
-        if error.is_transient() {
-            facts::database_missed(&error);
-            return Self::new(Problem::DatabaseUnavailable, "the database does not answer");
-        }
-        facts::statement_refused(&error);
-        Self::internal("the database refused the server's statement")
-    }
-}
-
 /// A failure, as in RFC 9457.
 #[derive(JsonSchema, Serialize)]
 #[schemars(rename = "Problem")]
@@ -323,6 +266,7 @@ mod tests {
 
     use super::super::problems::CATALOGUE;
     use super::*;
+    use crate::pipeline::Refused;
 
     fn body_of(error: &ApiError) -> Value {
         let response = error.respond(&RequestId::fixed("r-1"), false);

@@ -62,6 +62,8 @@ pub enum Problem {
     Rejected(RejectCode),
     /// The token asks too often.
     RateLimited,
+    /// The event is there and cannot be read.
+    EventUnreadable,
     /// A bug in the server.
     InternalError,
     /// Too much is in flight.
@@ -108,7 +110,7 @@ impl Entry {
         match self.status.as_u16() {
             409 => self.problem == Problem::InProgress,
             408 | 429 | 503 | 504 => true,
-            500 => keyed,
+            500 => keyed && self.problem == Problem::InternalError,
             _ => false,
         }
     }

@@ -22,11 +22,9 @@ use super::node::Health;
 use super::pool::Pool;
 use super::stage::Stage;
 use super::watch::Watch;
-use crate::clock;
 use crate::domain::outcome::Failure;
 use crate::store::{ClaimOrder, Claimed, Due as Wanted, Hint, Listener, Store, StoreError};
-use crate::telemetry::facts;
-use crate::telemetry::spans::{self, AttemptSpan};
+use crate::telemetry::{facts, spans};
 
 /// Longest wait for the database; what it does later is found by the search for orphans.
 const WAIT: Duration = Duration::from_secs(5);
@@ -226,17 +224,17 @@ impl Turn {
         if !self.due.is_empty() {
             let due = std::mem::take(&mut self.due);
             let room = self.room(self.rules.claims_max - self.rules.claims_max / POLLS_SHARE);
-            works.extend(self.claim(Wanted::These(due), room).await);
+            works.extend(self.claim(Wanted::These(due), room).await.0);
         }
         // One at a time: one of them may be what killed its node.
         if !self.claims.has_suspect() {
             let room = self.room(self.rules.claims_max).min(1);
-            works.extend(self.claim(Wanted::Suspects, room).await);
+            works.extend(self.claim(Wanted::Suspects, room).await.0);
         }
         if self.polls {
             let room = self.room(self.rules.claims_max);
-            let found = self.claim(Wanted::Waiting, room).await;
-            is_full = (found.len() == room || self.bytes_left() == 0) && self.may_claim();
+            let (found, is_cut) = self.claim(Wanted::Waiting, room).await;
+            is_full = (is_cut || found.len() == room || self.bytes_left() == 0) && self.may_claim();
             works.extend(found);
         }
         let claiming = &self.rules.health.claiming;
@@ -324,18 +322,19 @@ impl Turn {
         self.rules.health.is_heard_within(self.rules.lease)
     }
 
-    async fn claim(&mut self, wanted: Wanted, limit: usize) -> Vec<Work> {
+    /// What was claimed, and whether more was found than there was time or room to read.
+    async fn claim(&mut self, wanted: Wanted, limit: usize) -> (Vec<Work>, bool) {
         if limit == 0 || self.bytes_left() == 0 {
-            return Vec::new();
+            return (Vec::new(), false);
         }
         let order =
             ClaimOrder { boot_id: self.rules.boot_id, limit, bytes: self.bytes_left(), lease: self.rules.lease };
-        let claimed: Result<Vec<Claimed>, StoreError> = self.store.claim(wanted, order, WAIT).await;
-        let claimed = self.noted(claimed).unwrap_or_default();
+        let claimed = self.store.claim(wanted, order, WAIT).await;
+        let (claimed, is_cut) = self.noted(claimed).unwrap_or_default();
         if !claimed.is_empty() {
             facts::claimed(claimed.len());
         }
-        claimed.into_iter().map(|claimed| self.hold(claimed)).collect()
+        (claimed.into_iter().map(|claimed| self.hold(claimed)).collect(), is_cut)
     }
 
     /// Enters the claim and makes its work, which is guarded from then on. Every claimed event is a unit of its own:
@@ -343,22 +342,15 @@ impl Turn {
     fn hold(&self, claimed: Claimed) -> Work {
         let bytes = claimed.event.payload().map_or(0, |payload| payload.len());
         self.claims.hold(claimed.event.id, claimed.lease_token, claimed.suspect, bytes);
-        let taken_at = Instant::now();
-        let is_spent = claimed.event.attempts >= self.rules.attempts_max;
         spans::waited(&claimed.event, claimed.waits_since);
-        let item = Item {
-            span: AttemptSpan::begin(&claimed.event),
-            event: Arc::new(claimed.event),
-            lease: Some(claimed.lease_token),
-            started_at: clock::now(),
-            soft_deadline: taken_at + self.rules.soft_timeout,
-            result: is_spent.then_some(Err(Failure::Spent)),
-            has_lines: facts::may_write_lines(),
-        };
+        let mut item = Item::of_claimed(claimed, self.rules.soft_timeout);
+        if item.is_open() && item.event.attempts >= self.rules.attempts_max {
+            item.result = Some(Err(Failure::Spent));
+        }
         let unit = Unit {
             items: vec![item],
             reply: None,
-            taken_at,
+            taken_at: Instant::now(),
             permit: None,
             is_spooled: false,
             gives_up: false,

@@ -16,8 +16,11 @@ use uuid::Uuid;
 use super::admission::Permit;
 use super::custody::{Holder, Work};
 use super::door::{Handling, Receipt, Unsettled};
+use crate::clock;
 use crate::domain::event::Event;
 use crate::domain::outcome::{Failure, Normalized as Normal, Transient, TransientCode};
+use crate::store::Claimed;
+use crate::telemetry::facts;
 use crate::telemetry::spans::{AttemptSpan, End};
 
 /// A message that a pool hands to one of its actors.
@@ -126,6 +129,19 @@ pub(super) struct Item {
 }
 
 impl Item {
+    /// An attempt at an event that was claimed; it has failed already if the event cannot be read.
+    pub fn of_claimed(claimed: Claimed, soft_timeout: Duration) -> Self {
+        Self {
+            span: AttemptSpan::begin(&claimed.event),
+            event: Arc::new(claimed.event),
+            lease: Some(claimed.lease_token),
+            started_at: clock::now(),
+            soft_deadline: Instant::now() + soft_timeout,
+            result: claimed.flaw.map(|reason| Err(Failure::Unreadable(reason))),
+            has_lines: facts::may_write_lines(),
+        }
+    }
+
     /// Ends the attempt with a failure that may pass.
     pub fn fail(&mut self, stage: &'static str, code: TransientCode, reason: impl Into<String>) {
         self.result = Some(Err(Failure::Transient(Transient { code, stage, reason: reason.into() })));

@@ -8,7 +8,6 @@ use std::time::{Duration, Instant};
 use uuid::Uuid;
 
 use super::claims::Claims;
-use crate::clock;
 use crate::store::{Spool, Store, StoreError, Vitals};
 use crate::telemetry::condition::Condition;
 
@@ -189,7 +188,7 @@ async fn tend(store: Store) {
 }
 
 async fn clear_up_once(store: &Store, dedupe_window: Duration) -> Result<(), StoreError> {
-    while store.roll_up(clock::now() - ROLL_UP_AGE, HOUSEKEEPING_WAIT).await? > 0 {}
+    while store.roll_up(ROLL_UP_AGE, HOUSEKEEPING_WAIT).await? > 0 {}
     while store.remove_keys(dedupe_window, HOUSEKEEPING_WAIT).await? > 0 {}
     store.remove_repeats(REPEATS_AGE, HOUSEKEEPING_WAIT).await
 }

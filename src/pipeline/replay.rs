@@ -1,7 +1,6 @@
 //! Stored events that an operator wants processed: claimed like any other, and answered.
 
 use std::collections::HashMap;
-use std::sync::Arc;
 use std::time::Instant;
 
 use tokio::sync::oneshot;
@@ -9,10 +8,11 @@ use tokio::sync::oneshot;
 use super::door::{Handling, Receipt, Room};
 use super::messages::{Item, JobMade, Reply, Unit};
 use super::{Pipeline, WAIT};
-use crate::clock;
-use crate::store::{By, ClaimOrder, Claimed, Job, NewJob, Refusal, Replay, Seen, StoreError};
+use crate::store::{By, ClaimOrder, Claimed, Job, NewJob, Refusal, Reopened, Replay, Seen, StoreError};
 use crate::telemetry::facts;
-use crate::telemetry::spans::AttemptSpan;
+
+/// Most bytes of payloads that are processed at once; the rest of the events is left to the Claimers.
+const BYTES_MAX: usize = 64 * 1_024 * 1_024;
 
 /// What became of the events of a [`Replay`].
 #[derive(Debug, Default)]
@@ -23,7 +23,7 @@ pub struct Replayed {
     pub receipts: HashMap<i64, Receipt>,
     /// Those that were refused, and stayed as they were.
     pub refused: HashMap<i64, Refusal>,
-    /// Those that were claimed, but whose outcome did not come in time: they are at work, or will be.
+    /// Those whose outcome did not come in time, or for which there was no room at once: they are at work, or will be.
     pub at_work: Vec<i64>,
 }
 
@@ -39,15 +39,14 @@ impl Pipeline {
     pub async fn process_stored(&self, replay: Replay, room: Room) -> Result<Replayed, StoreError> {
         let inner = &self.inner;
         let order =
-            ClaimOrder { boot_id: inner.boot_id, limit: replay.ids.len(), bytes: usize::MAX, lease: inner.lease };
-        let reopened = inner.store.reopen(replay, inner.replay, order, WAIT).await?;
-        if reopened.claimed.is_empty() {
-            return Ok(Replayed { seen: reopened.seen, refused: reopened.refused, ..Replayed::default() });
+            ClaimOrder { boot_id: inner.boot_id, limit: replay.ids.len(), bytes: BYTES_MAX, lease: inner.lease };
+        let Reopened { seen, ids, claimed, refused } = inner.store.reopen(replay, inner.replay, order, WAIT).await?;
+        if claimed.is_empty() {
+            return Ok(Replayed { seen, refused, at_work: ids, ..Replayed::default() });
         }
-        facts::claimed(reopened.claimed.len());
-        let ids: Vec<i64> = reopened.claimed.iter().map(|claimed| claimed.event.id).collect();
+        facts::claimed(claimed.len());
         let (reply, receipts) = oneshot::channel();
-        let unit = self.unit_of(reopened.claimed, reply, room);
+        let unit = self.unit_of(claimed, reply, room);
         inner.door.send(inner.door.custody.entrust(unit));
         let receipts: HashMap<i64, Receipt> = match tokio::time::timeout(inner.door.receipt_wait(), receipts).await {
             Ok(Ok(Ok(receipts))) => receipts.into_iter().map(|receipt| (receipt.event_id, receipt)).collect(),
@@ -55,28 +54,19 @@ impl Pipeline {
             _ => HashMap::new(),
         };
         let at_work = ids.into_iter().filter(|id| !receipts.contains_key(id)).collect();
-        Ok(Replayed { seen: reopened.seen, receipts, refused: reopened.refused, at_work })
+        Ok(Replayed { seen, receipts, refused, at_work })
     }
 
     fn unit_of(&self, claimed: Vec<Claimed>, reply: Reply, room: Room) -> Unit {
-        let (now, taken_at) = (clock::now(), Instant::now());
         let item = |claimed: Claimed| {
             let bytes = claimed.event.payload().map_or(0, |payload| payload.len());
             self.inner.claims.hold(claimed.event.id, claimed.lease_token, false, bytes);
-            Item {
-                span: AttemptSpan::begin(&claimed.event),
-                event: Arc::new(claimed.event),
-                lease: Some(claimed.lease_token),
-                started_at: now,
-                soft_deadline: taken_at + self.inner.door.limits.soft_timeout,
-                result: None,
-                has_lines: facts::may_write_lines(),
-            }
+            Item::of_claimed(claimed, self.inner.door.limits.soft_timeout)
         };
         Unit {
             items: claimed.into_iter().map(item).collect(),
             reply: Some(reply),
-            taken_at,
+            taken_at: Instant::now(),
             permit: Some(room.into_permit()),
             is_spooled: false,
             gives_up: false,

@@ -5,6 +5,7 @@
 //! with it. Keeps only what failed last. A crash here loses nothing: a piece is one transaction, which moves the job's
 //! place with it.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -53,8 +54,8 @@ pub(super) struct Replayer {
     /// It is time to look, or a job was made in the meantime.
     is_woken: bool,
     rest: Duration,
-    /// The job that failed last in a way that no further try mends, and how often in a row.
-    strikes: (i64, u32),
+    /// How often in a row each job failed in a way that no further try mends.
+    strikes: BTreeMap<i64, u32>,
 }
 
 /// What one turn came to: nothing if no job runs.
@@ -63,7 +64,16 @@ type Turned = Result<Option<Step>, StoreError>;
 impl Replayer {
     pub fn new(stage: Stage, store: Store, rules: ReplayerRules) -> Self {
         let condition = Arc::new(Condition::new("jobs"));
-        Self { stage, store, rules, condition, is_busy: false, is_woken: false, rest: REST_MIN, strikes: (0, 0) }
+        Self {
+            stage,
+            store,
+            rules,
+            condition,
+            is_busy: false,
+            is_woken: false,
+            rest: REST_MIN,
+            strikes: BTreeMap::new(),
+        }
     }
 
     fn take_turn(&mut self, context: &mut Context<Self>) {
@@ -107,7 +117,7 @@ impl Replayer {
         context.run_later(self.rules.poll, Self::poll);
     }
 
-    async fn run(mut self) -> (Turned, (i64, u32)) {
+    async fn run(mut self) -> (Turned, BTreeMap<i64, u32>) {
         let _wait = self.stage.gauges.wait();
         self.stage.turn().await;
         let turned = self.run_once().await;
@@ -119,7 +129,10 @@ impl Replayer {
         if !self.rules.health.is_heard_within(self.rules.lease) {
             return Ok(None);
         }
-        let Some(job) = self.store.running_job(WAIT).await? else { return Ok(None) };
+        let Some(job) = self.store.running_job(WAIT).await? else {
+            self.strikes.clear();
+            return Ok(None);
+        };
         match self.store.advance_job(job, self.rules.replay, WAIT).await {
             Ok(step) => {
                 if let Step::Advanced(events) | Step::Ended(events) = step {
@@ -128,10 +141,12 @@ impl Replayer {
                 if let Step::Ended(_) = step {
                     facts::job_done(job);
                 }
-                self.strikes = (0, 0);
+                self.strikes.remove(&job);
                 Ok(Some(step))
             }
             Err(error) => {
+                // Where that fails too, it is the database, and holds up all jobs.
+                let _ = self.store.put_job_off(job, WAIT).await;
                 self.strike(job, &error).await?;
                 Err(error)
             }
@@ -143,9 +158,9 @@ impl Replayer {
         if error.is_transient() {
             return Ok(());
         }
-        let before = if self.strikes.0 == job { self.strikes.1 } else { 0 };
-        self.strikes = (job, before + 1);
-        if self.strikes.1 >= STRIKES_MAX {
+        let strikes = self.strikes.entry(job).or_default();
+        *strikes += 1;
+        if *strikes >= STRIKES_MAX {
             facts::job_failed(job, error);
             self.store.fail_job(job, FAILED, WAIT).await?;
         }

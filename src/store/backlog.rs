@@ -5,6 +5,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use sea_orm::{DbBackend, Statement};
 
+use super::reading::time;
 use super::{Store, StoreError};
 
 /// The pending events of all nodes.
@@ -38,7 +39,7 @@ impl Store {
             let row = conn.search_one(Statement::from_string(conn.backend(), sql)).await?;
             let Some(row) = row else { return Ok(Backlog::default()) };
             let events: i64 = row.try_get_by_index(0)?;
-            Ok(Backlog { events: events.cast_unsigned(), oldest: row.try_get_by_index(1)? })
+            Ok(Backlog { events: events.cast_unsigned(), oldest: time(&row, 1).flatten() })
         })
         .await
     }

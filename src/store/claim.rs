@@ -1,7 +1,8 @@
 //! Claiming stored events: a claim writes only the lease; the outcome charges the attempt.
 //!
-//! One transaction finds the events and takes them: what it found is locked, or nobody else writes. The leases of a dead
-//! boot are ended first: each of its events is charged the attempt and becomes a suspect, free to be claimed by anybody.
+//! One transaction finds the events and takes them: what it found is locked, or nobody else writes. What is taken is read
+//! under its lease, so that an event which cannot be read is found by whoever holds it. The leases of a dead boot are ended
+//! first: each of its events is charged the attempt and becomes a suspect, free to be claimed by anybody.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,8 +11,10 @@ use chrono::{DateTime, Utc};
 use sea_orm::{ActiveValue::Set, ConnectionTrait, DbBackend, DbErr, EntityTrait, QueryResult, Statement, Value};
 use uuid::Uuid;
 
-use super::dialect::{list, now_plus_micros_sql, now_sql, placeholder};
+use super::dialect::{list, now_plus_micros_sql, now_sql, one_more, placeholder, stored_bytes_sql};
+use super::listing::Filters;
 use super::plans::hidden;
+use super::reading::{self, Cells, Read, Readable};
 use super::{Store, StoreError, hints};
 use crate::clock;
 use crate::domain::dedupe::DedupeKey;
@@ -59,6 +62,8 @@ pub struct Claimed {
     pub suspect: bool,
     /// When its last attempt ended; known only of an event that is part of a trace.
     pub waits_since: Option<DateTime<Utc>>,
+    /// What is wrong with the stored event, if it cannot be read; then it has only what could be.
+    pub flaw: Option<String>,
 }
 
 /// A node that was judged dead.
@@ -73,20 +78,42 @@ pub struct Death {
 }
 
 impl Store {
-    /// Claims events for `order.boot_id`. On a lost answer the leases stand; [`Store::release_orphans`] frees them.
-    pub async fn claim(&self, due: Due, order: ClaimOrder, wait: Duration) -> Result<Vec<Claimed>, StoreError> {
-        self.transaction("claim", wait, move |tx| {
+    /// Claims events for `order.boot_id`, and says whether more were found than it took. On a lost answer the leases stand;
+    /// [`Store::release_orphans`] frees them.
+    pub async fn claim(&self, due: Due, order: ClaimOrder, wait: Duration) -> Result<(Vec<Claimed>, bool), StoreError> {
+        let token = Uuid::new_v4();
+        let taken = self.transaction("claim", wait, move |tx| {
             Box::pin(async move {
                 let backend = tx.get_database_backend();
                 let found = tx.query_all_raw(find_statement(backend, &due, order.limit)).await?;
                 let ids = within_bytes(&found, order.bytes)?;
-                if ids.is_empty() {
-                    return Ok(Vec::new());
+                if !ids.is_empty() {
+                    tx.execute_raw(take_statement(backend, &ids, &order, token)).await?;
                 }
-                let token = Uuid::new_v4();
-                let rows = tx.query_all_raw(take_statement(backend, &ids, &order, token)).await?;
-                Ok(rows.iter().map(|row| claimed(row, token)).collect::<Result<_, _>>()?)
+                Ok(ids)
             })
+        });
+        self.read_claimed(taken.await?, token, order.bytes, wait).await
+    }
+
+    /// The events `ids`, which are claimed under `token`, with at most `bytes` of payloads; gives the claims of the others
+    /// back and says whether there were any.
+    pub(super) async fn read_claimed(
+        &self,
+        mut ids: Vec<i64>,
+        token: Uuid,
+        bytes: usize,
+        wait: Duration,
+    ) -> Result<(Vec<Claimed>, bool), StoreError> {
+        ids.sort_unstable();
+        let room = self.room_for(bytes);
+        self.run("read claimed events", wait * reading::PATIENCE, move |conn| async move {
+            let read = reading::read::<Held>(&conn, &ids, &Filters::default(), room).await?;
+            let others = &ids[read.looked_at..];
+            if !others.is_empty() {
+                conn.write().execute_raw(release_statement(conn.backend(), others, token)).await?;
+            }
+            Ok((read.events.into_iter().map(|event| Held::claimed(event, token)).collect(), !others.is_empty()))
         })
         .await
     }
@@ -98,7 +125,7 @@ impl Store {
         self.transaction("take-over from a dead node", wait, move |tx| {
             Box::pin(async move {
                 let rows = tx.query_all_raw(take_over_statement(tx.get_database_backend(), &death)).await?;
-                let lost = rows.iter().map(|row| lost_attempt(row, &death.name)).collect::<Result<Vec<_>, DbErr>>()?;
+                let lost: Vec<_> = rows.iter().map(|row| lost_attempt(row, &death.name)).collect();
                 let count = lost.len() as u64;
                 for piece in lost.chunks(ATTEMPTS_MAX) {
                     entity::attempt::Entity::insert_many(piece.to_vec()).exec_without_returning(tx).await?;
@@ -135,15 +162,12 @@ impl Store {
     }
 }
 
-/// `id, bytes` of the events that may be claimed, locked.
+/// `id, bytes` of the events that may be claimed, locked. How long a payload is once it is written out is seen when it is read.
 fn find_statement(backend: DbBackend, due: &Due, limit: usize) -> Statement {
-    let (json, lock) = match backend {
-        DbBackend::Postgres => ("::text", "FOR UPDATE SKIP LOCKED"),
-        _ => ("", ""),
-    };
+    let lock = if backend == DbBackend::Postgres { "FOR UPDATE SKIP LOCKED" } else { "" };
     let sql = format!(
-        "SELECT id, CAST(COALESCE(length(payload{json}), 0) AS BIGINT) FROM events WHERE {condition} \
-         LIMIT {limit} {lock}",
+        "SELECT id, CAST(COALESCE({stored}, 0) AS BIGINT) FROM events WHERE {condition} LIMIT {limit} {lock}",
+        stored = stored_bytes_sql(backend, "payload"),
         condition = condition(backend, due),
     );
     Statement::from_string(backend, sql)
@@ -184,12 +208,11 @@ fn within_bytes(found: &[QueryResult], bytes_max: usize) -> Result<Vec<i64>, DbE
 fn take_statement(backend: DbBackend, ids: &[i64], order: &ClaimOrder, token: Uuid) -> Statement {
     let values: Vec<Value> = vec![order.boot_id.into(), token.into(), micros(order.lease).into()];
     let sql = format!(
-        "UPDATE events SET lease_boot = {}, lease_token = {}, lease_until = {} WHERE id IN ({}) RETURNING {}",
+        "UPDATE events SET lease_boot = {}, lease_token = {}, lease_until = {} WHERE id IN ({})",
         placeholder(backend, 1),
         placeholder(backend, 2),
         now_plus_micros_sql(backend, &placeholder(backend, 3)),
         list(ids),
-        claimed_columns(backend),
     );
     Statement::from_sql_and_values(backend, sql, values)
 }
@@ -197,27 +220,29 @@ fn take_statement(backend: DbBackend, ids: &[i64], order: &ClaimOrder, token: Uu
 fn take_over_statement(backend: DbBackend, death: &Death) -> Statement {
     let (boot, heartbeat) = (placeholder(backend, 1), placeholder(backend, 2));
     let sql = format!(
-        "UPDATE events SET attempts = attempts + 1, crashes = crashes + 1, suspect = TRUE, lease_boot = NULL, \
+        "UPDATE events SET attempts = {attempts}, crashes = {crashes}, suspect = TRUE, lease_boot = NULL, \
          lease_until = NULL WHERE status = 'pending' AND lease_boot = {boot} \
          AND EXISTS (SELECT 1 FROM nodes WHERE boot_id = {boot} AND heartbeat = {heartbeat}) \
-         RETURNING id, generation, attempts"
+         RETURNING id, generation, attempts",
+        attempts = one_more("attempts"),
+        crashes = one_more("crashes"),
     );
     Statement::from_sql_and_values(backend, sql, [Value::from(death.boot_id), death.heartbeat.into()])
 }
 
-fn lost_attempt(row: &QueryResult, node: &str) -> Result<entity::attempt::ActiveModel, DbErr> {
-    let lost = TransientCode::WorkerLost;
-    Ok(entity::attempt::ActiveModel {
-        event_id: Set(row.try_get_by_index(0)?),
-        generation: Set(row.try_get_by_index(1)?),
-        attempt: Set(row.try_get_by_index(2)?),
+fn lost_attempt(row: &QueryResult, node: &str) -> entity::attempt::ActiveModel {
+    let (lost, mut cells) = (TransientCode::WorkerLost, Cells::plain(row));
+    entity::attempt::ActiveModel {
+        event_id: Set(cells.get()),
+        generation: Set(cells.get()),
+        attempt: Set(cells.get()),
         started_at: Set(None),
         ended_at: Set(clock::now()),
         node: Set(node.to_owned()),
         stage: Set("claimer".to_owned()),
         error_code: Set(lost.as_str().to_owned()),
         error: Set("Processing error: the node died while it held the event".to_owned()),
-    })
+    }
 }
 
 fn micros(duration: Duration) -> i64 {
@@ -228,49 +253,74 @@ fn micros(duration: Duration) -> i64 {
 const WAITS_SINCE: &str = "CASE WHEN trace_context IS NOT NULL THEN (SELECT MAX(ended_at) FROM attempts \
      WHERE event_id = events.id AND attempts.generation = events.generation) END";
 
-/// What [`claimed`] reads.
-pub(super) fn claimed_columns(backend: DbBackend) -> String {
-    let json = if backend == DbBackend::Postgres { "::text" } else { "" };
-    format!(
-        "id, task_id, user_id, event_name, event_type, event_uid, payload{json}, timestamp, received_at, attempts, \
-         crashes, generation, suspect, trace_context, {WAITS_SINCE}"
-    )
+/// A claimed event, as it is read.
+struct Held {
+    event: Event,
+    suspect: bool,
+    waits_since: Option<DateTime<Utc>>,
 }
 
-/// Reads a claimed row.
-pub(super) fn claimed(row: &QueryResult, lease_token: Uuid) -> Result<Claimed, DbErr> {
-    let payload: Option<String> = row.try_get_by_index(6)?;
-    let payload = payload.map(JsonText::parse).transpose().map_err(|error| DbErr::Json(error.to_string()))?;
-    let submission = Submission {
-        event_name: row.try_get_by_index(3)?,
-        event_type: row.try_get_by_index(4)?,
-        event_uid: row.try_get_by_index(5)?,
-        payload,
-        user_id: None,
-        timestamp: row.try_get_by_index(7)?,
-        flaws: Vec::new(),
-        unread: None,
-        trace: row.try_get_by_index::<Option<String>>(13)?.and_then(|text| TraceContext::of_text(&text)).map(Arc::new),
-    };
-    let (user_id, generation): (i64, u32) = (row.try_get_by_index(2)?, count(row, 11)?);
-    // At its first write it took its key, unless it was refused; then a replay takes it.
-    let key = if generation == 0 { None } else { DedupeKey::of(&submission, user_id, None) };
-    let event = Event {
-        id: row.try_get_by_index(0)?,
-        task_id: row.try_get_by_index(1)?,
-        user_id,
-        submission,
-        key,
-        received_at: row.try_get_by_index(8)?,
-        attempts: count(row, 9)?,
-        crashes: count(row, 10)?,
-        generation,
-    };
-    let (suspect, waits_since) = (row.try_get_by_index(12)?, row.try_get_by_index(14)?);
-    Ok(Claimed { event, lease_token, suspect, waits_since })
+impl Held {
+    fn claimed(read: Read<Self>, lease_token: Uuid) -> Claimed {
+        let Self { event, suspect, waits_since } = read.value;
+        Claimed { event, lease_token, suspect, waits_since, flaw: read.flaw }
+    }
 }
 
-fn count(row: &QueryResult, index: usize) -> Result<u32, DbErr> {
-    let value: i32 = row.try_get_by_index(index)?;
-    u32::try_from(value).map_err(|_| DbErr::Type(format!("negative count {value} in column {index}")))
+impl Readable for Held {
+    const COLUMNS: &'static [&'static str] = &[
+        "id",
+        "task_id",
+        "user_id",
+        "event_name",
+        "event_type",
+        "event_uid",
+        "timestamp",
+        "received_at",
+        "attempts",
+        "crashes",
+        "generation",
+        "suspect",
+        "trace_context",
+        WAITS_SINCE,
+    ];
+    const JSON: &'static [&'static str] = &["payload"];
+
+    fn read(cells: &mut Cells<'_>) -> Self {
+        let mut event = Event {
+            id: cells.get(),
+            task_id: cells.get(),
+            user_id: cells.get(),
+            submission: Submission {
+                event_name: cells.get(),
+                event_type: cells.get(),
+                event_uid: cells.get(),
+                timestamp: cells.time_or_none(),
+                ..Submission::default()
+            },
+            key: None,
+            received_at: cells.time(),
+            attempts: cells.count(),
+            crashes: cells.count(),
+            generation: cells.count(),
+        };
+        let (suspect, trace): (bool, Option<String>) = (cells.get(), cells.get());
+        event.submission.trace = trace.and_then(|text| TraceContext::of_text(&text)).map(Arc::new);
+        let waits_since = cells.time_if_readable();
+        event.submission.payload = cells.json(JsonText::parse);
+        // At its first write it took its key, unless it was refused; then a replay takes it.
+        if event.generation > 0 && cells.are_well() {
+            event.key = DedupeKey::of(&event.submission, event.user_id, None);
+        }
+        Self { event, suspect, waits_since }
+    }
+}
+
+fn release_statement(backend: DbBackend, ids: &[i64], token: Uuid) -> Statement {
+    let sql = format!(
+        "UPDATE events SET lease_boot = NULL, lease_until = NULL WHERE id IN ({}) AND {}",
+        list(ids),
+        hidden(&format!("status = 'pending' AND lease_token = {}", placeholder(backend, 1)))
+    );
+    Statement::from_sql_and_values(backend, sql, [token.into()])
 }

@@ -45,3 +45,16 @@ pub(super) fn list(ids: &[i64]) -> String {
 pub fn sum(what: &str) -> String {
     format!("CAST(COALESCE(SUM({what}), 0) AS BIGINT)")
 }
+
+/// The bytes that a column of JSON takes as it is stored, told without reading it; null if it is null.
+pub fn stored_bytes_sql(backend: DbBackend, column: &str) -> String {
+    match backend {
+        DbBackend::Postgres => format!("pg_column_size({column})"),
+        _ => format!("octet_length({column})"),
+    }
+}
+
+/// A count one higher, where there is a higher one: the statement must not fail for one row of many.
+pub fn one_more(column: &str) -> String {
+    format!("CASE WHEN {column} < {most} THEN {column} + 1 ELSE {column} END", most = i32::MAX)
+}

@@ -4,9 +4,11 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use entity::event::{Column, Entity};
-use sea_orm::{ColumnTrait, DbErr, EntityTrait, QueryFilter, QuerySelect};
+use sea_orm::QueryResult;
 
+use super::events::Filter;
+use super::listing::{Filters, name};
+use super::reading::Cells;
 use super::{Store, StoreError};
 use crate::domain::outcome::Status;
 
@@ -23,24 +25,25 @@ pub struct End {
     pub error_code: Option<String>,
 }
 
-type Row = (i64, String, Option<DateTime<Utc>>, Option<String>, Option<String>);
-
 impl Store {
     /// The ends of those of `ids` that have come to theirs; one statement, however many they are.
     pub async fn ends(&self, ids: Vec<i64>, wait: Duration) -> Result<HashMap<i64, End>, StoreError> {
+        let mut filter = Filter::new(self.backend());
+        name(&mut filter, &ids, &Filters::default());
+        let statement = filter.select("id, status, processed_at, processing_error, error_code", "events", "");
         self.run("read how events ended", wait, move |conn| async move {
-            let columns = [Column::Id, Column::Status, Column::ProcessedAt, Column::ProcessingError, Column::ErrorCode];
-            let wanted = Entity::find().select_only().columns(columns).filter(Column::Id.is_in(ids));
-            let rows: Vec<Row> = wanted.into_tuple().all(conn.read()).await?;
-            let mut ends = HashMap::new();
-            for (id, status, processed_at, error, error_code) in rows {
-                let status = Status::parse(&status).ok_or_else(|| DbErr::Type(format!("unknown status {status:?}")))?;
-                if status.is_final() {
-                    ends.insert(id, End { status, processed_at, error, error_code });
-                }
-            }
-            Ok(ends)
+            let rows = conn.search(statement).await?;
+            Ok(rows.iter().filter_map(end).collect())
         })
         .await
     }
+}
+
+/// The end of an event that has come to it. What cannot be read besides is empty: others wait as well.
+fn end(row: &QueryResult) -> Option<(i64, End)> {
+    let mut cells = Cells::plain(row);
+    let (id, status) = (cells.get(), cells.status());
+    let is_final = status.is_final() && cells.are_well();
+    let end = End { status, processed_at: cells.time_or_none(), error: cells.get(), error_code: cells.get() };
+    is_final.then_some((id, end))
 }

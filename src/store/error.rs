@@ -12,6 +12,8 @@ use std::time::Duration;
 use sea_orm::sqlx::{self, postgres::PgSeverity};
 use sea_orm::{DbErr, RuntimeErr, SqlxPostgresError, SqlxSqliteError};
 
+use super::UnreadableEvent;
+
 /// What a caller can do about an error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
@@ -97,6 +99,9 @@ pub enum Cause {
     /// The server cannot be written to; another one at the same address may come.
     #[error("{0}")]
     WrongServer(&'static str),
+    /// A stored event that cannot be read.
+    #[error("{0}")]
+    Unreadable(UnreadableEvent),
     /// A file whose content cannot be trusted.
     #[error("{0}")]
     Damage(String),

@@ -1,19 +1,23 @@
 //! Reading events as they rest in the database.
 
+use std::fmt;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use sea_orm::{DbBackend, DbErr, QueryResult, Statement, Value};
+use sea_orm::{DbBackend, Statement, Value};
+use serde_json::value::RawValue;
 use uuid::Uuid;
 
 use super::dialect::placeholder;
-use super::open::Conn;
+use super::error::{Cause, Kind, Outcome};
+use super::listing::Filters;
+use super::reading::{self, Cells, Quickly, Read, Readable};
 use super::{Store, StoreError};
 use crate::domain::outcome::Status;
 use crate::domain::trace::TraceContext;
 
 /// An event as it rests in the database; its JSON as text, never built as a value.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 pub struct StoredEvent {
     /// The event's number.
     pub id: i64,
@@ -29,10 +33,10 @@ pub struct StoredEvent {
     pub event_uid: Option<String>,
     /// Its state.
     pub status: Status,
-    /// The payload, as JSON text.
-    pub payload: Option<String>,
-    /// The normalised properties, as JSON text.
-    pub properties: Option<String>,
+    /// The payload.
+    pub payload: Option<Box<RawValue>>,
+    /// The normalised properties.
+    pub properties: Option<Box<RawValue>>,
     /// Why it was not processed.
     pub processing_error: Option<String>,
     /// The stable code of that reason.
@@ -59,6 +63,27 @@ pub struct StoredEvent {
     pub trace_id: Option<String>,
 }
 
+/// An event that is there and cannot be read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UnreadableEvent {
+    /// Its number.
+    pub id: i64,
+    /// What is wrong with it, for people.
+    pub reason: String,
+}
+
+impl fmt::Display for UnreadableEvent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "event {} cannot be read: {}", self.id, self.reason)
+    }
+}
+
+impl From<UnreadableEvent> for StoreError {
+    fn from(event: UnreadableEvent) -> Self {
+        Self::new(Kind::Bug, Outcome::NotStored, Cause::Unreadable(event))
+    }
+}
+
 impl Store {
     /// The event `id`, if it exists and `visible_to` may see it (`None` sees everyone's).
     pub async fn event(
@@ -67,19 +92,74 @@ impl Store {
         visible_to: Option<i64>,
         wait: Duration,
     ) -> Result<Option<StoredEvent>, StoreError> {
-        let mut filter = Filter::new(self.backend());
-        filter.and("id =", id.into());
-        if let Some(user_id) = visible_to {
-            filter.and("user_id =", user_id.into());
-        }
-        let statement = filter.statement();
-        self.run("read an event", wait, |conn| async move { Ok(read_events(&conn, statement).await?.pop()) }).await
+        let room = self.room_for(0);
+        let visible = Filters { user_id: visible_to, ..Filters::default() };
+        let wanted = visible.clone();
+        let quickly = self.run("read an event", wait, move |conn| async move {
+            reading::read_quickly::<StoredEvent>(&conn, id, &wanted, room).await
+        });
+        let read = match quickly.await? {
+            Quickly::Done(read) => read,
+            Quickly::TakesLong => {
+                let read = self.run("read a large event", wait * reading::PATIENCE, move |conn| async move {
+                    reading::read_one::<StoredEvent>(&conn, id, &visible, room).await
+                });
+                read.await?
+            }
+        };
+        Ok(read.map(Read::readable).transpose()?)
     }
 }
 
-/// The events that a [`Filter`]'s statement selects.
-pub(super) async fn read_events(conn: &Conn, statement: Statement) -> Result<Vec<StoredEvent>, StoreError> {
-    Ok(conn.search(statement).await?.iter().map(stored_event).collect::<Result<_, _>>()?)
+impl Readable for StoredEvent {
+    const COLUMNS: &'static [&'static str] = &[
+        "id",
+        "task_id",
+        "user_id",
+        "event_name",
+        "event_type",
+        "event_uid",
+        "status",
+        "processing_error",
+        "error_code",
+        "attempts",
+        "generation",
+        "duplicate_of",
+        "next_attempt_at",
+        "timestamp",
+        "received_at",
+        "processed_at",
+        "trace_context",
+        "repeats",
+        "last_repeated_at",
+    ];
+    const JSON: &'static [&'static str] = &["payload", "properties"];
+
+    fn read(cells: &mut Cells<'_>) -> Self {
+        Self {
+            id: cells.get(),
+            task_id: cells.get(),
+            user_id: cells.get(),
+            event_name: cells.get(),
+            event_type: cells.get(),
+            event_uid: cells.get(),
+            status: cells.status(),
+            processing_error: cells.get(),
+            error_code: cells.get(),
+            attempts: cells.get(),
+            generation: cells.get(),
+            duplicate_of: cells.get(),
+            next_attempt_at: cells.time_or_none(),
+            timestamp: cells.time_or_none(),
+            received_at: cells.time(),
+            processed_at: cells.time_or_none(),
+            trace_id: trace_id(cells.get()),
+            repeats: cells.get(),
+            last_repeated_at: cells.time_or_none(),
+            payload: cells.raw_json(),
+            properties: cells.raw_json(),
+        }
+    }
 }
 
 /// Conditions joined by AND, with their bound values.
@@ -117,18 +197,6 @@ impl Filter {
         std::mem::replace(&mut self.sql, "TRUE".to_owned())
     }
 
-    /// Selects whole events.
-    pub fn statement(self) -> Statement {
-        let json = if self.backend == DbBackend::Postgres { "::text" } else { "" };
-        let sql = format!(
-            "SELECT id, task_id, user_id, event_name, event_type, event_uid, status, payload{json}, properties{json}, \
-             processing_error, error_code, attempts, generation, duplicate_of, next_attempt_at, timestamp, received_at, \
-             processed_at, trace_context, repeats, last_repeated_at FROM events WHERE {}",
-            self.sql
-        );
-        Statement::from_sql_and_values(self.backend, sql, self.values)
-    }
-
     /// `select` from `table` under the conditions, then `rest`.
     pub fn select(self, select: &str, table: &str, rest: &str) -> Statement {
         let sql = format!("SELECT {select} FROM {table} WHERE {} {rest}", self.sql);
@@ -139,31 +207,4 @@ impl Filter {
 /// The id of the trace of a stored context.
 pub(super) fn trace_id(context: Option<String>) -> Option<String> {
     context.and_then(|text| TraceContext::of_text(&text)).map(|trace| trace.trace_id_text())
-}
-
-fn stored_event(row: &QueryResult) -> Result<StoredEvent, DbErr> {
-    let status: String = row.try_get_by_index(6)?;
-    Ok(StoredEvent {
-        id: row.try_get_by_index(0)?,
-        task_id: row.try_get_by_index(1)?,
-        user_id: row.try_get_by_index(2)?,
-        event_name: row.try_get_by_index(3)?,
-        event_type: row.try_get_by_index(4)?,
-        event_uid: row.try_get_by_index(5)?,
-        status: Status::parse(&status).ok_or_else(|| DbErr::Type(format!("unknown event status {status:?}")))?,
-        payload: row.try_get_by_index(7)?,
-        properties: row.try_get_by_index(8)?,
-        processing_error: row.try_get_by_index(9)?,
-        error_code: row.try_get_by_index(10)?,
-        attempts: row.try_get_by_index(11)?,
-        generation: row.try_get_by_index(12)?,
-        duplicate_of: row.try_get_by_index(13)?,
-        next_attempt_at: row.try_get_by_index(14)?,
-        timestamp: row.try_get_by_index(15)?,
-        received_at: row.try_get_by_index(16)?,
-        processed_at: row.try_get_by_index(17)?,
-        trace_id: trace_id(row.try_get_by_index(18)?),
-        repeats: row.try_get_by_index(19)?,
-        last_repeated_at: row.try_get_by_index(20)?,
-    })
 }

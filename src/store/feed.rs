@@ -16,6 +16,7 @@ use super::dialect::{micros_ago, now_plus_micros_sql, placeholder};
 use super::events::Filter;
 use super::listing::{Filters, name};
 use super::open::Conn;
+use super::reading::Cells;
 use super::{Store, StoreError};
 use crate::domain::outcome::Status;
 
@@ -206,11 +207,12 @@ async fn flushes_where(conn: &Conn, rest: &str, values: &[i64]) -> Result<Vec<(i
     let values = values.iter().map(|value| (*value).into());
     let rows = conn.read().query_all_raw(Statement::from_sql_and_values(backend, sql, values)).await?;
     let flush = |row: &QueryResult| {
-        let ids: String = row.try_get_by_index(1)?;
-        let ids = serde_json::from_str(&ids).map_err(|error| DbErr::Json(error.to_string()))?;
-        Ok((row.try_get_by_index(0)?, ids))
+        let mut cells = Cells::plain(row);
+        let (xid, ids) = (cells.get(), cells.json(|ids| serde_json::from_str(&ids)));
+        // One that cannot be read has nothing to tell, and holds up no other.
+        (xid, ids.unwrap_or_default())
     };
-    rows.iter().map(flush).collect()
+    Ok(rows.iter().map(flush).collect())
 }
 
 /// Those of the `named` events that match, in their order; one that a flush names twice is told twice.
@@ -220,27 +222,24 @@ async fn read(conn: &Conn, named: &[(FeedPlace, i64)], filters: &Filters) -> Res
     name(&mut filter, &ids, filters);
     let columns = "id, user_id, event_name, event_type, status, error_code, attempts, processed_at, generation";
     let rows = conn.search(filter.select(columns, "events", "")).await?;
-    let mut by_id = HashMap::new();
-    for row in &rows {
-        let event = feed_event(row)?;
-        by_id.insert(event.id, event);
-    }
+    let by_id: HashMap<i64, FeedEvent> = rows.iter().map(feed_event).map(|event| (event.id, event)).collect();
     let told = |(place, id): &(FeedPlace, i64)| Some(FeedEvent { place: *place, ..by_id.get(id)?.clone() });
     Ok(named.iter().filter_map(told).collect())
 }
 
-fn feed_event(row: &QueryResult) -> Result<FeedEvent, DbErr> {
-    let status: String = row.try_get_by_index(4)?;
-    Ok(FeedEvent {
+/// What cannot be read of an event is empty: it is told all the same.
+fn feed_event(row: &QueryResult) -> FeedEvent {
+    let mut cells = Cells::plain(row);
+    FeedEvent {
         place: FeedPlace::after(0),
-        id: row.try_get_by_index(0)?,
-        user_id: row.try_get_by_index(1)?,
-        event_name: row.try_get_by_index(2)?,
-        event_type: row.try_get_by_index(3)?,
-        status: Status::parse(&status).ok_or_else(|| DbErr::Type(format!("unknown event status {status:?}")))?,
-        error_code: row.try_get_by_index(5)?,
-        attempts: row.try_get_by_index(6)?,
-        processed_at: row.try_get_by_index(7)?,
-        generation: row.try_get_by_index(8)?,
-    })
+        id: cells.get(),
+        user_id: cells.get(),
+        event_name: cells.get(),
+        event_type: cells.get(),
+        status: cells.status(),
+        error_code: cells.get(),
+        attempts: cells.get(),
+        processed_at: cells.time_or_none(),
+        generation: cells.get(),
+    }
 }

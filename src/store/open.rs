@@ -16,6 +16,7 @@ use super::ids::Partitions;
 use super::link::Link;
 use super::pools::Pools;
 use super::postgres::{Route, Servers, Upstream};
+use super::reading::Room;
 use super::{migrate, plans, postgres, sqlite};
 
 /// How much longer than its caller an operation of a handle apart may take: it has one connection, and a path that is
@@ -43,6 +44,8 @@ pub struct StoreOptions {
     pub statement_timeout: Duration,
     /// Longest wait of a statement for a lock.
     pub lock_timeout: Duration,
+    /// Longest JSON of an event that is read, in bytes as the database writes it.
+    pub json_bytes_max: usize,
 }
 
 /// A handle on the open database; clones share it.
@@ -155,6 +158,11 @@ impl Store {
     /// The servers of PostgreSQL.
     pub(super) fn servers(&self) -> Option<&Arc<Servers>> {
         self.inner.upstream.as_ref().map(Upstream::servers)
+    }
+
+    /// The room for reading events with `bytes` of JSON in all.
+    pub(super) fn room_for(&self, bytes: usize) -> Room {
+        Room { all: bytes, one: self.inner.options.json_bytes_max }
     }
 
     /// How it was opened.

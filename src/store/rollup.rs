@@ -51,11 +51,11 @@ const FIGURES: [Column; 8] = [
 ];
 
 impl Store {
-    /// Rolls up some of the flushes older than `before`; says how many, 0 when none is left.
-    pub async fn roll_up(&self, before: DateTime<Utc>, wait: Duration) -> Result<usize, StoreError> {
+    /// Rolls up some of the flushes that are older than `age` by the database's clock; says how many, 0 when none is left.
+    pub async fn roll_up(&self, age: Duration, wait: Duration) -> Result<usize, StoreError> {
         self.transaction("roll-up of flushes", wait, move |tx| {
             Box::pin(async move {
-                let (minutes, flushes) = take_minutes(tx, before).await?;
+                let (minutes, flushes) = take_minutes(tx, age).await?;
                 for ((minute, node), taken) in minutes {
                     add(tx, minute, node, taken).await?;
                 }
@@ -97,7 +97,7 @@ impl Store {
 /// Removes the oldest flushes and sums them up by minute and node.
 async fn take_minutes(
     tx: &DatabaseTransaction,
-    before: DateTime<Utc>,
+    age: Duration,
 ) -> Result<(BTreeMap<(DateTime<Utc>, String), Minute>, usize), DbErr> {
     let backend = tx.get_database_backend();
     let (json, lock) = match backend {
@@ -106,19 +106,20 @@ async fn take_minutes(
     };
     let figures: Vec<&str> = FIGURES.iter().map(IdenStatic::as_str).chain(times::names()).collect();
     let sql = format!(
-        "DELETE FROM flushes WHERE (boot_id, seq) IN (SELECT boot_id, seq FROM flushes WHERE flushed_at < {} \
+        "DELETE FROM flushes WHERE (boot_id, seq) IN (SELECT boot_id, seq FROM flushes WHERE flushed_at <= {} \
          ORDER BY flushed_at LIMIT {FLUSHES_MAX} {lock}) RETURNING flushed_at, node, counts{json}, {figures}",
-        placeholder(backend, 1),
+        now_plus_micros_sql(backend, &placeholder(backend, 1)),
         figures = figures.join(", "),
     );
-    let rows = tx.query_all_raw(Statement::from_sql_and_values(backend, sql, [before.into()])).await?;
+    let rows = tx.query_all_raw(Statement::from_sql_and_values(backend, sql, [micros_ago(age)])).await?;
     let mut minutes: BTreeMap<(DateTime<Utc>, String), Minute> = BTreeMap::new();
     for row in &rows {
         let (flushed_at, node): (DateTime<Utc>, String) = (row.try_get_by_index(0)?, row.try_get_by_index(1)?);
         let minute = flushed_at.duration_trunc(TimeDelta::minutes(1)).unwrap_or(flushed_at);
         let minute = minutes.entry((minute, node)).or_default();
         minute.flushes += 1;
-        minute.add(&parse(&row.try_get_by_index::<String>(2)?)?);
+        // What cannot be read of one flush must not keep all others.
+        minute.add(&row.try_get_by_index(2).ok().and_then(|text: String| parse(&text).ok()).unwrap_or_default());
         for (at, sum) in minute.figures.iter_mut().enumerate() {
             *sum += row.try_get_by_index::<i64>(3 + at)?;
         }

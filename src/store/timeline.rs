@@ -3,27 +3,29 @@
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use entity::{attempt, event};
 use sea_orm::prelude::Uuid;
-use sea_orm::{
-    ColumnTrait, ConnectionTrait, DbBackend, DbErr, EntityTrait, FromQueryResult, QueryFilter, QueryOrder, QueryResult,
-    QuerySelect, QueryTrait, Statement,
-};
+use sea_orm::{ConnectionTrait, DbErr, QueryResult, Statement};
+use serde_json::value::RawValue;
 
 use super::dialect::placeholder;
 use super::error::StoreError;
-use super::events::trace_id;
+use super::events::{Filter, UnreadableEvent, trace_id};
+use super::listing::{Filters, name};
 use super::open::{Conn, Store};
+use super::reading::{self, Cells, Room};
 use crate::domain::outcome::Status;
 
 /// Attempts of one event that are read at most; replays have their own, so there is no other bound.
 const ATTEMPTS_MAX: u64 = 1_000;
 
 /// Changes by operators that are read at most, the latest ones: each may have a payload.
-const CHANGES_MAX: u64 = 20;
+const CHANGES_MAX: usize = 20;
+
+/// Bytes of those payloads together.
+const CHANGES_BYTES_MAX: usize = 64 * 1_024 * 1_024;
 
 /// The life of an event so far.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct Timeline {
     /// Its task.
     pub task_id: Uuid,
@@ -75,7 +77,7 @@ pub struct Attempt {
 }
 
 /// What an operator did with an event.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct OperatorChange {
     /// The generation that began with it, or was called off.
     pub generation: i32,
@@ -89,15 +91,125 @@ pub struct OperatorChange {
     pub job_id: Option<i64>,
     /// Whether the payload was patched.
     pub is_patched: bool,
-    /// The payload before that, as JSON text.
-    pub payload_before: Option<String>,
+    /// The payload before that.
+    pub payload_before: Option<Box<RawValue>>,
+    /// What is wrong, if that cannot be read.
+    pub flaw: Option<String>,
 }
 
 /// The columns that the timeline needs: neither payload nor properties.
-#[derive(FromQueryResult)]
+const COLUMNS: &[&str] = &[
+    "task_id",
+    "status",
+    "generation",
+    "attempts",
+    "received_at",
+    "started_at",
+    "next_attempt_at",
+    "processed_at",
+    "finished_at",
+    "node",
+    "error_code",
+    "processing_error",
+    "trace_context",
+    "repeats",
+    "last_repeated_at",
+];
+
+impl Store {
+    /// The timeline of the event `id`, if it exists and `visible_to` may see it (`None` sees everyone's).
+    pub async fn timeline(
+        &self,
+        id: i64,
+        visible_to: Option<i64>,
+        wait: Duration,
+    ) -> Result<Option<Timeline>, StoreError> {
+        let room = self.room_for(CHANGES_BYTES_MAX);
+        self.run("read a timeline", wait * reading::PATIENCE, move |conn| async move {
+            // Before the row: an attempt that ends in between is missing here, and told by the row.
+            let failed = failed_attempts(&conn, id).await?;
+            let Some(timeline) = timeline(&conn, id, visible_to, failed).await? else { return Ok(None) };
+            Ok(Some(Timeline { changes: changes(&conn, id, room).await?, ..timeline }))
+        })
+        .await
+    }
+}
+
+async fn timeline(
+    conn: &Conn,
+    id: i64,
+    visible_to: Option<i64>,
+    failed: Vec<Attempt>,
+) -> Result<Option<Timeline>, StoreError> {
+    let mut filter = Filter::new(conn.backend());
+    name(&mut filter, &[id], &Filters { user_id: visible_to, ..Filters::default() });
+    let row = conn.search_one(filter.select(&COLUMNS.join(", "), "events", "")).await?;
+    let Some(row) = row else { return Ok(None) };
+    let mut cells = Cells::named(&row, COLUMNS);
+    let row = Row::read(&mut cells);
+    match cells.flaw() {
+        None => Ok(Some(row.timeline(failed))),
+        Some(reason) => Err(UnreadableEvent { id, reason }.into()),
+    }
+}
+
+async fn failed_attempts(conn: &Conn, id: i64) -> Result<Vec<Attempt>, DbErr> {
+    let backend = conn.backend();
+    let sql = format!(
+        "SELECT generation, attempt, started_at, ended_at, node, stage, error_code, error FROM attempts \
+         WHERE event_id = {} ORDER BY generation, attempt, ended_at LIMIT {ATTEMPTS_MAX}",
+        placeholder(backend, 1)
+    );
+    let rows = conn.read().query_all_raw(Statement::from_sql_and_values(backend, sql, [id.into()])).await?;
+    Ok(rows.iter().map(failed_attempt).collect())
+}
+
+/// What cannot be read of an attempt is empty.
+fn failed_attempt(row: &QueryResult) -> Attempt {
+    let mut cells = Cells::plain(row);
+    Attempt {
+        generation: cells.get(),
+        attempt: cells.get(),
+        outcome: Status::Failed,
+        started_at: cells.time_or_none(),
+        ended_at: cells.time_or_none(),
+        node: cells.get(),
+        stage: cells.get(),
+        error_code: cells.get(),
+        error: cells.get(),
+    }
+}
+
+async fn changes(conn: &Conn, id: i64, room: Room) -> Result<Vec<OperatorChange>, DbErr> {
+    let backend = conn.backend();
+    let sql = format!(
+        "SELECT generation, action, by_user, at, job_id, patched, {} FROM replays \
+         WHERE event_id = {} ORDER BY at DESC, generation DESC LIMIT {CHANGES_MAX}",
+        room.of_some(CHANGES_MAX).json_sql(backend, "payload_before"),
+        placeholder(backend, 1)
+    );
+    let rows = conn.read().query_all_raw(Statement::from_sql_and_values(backend, sql, [id.into()])).await?;
+    let read = |row: &QueryResult| {
+        let mut cells = Cells::named(row, &["", "", "", "", "", "", "payload_before"]);
+        let change = OperatorChange {
+            generation: cells.get(),
+            action: cells.get(),
+            by: cells.get(),
+            at: cells.time(),
+            job_id: cells.get(),
+            is_patched: cells.get(),
+            payload_before: cells.raw_json(),
+            flaw: None,
+        };
+        OperatorChange { flaw: cells.flaw(), ..change }
+    };
+    Ok(rows.iter().rev().map(read).collect())
+}
+
+/// The event's row.
 struct Row {
     task_id: Uuid,
-    status: String,
+    status: Status,
     generation: i32,
     attempts: i32,
     received_at: DateTime<Utc>,
@@ -113,110 +225,35 @@ struct Row {
     last_repeated_at: Option<DateTime<Utc>>,
 }
 
-impl Store {
-    /// The timeline of the event `id`, if it exists and `visible_to` may see it (`None` sees everyone's).
-    pub async fn timeline(
-        &self,
-        id: i64,
-        visible_to: Option<i64>,
-        wait: Duration,
-    ) -> Result<Option<Timeline>, StoreError> {
-        self.run("read a timeline", wait, move |conn| async move {
-            // Before the row: an attempt that ends in between is missing here, and told by the row.
-            let failed = failed_attempts(&conn, id).await?;
-            let Some(row) = row(&conn, id, visible_to).await? else { return Ok(None) };
-            let status = Status::parse(&row.status);
-            let status = status.ok_or_else(|| DbErr::Type(format!("unknown event status {:?}", row.status)))?;
-            Ok(Some(Timeline { changes: changes(&conn, id).await?, ..row.timeline(status, failed) }))
-        })
-        .await
-    }
-}
-
-async fn row(conn: &Conn, id: i64, visible_to: Option<i64>) -> Result<Option<Row>, StoreError> {
-    use event::Column;
-    let mut query = event::Entity::find_by_id(id).select_only().columns([
-        Column::TaskId,
-        Column::Status,
-        Column::Generation,
-        Column::Attempts,
-        Column::ReceivedAt,
-        Column::StartedAt,
-        Column::NextAttemptAt,
-        Column::ProcessedAt,
-        Column::FinishedAt,
-        Column::Node,
-        Column::ErrorCode,
-        Column::ProcessingError,
-        Column::TraceContext,
-        Column::Repeats,
-        Column::LastRepeatedAt,
-    ]);
-    if let Some(user_id) = visible_to {
-        query = query.filter(Column::UserId.eq(user_id));
-    }
-    let found = conn.search_one(query.build(conn.backend())).await?;
-    Ok(found.map(|row| Row::from_query_result(&row, "")).transpose()?)
-}
-
-async fn failed_attempts(conn: &Conn, id: i64) -> Result<Vec<Attempt>, DbErr> {
-    use attempt::Column;
-    let rows = attempt::Entity::find()
-        .filter(Column::EventId.eq(id))
-        .order_by_asc(Column::Generation)
-        .order_by_asc(Column::Attempt)
-        .order_by_asc(Column::EndedAt)
-        .limit(ATTEMPTS_MAX);
-    Ok(rows.all(conn.read()).await?.into_iter().map(Attempt::from).collect())
-}
-
-async fn changes(conn: &Conn, id: i64) -> Result<Vec<OperatorChange>, DbErr> {
-    let backend = conn.backend();
-    let json = if backend == DbBackend::Postgres { "::text" } else { "" };
-    let sql = format!(
-        "SELECT generation, action, by_user, at, job_id, patched, payload_before{json} FROM replays \
-         WHERE event_id = {} ORDER BY at DESC, generation DESC LIMIT {CHANGES_MAX}",
-        placeholder(backend, 1)
-    );
-    let rows = conn.read().query_all_raw(Statement::from_sql_and_values(backend, sql, [id.into()])).await?;
-    let read = |row: &QueryResult| {
-        Ok(OperatorChange {
-            generation: row.try_get_by_index(0)?,
-            action: row.try_get_by_index(1)?,
-            by: row.try_get_by_index(2)?,
-            at: row.try_get_by_index(3)?,
-            job_id: row.try_get_by_index(4)?,
-            is_patched: row.try_get_by_index(5)?,
-            payload_before: row.try_get_by_index(6)?,
-        })
-    };
-    rows.iter().rev().map(read).collect()
-}
-
-impl From<attempt::Model> for Attempt {
-    fn from(row: attempt::Model) -> Self {
+impl Row {
+    /// Reads the cells of [`COLUMNS`].
+    fn read(cells: &mut Cells<'_>) -> Self {
         Self {
-            generation: row.generation,
-            attempt: row.attempt,
-            outcome: Status::Failed,
-            started_at: row.started_at,
-            ended_at: Some(row.ended_at),
-            node: Some(row.node),
-            stage: Some(row.stage),
-            error_code: Some(row.error_code),
-            error: Some(row.error),
+            task_id: cells.get(),
+            status: cells.status(),
+            generation: cells.get(),
+            attempts: cells.get(),
+            received_at: cells.time(),
+            started_at: cells.time_or_none(),
+            next_attempt_at: cells.time_or_none(),
+            processed_at: cells.time_or_none(),
+            finished_at: cells.time_or_none(),
+            node: cells.get(),
+            error_code: cells.get(),
+            processing_error: cells.get(),
+            trace_context: cells.get(),
+            repeats: cells.get(),
+            last_repeated_at: cells.time_or_none(),
         }
     }
-}
 
-impl Row {
-    fn timeline(mut self, status: Status, failed: Vec<Attempt>) -> Timeline {
+    fn timeline(mut self, failed: Vec<Attempt>) -> Timeline {
         let trace_id = trace_id(self.trace_context.take());
-        let (task_id, generation, received_at) = (self.task_id, self.generation, self.received_at);
+        let (task_id, status, generation, received_at) = (self.task_id, self.status, self.generation, self.received_at);
         let (next_attempt_at, processed_at, finished_at) = (self.next_attempt_at, self.processed_at, self.finished_at);
         let (repeats, last_repeated_at) = (self.repeats, self.last_repeated_at);
         let mut attempts = failed;
-        attempts.extend(self.last_attempt(status, &attempts));
+        attempts.extend(self.last_attempt(&attempts));
         Timeline {
             task_id,
             status,
@@ -234,13 +271,13 @@ impl Row {
     }
 
     /// The attempt that finished the event: only failures that may pass have rows of their own.
-    fn last_attempt(self, status: Status, failed: &[Attempt]) -> Option<Attempt> {
+    fn last_attempt(self, failed: &[Attempt]) -> Option<Attempt> {
         let this = (self.generation, self.attempts);
         let is_told = self.attempts == 0 || failed.iter().any(|failed| (failed.generation, failed.attempt) == this);
-        (status.is_final() && !is_told).then_some(Attempt {
+        (self.status.is_final() && !is_told).then_some(Attempt {
             generation: self.generation,
             attempt: self.attempts,
-            outcome: status,
+            outcome: self.status,
             started_at: self.started_at,
             ended_at: self.finished_at,
             node: self.node,

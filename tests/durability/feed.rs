@@ -1,6 +1,8 @@
 //! Rule 11: the feed is read in the order of transactions, and never past one that is still open.
 
-use chrono::{TimeDelta, Utc};
+use std::time::Duration;
+
+use chrono::Utc;
 
 use super::records::{flush, plain, processed};
 use super::{WAIT, aside, with_store};
@@ -51,7 +53,7 @@ both_databases! {
                 let present: i64 = head()[0].parse().expect("a number");
                 assert!(present >= least, "{present} comes after {least}");
                 least = present + 1;
-                assert_eq!(store.roll_up(Utc::now() + TimeDelta::hours(1), WAIT).await.expect("rolled up"), 1);
+                assert_eq!(store.roll_up(Duration::ZERO, WAIT).await.expect("rolled up"), 1);
             }
         });
     }

@@ -9,7 +9,7 @@ use std::time::Duration;
 use gristmill::store::{ClaimOrder, Death, Due, Hint, Listener, Store, Vitals, Written};
 use sea_orm::prelude::Uuid;
 
-use super::records::{claim, deferred, flush, plain, processed, transient, under};
+use super::records::{claim, deferred, event, flush, plain, processed, transient, under};
 use super::{WAIT, aside, execute, number, with_store};
 use crate::support::database::{Database, Kind};
 use crate::support::server::{Server, Setup};
@@ -57,10 +57,31 @@ both_databases! {
             let payload = number(&database, "SELECT length(CAST(payload AS TEXT)) FROM events WHERE id = 1");
             let bytes = usize::try_from(2 * payload - 1).expect("a length");
             let order = ClaimOrder { boot_id: Uuid::new_v4(), limit: 10, bytes, lease: Duration::from_secs(10) };
-            let claimed = store.claim(Due::Waiting, order, WAIT).await.expect("an answer");
+            let (claimed, _) = store.claim(Due::Waiting, order, WAIT).await.expect("an answer");
             assert_eq!(claimed.len(), 2);
             let none = ClaimOrder { bytes: 0, ..order };
-            assert_eq!(store.claim(Due::Waiting, none, WAIT).await.expect("an answer"), []);
+            assert_eq!(store.claim(Due::Waiting, none, WAIT).await.expect("an answer"), (Vec::new(), false));
+        });
+    }
+
+    // Guards `reading::read` under `read_claimed`: what counts is what is read, in bytes, with numbers written out.
+    fn the_bytes_of_a_claim_are_those_that_are_read(database) {
+        with_store(&database, async |store| {
+            let body = |payload: &str| format!(r#"{{"event_name":"a","event_type":"b","payload":{{"a":{payload}}}}}"#);
+            let smiles = body(&format!("\"{}\"", "😀".repeat(10_000)));
+            flush(&store, (1..=10).map(|id| deferred(event(id, 1, &smiles))).collect()).await;
+            let order = ClaimOrder { boot_id: Uuid::new_v4(), limit: 10, bytes: 100_000, lease: Duration::from_secs(10) };
+            let (claimed, _) = store.claim(Due::Waiting, order, WAIT).await.expect("an answer");
+            assert_eq!(ids_of(&claimed), [1, 2, 3]);
+            assert_eq!(number(&database, "SELECT COUNT(*) FROM events WHERE lease_boot IS NOT NULL"), 3);
+
+            let numbers = body(&format!("[0{}]", ",1e308".repeat(1_000)));
+            flush(&store, (21..=30).map(|id| deferred(event(id, 1, &numbers))).collect()).await;
+            let order = ClaimOrder { bytes: 700_000, ..order };
+            let named = (21..=30).collect();
+            let (claimed, _) = store.claim(Due::These(named), order, WAIT).await.expect("an answer");
+            // PostgreSQL writes 310,000 bytes of each.
+            assert_eq!(claimed.len(), if database.kind() == Kind::Sqlite { 10 } else { 3 });
         });
     }
 

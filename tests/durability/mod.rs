@@ -38,13 +38,13 @@ use super::support::session::Session;
 use super::support::wait::{SOON, wait_for};
 
 /// Longest wait of one operation of the store.
-const WAIT: Duration = Duration::from_secs(20);
+pub const WAIT: Duration = Duration::from_secs(20);
 
 /// Where events are posted.
 const EVENTS: &str = "/api/v1/events";
 
 /// Runs `work` on the store of this database, which is migrated if needed.
-fn with_store<T>(database: &Database, work: impl AsyncFnOnce(Store) -> T) -> T {
+pub fn with_store<T>(database: &Database, work: impl AsyncFnOnce(Store) -> T) -> T {
     let options = options(database.url());
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
     let runtime = runtime.expect("a runtime starts");

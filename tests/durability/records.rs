@@ -89,5 +89,5 @@ pub async fn flush(store: &Store, records: Vec<Record>) -> Vec<Written> {
 /// Claims for this boot.
 pub async fn claim(store: &Store, boot_id: Uuid, due: Due) -> Vec<Claimed> {
     let order = ClaimOrder { boot_id, limit: 10, bytes: 1 << 20, lease: Duration::from_secs(10) };
-    store.claim(due, order, WAIT).await.expect("the claim is answered")
+    store.claim(due, order, WAIT).await.expect("the claim is answered").0
 }

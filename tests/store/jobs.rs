@@ -183,6 +183,19 @@ pub async fn contract_a_piece_with_large_payloads_has_few_events(options: StoreO
     assert_eq!(number(&store, "SELECT COUNT(*) FROM replays WHERE patched AND payload_before IS NOT NULL").await, 20);
 }
 
+/// Bytes are no characters.
+pub async fn contract_a_piece_counts_the_bytes_of_its_payloads(options: StoreOptions) {
+    let store = migrated(&options).await;
+    let payload = match store.backend() {
+        DbBackend::Postgres => "('{\"a\":\"' || repeat('😀', 250000) || '\"}')",
+        _ => "'{\"a\":\"' || replace(hex(zeroblob(125000)), '0', '😀') || '\"}'",
+    };
+    insert(&store, 20, "'a'", "'failed'", payload).await;
+    let job =
+        store.create_job(wanted(JobKind::Retry, named("a")), &by(), WAIT).await.expect("an answer").expect("a job");
+    assert_eq!(carried_out(&store, job.id).await, [9, 9, 2]);
+}
+
 /// New work must not stand behind all of the old.
 pub async fn contract_a_retry_waits_while_much_is_due_and_a_cancellation_does_not(options: StoreOptions) {
     let store = migrated(&options).await;

@@ -38,6 +38,7 @@ pub fn options(url: &str) -> StoreOptions {
         acquire_timeout: Duration::from_secs(3),
         statement_timeout: Duration::from_secs(30),
         lock_timeout: Duration::from_secs(5),
+        json_bytes_max: 32 << 20,
     }
 }
 

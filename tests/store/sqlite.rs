@@ -51,6 +51,7 @@ on_sqlite! {
     a_job_changes_each_event_once_and_no_later_one: jobs::contract_a_job_changes_each_event_once_and_no_later_one;
     runners_that_race_do_a_job_once: jobs::contract_runners_that_race_do_a_job_once;
     a_piece_with_large_payloads_has_few_events: jobs::contract_a_piece_with_large_payloads_has_few_events;
+    a_piece_counts_the_bytes_of_its_payloads: jobs::contract_a_piece_counts_the_bytes_of_its_payloads;
     a_retry_waits_while_much_is_due_and_a_cancellation_does_not: jobs::contract_a_retry_waits_while_much_is_due_and_a_cancellation_does_not;
     jobs_take_turns_until_they_end: jobs::contract_jobs_take_turns_until_they_end;
     a_boot_inherits_what_was_said_of_its_folders_spool: nodes::contract_a_boot_inherits_what_was_said_of_its_folders_spool;

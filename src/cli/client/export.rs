@@ -1,4 +1,5 @@
 //! `gristmill export`: the stored events as NDJSON. An export that breaks off is a failure, and its file never gets its name.
+//! One that lacks only events which the server cannot read is a failure too, and has all the others.
 
 use std::fs::{self, File};
 use std::io::{BufRead, BufWriter, Write, stdout};
@@ -12,8 +13,10 @@ use super::link::Link;
 use crate::cli::args::client::{Export, given};
 use crate::cli::output::{OutputError, remark};
 
-/// What the lines that are no event begin with: a cursor after each chunk, and the summary as the last one.
+/// What the lines that are no event begin with: a cursor after each chunk, an event that cannot be read, and the summary as
+/// the last one.
 const CURSOR: &str = "{\"cursor\":";
+const UNREADABLE: &str = "{\"unreadable\":";
 const SUMMARY: &str = "{\"summary\":";
 
 #[derive(Deserialize)]
@@ -21,38 +24,54 @@ struct Last {
     summary: Summary,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, PartialEq, Eq)]
 struct Summary {
     events: u64,
+    #[serde(default)]
+    unreadable: u64,
     complete: bool,
 }
 
+#[derive(Deserialize)]
+struct Missing {
+    unreadable: Unreadable,
+}
+
+#[derive(Deserialize)]
+struct Unreadable {
+    id: i64,
+    detail: String,
+}
+
 pub(super) fn run(export: &Export, link: &Link) -> anyhow::Result<ExitCode> {
-    let events = match &export.output {
+    let Summary { events, unreadable, .. } = match &export.output {
         None => copy(export, link, &mut stdout().lock())?,
         Some(path) => into_file(export, link, path)?,
     };
     remark(format_args!("{events} events exported"));
+    if unreadable > 0 {
+        bail!("{unreadable} events cannot be read by the server, they are not exported");
+    }
     Ok(ExitCode::SUCCESS)
 }
 
-fn into_file(export: &Export, link: &Link, path: &Path) -> anyhow::Result<u64> {
+fn into_file(export: &Export, link: &Link, path: &Path) -> anyhow::Result<Summary> {
     let mut draft = path.as_os_str().to_owned();
     draft.push(".part");
     let cannot = || format!("cannot write {}", path.display());
     let mut file = BufWriter::new(File::create(&draft).with_context(cannot)?);
-    let events = copy(export, link, &mut file)?;
+    let summary = copy(export, link, &mut file)?;
     file.into_inner()
         .map_err(std::io::IntoInnerError::into_error)
         .and_then(|file| file.sync_all())
         .with_context(cannot)?;
     fs::rename(&draft, path).with_context(cannot)?;
-    Ok(events)
+    Ok(summary)
 }
 
-fn copy(export: &Export, link: &Link, output: &mut impl Write) -> anyhow::Result<u64> {
+fn copy(export: &Export, link: &Link, output: &mut impl Write) -> anyhow::Result<Summary> {
     let mut lines = link.read("/api/v1/events/export", &filters(export), &[])?;
-    let (mut line, mut events) = (String::new(), 0);
+    let (mut line, mut events, mut unreadable) = (String::new(), 0, 0);
     loop {
         line.clear();
         let read = lines.read_line(&mut line).with_context(|| format!("the export broke off after {events} events"))?;
@@ -60,14 +79,20 @@ fn copy(export: &Export, link: &Link, output: &mut impl Write) -> anyhow::Result
             bail!("the export broke off after {events} events");
         }
         if line.starts_with(SUMMARY) {
-            let last: Last = serde_json::from_str(&line).context("the summary cannot be read")?;
+            let Last { summary } = serde_json::from_str(&line).context("the summary cannot be read")?;
             output.flush().map_err(OutputError)?;
-            if !last.summary.complete || last.summary.events != events {
-                bail!("the export has {events} events, the server counts {}", last.summary.events);
+            let counted = Summary { events, unreadable, complete: unreadable == 0 };
+            if summary != counted {
+                bail!("the export has {events} events, the server counts {}", summary.events);
             }
-            return Ok(events);
+            return Ok(summary);
         }
-        if !line.starts_with(CURSOR) {
+        if line.starts_with(UNREADABLE) {
+            let Missing { unreadable: Unreadable { id, detail } } =
+                serde_json::from_str(&line).context("a line of the export cannot be read")?;
+            remark(format_args!("event {id} cannot be read: {detail}"));
+            unreadable += 1;
+        } else if !line.starts_with(CURSOR) {
             output.write_all(line.as_bytes()).map_err(OutputError)?;
             events += 1;
         }

@@ -12,7 +12,6 @@ use crate::http::events::cursor;
 use crate::http::fields::shown;
 use crate::http::request::{header_value, json};
 use crate::store::{Action, Place};
-use chrono::DateTime;
 
 /// Rows on a page when the client does not say.
 pub const PAGE_DEFAULT: u64 = 50;
@@ -128,7 +127,7 @@ fn known_action(text: &str) -> Result<&'static str, ApiError> {
 
 /// These lists are in the order of ids alone.
 fn place(id: i64) -> Place {
-    Place { received_at: DateTime::UNIX_EPOCH, id }
+    Place { received_at: None, id }
 }
 
 #[cfg(test)]

@@ -112,9 +112,10 @@ pub struct Failed<'a> {
     retries_exhausted: bool,
 }
 
-/// 200: the reference's return value of an event that was given up.
-pub fn failed(event_id: i64, error: &str) -> HttpResponse {
-    json(StatusCode::OK, &Failed { status: "failed", event_id, error, retries_exhausted: true })
+/// 200: the reference's return value of an event that was given up, for a reason with this code.
+pub fn failed(event_id: i64, error: &str, code: &str) -> HttpResponse {
+    let retries_exhausted = matches!(code, "retries_exhausted" | "poison");
+    json(StatusCode::OK, &Failed { status: "failed", event_id, error, retries_exhausted })
 }
 
 /// The event ended otherwise.
@@ -139,7 +140,7 @@ pub fn outcome(event: &StoredEvent) -> Result<HttpResponse, ApiError> {
             };
             Ok(success(event.id, &submitted, event.processed_at.unwrap_or(event.received_at)))
         }
-        Status::Failed => Ok(failed(event.id, &error())),
+        Status::Failed => Ok(failed(event.id, &error(), event.error_code.as_deref().unwrap_or_default())),
         Status::ValidationError => Err(ApiError::rejected(stored_rejection(event, error()), Some(event.id))),
         Status::Duplicate | Status::Cancelled => {
             let (status, duplicate_of) = (event.status.as_str(), event.duplicate_of);

@@ -15,6 +15,8 @@ const VERSION: u8 = 2;
 /// Bytes before the digest, and all of them.
 const PLACE_BYTES: usize = 17;
 const BYTES: usize = 25;
+/// In place of a time of receipt that cannot be read.
+const NO_TIME: i64 = i64::MIN;
 
 /// The cursor of the page that begins after `place`, for a list with `filters` as canonical text.
 pub fn write(filters: &str, place: Place) -> String {
@@ -34,7 +36,8 @@ pub fn read(filters: &str, cursor: &str) -> Result<Place, ApiError> {
 
 fn bytes(filters: &str, place: Place) -> [u8; BYTES] {
     let mut bytes = [VERSION; BYTES];
-    bytes[1..9].copy_from_slice(&place.received_at.timestamp_micros().to_be_bytes());
+    let micros = place.received_at.map_or(NO_TIME, |time| time.timestamp_micros());
+    bytes[1..9].copy_from_slice(&micros.to_be_bytes());
     bytes[9..PLACE_BYTES].copy_from_slice(&place.id.to_be_bytes());
     let digest = Sha256::new().chain_update(&bytes[..PLACE_BYTES]).chain_update(filters).finalize();
     bytes[PLACE_BYTES..].copy_from_slice(&digest[..BYTES - PLACE_BYTES]);
@@ -44,8 +47,11 @@ fn bytes(filters: &str, place: Place) -> [u8; BYTES] {
 /// `None` for a time that no database could compare.
 fn place(bytes: [u8; BYTES]) -> Option<Place> {
     let number = |from: usize| i64::from_be_bytes(std::array::from_fn(|at| bytes[from + at]));
-    let received_at = DateTime::from_timestamp_micros(number(1))?;
-    (1..=9999).contains(&received_at.year()).then(|| Place { received_at, id: number(9) })
+    let received_at = match number(1) {
+        NO_TIME => None,
+        micros => Some(DateTime::from_timestamp_micros(micros).filter(|time| (1..=9999).contains(&time.year()))?),
+    };
+    Some(Place { received_at, id: number(9) })
 }
 
 fn decode(cursor: &str) -> Option<[u8; BYTES]> {
@@ -64,12 +70,13 @@ mod tests {
     use super::*;
 
     fn at(micros: i64, id: i64) -> Place {
-        Place { received_at: DateTime::from_timestamp_micros(micros).expect("a time"), id }
+        Place { received_at: Some(DateTime::from_timestamp_micros(micros).expect("a time")), id }
     }
 
     #[test]
     fn a_cursor_leads_back_to_its_place() {
-        for place in [at(0, 1), at(-1, 42), at(1_766_053_800_123_456, i64::MAX)] {
+        let timeless = Place { received_at: None, id: 7 };
+        for place in [at(0, 1), at(-1, 42), at(1_766_053_800_123_456, i64::MAX), timeless] {
             assert_eq!(read("viewer=7", &write("viewer=7", place)).ok(), Some(place));
         }
         assert!(read("viewer=7", &write("viewer=7", at(1 << 60, 1))).is_err(), "beyond the year 9999");

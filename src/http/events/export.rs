@@ -14,7 +14,7 @@ use tokio::sync::OwnedSemaphorePermit;
 
 use super::asked::{Asked, WHOLE};
 use super::list::FETCH_ROWS;
-use super::view::EventView;
+use super::view::{EventView, UnreadableView};
 use crate::domain::json::write_line;
 use crate::domain::scopes::Scope;
 use crate::http::bearer::Credentials;
@@ -25,9 +25,7 @@ use crate::http::state::{AppState, STORE_WAIT};
 use crate::http::streaming;
 use crate::store::{Place, Slice};
 
-/// Events of the first chunk; a row may have 2 MiB.
-const FIRST_ROWS: usize = 1;
-/// Bytes of a chunk above which the next one has fewer events, and below a quarter of which it has more.
+/// Bytes of the events of a chunk; the one that passes it is still in it.
 const CHUNK_BYTES: usize = 2 * 1_024 * 1_024;
 
 /// A line of an export that tells where to go on.
@@ -36,17 +34,27 @@ pub struct CursorLine {
     cursor: String,
 }
 
+/// A line of an export in place of an event that is there and cannot be read.
+#[derive(JsonSchema, Serialize)]
+pub struct UnreadableLine<'a> {
+    unreadable: UnreadableView<'a>,
+}
+
 /// The last line of an export.
 #[derive(JsonSchema, Serialize)]
 pub struct SummaryLine {
     summary: Summary,
 }
 
-/// `complete` is always true: an export that is not has no summary.
+/// An export that broke off has no summary.
 #[derive(JsonSchema, Serialize)]
 #[schemars(rename = "ExportSummary")]
 struct Summary {
     events: u64,
+    /// Events that cannot be read, each of which has a line; absent if there are none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    unreadable: Option<u64>,
+    /// Whether all could be read.
     complete: bool,
 }
 
@@ -56,8 +64,8 @@ struct Export {
     credentials: Credentials,
     asked: Asked,
     after: Option<Place>,
-    rows: usize,
     events: u64,
+    unreadable: u64,
     is_over: bool,
     _permit: OwnedSemaphorePermit,
 }
@@ -69,8 +77,8 @@ pub async fn export(call: Call) -> Result<HttpResponse, ApiError> {
     let permit = call.state.exports.clone().try_acquire_owned();
     let _permit = permit.map_err(|_| ApiError::new(Problem::Overloaded, "too many exports are under way"))?;
     let (after, credentials) = (asked.after, call.credentials()?);
-    let (state, rows) = (call.state, FIRST_ROWS);
-    let export = Export { state, credentials, asked, after, rows, events: 0, is_over: false, _permit };
+    let (state, events, unreadable) = (call.state, 0, 0);
+    let export = Export { state, credentials, asked, after, events, unreadable, is_over: false, _permit };
     // The first chunk is made before the answer begins, so that what is wrong from the start has a status.
     let (first, export) = export.chunk().await?;
     let chunks = try_unfold((Some(first), export), |(first, export)| async move {
@@ -97,23 +105,25 @@ impl Export {
     async fn chunk(mut self) -> Result<(Bytes, Self), ApiError> {
         let slice = self.next_slice().await?;
         let mut lines = Vec::new();
-        for event in &slice.events {
-            write_line(&mut lines, &EventView::of(event)?);
+        for (_, event) in &slice.events {
+            match event {
+                Ok(event) => write_line(&mut lines, &EventView::of(event)),
+                Err(event) => write_line(&mut lines, &UnreadableLine { unreadable: UnreadableView::of(event) }),
+            }
         }
-        self.events += slice.events.len() as u64;
+        let readable = slice.events.iter().filter(|(_, event)| event.is_ok()).count();
+        self.events += readable as u64;
+        self.unreadable += (slice.events.len() - readable) as u64;
         self.after = slice.next;
         match slice.next {
             Some(place) => write_line(&mut lines, &CursorLine { cursor: self.asked.cursor(place) }),
             None => {
                 self.is_over = true;
-                write_line(&mut lines, &SummaryLine { summary: Summary { events: self.events, complete: true } });
+                let unreadable = (self.unreadable > 0).then_some(self.unreadable);
+                let summary = Summary { events: self.events, unreadable, complete: unreadable.is_none() };
+                write_line(&mut lines, &SummaryLine { summary });
             }
         }
-        self.rows = match lines.len() {
-            bytes if bytes > CHUNK_BYTES => (self.rows / 2).max(1),
-            bytes if bytes < CHUNK_BYTES / 4 => (self.rows * 2).min(FETCH_ROWS),
-            _ => self.rows,
-        };
         Ok((lines.into(), self))
     }
 
@@ -124,6 +134,7 @@ impl Export {
         }
         // A token that is revoked ends what it began.
         self.state.auth.authenticate(self.credentials).await?;
-        Ok(self.state.store.list_events(&self.asked.query, self.after, self.rows, STORE_WAIT).await?)
+        let store = &self.state.store;
+        Ok(store.list_events(&self.asked.query, self.after, FETCH_ROWS, CHUNK_BYTES, STORE_WAIT).await?)
     }
 }

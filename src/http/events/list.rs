@@ -1,5 +1,7 @@
 //! The list of events, page by page.
 
+use std::time::{Duration, Instant};
+
 use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
 use actix_web::http::header::LINK;
@@ -7,25 +9,30 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::asked::{Asked, LIMIT};
-use super::view::{EventView, bytes_of};
+use super::view::{EventView, UnreadableView, bytes_of};
 use crate::domain::scopes::Scope;
 use crate::http::error::ApiError;
 use crate::http::request::{Call, header_value, json};
 use crate::http::state::STORE_WAIT;
-use crate::store::{ListQuery, Place, Store, StoreError, StoredEvent};
+use crate::store::{ListQuery, Place, Store, StoreError, StoredEvent, UnreadableEvent};
 
-/// Rows fetched at once: a row may have 2 MiB.
+/// Rows fetched at once.
 pub const FETCH_ROWS: usize = 51;
 /// A page ends early when its payloads and properties reach this many bytes; its cursor leads on.
 const PAGE_BYTES_MAX: usize = 8 * 1_024 * 1_024;
 /// A page ends early, maybe empty, when this many rows were looked at for it; its cursor leads on.
 const PAGE_LOOKS_MAX: usize = 20_000;
+/// A page ends early when it has taken this long, as events do that can hardly be read; its cursor leads on.
+const PAGE_TIME_MAX: Duration = Duration::from_secs(2);
 
 /// A page of events.
 #[derive(JsonSchema, Serialize)]
 #[schemars(rename = "EventPage")]
 pub struct Page<'a> {
     data: Vec<EventView<'a>>,
+    /// Events of this page that are there and cannot be read; absent if there are none.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    unreadable: Vec<UnreadableView<'a>>,
     next_cursor: Option<String>,
 }
 
@@ -38,38 +45,52 @@ pub async fn list(call: Call) -> Result<HttpResponse, ApiError> {
     let link = next_cursor
         .as_ref()
         .map(|cursor| format!("</api/v1/events?{}limit={}&cursor={cursor}>; rel=\"next\"", asked.text, asked.limit));
-    let data = rows.events.iter().map(EventView::of).collect::<Result<_, _>>()?;
-    let mut response = json(StatusCode::OK, &Page { data, next_cursor });
+    let data = rows.events.iter().map(EventView::of).collect();
+    let unreadable = rows.unreadable.iter().map(UnreadableView::of).collect();
+    let mut response = json(StatusCode::OK, &Page { data, unreadable, next_cursor });
     if let Some(link) = link {
         response.headers_mut().insert(LINK, header_value(link));
     }
     Ok(response)
 }
 
+#[derive(Default)]
 struct Rows {
     events: Vec<StoredEvent>,
+    unreadable: Vec<UnreadableEvent>,
     /// The place after which the next page begins, if there is one.
     next: Option<Place>,
 }
 
+impl Rows {
+    fn len(&self) -> usize {
+        self.events.len() + self.unreadable.len()
+    }
+}
+
 /// Fetches in small steps and one event more than asked for, which tells whether there is a next page.
-async fn page(store: &Store, query: &ListQuery, mut after: Option<Place>, limit: usize) -> Result<Rows, StoreError> {
-    let (mut events, mut bytes, mut looks) = (Vec::new(), 0, 0);
+async fn page(store: &Store, query: &ListQuery, after: Option<Place>, limit: usize) -> Result<Rows, StoreError> {
+    let (mut rows, mut bytes, mut looks, began) = (Rows { next: after, ..Rows::default() }, 0, 0, Instant::now());
     loop {
-        let wanted = (limit + 1 - events.len()).min(FETCH_ROWS);
-        let slice = store.list_events(query, after, wanted, STORE_WAIT).await?;
-        for event in slice.events {
-            if events.len() == limit || (bytes > 0 && bytes + bytes_of(&event) > PAGE_BYTES_MAX) {
-                return Ok(Rows { events, next: after });
+        let wanted = (limit + 1 - rows.len()).min(FETCH_ROWS);
+        let slice = store.list_events(query, rows.next, wanted, PAGE_BYTES_MAX - bytes, STORE_WAIT).await?;
+        for (place, event) in slice.events {
+            let more = event.as_ref().map_or(0, bytes_of);
+            if rows.len() == limit || (bytes > 0 && bytes + more > PAGE_BYTES_MAX) {
+                return Ok(rows);
             }
-            bytes += bytes_of(&event);
-            after = Some(Place::of(&event));
-            events.push(event);
+            bytes += more;
+            rows.next = Some(place);
+            match event {
+                Ok(event) => rows.events.push(event),
+                Err(event) => rows.unreadable.push(event),
+            }
         }
         looks += slice.looked_at;
-        if slice.next.is_none() || looks >= PAGE_LOOKS_MAX {
-            return Ok(Rows { events, next: slice.next });
+        rows.next = slice.next;
+        let is_full = bytes >= PAGE_BYTES_MAX || looks >= PAGE_LOOKS_MAX || began.elapsed() >= PAGE_TIME_MAX;
+        if rows.next.is_none() || is_full {
+            return Ok(rows);
         }
-        after = slice.next;
     }
 }

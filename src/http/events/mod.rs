@@ -31,7 +31,7 @@ pub use asked::filters_of_newest;
 pub use batch::submit_batch;
 pub use bulk::{Report as LinesReport, Summary as LinesSummary};
 pub use by_filter::{DryRun, cancel_matching, retry_matching};
-pub use export::{CursorLine, SummaryLine, export};
+pub use export::{CursorLine, SummaryLine, UnreadableLine, export};
 pub use list::{Page as EventPage, list};
 pub use operate::{Cancelled, cancel, process, retry};
 pub use prefer::WAIT_SECONDS_MAX;

@@ -62,6 +62,7 @@ pub async fn retry(call: Call) -> Result<HttpResponse, ApiError> {
     };
     match replayed.refused.remove(&id) {
         Some(Refusal::Invalid(rejection)) => return Err(ApiError::invalid_fields(rejection)),
+        Some(Refusal::Unreadable(event)) => return Err(event.into()),
         Some(Refusal::KeyHeld { of }) => return Err(ApiError::conflict(of, key_held(id, of))),
         None => {}
     }
@@ -75,7 +76,7 @@ pub async fn retry(call: Call) -> Result<HttpResponse, ApiError> {
     };
     match receipt.verdict {
         Verdict::Processed { processed_at } => Ok(answers::success(id, &submitted(seen), processed_at)),
-        Verdict::Failed { error, .. } => Ok(answers::failed(id, &error)),
+        Verdict::Failed { error, code } => Ok(answers::failed(id, &error, code)),
         Verdict::Rejected { rejection, .. } => Err(ApiError::rejected(rejection, Some(id))),
         _ => Ok(answers::accepted(id, receipt.task_id)),
     }
@@ -155,6 +156,7 @@ fn result_of(index: u64, id: i64, replayed: &mut Replayed) -> ItemResult {
 fn refused(index: u64, id: i64, refusal: &Refusal) -> ItemResult {
     let error = match refusal {
         Refusal::Invalid(rejection) => rejection.error.clone(),
+        Refusal::Unreadable(event) => event.to_string(),
         Refusal::KeyHeld { of } => key_held(id, *of),
     };
     ItemResult::new(index, "failed").stored_as(id).because(refusal.code(), error)

@@ -21,7 +21,7 @@ pub async fn show(call: Call) -> Result<HttpResponse, ApiError> {
     let id = event_id(text)?;
     let seen = wait::finished(&call.state, id, viewer(&caller), preferences.wait.unwrap_or_default()).await;
     let event = spooled::or_spooled(&call.state, id, viewer(&caller), seen).await?;
-    let response = json(StatusCode::OK, &EventView::of(&event)?);
+    let response = json(StatusCode::OK, &EventView::of(&event));
     Ok(preferences.applied_to(response))
 }
 

@@ -50,7 +50,7 @@ fn waiting(event: Event) -> StoredEvent {
         trace_id: event.trace_id(),
         task_id: event.task_id,
         user_id: event.user_id,
-        payload: event.payload().map(|payload| payload.as_str().to_owned()),
+        payload: event.payload().and_then(|payload| serde_json::from_str(payload.as_str()).ok()),
         event_name: event.submission.event_name,
         event_type: event.submission.event_type,
         event_uid: event.submission.event_uid,

@@ -143,7 +143,7 @@ async fn waited(
         Verdict::Processed { processed_at } => {
             return Ok(answers::success(receipt.event_id, submitted, *processed_at));
         }
-        Verdict::Failed { error, .. } => return Ok(answers::failed(receipt.event_id, error)),
+        Verdict::Failed { error, code } => return Ok(answers::failed(receipt.event_id, error, code)),
         Verdict::Duplicate { of, status: Status::Processed, processed_at: Some(processed_at), .. } => {
             return Ok(answers::success(*of, submitted, *processed_at));
         }

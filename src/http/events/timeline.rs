@@ -75,6 +75,9 @@ struct ChangeView {
     job_id: Option<i64>,
     patched: bool,
     payload_before: Option<Box<RawValue>>,
+    /// What is wrong with `payload_before`, if it is there and cannot be read.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    unreadable: Option<String>,
 }
 
 /// `GET /api/v1/events/{id}/timeline`; whoever may not see the event is told that there is none.
@@ -84,41 +87,41 @@ pub async fn timeline(call: Call) -> Result<HttpResponse, ApiError> {
     let Some(timeline) = call.state.store.timeline(id, viewer(&caller), STORE_WAIT).await? else {
         return Err(spooled::missing(&call.state, id, viewer(&caller)).await);
     };
-    Ok(json(StatusCode::OK, &TimelineView::of(id, timeline)?))
+    Ok(json(StatusCode::OK, &TimelineView::of(id, timeline)))
 }
 
 impl TimelineView {
-    fn of(id: i64, timeline: Timeline) -> Result<Self, ApiError> {
-        Ok(Self {
+    fn of(id: i64, timeline: Timeline) -> Self {
+        Self {
             id,
             task_id: timeline.task_id.to_string(),
             status: timeline.status.as_str(),
             generation: timeline.generation,
             received_at: render(timeline.received_at),
             attempts: timeline.attempts.into_iter().map(AttemptView::of).collect(),
-            changes: timeline.changes.into_iter().map(ChangeView::of).collect::<Result<_, _>>()?,
+            changes: timeline.changes.into_iter().map(ChangeView::of).collect(),
             next_attempt_at: timeline.next_attempt_at.map(render),
             processed_at: timeline.processed_at.map(render),
             finished_at: timeline.finished_at.map(render),
             repeats: timeline.repeats,
             last_repeated_at: timeline.last_repeated_at.map(render),
             trace_id: timeline.trace_id,
-        })
+        }
     }
 }
 
 impl ChangeView {
-    fn of(change: OperatorChange) -> Result<Self, ApiError> {
-        let payload = change.payload_before.map(RawValue::from_string).transpose();
-        Ok(Self {
+    fn of(change: OperatorChange) -> Self {
+        Self {
             generation: change.generation,
             action: change.action,
             by: change.by,
             at: render(change.at),
             job_id: change.job_id,
             patched: change.is_patched,
-            payload_before: payload.map_err(|_| ApiError::internal("a stored payload is not JSON"))?,
-        })
+            payload_before: change.payload_before,
+            unreadable: change.flaw,
+        }
     }
 }
 

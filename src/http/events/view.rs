@@ -6,8 +6,7 @@ use serde_json::value::RawValue;
 
 use crate::domain::outcome::Status;
 use crate::domain::timestamp::render;
-use crate::http::error::ApiError;
-use crate::store::StoredEvent;
+use crate::store::{StoredEvent, UnreadableEvent};
 
 /// A stored event.
 #[derive(JsonSchema, Serialize)]
@@ -51,9 +50,9 @@ pub struct EventView<'a> {
 }
 
 impl<'a> EventView<'a> {
-    /// The view of `event`; an error if the database gave text that is not JSON.
-    pub fn of(event: &'a StoredEvent) -> Result<Self, ApiError> {
-        Ok(Self {
+    /// The view of `event`.
+    pub fn of(event: &'a StoredEvent) -> Self {
+        Self {
             id: event.id,
             task_id: event.task_id.to_string(),
             event_name: event.event_name.as_deref(),
@@ -66,8 +65,8 @@ impl<'a> EventView<'a> {
             error_code: event.error_code.as_deref(),
             attempts: event.attempts,
             next_attempt_at: event.next_attempt_at.map(render),
-            payload: raw(event.id, event.payload.as_deref())?,
-            properties: raw(event.id, event.properties.as_deref())?,
+            payload: event.payload.as_deref(),
+            properties: event.properties.as_deref(),
             event_uid: event.event_uid.as_deref(),
             timestamp: event.timestamp.map(render),
             received_at: render(event.received_at),
@@ -75,20 +74,29 @@ impl<'a> EventView<'a> {
             repeats: event.repeats,
             last_repeated_at: event.last_repeated_at.map(render),
             trace_id: event.trace_id.as_deref(),
-        })
+        }
     }
 }
 
-fn raw(id: i64, text: Option<&str>) -> Result<Option<&RawValue>, ApiError> {
-    text.map(serde_json::from_str).transpose().map_err(|error| {
-        tracing::error!(event_id = id, %error, "a stored payload or its properties are not JSON");
-        ApiError::internal(format!("what is stored of event {id} is not JSON"))
-    })
+/// An event that is there and cannot be read, in a list of those that can.
+#[derive(JsonSchema, Serialize)]
+#[schemars(rename = "UnreadableEvent")]
+pub struct UnreadableView<'a> {
+    id: i64,
+    /// What is wrong with it.
+    detail: &'a str,
+}
+
+impl<'a> UnreadableView<'a> {
+    /// The view of `event`.
+    pub fn of(event: &'a UnreadableEvent) -> Self {
+        Self { id: event.id, detail: &event.reason }
+    }
 }
 
 /// Bytes that the event takes in an answer, without its small fields.
 pub fn bytes_of(event: &StoredEvent) -> usize {
-    [&event.payload, &event.properties].into_iter().flatten().map(String::len).sum()
+    [&event.payload, &event.properties].into_iter().flatten().map(|json| json.get().len()).sum()
 }
 
 #[cfg(test)]
@@ -108,7 +116,7 @@ mod tests {
             event_type: None,
             event_uid: None,
             status: Status::Processed,
-            payload: Some(r#"{"b" : 1.10,"a":9007199254740993}"#.to_owned()),
+            payload: RawValue::from_string(r#"{"b" : 1.10,"a":9007199254740993}"#.to_owned()).ok(),
             properties: None,
             processing_error: None,
             error_code: None,
@@ -127,7 +135,7 @@ mod tests {
 
     #[test]
     fn an_event_is_shown_with_its_payload_as_stored() {
-        let text = serde_json::to_string(&EventView::of(&stored()).expect("valid JSON")).expect("serialisable");
+        let text = serde_json::to_string(&EventView::of(&stored())).expect("serialisable");
         assert_eq!(
             text,
             concat!(
@@ -140,13 +148,7 @@ mod tests {
         );
         assert_eq!(bytes_of(&stored()), 33);
         let traced = StoredEvent { trace_id: Some("4bf9".to_owned()), ..stored() };
-        let text = serde_json::to_string(&EventView::of(&traced).expect("valid JSON")).expect("serialisable");
+        let text = serde_json::to_string(&EventView::of(&traced)).expect("serialisable");
         assert!(text.ends_with(r#","trace_id":"4bf9"}"#), "{text}");
-    }
-
-    #[test]
-    fn stored_text_that_is_not_json_is_an_error_and_not_an_answer() {
-        let event = StoredEvent { properties: Some("{".to_owned()), ..stored() };
-        assert!(EventView::of(&event).is_err());
     }
 }

@@ -49,9 +49,12 @@ pub async fn finished(
     let mut pause = PAUSE_MIN;
     loop {
         let seen = state.store.event(id, visible_to, STORE_WAIT).await;
-        let is_final = matches!(&seen, Ok(Some(event)) if event.status.is_final());
+        let is_told = match &seen {
+            Ok(event) => event.as_ref().is_none_or(|event| event.status.is_final()),
+            Err(error) => !error.is_transient(),
+        };
         let left = deadline.saturating_duration_since(Instant::now());
-        if is_final || matches!(seen, Ok(None)) || left.is_zero() || state.is_draining() {
+        if is_told || left.is_zero() || state.is_draining() {
             return seen;
         }
         sleep(pause.min(left)).await;

@@ -189,7 +189,7 @@ fn retry(schemas: &mut Schemas) -> Operation {
         .answers(202, "It is at work, or waits for another attempt", schemas.of::<shapes::Enqueued>())
         .with_header(202, "Location")
         .problems(&[Problem::NotFound, Problem::NotReplayable, Problem::InProgress, Problem::EventUidConflict])
-        .problems(&[Problem::Overloaded, Problem::EventInSpool])
+        .problems(&[Problem::Overloaded, Problem::EventInSpool, Problem::EventUnreadable])
         .problems(&RejectCode::ALL.map(Problem::Rejected))
 }
 
@@ -199,7 +199,7 @@ fn cancel(schemas: &mut Schemas) -> Operation {
         .needs(&[Scope::Operate])
         .parameter("Id")
         .answers(200, "It is cancelled", schemas.of::<shapes::Cancelled>())
-        .problems(&[Problem::NotFound, Problem::NotReplayable, Problem::EventInSpool])
+        .problems(&[Problem::NotFound, Problem::NotReplayable, Problem::EventInSpool, Problem::EventUnreadable])
 }
 
 fn show(schemas: &mut Schemas) -> Operation {
@@ -209,7 +209,7 @@ fn show(schemas: &mut Schemas) -> Operation {
         .parameters(&["Id", "Prefer"])
         .answers(200, "The event", schemas.of::<shapes::EventView<'_>>())
         .with_header(200, "Preference-Applied")
-        .problems(&[Problem::NotFound, Problem::EventInSpool, Problem::InvalidRequest])
+        .problems(&[Problem::NotFound, Problem::EventInSpool, Problem::EventUnreadable, Problem::InvalidRequest])
 }
 
 fn timeline(schemas: &mut Schemas) -> Operation {
@@ -218,7 +218,7 @@ fn timeline(schemas: &mut Schemas) -> Operation {
         .needs(&[Scope::Read])
         .parameter("Id")
         .answers(200, "Its timeline", schemas.of::<shapes::TimelineView>())
-        .problems(&[Problem::NotFound, Problem::EventInSpool])
+        .problems(&[Problem::NotFound, Problem::EventInSpool, Problem::EventUnreadable])
 }
 
 fn list(schemas: &mut Schemas) -> Operation {
@@ -238,13 +238,15 @@ fn list(schemas: &mut Schemas) -> Operation {
 fn export(schemas: &mut Schemas) -> Operation {
     let line = [
         schemas.of::<shapes::EventView<'_>>(),
+        schemas.of::<shapes::UnreadableLine<'_>>(),
         schemas.of::<shapes::CursorLine>(),
         schemas.of::<shapes::SummaryLine>(),
     ];
     Operation::new(Method::GET, "/api/v1/events/export", TAG, "exportEvents", "Export events as lines")
         .says(
-            "The filters of the list, any number of events. A line with a `cursor` tells now and then where to go on; the last \
-             line is a `summary`: without it the export is not whole.",
+            "The filters of the list, any number of events. A line with a `cursor` tells now and then where to go on, one with \
+             `unreadable` names an event that cannot be read; the last line is a `summary`: without it the export is not \
+             whole.",
         )
         .needs(&[Scope::Read])
         .parameters(&FILTERS)

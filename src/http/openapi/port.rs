@@ -125,7 +125,7 @@ fn pipeline(schemas: &mut Schemas) -> Vec<Operation> {
             .needs(&[Scope::Read])
             .parameter("Id")
             .answers_as(200, ENDLESS, STREAM, json!({"type": "string"}))
-            .problems(&[Problem::NotFound, Problem::EventInSpool, Problem::Overloaded]),
+            .problems(&[Problem::NotFound, Problem::EventInSpool, Problem::EventUnreadable, Problem::Overloaded]),
         Operation::new(Method::GET, "/metrics", PIPELINE, "showMetrics", "The metrics, for Prometheus")
             .needs(&VIEWERS)
             .answers_as(200, "Prometheus' text format", "text/plain", json!({"type": "string"})),

@@ -273,6 +273,14 @@ pub static CATALOGUE: &[Entry] = &[
          Nothing was stored; send again after `Retry-After`.",
     ),
     row(
+        Problem::EventUnreadable,
+        "event_unreadable",
+        StatusCode::INTERNAL_SERVER_ERROR,
+        "The stored event cannot be read",
+        "The event is there, but what the database keeps of it cannot be read: it was damaged, or changed past the \
+         service. The detail says what. Mend its row in the database, then have the event processed anew.",
+    ),
+    row(
         Problem::InternalError,
         "internal_error",
         StatusCode::INTERNAL_SERVER_ERROR,

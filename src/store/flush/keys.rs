@@ -7,8 +7,8 @@ use sea_orm::{
     ColumnTrait, ConnectionTrait, DatabaseBackend, DatabaseTransaction, DbErr, EntityTrait, QueryFilter, QueryResult,
     Statement,
 };
-use uuid::Uuid;
 
+use super::super::reading::Cells;
 use super::super::{StoreError, plans};
 use super::{First, FlushHeader, Record, Stop, Written, postgres, sqlite};
 use crate::config::Planted;
@@ -109,7 +109,7 @@ async fn take_all(
         let mut orphaned = HashMap::new();
         for row in tx.query_all_raw(statement).await? {
             let claimant: i64 = row.try_get_by_index(0)?;
-            match Holder::read(&row)? {
+            match Holder::read(&row) {
                 Some(holder) => drop(holders.insert(claimant, holder)),
                 None => drop(orphaned.insert(claimant, row.try_get_by_index::<i64>(1)?)),
             }
@@ -187,18 +187,23 @@ impl Holder {
     }
 
     /// Reads `claimant, event_id, content_hash, task_id, status, processed_at`; none if there is no such event.
-    fn read(row: &QueryResult) -> Result<Option<Self>, DbErr> {
-        let Some(status) = row.try_get_by_index::<Option<String>>(4)? else { return Ok(None) };
-        let status = Status::parse(&status).ok_or_else(|| DbErr::Type(format!("unknown event status {status:?}")))?;
+    ///
+    /// What cannot be read of the event is empty: it has the key all the same, and the flush has other records.
+    fn read(row: &QueryResult) -> Option<Self> {
+        if matches!(row.try_get_by_index::<Option<String>>(4), Ok(None)) {
+            return None;
+        }
+        let mut cells = Cells::plain(row);
+        let (_, id, content_hash): (i64, _, _) = (cells.get(), cells.get(), cells.get());
         let first = First {
-            id: row.try_get_by_index(1)?,
-            task_id: row.try_get_by_index::<Uuid>(3)?,
-            status,
-            processed_at: row.try_get_by_index(5)?,
+            id,
+            task_id: cells.get(),
+            status: cells.status(),
+            processed_at: cells.time_or_none(),
             differs: Vec::new(),
             repeats: 0,
         };
-        Ok(Some(Self { first, content_hash: row.try_get_by_index(2)? }))
+        Some(Self { first, content_hash })
     }
 
     /// A key held by the claimant's own id is an earlier write of it whose answer was lost.

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use entity::job;
 use sea_orm::ActiveValue::Set;
 use sea_orm::sea_query::{LockBehavior, LockType};
@@ -11,12 +12,13 @@ use sea_orm::{
     QuerySelect, Statement,
 };
 
-use super::super::dialect::{list, now_sql};
-use super::super::listing::{self, Place, Within};
+use super::super::dialect::now_sql;
+use super::super::listing::{self, Filters, Place, Within};
+use super::super::nodes::present;
+use super::super::reading::{self, Room};
 use super::super::replay::rows::{self, Change, Seen};
 use super::super::{ReplayRules, Store, StoreError, hints};
 use super::{Job, JobKind, JobStatus};
-use crate::clock;
 use crate::domain::json::JsonText;
 use crate::domain::outcome::Status;
 use crate::domain::patch::Patch;
@@ -25,7 +27,7 @@ use crate::domain::patch::Patch;
 const EVENTS_MAX: usize = 500;
 
 /// Most bytes of their payloads; the event that passes it is still taken.
-const BYTES_MAX: i64 = 8 * 1_024 * 1_024;
+const BYTES_MAX: usize = 8 * 1_024 * 1_024;
 
 /// While more events than this are due and not claimed, a retry waits: new work must not stand behind all of the old.
 const BACKLOG_MAX: i64 = 2_000;
@@ -54,20 +56,21 @@ struct Done {
 impl Store {
     /// Does the next piece of the job `id`.
     pub async fn advance_job(&self, id: i64, rules: ReplayRules, wait: Duration) -> Result<Step, StoreError> {
+        let room = self.room_for(BYTES_MAX);
         self.transaction("advance a job", wait, move |tx| {
             Box::pin(async move {
                 let Some(job) = hold(tx, id).await? else { return Ok(Step::Elsewhere) };
+                let now = present(tx).await?;
                 if job.wanted.kind == JobKind::Retry && is_crowded(tx).await? {
-                    touch(&job).update(tx).await?;
+                    touch(&job, now).update(tx).await?;
                     return Ok(Step::Crowded);
                 }
-                let (places, next) = take_places(tx, &job).await?;
-                let done = change(tx, &job, &places, &rules).await?;
+                let (done, next) = change(tx, &job, &rules, room).await?;
                 let changed = done.changed;
                 if changed > 0 && job.wanted.kind == JobKind::Retry {
                     hints::work_is_due(tx).await?;
                 }
-                moved(&job, done, next).update(tx).await?;
+                moved(&job, done, next, now).update(tx).await?;
                 Ok(if next.is_some() { Step::Advanced(changed) } else { Step::Ended(changed) })
             })
         })
@@ -98,58 +101,47 @@ async fn is_crowded(tx: &DatabaseTransaction) -> Result<bool, DbErr> {
 }
 
 /// The next events, and where the piece after them begins.
-async fn take_places(tx: &DatabaseTransaction, job: &Job) -> Result<(Vec<Place>, Option<Place>), DbErr> {
+async fn meet(tx: &DatabaseTransaction, job: &Job) -> Result<(Vec<i64>, Vec<Place>, Option<Place>), DbErr> {
     let (filters, states) = (job.wanted.walked(job.created_at), job.wanted.states());
-    let within = Within { states: &states, until: Place { received_at: job.created_at, id: job.until_id } };
-    let (mut places, next) = listing::meet(tx, &filters, &within, job.cursor, EVENTS_MAX).await?;
-    let weights = weights(tx, &places).await?;
-    let mut bytes = 0;
-    let fits = |place: &&Place| {
-        let has_room = bytes < BYTES_MAX;
-        bytes += weights.get(&place.id).copied().unwrap_or_default();
-        has_room
-    };
-    let taken = places.iter().take_while(fits).count();
-    let is_cut = taken < places.len();
-    places.truncate(taken);
-    let next = if is_cut { places.last().copied() } else { next };
-    Ok((places, next))
+    let within = Within { states: &states, until: Place { received_at: Some(job.created_at), id: job.until_id } };
+    let (places, next) = listing::meet(tx, &filters, &within, job.cursor, EVENTS_MAX).await?;
+    Ok((places.iter().map(|place| place.id).collect(), places, next))
 }
 
-/// The bytes of each event's payload.
-async fn weights(tx: &DatabaseTransaction, places: &[Place]) -> Result<HashMap<i64, i64>, DbErr> {
-    if places.is_empty() {
-        return Ok(HashMap::new());
+/// Changes the next events, as far as their payloads may be read at once, and says where the piece after them begins.
+async fn change(
+    tx: &DatabaseTransaction,
+    job: &Job,
+    rules: &ReplayRules,
+    room: Room,
+) -> Result<(Done, Option<Place>), StoreError> {
+    let patch = patch_of(job, rules)?;
+    let (mut ids, places, mut next) = meet(tx, job).await?;
+    if ids.is_empty() {
+        return Ok((Done::default(), next));
     }
-    let backend = tx.get_database_backend();
-    let json = if backend == DbBackend::Postgres { "::text" } else { "" };
-    let ids: Vec<i64> = places.iter().map(|place| place.id).collect();
-    let sql = format!(
-        "SELECT id, CAST(COALESCE(length(payload{json}), 0) AS BIGINT) FROM events WHERE id IN ({})",
-        list(&ids)
-    );
-    let rows = tx.query_all_raw(Statement::from_string(backend, sql)).await?;
-    rows.iter().map(|row| Ok((row.try_get_by_index(0)?, row.try_get_by_index(1)?))).collect()
-}
-
-async fn change(tx: &DatabaseTransaction, job: &Job, places: &[Place], rules: &ReplayRules) -> Result<Done, DbErr> {
-    if places.is_empty() {
-        return Ok(Done::default());
-    }
-    let ids: Vec<i64> = places.iter().map(|place| place.id).collect();
     let seen = rows::lock(tx, &ids, None, rules.keys_live_for).await?;
+    let mut payloads = HashMap::new();
+    if job.wanted.kind == JobKind::Retry {
+        let read = reading::read(tx, &ids, &Filters::default(), room).await?;
+        if read.looked_at < ids.len() {
+            ids.truncate(read.looked_at);
+            next = places[..read.looked_at].last().copied();
+        }
+        payloads = read.events.into_iter().map(|event| (event.id, event)).collect();
+    }
     let states = job.wanted.states();
     // It may have changed since it was met.
-    let mut wanted: Vec<&Seen> = seen.values().filter(|event| is_wanted(job, &states, event)).collect();
+    let mut wanted: Vec<&Seen> = ids.iter().filter_map(|id| seen.get(id)).collect();
+    wanted.retain(|event| is_wanted(job, &states, event));
     wanted.sort_unstable_by_key(|event| event.id);
-    let patch = patch_of(job, rules)?;
     let change = Change { by: job.wanted.by, job: Some(job.id), patch: patch.as_ref() };
     let mut refused = HashMap::new();
     match job.wanted.kind {
         JobKind::Retry => {
-            let (why, payloads) = rows::judge(tx, &wanted, patch.as_ref(), rules).await?;
+            let (why, patched) = rows::judge(&wanted, payloads, patch.as_ref(), rules);
             wanted.retain(|event| !why.contains_key(&event.id));
-            rows::reopen(tx, &wanted, &payloads, None, change).await?;
+            rows::reopen(tx, &wanted, &patched, None, change).await?;
             refused = why.into_iter().map(|(id, refusal)| (id, refusal.code())).collect();
         }
         JobKind::Cancel => {
@@ -157,7 +149,7 @@ async fn change(tx: &DatabaseTransaction, job: &Job, places: &[Place], rules: &R
             rows::cancel(tx, &ids, change).await?;
         }
     }
-    Ok(Done { matched: places.len(), changed: wanted.len(), refused })
+    Ok((Done { matched: ids.len(), changed: wanted.len(), refused }, next))
 }
 
 fn is_wanted(job: &Job, states: &[Status], event: &Seen) -> bool {
@@ -174,11 +166,11 @@ fn patch_of(job: &Job, rules: &ReplayRules) -> Result<Option<Patch>, DbErr> {
     patch.map(Some).map_err(|rejection| DbErr::Custom(format!("the patch is not valid any more: {}", rejection.error)))
 }
 
-fn touch(job: &Job) -> job::ActiveModel {
-    job::ActiveModel { id: Set(job.id), updated_at: Set(clock::now()), ..Default::default() }
+fn touch(job: &Job, now: DateTime<Utc>) -> job::ActiveModel {
+    job::ActiveModel { id: Set(job.id), updated_at: Set(now), ..Default::default() }
 }
 
-fn moved(job: &Job, done: Done, next: Option<Place>) -> job::ActiveModel {
+fn moved(job: &Job, done: Done, next: Option<Place>, now: DateTime<Utc>) -> job::ActiveModel {
     let number = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
     let mut refused = job.refused.clone();
     for code in done.refused.values() {
@@ -190,16 +182,16 @@ fn moved(job: &Job, done: Done, next: Option<Place>) -> job::ActiveModel {
         changed: Set(job.changed + number(done.changed)),
         skipped: Set(job.skipped + number(skipped)),
         refused: Set(serde_json::to_string(&refused).expect("a map of texts and numbers is JSON")),
-        ..touch(job)
+        ..touch(job, now)
     };
     match next {
         Some(place) => {
-            row.cursor_at = Set(Some(place.received_at));
+            row.cursor_at = Set(place.received_at);
             row.cursor_id = Set(Some(place.id));
         }
         None => {
             row.status = Set(JobStatus::Done.as_str().to_owned());
-            row.finished_at = Set(Some(clock::now()));
+            row.finished_at = Set(Some(now));
         }
     }
     row

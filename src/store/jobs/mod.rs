@@ -5,31 +5,35 @@
 //! next piece. A job meets each event at most once, and only those that were stored when it was made.
 
 mod chunk;
+mod row;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use entity::job;
-use sea_orm::ActiveValue::Set;
 use sea_orm::sea_query::Expr;
 use sea_orm::{
-    ColumnTrait, ConnectionTrait, DatabaseTransaction, DbErr, EntityTrait, QueryFilter, QueryOrder, QuerySelect,
-    QueryTrait, Statement,
+    ColumnTrait, ConnectionTrait, DatabaseTransaction, DbBackend, DbErr, EntityTrait, QueryFilter, QueryOrder,
+    QuerySelect, QueryTrait, Statement,
 };
 use serde_json::json;
 
 pub use self::chunk::Step;
+use self::row::row_of;
 use super::audit::{self, Action, By};
 use super::error::StoreError;
 use super::listing::{self, Filters, Place, Within};
+use super::nodes::{now, present};
 use super::open::Store;
 use super::plans;
-use crate::clock;
 use crate::domain::outcome::{Status, cut};
 
 /// Jobs that run at once, in turns; those that are made at the same instant may be some more.
 const RUNNING_MAX: i64 = 100;
+
+/// A job can be ended although a piece of it that takes long is under way.
+const WAIT_FOR_A_PIECE: &str = "SET LOCAL lock_timeout = '4s'";
 
 /// Events that a dry run names.
 const EXAMPLES_MAX: usize = 10;
@@ -181,7 +185,7 @@ impl Store {
                 if number(tx, "SELECT COUNT(*) FROM jobs WHERE status = 'running'").await? >= RUNNING_MAX {
                     return Ok(None);
                 }
-                let row = row_of(new, clock::now(), last_id(tx).await?);
+                let row = row_of(new, present(tx).await?, last_id(tx).await?);
                 let job = Job::read(job::Entity::insert(row).exec_with_returning(tx).await?)?;
                 let detail = json!({
                     "kind": job.wanted.kind.as_str(),
@@ -200,8 +204,8 @@ impl Store {
         self.run("rehearse a job", wait, move |conn| async move {
             let tx = conn.read().begin().await?;
             plans::indexes_only(&tx).await?;
-            let (made_at, states) = (clock::now(), new.states());
-            let until = Place { received_at: made_at, id: last_id(&tx).await? };
+            let (made_at, states) = (present(&tx).await?, new.states());
+            let until = Place { received_at: Some(made_at), id: last_id(&tx).await? };
             let (filters, within) = (new.walked(made_at), Within { states: &states, until });
             let (mut found, mut after) = (Found::default(), None);
             for _ in 0..pieces {
@@ -231,7 +235,7 @@ impl Store {
         wait: Duration,
     ) -> Result<Vec<String>, StoreError> {
         self.run("explain a job", wait, move |conn| async move {
-            let (filters, states) = (new.walked(until.received_at), new.states());
+            let (filters, states) = (new.walked(until.received_at.unwrap_or_default()), new.states());
             listing::explain_walk(&conn, &filters, &Within { states: &states, until }, after).await
         })
         .await
@@ -280,12 +284,24 @@ impl Store {
         self.end_job(id, JobStatus::Failed, Some(cut(error)), None, wait).await
     }
 
-    /// The running job that has waited longest for its next piece.
+    /// The running job that has waited longest for its next piece, of those that nobody is at work on.
     pub async fn running_job(&self, wait: Duration) -> Result<Option<i64>, StoreError> {
         self.run("look for jobs", wait, |conn| async move {
-            let sql = "SELECT id FROM jobs WHERE status = 'running' ORDER BY updated_at LIMIT 1";
-            let row = conn.read().query_one_raw(Statement::from_string(conn.backend(), sql)).await?;
+            let lock = if conn.backend() == DbBackend::Postgres { "FOR UPDATE SKIP LOCKED" } else { "" };
+            let sql = format!("SELECT id FROM jobs WHERE status = 'running' ORDER BY updated_at LIMIT 1 {lock}");
+            let row = conn.write().query_one_raw(Statement::from_string(conn.backend(), sql)).await?;
             Ok(row.map(|row| row.try_get_by_index(0)).transpose()?)
+        })
+        .await
+    }
+
+    /// Puts a job whose piece failed behind the others.
+    pub async fn put_job_off(&self, id: i64, wait: Duration) -> Result<(), StoreError> {
+        self.run("put a job off", wait, move |conn| async move {
+            let update = job::Entity::update_many()
+                .col_expr(job::Column::UpdatedAt, now(conn.write()))
+                .filter(job::Column::Id.eq(id));
+            Ok(update.exec(conn.write()).await.map(drop)?)
         })
         .await
     }
@@ -300,12 +316,14 @@ impl Store {
     ) -> Result<(), StoreError> {
         self.transaction("end a job", wait, move |tx| {
             Box::pin(async move {
-                let now = clock::now();
+                if tx.get_database_backend() == DbBackend::Postgres {
+                    tx.execute_unprepared(WAIT_FOR_A_PIECE).await?;
+                }
                 let ended = job::Entity::update_many()
                     .col_expr(job::Column::Status, Expr::value(status.as_str()))
                     .col_expr(job::Column::Error, Expr::value(error))
-                    .col_expr(job::Column::UpdatedAt, Expr::value(now))
-                    .col_expr(job::Column::FinishedAt, Expr::value(now))
+                    .col_expr(job::Column::UpdatedAt, now(tx))
+                    .col_expr(job::Column::FinishedAt, now(tx))
                     .filter(job::Column::Id.eq(id))
                     .filter(job::Column::Status.eq(JobStatus::Running.as_str()))
                     .exec(tx)
@@ -333,64 +351,4 @@ async fn last_id(tx: &DatabaseTransaction) -> Result<i64, DbErr> {
 async fn number(tx: &DatabaseTransaction, sql: &'static str) -> Result<i64, DbErr> {
     let row = tx.query_one_raw(Statement::from_string(tx.get_database_backend(), sql)).await?;
     row.map_or(Ok(0), |row| row.try_get_by_index(0))
-}
-
-fn row_of(new: NewJob, now: DateTime<Utc>, until_id: i64) -> job::ActiveModel {
-    let filters = new.filters;
-    job::ActiveModel {
-        kind: Set(new.kind.as_str().to_owned()),
-        status: Set(JobStatus::Running.as_str().to_owned()),
-        by_user: Set(new.by),
-        of_status: Set(filters.status.map(|status| status.as_str().to_owned())),
-        of_event_name: Set(filters.event_name),
-        of_event_type: Set(filters.event_type),
-        of_user: Set(filters.user_id),
-        of_error_code: Set(filters.error_code),
-        received_after: Set(filters.received_after),
-        received_before: Set(filters.received_before),
-        patch: Set(new.patch),
-        forced: Set(new.is_forced),
-        until_id: Set(until_id),
-        matched: Set(0),
-        changed: Set(0),
-        skipped: Set(0),
-        refused: Set("{}".to_owned()),
-        created_at: Set(now),
-        updated_at: Set(now),
-        ..Default::default()
-    }
-}
-
-impl Job {
-    fn read(row: job::Model) -> Result<Self, DbErr> {
-        let status = row
-            .of_status
-            .map(|text| Status::parse(&text).ok_or_else(|| DbErr::Type(format!("unknown status of events {text:?}"))));
-        let filters = Filters {
-            status: status.transpose()?,
-            event_name: row.of_event_name,
-            event_type: row.of_event_type,
-            user_id: row.of_user,
-            error_code: row.of_error_code,
-            received_after: row.received_after,
-            received_before: row.received_before,
-        };
-        let kind = JobKind::parse(&row.kind)?;
-        let cursor = row.cursor_at.zip(row.cursor_id).map(|(received_at, id)| Place { received_at, id });
-        Ok(Self {
-            id: row.id,
-            wanted: NewJob { kind, filters, patch: row.patch, is_forced: row.forced, by: row.by_user },
-            status: JobStatus::parse(&row.status)?,
-            matched: row.matched,
-            changed: row.changed,
-            skipped: row.skipped,
-            refused: serde_json::from_str(&row.refused).map_err(|error| DbErr::Json(error.to_string()))?,
-            error: row.error,
-            created_at: row.created_at,
-            updated_at: row.updated_at,
-            finished_at: row.finished_at,
-            until_id: row.until_id,
-            cursor,
-        })
-    }
 }

@@ -8,7 +8,6 @@
 
 mod way;
 
-use std::collections::HashMap;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
@@ -16,9 +15,10 @@ use sea_orm::{ConnectionTrait, DatabaseTransaction, DbBackend, DbErr, QueryResul
 
 use self::way::Way;
 use super::dialect::list;
-use super::events::{Filter, StoredEvent, read_events};
+use super::events::{Filter, StoredEvent, UnreadableEvent};
 use super::open::Conn;
 use super::plans::hidden;
+use super::reading::{self, Read, time};
 use super::{Store, StoreError};
 use crate::domain::outcome::Status;
 
@@ -68,28 +68,21 @@ pub struct ListQuery {
 /// Where in a list an event stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Place {
-    /// When it was received.
-    pub received_at: DateTime<Utc>,
+    /// When it was received; `None` if that cannot be read.
+    pub received_at: Option<DateTime<Utc>>,
     /// Its number.
     pub id: i64,
 }
 
 /// A piece of a list.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 pub struct Slice {
-    /// The events that match.
-    pub events: Vec<StoredEvent>,
+    /// The events that match with their places, those that cannot be read among them.
+    pub events: Vec<(Place, Result<StoredEvent, UnreadableEvent>)>,
     /// Where the next slice begins; `None` at the end of the list.
     pub next: Option<Place>,
     /// Rows that were looked at.
     pub looked_at: usize,
-}
-
-impl Place {
-    /// Where `event` stands.
-    pub fn of(event: &StoredEvent) -> Self {
-        Self { received_at: event.received_at, id: event.id }
-    }
 }
 
 impl Filters {
@@ -109,29 +102,37 @@ impl Filters {
 }
 
 impl Store {
-    /// The events of `query` after a place, at most `limit`; there may be fewer, or none, before the end of the list.
+    /// The events of `query` after a place, at most `limit` of them, and with `bytes` of JSON; there may be fewer, or none,
+    /// before the end of the list.
     pub async fn list_events(
         &self,
         query: &ListQuery,
         after: Option<Place>,
         limit: usize,
+        bytes: usize,
         wait: Duration,
     ) -> Result<Slice, StoreError> {
-        let (backend, query) = (self.backend(), query.clone());
-        self.run("list events", wait, move |conn| async move {
-            let way = Way::of(&query.filters);
-            let rows_max = if way.decides(&query.filters) { limit } else { SLICE_ROWS };
-            let seen = looked_at(&conn.search(look(backend, &Look::of(&query), after, rows_max)).await?)?;
-            let (matching, next) = cut(&seen, limit, rows_max);
-            let matching: Vec<i64> = matching.iter().map(|place| place.id).collect();
-            let events = if matching.is_empty() {
-                Vec::new()
-            } else {
-                in_order(&matching, read_events(&conn, named(backend, &query.filters, &matching)).await?)
-            };
-            Ok(Slice { events, next, looked_at: seen.len() })
-        })
-        .await
+        let way = Way::of(&query.filters);
+        let rows_max = if way.decides(&query.filters) { limit } else { SLICE_ROWS };
+        let look = look(self.backend(), &Look::of(query), after, rows_max);
+        let seen =
+            self.run("list events", wait, |conn| async move { Ok(looked_at(&conn.search(look).await?)?) }).await?;
+        let (places, next) = cut(&seen, limit, rows_max);
+        let (filters, room) = (query.filters.clone(), self.room_for(bytes));
+        let ids: Vec<i64> = places.iter().map(|place| place.id).collect();
+        // A row may have changed since it was seen.
+        let read = self.run("read listed events", wait * reading::PATIENCE, move |conn| async move {
+            reading::read::<StoredEvent>(&conn, &ids, &filters, room).await
+        });
+        let read = read.await?;
+        let next = if read.looked_at < places.len() { places[..read.looked_at].last().copied() } else { next };
+        let mut places = places.into_iter();
+        let placed = |event: Read<StoredEvent>| {
+            let place = places.find(|place| place.id == event.id)?;
+            Some((place, event.readable()))
+        };
+        let events = read.events.into_iter().filter_map(placed).collect();
+        Ok(Slice { events, next, looked_at: seen.len() })
     }
 
     /// How the database looks for the events of a slice: the lines of its plan, on PostgreSQL with what it read.
@@ -193,7 +194,7 @@ pub(super) async fn meet(
 /// Reads what [`look`] selects: the place of each row, and whether it matches.
 fn looked_at(rows: &[QueryResult]) -> Result<Vec<(Place, bool)>, DbErr> {
     let read = |row: &QueryResult| {
-        let place = Place { id: row.try_get_by_index(0)?, received_at: row.try_get_by_index(1)? };
+        let place = Place { id: row.try_get_by_index(0)?, received_at: time(row, 1).flatten() };
         Ok((place, row.try_get_by_index::<i32>(2)? == 1))
     };
     rows.iter().map(read).collect()
@@ -212,12 +213,6 @@ fn cut(seen: &[(Place, bool)], limit: usize, rows_max: usize) -> (Vec<Place>, Op
     }
     let is_end = seen.len() < rows_max;
     (matching, seen.last().filter(|_| !is_end).map(|(place, _)| *place))
-}
-
-/// An event that has ceased to match since it was seen is not among `events`.
-fn in_order(ids: &[i64], events: Vec<StoredEvent>) -> Vec<StoredEvent> {
-    let mut by_id: HashMap<i64, StoredEvent> = events.into_iter().map(|event| (event.id, event)).collect();
-    ids.iter().filter_map(|id| by_id.remove(id)).collect()
 }
 
 impl Order {
@@ -260,7 +255,12 @@ fn look(backend: DbBackend, wanted: &Look<'_>, after: Option<Place>, rows: usize
         Way::Received => {
             range(&mut look, filters);
             if let Some(place) = after {
-                let (time, id) = (look.bind(place.received_at.into()), look.bind(place.id.into()));
+                let id = look.bind(place.id.into());
+                let time = match place.received_at {
+                    Some(time) => look.bind(time.into()),
+                    // As it stands there: for the order that is good enough.
+                    None => format!("(SELECT received_at FROM events WHERE id = {id})"),
+                };
                 look.and_sql(&format!("(received_at, id) {} ({time}, {id})", order.comparison()));
             }
         }
@@ -294,13 +294,6 @@ fn same(look: &mut Filter, column: &str, value: sea_orm::Value, order: Order, af
         }
         None => look.and_sql(&format!("{column} >= {value} AND {column} <= {value}")),
     }
-}
-
-/// The matching events of these ids: a row may have changed since it was seen.
-fn named(backend: DbBackend, filters: &Filters, ids: &[i64]) -> Statement {
-    let mut named = Filter::new(backend);
-    name(&mut named, ids, filters);
-    named.statement()
 }
 
 /// Adds the condition that an event is one of these and matches.

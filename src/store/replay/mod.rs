@@ -16,8 +16,8 @@ pub use self::rows::Seen;
 use self::rows::{Change, seen};
 use super::audit::{self, Action, By};
 use super::claim::{ClaimOrder, Claimed};
-use super::{Store, StoreError};
-use crate::domain::outcome::Status;
+use super::{Store, StoreError, UnreadableEvent};
+use crate::domain::outcome::{Status, UNREADABLE};
 use crate::domain::patch::Patch;
 use crate::domain::payload::PayloadLimits;
 use crate::domain::rejection::Rejection;
@@ -54,6 +54,8 @@ pub struct ReplayRules {
 pub enum Refusal {
     /// Its payload would not be valid once it is patched.
     Invalid(Rejection),
+    /// What is stored of it cannot be read.
+    Unreadable(UnreadableEvent),
     /// Another event holds its key by now.
     KeyHeld {
         /// That event.
@@ -66,6 +68,7 @@ impl Refusal {
     pub fn code(&self) -> &'static str {
         match self {
             Self::Invalid(rejection) => rejection.code().as_str(),
+            Self::Unreadable(_) => UNREADABLE,
             Self::KeyHeld { .. } => "event_uid_conflict",
         }
     }
@@ -76,29 +79,28 @@ impl Refusal {
 pub struct Reopened {
     /// Every event that exists and is visible.
     pub seen: HashMap<i64, Seen>,
-    /// Those that are claimed now.
+    /// Those that are pending now.
+    pub ids: Vec<i64>,
+    /// Of these: those that were claimed and read; the others are left to whoever claims them.
     pub claimed: Vec<Claimed>,
     /// Those that were refused.
     pub refused: HashMap<i64, Refusal>,
 }
 
 /// How the audit log names the events of a replay.
-fn object(claimed: &[Claimed]) -> String {
-    match claimed {
-        [one] => format!("events/{}", one.event.id),
+fn object(ids: &[i64]) -> String {
+    match ids {
+        [one] => format!("events/{one}"),
         _ => "events".to_owned(),
     }
 }
 
 impl Replay {
     /// What the audit log says of it: the events that are processed anew, the first of them by their ids.
-    fn detail(&self, claimed: &[Claimed]) -> Value {
-        let mut ids: Vec<i64> = claimed.iter().map(|claimed| claimed.event.id).collect();
-        ids.sort_unstable();
-        ids.truncate(AUDITED_IDS_MAX);
+    fn detail(&self, ids: &[i64]) -> Value {
         json!({
-            "events": claimed.len(),
-            "event_ids": ids,
+            "events": ids.len(),
+            "event_ids": ids[..ids.len().min(AUDITED_IDS_MAX)],
             "force": self.is_forced,
             "patched": self.patch.is_some(),
         })
@@ -132,8 +134,7 @@ impl Store {
         .await
     }
 
-    /// Reopens and claims the events that `replay` means, in one transaction; without a patch it has as many statements
-    /// however many events they are.
+    /// Reopens and claims the events that `replay` means, in one transaction, and reads them as far as `order` has room.
     pub async fn reopen(
         &self,
         replay: Replay,
@@ -141,24 +142,30 @@ impl Store {
         order: ClaimOrder,
         wait: Duration,
     ) -> Result<Reopened, StoreError> {
-        self.transaction("reopen events", wait, move |tx| {
+        let (room, token) = (self.room_for(order.bytes), Uuid::new_v4());
+        let reopening = self.transaction("reopen events", wait, move |tx| {
             Box::pin(async move {
                 let seen = rows::lock(tx, &replay.ids, replay.visible_to, rules.keys_live_for).await?;
                 let mut wanted: Vec<&Seen> = seen.values().filter(|event| event.is_wanted(replay.is_forced)).collect();
                 let patch = replay.patch.as_ref();
-                let (refused, payloads) = rows::judge(tx, &wanted, patch, &rules).await?;
+                let payloads = match patch {
+                    Some(_) => rows::payloads(tx, &replay.ids, room).await?,
+                    None => HashMap::new(),
+                };
+                let (refused, patched) = rows::judge(&wanted, payloads, patch, &rules);
                 wanted.retain(|event| !refused.contains_key(&event.id));
                 let by = replay.by.user_or_none();
-                let (change, lease) = (Change { by, job: None, patch }, Some((&order, Uuid::new_v4())));
-                let claimed = rows::reopen(tx, &wanted, &payloads, lease, change).await?;
-                if !claimed.is_empty() {
-                    audit::note(tx, &replay.by, Action::EventsReplayed, object(&claimed), replay.detail(&claimed))
-                        .await?;
+                let (change, lease) = (Change { by, job: None, patch }, Some((&order, token)));
+                let ids = rows::reopen(tx, &wanted, &patched, lease, change).await?;
+                if !ids.is_empty() {
+                    audit::note(tx, &replay.by, Action::EventsReplayed, object(&ids), replay.detail(&ids)).await?;
                 }
-                Ok(Reopened { seen, claimed, refused })
+                Ok(Reopened { seen, ids, claimed: Vec::new(), refused })
             })
-        })
-        .await
+        });
+        let reopened = reopening.await?;
+        let (claimed, _) = self.read_claimed(reopened.ids.clone(), token, order.bytes, wait).await?;
+        Ok(Reopened { claimed, ..reopened })
     }
 
     /// Calls a pending event off, also from the node that holds it; `false` if it is not pending, or not visible.

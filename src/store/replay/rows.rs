@@ -7,12 +7,13 @@ use chrono::{DateTime, Utc};
 use sea_orm::{ConnectionTrait, DatabaseTransaction, DbBackend, DbErr, QueryResult, Statement, Value};
 use uuid::Uuid;
 
-use super::super::Cause;
-use super::super::claim::{ClaimOrder, Claimed, claimed, claimed_columns};
-use super::super::dialect::{list, micros_ago, now_plus_micros_sql, now_sql, placeholder};
+use super::super::claim::ClaimOrder;
+use super::super::dialect::{list, micros_ago, now_plus_micros_sql, now_sql, one_more, placeholder};
 use super::super::flush::counts::{self, Counts};
-use super::super::key_clock;
+use super::super::listing::Filters;
 use super::super::plans::hidden;
+use super::super::reading::{self, Cells, Read, Readable, Room};
+use super::super::{Cause, StoreError, UnreadableEvent, key_clock};
 use super::{Refusal, ReplayRules};
 use crate::domain::dedupe::Namespace;
 use crate::domain::json::JsonText;
@@ -91,80 +92,106 @@ fn seen_sql(ids: &[i64], visible_to: Option<i64>, holder: &str, join: &str, end:
         visible_to.map_or(String::new(), |user_id| format!("AND {}", hidden(&format!("e.user_id = {user_id}"))));
     format!(
         "SELECT e.id, e.status, e.event_name, e.event_type, e.user_id, u.email, e.processed_at, e.processing_error, \
-         e.error_code, e.duplicate_of, e.lease_boot, CAST({holder} AS BIGINT) \
+         e.error_code, e.duplicate_of, e.lease_boot IS NOT NULL, CAST({holder} AS BIGINT) \
          FROM events e LEFT JOIN users u ON u.id = e.user_id {join} WHERE e.id IN ({}) {visible} {end}",
         list(ids)
     )
 }
 
+/// What cannot be read of an event is empty: it may be what its replay mends.
 async fn read_seen(tx: &DatabaseTransaction, statement: Statement) -> Result<HashMap<i64, Seen>, DbErr> {
-    let read = |row: &QueryResult| -> Result<(i64, Seen), DbErr> {
-        let status: String = row.try_get_by_index(1)?;
+    let read = |row: &QueryResult| {
+        let mut cells = Cells::plain(row);
         let seen = Seen {
-            id: row.try_get_by_index(0)?,
-            status: Status::parse(&status).ok_or_else(|| DbErr::Type(format!("unknown status {status:?}")))?,
-            event_name: row.try_get_by_index(2)?,
-            event_type: row.try_get_by_index(3)?,
-            user_id: row.try_get_by_index(4)?,
-            email: row.try_get_by_index(5)?,
-            processed_at: row.try_get_by_index(6)?,
-            error: row.try_get_by_index(7)?,
-            error_code: row.try_get_by_index(8)?,
-            duplicate_of: row.try_get_by_index(9)?,
-            is_held: row.try_get_by_index::<Option<Uuid>>(10)?.is_some(),
-            key_holder: row.try_get_by_index(11)?,
+            id: cells.get(),
+            status: cells.status(),
+            event_name: cells.get(),
+            event_type: cells.get(),
+            user_id: cells.get(),
+            email: cells.get(),
+            processed_at: cells.time_or_none(),
+            error: cells.get(),
+            error_code: cells.get(),
+            duplicate_of: cells.get(),
+            is_held: cells.get(),
+            key_holder: cells.get(),
         };
-        Ok((seen.id, seen))
+        (seen.id, seen)
     };
-    tx.query_all_raw(statement).await?.iter().map(read).collect()
+    Ok(tx.query_all_raw(statement).await?.iter().map(read).collect())
+}
+
+/// The payload of an event.
+pub(in crate::store) struct Payload(Option<JsonText>);
+
+impl Readable for Payload {
+    const COLUMNS: &'static [&'static str] = &["id"];
+    const JSON: &'static [&'static str] = &["payload"];
+
+    fn read(cells: &mut Cells<'_>) -> Self {
+        let _: i64 = cells.get();
+        Self(cells.json(JsonText::parse))
+    }
+}
+
+/// The payloads of locked events.
+pub(super) async fn payloads(
+    tx: &DatabaseTransaction,
+    ids: &[i64],
+    room: Room,
+) -> Result<HashMap<i64, Read<Payload>>, StoreError> {
+    let (mut payloads, mut rest) = (HashMap::new(), ids);
+    while !rest.is_empty() {
+        let read = reading::read(tx, rest, &Filters::default(), room).await?;
+        payloads.extend(read.events.into_iter().map(|event| (event.id, event)));
+        rest = &rest[read.looked_at..];
+    }
+    Ok(payloads)
 }
 
 /// Why these locked events cannot be reopened, and the new payloads of the others if `patch` changes them.
-pub(in crate::store) async fn judge(
-    tx: &DatabaseTransaction,
+pub(in crate::store) fn judge(
     events: &[&Seen],
+    mut payloads: HashMap<i64, Read<Payload>>,
     patch: Option<&Patch>,
     rules: &ReplayRules,
-) -> Result<(HashMap<i64, Refusal>, HashMap<i64, JsonText>), DbErr> {
-    let mut refused: HashMap<i64, Refusal> = HashMap::new();
+) -> (HashMap<i64, Refusal>, HashMap<i64, JsonText>) {
+    let (mut refused, mut patched) = (HashMap::new(), HashMap::new());
     for event in events {
-        refused.extend(event.key_holder.map(|of| (event.id, Refusal::KeyHeld { of })));
-    }
-    let mut patched = HashMap::new();
-    let Some(patch) = patch else { return Ok((refused, patched)) };
-    let ids: Vec<i64> = events.iter().map(|event| event.id).filter(|id| !refused.contains_key(id)).collect();
-    for (id, payload) in payloads(tx, &ids).await? {
-        let json = |error: serde_json::Error| DbErr::Json(error.to_string());
-        let payload = payload.map(JsonText::parse).transpose().map_err(json)?;
-        let payload = patch.apply(payload.as_ref()).map_err(json)?;
-        match validate_payload_shape(Some(&payload), &rules.limits) {
-            Ok(()) => drop(patched.insert(id, payload)),
-            Err(rejection) => drop(refused.insert(id, Refusal::Invalid(rejection))),
+        let payload = payloads.remove(&event.id).map(|payload| patched_payload(payload, patch, rules)).transpose();
+        match (event.key_holder, payload) {
+            (Some(of), _) => drop(refused.insert(event.id, Refusal::KeyHeld { of })),
+            (None, Err(refusal)) => drop(refused.insert(event.id, refusal)),
+            (None, Ok(payload)) => patched.extend(payload.flatten().map(|payload| (event.id, payload))),
         }
     }
-    Ok((refused, patched))
+    (refused, patched)
 }
 
-async fn payloads(tx: &DatabaseTransaction, ids: &[i64]) -> Result<Vec<(i64, Option<String>)>, DbErr> {
-    if ids.is_empty() {
-        return Ok(Vec::new());
-    }
-    let backend = tx.get_database_backend();
-    let json = if backend == DbBackend::Postgres { "::text" } else { "" };
-    let sql = format!("SELECT id, payload{json} FROM events WHERE id IN ({})", list(ids));
-    let rows = tx.query_all_raw(Statement::from_string(backend, sql)).await?;
-    rows.iter().map(|row| Ok((row.try_get_by_index(0)?, row.try_get_by_index(1)?))).collect()
+fn patched_payload(
+    payload: Read<Payload>,
+    patch: Option<&Patch>,
+    rules: &ReplayRules,
+) -> Result<Option<JsonText>, Refusal> {
+    let id = payload.id;
+    let Payload(payload) = payload.readable().map_err(Refusal::Unreadable)?;
+    let Some(patch) = patch else { return Ok(None) };
+    let payload = patch.apply(payload.as_ref()).map_err(|error| {
+        Refusal::Unreadable(UnreadableEvent { id, reason: format!("its payload cannot be patched: {error}") })
+    })?;
+    validate_payload_shape(Some(&payload), &rules.limits).map_err(Refusal::Invalid)?;
+    Ok(Some(payload))
 }
 
 /// Makes locked events pending and due, claimed under `lease` if there is one, with their new payloads; notes who it was,
-/// and takes back what the balance counted. Gives those that were claimed.
+/// and takes back what the balance counted. Gives their ids.
 pub(in crate::store) async fn reopen(
     tx: &DatabaseTransaction,
     events: &[&Seen],
     payloads: &HashMap<i64, JsonText>,
     lease: Option<(&ClaimOrder, Uuid)>,
     change: Change<'_>,
-) -> Result<Vec<Claimed>, DbErr> {
+) -> Result<Vec<i64>, DbErr> {
     let final_ones: Vec<&Seen> = events.iter().copied().filter(|event| event.status.is_final()).collect();
     let is_noted = |event: &&&Seen| change.patch.is_some() || event.status.is_final();
     let noted: Vec<i64> = events.iter().filter(is_noted).map(|event| event.id).collect();
@@ -175,22 +202,18 @@ pub(in crate::store) async fn reopen(
         }
     }
     let mut ids: Vec<i64> = events.iter().map(|event| event.id).collect();
-    ids.sort_unstable();
-    let mut reopened = Vec::new();
     if !ids.is_empty() {
-        let token = lease.map_or_else(Uuid::nil, |(_, token)| token);
         let rows = tx.query_all_raw(reopen_statement(tx, &ids, lease)).await?;
         all_written("events", rows.len() as u64, ids.len())?;
-        if lease.is_some() {
-            reopened = rows.iter().map(|row| claimed(row, token)).collect::<Result<_, _>>()?;
-        }
+        ids = rows.iter().map(|row| row.try_get_by_index(0)).collect::<Result<_, _>>()?;
+        ids.sort_unstable();
     }
     if !final_ones.is_empty() {
         let undone = |status| final_ones.iter().filter(|event| event.status == status).count();
         let change = |status| -i64::try_from(undone(status)).unwrap_or(i64::MAX);
         counts::correct(tx, &[], change, &undone_by_type(&final_ones)).await?;
     }
-    Ok(reopened)
+    Ok(ids)
 }
 
 fn undone_by_type<'a>(events: &[&'a Seen]) -> Counts<&'a str> {
@@ -207,7 +230,7 @@ fn reopen_statement(tx: &DatabaseTransaction, ids: &[i64], lease: Option<(&Claim
     let backend = tx.get_database_backend();
     let anew =
         |column: &str, value: &str| format!("{column} = CASE WHEN status = 'pending' THEN {column} ELSE {value} END");
-    let (taken, values, returned) = match lease {
+    let (taken, values) = match lease {
         Some((order, token)) => {
             let taken = format!(
                 "lease_boot = {}, lease_token = {}, lease_until = {}",
@@ -217,17 +240,17 @@ fn reopen_statement(tx: &DatabaseTransaction, ids: &[i64], lease: Option<(&Claim
             );
             let span = i64::try_from(order.lease.as_micros()).unwrap_or(i64::MAX);
             let values: Vec<Value> = vec![order.boot_id.into(), token.into(), span.into()];
-            (taken, values, claimed_columns(backend))
+            (taken, values)
         }
         // A token that is kept would tell a late writer that its outcome is there already.
-        None => ("lease_token = NULL, lease_until = NULL".to_owned(), Vec::new(), "id".to_owned()),
+        None => ("lease_token = NULL, lease_until = NULL".to_owned(), Vec::new()),
     };
     let sql = format!(
         "UPDATE events SET {}, {}, {}, status = 'pending', suspect = FALSE, properties = NULL, \
          processing_error = NULL, error_code = NULL, started_at = NULL, processed_at = NULL, finished_at = NULL, \
          node = NULL, next_attempt_at = {}, {taken} \
-         WHERE id IN ({}) AND {} RETURNING {returned}",
-        anew("generation", "generation + 1"),
+         WHERE id IN ({}) AND {} RETURNING id",
+        anew("generation", &one_more("generation")),
         anew("attempts", "0"),
         anew("crashes", "0"),
         now_sql(backend),
@@ -276,14 +299,15 @@ async fn note(tx: &DatabaseTransaction, ids: &[i64], action: &str, change: Chang
     let payload = if change.patch.is_some() { "payload" } else { "NULL" };
     let sql = format!(
         "INSERT INTO replays (event_id, generation, action, by_user, at, job_id, patched, payload_before) \
-         SELECT id, generation + CASE WHEN status = 'pending' THEN 0 ELSE 1 END, {}, {}, {}, {}, {}, {payload} \
+         SELECT id, CASE WHEN status = 'pending' THEN generation ELSE {one_more} END, {}, {}, {}, {}, {}, {payload} \
          FROM events WHERE id IN ({})",
         placeholder(backend, 1),
         placeholder(backend, 2),
         now_sql(backend),
         placeholder(backend, 3),
         placeholder(backend, 4),
-        list(ids)
+        list(ids),
+        one_more = one_more("generation"),
     );
     let values: [Value; 4] = [action.into(), change.by.into(), change.job.into(), change.patch.is_some().into()];
     let noted = tx.execute_raw(Statement::from_sql_and_values(backend, sql, values)).await?.rows_affected();

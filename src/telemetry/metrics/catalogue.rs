@@ -13,7 +13,7 @@ pub const NONE: &str = "none";
 const STAGES: [&str; 7] = ["validator", "normalizer", "persister", "retry", "claimer", "drainer", "replayer"];
 
 /// Codes of failed events.
-const FAILED: [&str; 4] = ["retries_exhausted", "poison", "refused", "event_uid_conflict"];
+const FAILED: [&str; 5] = ["retries_exhausted", "poison", "refused", "event_unreadable", "event_uid_conflict"];
 
 /// What may fail for a time: the subjects of `Condition`.
 const CONDITIONS: [&str; 20] = [

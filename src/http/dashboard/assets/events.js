@@ -11,7 +11,7 @@ const DRAWN_EVERY_MS = 200;
 const FREE = ["failed", "validation_error"];
 
 export async function show({ may, parameters }) {
-  const state = { filter: Object.fromEntries(parameters), next: null, stream: null, isLive: true };
+  const state = { filter: Object.fromEntries(parameters), next: null, stream: null, isLive: true, unreadable: [] };
   const rows = new Map();
   const selected = new Set();
   const news = new Map();
@@ -55,6 +55,7 @@ export async function show({ may, parameters }) {
   async function load(cursor) {
     const page = await get(`/api/v1/events?${query({ ...asked(state.filter), limit: 50, cursor })}`);
     for (const event of page.data) put(event, false);
+    state.unreadable = [...(cursor ? state.unreadable : []), ...(page.unreadable ?? []).map((event) => event.id)];
     state.next = page.next_cursor;
     more.hidden = !state.next;
     tell();
@@ -62,7 +63,7 @@ export async function show({ may, parameters }) {
 
   function tell() {
     fill(told, rows.size === 0 ? "No event matches." : `${count(rows.size)} shown`, state.next ? "; there are older ones." : ".",
-      state.isTooMuch && " More happens than can be shown: these are the newest of each moment.");
+      state.unreadable.length > 0 && ` Events that cannot be read: ${state.unreadable.join(", ")}.`, state.isTooMuch && " More happens than can be shown: these are the newest of each moment.");
   }
 
   async function restart() {

@@ -22,10 +22,12 @@ export async function show({ may }) {
       shown.add(event.id);
       found.set(key, [...(found.get(key) ?? []), event]);
     }
+    const unreadable = pages.flatMap((page) => page.unreadable ?? []);
     const isCut = pages.some((page) => page.next_cursor);
     const sorted = [...found.values()].sort((one, two) => two.length - one.length);
     fill(groups, isCut && h("p", { class: "hint" }, `Of the newest ${LIMIT} failed and the newest ${LIMIT} refused events.`),
-      sorted.length === 0 && h("p", null, "Nothing has failed."), sorted.map((events) => group(events, may("operate"), load)));
+      sorted.length + unreadable.length === 0 && h("p", null, "Nothing has failed."),
+      unreadable.length > 0 && damaged(unreadable, may("operate"), load), sorted.map((events) => group(events, may("operate"), load)));
   }
   await load();
   const stream = new EventSource("/api/live/events");
@@ -46,13 +48,25 @@ export async function show({ may }) {
   return { content, leave: () => { stream.close(); clearTimeout(due); } };
 }
 
+function retry(id, load) {
+  return action("Retry", () => post(`/api/v1/events/${id}/retry`).then(() => notify(`Event ${id} is retried`)).then(load), { "aria-label": `Retry event ${id}` });
+}
+
+/** Events that are there and cannot be read: once their rows are mended, a retry is what they need. */
+function damaged(events, mayOperate, load) {
+  const rows = events.map(({ id, detail }) => h("tr", null, cell("Event", null, id), cell("What is wrong", { class: "text" }, detail),
+    mayOperate && cell("Act", null, h("span", { class: "size" }, retry(id, load)))));
+  return h("section", { class: "card", "data-code": "unreadable" }, h("h2", null, `Cannot be read ${count(events.length)}`),
+    table("Events that cannot be read", ["Event", "What is wrong", mayOperate && "Act"].filter(Boolean), h("tbody", null, rows)));
+}
+
 function group(events, mayOperate, load) {
   const [{ status, error_code: code }] = events;
   const rows = events.slice(0, SHOWN).map((event) => h("tr", null,
     cell("Event", null, h("a", { href: `#/events/${event.id}` }, event.id)), cell("Name", { class: "text" }, event.event_name ?? "–"),
     cell("Error", { class: "text" }, event.processing_error ?? "–"), cell("Received", null, moment(event.received_at)),
     mayOperate && cell("Act", null, h("span", { class: "size" },
-      action("Retry", () => post(`/api/v1/events/${event.id}/retry`).then(() => notify(`Event ${event.id} is retried`)).then(load), { "aria-label": `Retry event ${event.id}` }),
+      retry(event.id, load),
       action("Edit", async () => edit(await whole(event.id), load), { "aria-label": `Edit event ${event.id} and retry` })))));
   const columns = ["Event", "Name", "Error", "Received", mayOperate && "Act"].filter(Boolean);
   return h("section", { class: "card", "data-code": code }, h("div", { class: "row between" },
