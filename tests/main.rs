@@ -26,6 +26,7 @@ mod jobs;
 mod limits;
 mod nodes;
 mod openapi;
+mod outside;
 mod plans;
 mod postgres;
 mod problems;

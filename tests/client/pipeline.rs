@@ -1,7 +1,9 @@
 //! `gristmill pipeline`: what an operator types reaches the operations port, and what is refused is told.
 
-use super::run;
+use super::{Said, ended, run};
+use crate::support::database::Database;
 use crate::support::server::Server;
+use crate::support::wait::{SOON, within};
 
 /// The line of the table that begins with this word.
 fn row(table: &str, first: &str) -> Vec<String> {
@@ -38,4 +40,23 @@ both_databases! {
         }
         run(setup, &["pipeline", "size", "validators", "many"], 2);
     }
+}
+
+#[test]
+fn without_a_good_first_token_it_is_said_how_to_name_another() {
+    let mut server = Server::start(&Database::sqlite());
+    let (setup, token) = (server.setup().clone(), server.token());
+    run(&setup, &["pipeline", "show"], 0);
+    let other = setup.create_token("admin@localhost", "operate");
+    setup.run(&["token", "revoke", &token[..11]]);
+    let revoked = |said: &Said| said.err.contains("the token is revoked; it stands in ");
+    let refused = within(SOON, || Some(setup.command(&["pipeline", "show"])).filter(|output| !output.status.success()));
+    let said = ended(&refused.expect("it is revoked within a second"), 1);
+    assert!(revoked(&said) && said.err.contains("--token-file") && said.err.contains("token create"), "{}", said.err);
+    std::fs::remove_file(server.data().join("first-token")).expect("it is there");
+    for command in [&["pipeline", "show"][..], &["top", "--once"]] {
+        let said = run(&setup, command, 1);
+        assert!(said.err.contains("no token: --token-file") && said.err.contains("token create"), "{}", said.err);
+    }
+    run(&setup.with_env("GRISTMILL_TOKEN", &other), &["pipeline", "show"], 0);
 }
