@@ -155,8 +155,14 @@ both_databases! {
         let all = walk(&admin, &format!("{TOKENS}?"), 500);
         assert_eq!(all.len(), 7);
         assert!(all.iter().all(|token| token.get("token").is_none()), "{all:?}");
+        // When a token was used last is written some time after its use, maybe between two looks.
+        let without_use = |mut tokens: Vec<Value>| {
+            tokens.iter_mut().for_each(|token| token["last_used_at"] = Value::Null);
+            tokens
+        };
+        let all = without_use(all);
         for limit in [1, 2, 6, 7] {
-            assert_eq!(walk(&admin, &format!("{TOKENS}?"), limit), all, "limit {limit}");
+            assert_eq!(without_use(walk(&admin, &format!("{TOKENS}?"), limit)), all, "limit {limit}");
         }
         let of_ana: Vec<_> = all.iter().filter(|token| token["user_id"] == ana).cloned().collect();
         assert_eq!(of_ana.len(), 3);
