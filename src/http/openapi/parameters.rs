@@ -57,7 +57,7 @@ pub fn parameters() -> Value {
             "Idempotency-Key", "The key of an event without `event_uid`; of a batch the part before `:index`. Also in quotes, which do not count.",
             &json!({"type": "string", "pattern": "^([!#-~][!-~]{0,254}|\"([ !#-\\[\\]-~]|\\\\[\"\\\\]){1,255}\")$"}),
         ),
-        "Prefer": header("Prefer", &wait, &visible),
+        "Prefer": header("Prefer", &wait, &anything),
         "TraceParent": header("traceparent", "W3C Trace Context: the trace of which the events are part. Ignored if it is malformed.", &anything),
         "TraceState": header("tracestate", "W3C Trace Context: what tracing systems say to each other. Ignored if it is malformed.", &anything),
         "LastEventId": header("Last-Event-ID", "The last id that was seen: what followed it comes first.", &visible),
