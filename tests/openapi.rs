@@ -137,7 +137,8 @@ fn the_page_has_every_operation_and_runs_and_loads_nothing() {
 }
 
 both_databases! {
-    // Not with a stream of outcomes, which has no end, nor as one of several users, whom it is not told of.
+    // Not with a stream of outcomes, which has no end, nor as one of several users, whom it is not told of; and tokens are all
+    // that is deleted, of which one that was revoked is still there and says so.
     fn schemathesis_finds_no_answer_beside_the_document(database) {
         if skips(&[python::lacks()]) {
             return;
@@ -163,7 +164,7 @@ both_databases! {
             .arg(&file)
             .args(["--url", admin.base(), "--header", &format!("Authorization: Bearer {}", token["token"].as_str().expect("a secret"))])
             .args(["--exclude-operation-id", "streamOutcomes", "--checks", "all"])
-            .args(["--exclude-checks", "object_level_authorization", "--max-examples", examples])
+            .args(["--exclude-checks", "object_level_authorization,use_after_free", "--max-examples", examples])
             .args(seed)
             .args(["--request-timeout", "30", "--generation-database", "none", "--no-color", "--warnings", "off"])
             .output()

@@ -171,7 +171,7 @@ fn a_log_that_a_lock_left_behind_holds_up_is_emptied() {
         let bytes = || fs::metadata(&log).map_or(0, |log| log.len());
         let grown = || {
             client.post_json(EVENTS, &large);
-            (bytes() > 70_000_000).then_some(())
+            (bytes() > 16_000_000).then_some(())
         };
         wait_for("the log to grow", SOON, grown, || format!("{lock:?}: {} bytes", bytes()));
         let emptied = || (bytes() < 10_000_000).then_some(());
