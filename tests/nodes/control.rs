@@ -76,6 +76,8 @@ fn a_node_that_was_cut_off_applies_what_it_missed_and_restarts_its_actors_once()
     let away = format!("database.url = {through:?}");
     let nodes = Nodes::start(&database, &["", &away]);
     await_acknowledged(&nodes, &[("node-1", 0), ("node-2", 0)]);
+    // A node that is cut off knows only the tokens that it has seen.
+    view(&nodes.servers[1]);
     proxy.refuse();
     for path in ["/pools/normalizers/restart", "/pools/normalizers/restart", "/pools/persisters/pause"] {
         changed(&nodes, 0, path);
