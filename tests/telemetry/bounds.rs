@@ -66,5 +66,5 @@ fn ten_thousand_paths_methods_names_and_types_make_no_series() {
         |page: &super::Page, route: &str| page.sum(&format!("gristmill_http_requests_total{{route=\"{route}\""));
     assert_eq!(route(&after, "unknown") - route(&before, "unknown"), 4_000, "two of five paths lead nowhere");
     let refused = "gristmill_events_total{outcome=\"validation_error\",code=\"payload_not_object\"}";
-    assert_eq!(after.figure(refused) - before.figure(refused), 1_000);
+    assert_eq!(after.figure(refused) - before.figure(refused), 998, "two were refused before: they are repeats");
 }
