@@ -290,7 +290,9 @@ impl Conn {
 
     /// Heeds what an error says of the connections, and says what is known better.
     fn after_failure(&self, error: StoreError) -> StoreError {
-        if error.is_locked() {
+        // SQLite waits for some locks for as long as it likes.
+        let is_stuck = self.inner.file.is_some() && matches!(error.cause, Cause::Abandoned(_));
+        if error.is_locked() || is_stuck {
             let (store, generation) = (Store { inner: self.inner.clone() }, self.pools.generation);
             self.inner.runtime.spawn(async move { store.reopen_connections(generation).await });
         }

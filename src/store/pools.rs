@@ -12,8 +12,9 @@ use super::open::StoreOptions;
 use super::sqlite;
 use crate::telemetry::facts;
 
-/// Longest wait for connections to be closed; one that hangs in the system is left behind.
-const CLOSE_MAX: Duration = Duration::from_secs(5);
+/// Longest wait for connections to be closed; one that hangs in the system is left behind. One that waits for a mark of
+/// the log does so for ten seconds, and keeps all locks where they are.
+const CLOSE_MAX: Duration = Duration::from_secs(15);
 
 /// What operations work on.
 #[derive(Debug)]

@@ -144,21 +144,23 @@ fn await_taken(client: &Client, server: &Server) {
 
 // Guards `Store::reopen_connections`: SQLite forgets a lock that it could not release only with its last connection.
 #[test]
-fn a_write_lock_that_is_not_released_stops_nothing_for_long() {
-    let unlocks = Unlocks::new();
-    let mut server = Server::start(unlocks.around(Setup::new(&Database::sqlite())));
-    let client = server.client();
-    posted(&client, "before");
-    for _ in 0..2 {
-        unlocks.fail_one(Lock::Write, || drop(post(&client, "meanwhile", "")));
-        await_taken(&client, &server);
+fn a_lock_that_is_not_released_stops_nothing_for_long() {
+    for lock in [Lock::Write, Lock::Mark] {
+        let unlocks = Unlocks::new();
+        let mut server = Server::start(unlocks.around(Setup::new(&Database::sqlite())));
+        let client = server.client();
+        posted(&client, "before");
+        for _ in 0..2 {
+            unlocks.fail_one(lock, || drop(post(&client, "meanwhile", "")));
+            await_taken(&client, &server);
+        }
+        let log = server.log();
+        assert!(log.contains("something holds SQLite's locks"), "{lock:?}\n{}", server.log_tail());
     }
-    assert!(server.log().contains("something holds SQLite's locks"), "{}", server.log_tail());
 }
 
 // Guards `Store::empty_log`: a read lock that is left behind keeps what is in the log from the database, for ever.
 #[test]
-#[ignore = "the log does not grow any more while the lock is left behind: why is not known"]
 fn a_log_that_a_lock_left_behind_holds_up_is_emptied() {
     for lock in [Lock::Read, Lock::Checkpoint] {
         let unlocks = Unlocks::new();
@@ -166,13 +168,17 @@ fn a_log_that_a_lock_left_behind_holds_up_is_emptied() {
         let mut server = Server::start(unlocks.around(Setup::new(&database)));
         let client = server.client();
         let large = with_payload(&json!({"text": "x".repeat(1_000_000)}));
-        // A checkpoint comes once there are some pages.
-        unlocks.fail_one(lock, || drop(client.post_json(EVENTS, &large)));
+        let post = || drop(client.post_json(EVENTS, &large));
         let log = PathBuf::from(format!("{}-wal", path(&database).display()));
         let bytes = || fs::metadata(&log).map_or(0, |log| log.len());
         let grown = || {
-            client.post_json(EVENTS, &large);
-            (bytes() > 16_000_000).then_some(())
+            let before = bytes();
+            post();
+            // A connection that goes on by itself gives back what it was left with: another one has to be hit.
+            if bytes() <= before {
+                unlocks.fail_one(lock, post);
+            }
+            (bytes() > 70_000_000).then_some(())
         };
         wait_for("the log to grow", SOON, grown, || format!("{lock:?}: {} bytes", bytes()));
         let emptied = || (bytes() < 10_000_000).then_some(());

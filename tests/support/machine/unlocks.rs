@@ -8,13 +8,28 @@ use super::super::run;
 use super::super::server::Setup;
 use super::super::wait::{SOON, wait_for};
 
-/// Bytes of SQLite's shared memory that stand for its locks: <https://www.sqlite.org/walformat.html>.
+/// Locks of SQLite's, each a byte of its shared memory and the kind of lock: <https://www.sqlite.org/walformat.html>.
 #[derive(Clone, Copy, Debug)]
 pub enum Lock {
-    Write = 120,
-    Checkpoint = 121,
+    /// Of whoever writes.
+    Write,
+    /// Of whoever empties the log.
+    Checkpoint,
     /// Of those who read what is in the log.
-    Read = 124,
+    Read,
+    /// Of whoever moves the mark up to which those read.
+    Mark,
+}
+
+impl Lock {
+    fn order(self) -> &'static str {
+        match self {
+            Self::Write => "120w",
+            Self::Checkpoint => "121w",
+            Self::Read => "124r",
+            Self::Mark => "124w",
+        }
+    }
 }
 
 /// Fails releases of locks in the processes that were set up with it.
@@ -47,7 +62,7 @@ impl Unlocks {
     /// Has the next release of this lock fail, and waits until it has, while something goes on.
     pub fn fail_one(&self, lock: Lock, mut meanwhile: impl FnMut()) {
         let draft = self.order.with_extension("new");
-        fs::write(&draft, (lock as u32).to_string()).expect("the folder is ours");
+        fs::write(&draft, lock.order()).expect("the folder is ours");
         fs::rename(&draft, &self.order).expect("the folder is ours");
         let has_failed = || {
             meanwhile();
