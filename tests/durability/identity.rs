@@ -36,7 +36,7 @@ fn collided(flushed: Result<Vec<Written>, FlushError>) -> Vec<(i64, Uuid)> {
 }
 
 both_databases! {
-    // Guards `Written::Repeated` in `insert_new`, and that `counts::counted` leaves repeated rows out.
+    // Guards `Written::Repeated` in `inserts::insert`, and that `counts::counted` leaves repeated rows out.
     fn a_flush_written_twice_is_stored_and_counted_once(database) {
         with_store(&database, async |store| {
             let records = vec![processed(plain(1, "a", "")), processed(plain(2, "b", "key"))];
@@ -51,7 +51,7 @@ both_databases! {
         });
     }
 
-    // Guards the comparison of task ids in `insert_new`: without it the foreign row would count as ours.
+    // Guards the comparison of task ids in `inserts::insert`: without it the foreign row would count as ours.
     fn an_id_of_another_event_is_a_collision_that_writes_nothing(database) {
         with_store(&database, async |store| {
             store_foreign(&database, 2..=2);
@@ -63,7 +63,7 @@ both_databases! {
         });
     }
 
-    // Guards `inserted.remove` in `insert_new`, which counts rows and not ids. SQLite's lists are filled up with copies of
+    // Guards `inserted.remove` in `inserts::insert`, which counts rows and not ids. SQLite's lists are filled up with copies of
     // their last row, which are no records.
     fn an_id_that_comes_twice_in_a_flush_collides_with_itself(database) {
         with_store(&database, async |store| {
@@ -80,7 +80,7 @@ both_databases! {
         });
     }
 
-    // Guards `places.sort_by_key` in `insert_new`: what was promised under its id cannot get another one.
+    // Guards `places.sort_by_key` in `inserts::insert`: what was promised under its id cannot get another one.
     fn of_two_events_with_one_id_the_promised_one_keeps_it(database) {
         with_store(&database, async |store| {
             let mut records = flush_of(2, "");

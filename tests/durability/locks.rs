@@ -81,6 +81,8 @@ both_databases! {
             assert_not_stored(&answer);
         }
         await_lines(&server, FAILS, 1);
+        let ready = client.get("/health/ready");
+        assert!(ready.status == 503 && ready.body.contains("writing events"), "{ready:?}");
         lock.commit();
         assert_eq!(number(&database, "SELECT COUNT(*) FROM events"), before);
         await_database(&client, "key", &server);

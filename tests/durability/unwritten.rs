@@ -107,7 +107,7 @@ both_databases! {
         });
     }
 
-    // Guards the condition in `counts::insert_sql` on the short way, and `missing` in `insert_new` on the long one.
+    // Guards the condition in `counts::insert_sql` on the short way, and `missing` in `inserts::insert` on the long one.
     fn a_flush_of_which_rows_are_left_out_is_not_stored(database) {
         with_store(&database, async |store| {
             suppress(&database, "events", "INSERT", "NEW.event_name = 'dropped'");

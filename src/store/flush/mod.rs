@@ -8,6 +8,7 @@ mod claimed;
 pub(super) mod counts;
 mod differences;
 mod first;
+mod inserts;
 mod keys;
 mod locks;
 mod postgres;
@@ -15,7 +16,6 @@ mod repeats;
 mod sqlite;
 mod turnstile;
 
-use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -27,7 +27,7 @@ use self::counts::Counted;
 use self::turnstile::Turnstile;
 use super::dialect::list;
 use super::open::{Conn, begin_write, commit};
-use super::{Store, StoreError, hints, plans};
+use super::{Store, StoreError, hints};
 use crate::domain::event::Event;
 use crate::domain::outcome::{Outcome, Status};
 
@@ -185,8 +185,8 @@ impl Store {
     ///
     /// Writes `records` in one transaction and says, in their order, what became of each.
     ///
-    /// The caller waits at most `wait`. A flush that has not come to its COMMIT by then never will, and is certainly not
-    /// stored; one whose COMMIT was sent may be, and may be repeated.
+    /// The caller waits at most `wait`, and on SQLite for a lock besides. A flush that has not come to its COMMIT by then
+    /// never will, and is certainly not stored; one whose COMMIT was sent may be, and may be repeated.
     pub async fn persist_event_to_db(
         &self,
         records: Arc<Vec<Record>>,
@@ -195,6 +195,9 @@ impl Store {
     ) -> Result<Vec<Written>, FlushError> {
         let turnstile = Turnstile::default();
         let inside = turnstile.clone();
+        // SQLite measures its wait by the naps that it takes, which a busy machine makes longer; what is only refused its
+        // lock must not look like a lost answer.
+        let wait = if self.backend() == DatabaseBackend::Sqlite { wait + self.options().lock_timeout } else { wait };
         let flushed = self.run("flush", wait, move |conn| async move {
             if first::is_first_write(&records, &header)
                 && let Some(written) = first::write(&conn, &records, &header, &inside).await?
@@ -282,7 +285,7 @@ async fn write_all(tx: &DatabaseTransaction, records: &[Record], header: &FlushH
     let keys = keys::take(tx, records, header, &mut written).await?;
     differences::note(tx, records, &mut written).await?;
     let records = &*keys::bow_to_holders(records, &mut written);
-    insert_new(tx, records, header, &mut written).await?;
+    inserts::insert(tx, records, header, &mut written).await?;
     repeats::count(tx, records, &mut written).await?;
     claimed::update(tx, records, header, &mut written).await?;
     keys::give_back(tx, records, &written, &keys).await?;
@@ -297,68 +300,6 @@ async fn write_all(tx: &DatabaseTransaction, records: &[Record], header: &FlushH
 
 fn of_kind<'a>(records: &'a [Record], written: &[Written], wanted: impl Fn(&Written) -> bool) -> Vec<&'a Record> {
     records.iter().zip(written).filter(|(_, written)| wanted(written)).map(|(record, _)| record).collect()
-}
-
-/// Inserts the records that have no row yet. A row that is there already is ours, or its id has collided, also with that
-/// of another record of this flush; one that is neither returned nor there was left out.
-async fn insert_new(
-    tx: &DatabaseTransaction,
-    records: &[Record],
-    header: &FlushHeader,
-    written: &mut [Written],
-) -> Result<(), Stop> {
-    let is_new = |place: &usize| written[*place].is_stored() && records[*place].lease.is_none();
-    let mut places: Vec<usize> = (0..records.len()).filter(is_new).collect();
-    if places.is_empty() {
-        return Ok(());
-    }
-    // Of two records with one id the first gets it: one whose id was promised cannot have another.
-    places.sort_by_key(|place| !records[*place].is_acknowledged);
-    let new: Vec<&Record> = places.iter().map(|place| &records[*place]).collect();
-    let backend = tx.get_database_backend();
-    let statements = match backend {
-        DatabaseBackend::Postgres => vec![postgres::insert_events(&new, &header.node)],
-        _ => sqlite::insert_events(&new, &header.node),
-    };
-    let mut inserted = identities(tx, statements).await?;
-    places.retain(|place| !inserted.remove(&identity(&records[*place])));
-    if places.is_empty() {
-        return Ok(());
-    }
-    plans::indexes_only(tx).await?;
-    let there = existing(backend, places.iter().map(|place| records[*place].event.id));
-    let there: HashMap<i64, Uuid> = identities(tx, vec![there]).await?.into_iter().collect();
-    let (mut collided, mut missing) = (Vec::new(), 0);
-    for place in places {
-        let (id, task_id) = identity(&records[place]);
-        match there.get(&id) {
-            Some(holder) if *holder == task_id => written[place] = Written::Repeated,
-            Some(_) => collided.push((id, task_id)),
-            None => missing += 1,
-        }
-    }
-    if !collided.is_empty() {
-        return Err(Stop::Collision(collided));
-    }
-    if missing > 0 {
-        return Err(StoreError::unwritten("events", missing, new.len()).into());
-    }
-    Ok(())
-}
-
-fn identity(record: &Record) -> EventKey {
-    (record.event.id, record.event.task_id)
-}
-
-/// The rows that these statements return, each as its id and its task.
-async fn identities(tx: &DatabaseTransaction, statements: Vec<Statement>) -> Result<HashSet<EventKey>, DbErr> {
-    let mut rows = HashSet::new();
-    for statement in statements {
-        for row in tx.query_all_raw(statement).await? {
-            rows.insert((row.try_get_by_index(0)?, row.try_get_by_index(1)?));
-        }
-    }
-    Ok(rows)
 }
 
 /// `id, task_id, status, lease_token, lease_boot is null, attempts` of the rows with these ids.
