@@ -2,6 +2,7 @@
 //!
 //! A fault's `run` takes its sizes, so that a longer form can call it with larger ones.
 
+mod clocks;
 mod cluster;
 
 mod control;

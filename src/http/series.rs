@@ -11,7 +11,6 @@ use super::percentiles::{PercentilesView, bounds_ms};
 use super::request::{Call, json};
 use super::state::STORE_WAIT;
 use super::stats;
-use crate::clock;
 use crate::config::units::duration_text;
 use crate::domain::histogram::CLASSES;
 use crate::domain::timestamp::render;
@@ -64,7 +63,7 @@ pub async fn show(call: Call) -> Result<HttpResponse, ApiError> {
     stats::permit(&call).await?;
     let window = stats::window(call.request.query_string())?;
     let (_, step) = *STEPS.iter().find(|(most, _)| window.as_secs() <= *most).expect("the last one has no end");
-    let now = clock::now();
+    let now = call.state.store.now(STORE_WAIT).await?;
     let since = begin_of(now - TimeDelta::from_std(window).unwrap_or_default(), step);
     let counted = call.state.store.series(Series { since, step }, STORE_WAIT).await?;
     let count = (now - since).num_seconds() / step + 1;

@@ -14,7 +14,6 @@ use super::error::ApiError;
 use super::percentiles::PercentilesView;
 use super::request::{Call, json};
 use super::state::STORE_WAIT;
-use crate::clock;
 use crate::config::units::{duration_text, parse_duration};
 use crate::domain::scopes::Scope;
 use crate::domain::timestamp::render;
@@ -118,7 +117,7 @@ struct SpoolView {
 pub async fn stats(call: Call) -> Result<HttpResponse, ApiError> {
     permit(&call).await?;
     let (window, by) = wanted(call.request.query_string())?;
-    let now = clock::now();
+    let now = call.state.store.now(STORE_WAIT).await?;
     let spans: Vec<Span> = [window].into_iter().chain(WINDOWS).map(|window| Span::until_now(window, now)).collect();
     let store = &call.state.store;
     let stats = store.stats(spans.iter().map(|span| span.since).collect(), STORE_WAIT).await?;

@@ -176,6 +176,11 @@ impl Store {
         .await
     }
 
+    /// The database's present time, by which flushes are counted: the node's own clock may be another.
+    pub async fn now(&self, wait: Duration) -> Result<DateTime<Utc>, StoreError> {
+        self.run("ask for the time", wait, |conn| async move { present(conn.read()).await }).await
+    }
+
     /// The boots that are known, those that have not stopped first, then the latest; a bounded number of them.
     pub async fn list_nodes(&self, wait: Duration) -> Result<Vec<Node>, StoreError> {
         self.run("list the nodes", wait, |conn| async move {

@@ -8,12 +8,11 @@ use std::time::Duration;
 use actix_web::HttpResponse;
 use actix_web::web::Data;
 use bytes::Bytes;
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::TimeDelta;
 use serde::Serialize;
 use tokio::sync::watch;
 
 use super::watcher::{self, News, event};
-use crate::clock;
 use crate::http::error::ApiError;
 use crate::http::ops::{self, Cluster};
 use crate::http::request::Call;
@@ -78,7 +77,7 @@ async fn look(state: &AppState, mut shot: Shot) -> Shot {
     let Some(mut cluster) = ops::cluster(state).await else { return shot };
     let nodes = cluster.nodes.as_deref().unwrap_or_default();
     let spooled = nodes.iter().filter(|node| node.state != "stopped").map(|node| node.spool_events).sum();
-    if let Some(figures) = figures(state, clock::now(), spooled).await {
+    if let Some(figures) = figures(state, spooled).await {
         shot.figures = event("figures", &figures);
     }
     quieten(&mut cluster);
@@ -86,7 +85,8 @@ async fn look(state: &AppState, mut shot: Shot) -> Shot {
     shot
 }
 
-async fn figures(state: &AppState, now: DateTime<Utc>, spooled: u64) -> Option<Figures> {
+async fn figures(state: &AppState, spooled: u64) -> Option<Figures> {
+    let now = state.store.now(STORE_WAIT).await.ok()?;
     let since = begin_of(now, STEP) - TimeDelta::seconds(STEP);
     let buckets = state.store.series(Series { since, step: STEP }, STORE_WAIT).await.ok()?;
     let pending = state.store.pending_up_to(BACKLOG_MAX + 1, STORE_WAIT).await.ok()?;
