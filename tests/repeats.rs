@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use crate::support::database::Database;
 use crate::support::events::{EVENTS, event, stored};
 use crate::support::http::{Answer, Client};
 use crate::support::server::{Server, Setup};
@@ -149,4 +150,27 @@ both_databases! {
         }
         assert_eq!(rows(&server), 0);
     }
+}
+
+#[test]
+fn nodes_count_with_the_same_row_also_after_a_kill() {
+    let database = Database::postgres();
+    let mut first = Server::start(&database);
+    let second = Server::start(&database);
+    let clients = [first.client(), second.client_with(&first.token())];
+    let event = bad("x", &json!({"event_uid": "bad-1"}));
+    let crowd = || {
+        std::thread::scope(|scope| {
+            for client in &clients {
+                scope.spawn(|| (0..50).for_each(|_| assert_eq!(client.post_json(EVENTS, &event).status, 422)));
+            }
+        });
+    };
+    crowd();
+    first.kill9();
+    let id = kept(&clients[1], &event);
+    first.restart();
+    let client = first.client();
+    assert_refused(&client.post_json(EVENTS, &event), id, &json!(101));
+    assert_eq!((rows(&first), balance(&client)), (1, (102, 1, 101)));
 }

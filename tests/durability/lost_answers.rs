@@ -2,6 +2,7 @@
 
 use super::{event, id_of, number, post, warm_up};
 use crate::support::database::Database;
+use crate::support::events::EVENTS;
 use crate::support::http::Client;
 use crate::support::proxy::{Loss, Proxy};
 use crate::support::server::{Server, Setup};
@@ -59,6 +60,20 @@ fn a_lost_answer_to_a_write_in_one_statement_is_asked_for_again() {
         assert_eq!(answer.status, 202, "{answer:?}");
         assert!(proxy.lost() > before, "nothing was lost");
         is_stored_and_counted_once(&database, name);
+    }
+}
+
+// Guards the table `repeats`: the ids of repeats tell one that was counted already.
+#[test]
+fn a_repeat_of_a_refused_event_is_counted_once_though_the_answer_was_lost() {
+    let (_database, proxy, _server, client) = behind_proxy("timeouts.flush = \"1s\"");
+    let refused = || client.post_json(EVENTS, &serde_json::json!({"event_name": "x", "payload": {}}));
+    let id = refused().json()["event_id"].as_i64().expect("the row that is kept");
+    for (times, loss) in [(1, Loss::Cut), (2, Loss::Silence)] {
+        proxy.lose_answer_to_commit_of("INSERT INTO repeats", loss);
+        let answer = refused();
+        assert_eq!((answer.status, proxy.lost()), (422, times), "{answer:?}");
+        assert_eq!(event(&client, id)["repeats"], times, "{answer:?}");
     }
 }
 
