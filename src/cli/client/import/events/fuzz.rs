@@ -89,7 +89,8 @@ fn a_damaged_table_has_an_event_per_row() {
         }
         let mut rows = csv::ReaderBuilder::new().flexible(true).from_reader(plain(&file));
         let Ok(columns) = rows.headers().cloned() else { return };
-        let lines = || file.split(|byte| *byte == b'\n').filter(|line| !line.trim_ascii().is_empty()).count();
+        // A line of blanks is a row with one field.
+        let lines = || file.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()).count();
         let has_quotes = file.contains(&b'"') || file.contains(&b'\r');
         assert!(!is_whole || has_quotes || events.len() + 1 == lines(), "{events:?} of {}", shown(&file));
         for (event, row) in events.iter().zip(rows.byte_records()) {
