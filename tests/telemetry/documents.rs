@@ -11,7 +11,7 @@ use crate::support::database::Database;
 use crate::support::events::{accepted, event};
 use crate::support::server::Server;
 
-const README: &str = include_str!("../../README.md");
+const METRICS: &str = include_str!("../../docs/metrics.md");
 const ARCHITECTURE: &str = include_str!("../../ARCHITECTURE.md");
 
 /// Where the functions of facts stand.
@@ -52,8 +52,12 @@ pub fn ops() -> PathBuf {
 fn table<'a>(document: &'a str, heading: &str) -> Vec<Vec<&'a str>> {
     let (_, section) = document.split_once(heading).unwrap_or_else(|| panic!("no {heading:?}"));
     let rows = section.lines().skip_while(|line| !line.starts_with('|')).take_while(|line| line.starts_with('|'));
-    let cells = |line: &'a str| line.trim_matches('|').split(" | ").map(str::trim).collect();
     rows.skip(2).map(cells).collect()
+}
+
+/// The cells of a row.
+fn cells(line: &str) -> Vec<&str> {
+    line.trim_matches('|').split(" | ").map(str::trim).collect()
 }
 
 /// A page on which everything has happened that has a series only then.
@@ -64,10 +68,18 @@ fn page() -> Page {
     scrape(&server)
 }
 
+/// The rows of a page's tables that describe something of a name that begins so.
+fn rows<'a>(document: &'a str, beginnings: &[&str]) -> Vec<Vec<&'a str>> {
+    let is_row = |line: &&str| beginnings.iter().any(|beginning| line.starts_with(&format!("| `{beginning}")));
+    document.lines().filter(is_row).map(cells).collect()
+}
+
 #[test]
-fn the_readme_has_every_metric_of_the_page_and_no_other() {
+fn the_page_on_metrics_has_every_metric_and_no_other() {
     let page = page();
-    let told: BTreeMap<String, (String, String)> = table(README, "## Metrics")
+    let rows = rows(METRICS, &["gristmill_", "process_"]);
+    let count = rows.len();
+    let told: BTreeMap<String, (String, String)> = rows
         .into_iter()
         .map(|cells| {
             let [name, kind, unit, meaning] = cells[..] else { panic!("four cells, not {cells:?}") };
@@ -85,8 +97,9 @@ fn the_readme_has_every_metric_of_the_page_and_no_other() {
     };
     let found: BTreeMap<String, (String, String)> =
         page.metrics.iter().map(|(name, described)| (with_labels(name), described.clone())).collect();
+    assert_eq!(told.len(), count, "a metric stands there twice");
     for (name, described) in &found {
-        assert_eq!(told.get(name), Some(described), "{name} in README.md");
+        assert_eq!(told.get(name), Some(described), "{name} in docs/metrics.md");
     }
     assert_eq!(told.keys().collect::<Vec<_>>(), found.keys().collect::<Vec<_>>());
 }
@@ -112,6 +125,22 @@ fn dashboard_and_alert_rules_name_only_metrics_that_there_are() {
         let missing: Vec<&String> = named.iter().filter(|name| !page.metrics.contains_key(*name)).collect();
         assert!(missing.is_empty(), "ops/{file} names {missing:?}");
     }
+}
+
+#[test]
+fn the_page_on_metrics_has_every_alert_and_no_other() {
+    let rules = fs::read_to_string(ops().join("alerts.yml")).expect("ops/alerts.yml is there");
+    let after = |word: &str| {
+        let values = rules.split(word).skip(1).filter_map(|rest| rest.split(['\n', '}']).next());
+        values.map(|value| value.trim().to_owned()).collect::<Vec<_>>()
+    };
+    let found: BTreeMap<String, String> = after("- alert:").into_iter().zip(after("{severity:")).collect();
+    let documented: BTreeMap<String, String> = rows(METRICS, &["Gristmill"])
+        .into_iter()
+        .map(|cells| (cells[0].trim_matches('`').to_owned(), cells[1].to_owned()))
+        .collect();
+    assert!(found.len() > 10, "the rules were not read: {found:?}");
+    assert_eq!(documented, found, "in docs/metrics.md, in ops/alerts.yml");
 }
 
 #[test]
