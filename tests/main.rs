@@ -17,6 +17,7 @@ mod control;
 mod crash;
 mod dashboard;
 mod dedupe;
+mod documents;
 mod durability;
 #[cfg(feature = "fault-injection")]
 mod faults;
