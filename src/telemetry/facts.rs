@@ -1,8 +1,8 @@
 //! The facts of an event's life and of the line's, one function each: what is logged, at which level, and what is counted.
 //!
 //! `error!` means that a person must look, `warn!` that something went wrong and was mended. No payload, token or
-//! email ever stands in a line, except the email where `log.user_email` allows it. The table of facts in `ARCHITECTURE.md`
-//! is compared with these functions by a test.
+//! email ever stands in a line, except the email where `log.user_email` allows it. A test compares the table of facts in
+//! `docs/logging.md` with these functions.
 
 mod budget;
 mod event;

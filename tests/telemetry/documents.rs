@@ -12,15 +12,17 @@ use crate::support::events::{accepted, event};
 use crate::support::server::Server;
 
 const METRICS: &str = include_str!("../../docs/metrics.md");
-const ARCHITECTURE: &str = include_str!("../../ARCHITECTURE.md");
+const LOGGING: &str = include_str!("../../docs/logging.md");
+const SPANS_PAGE: &str = include_str!("../../docs/spans.md");
 
 /// Where the functions of facts stand.
-const FACTS: [&str; 5] = [
+const FACTS: [&str; 6] = [
     include_str!("../../src/telemetry/facts.rs"),
     include_str!("../../src/telemetry/facts/budget.rs"),
     include_str!("../../src/telemetry/facts/event.rs"),
     include_str!("../../src/telemetry/facts/request.rs"),
     include_str!("../../src/telemetry/facts/span.rs"),
+    include_str!("../../src/telemetry/audit.rs"),
 ];
 
 /// Where spans get their attributes.
@@ -163,8 +165,11 @@ fn the_dashboard_is_whole() {
     assert!(panels.len() > 10);
 }
 
-/// A function of facts: its levels and lines, and the metrics that it counts.
-type Fact = (BTreeSet<String>, BTreeSet<String>);
+/// A function of facts: its lines, and the metrics that it counts.
+type Fact = (BTreeSet<Line>, BTreeSet<String>);
+
+/// A log line: level, message, fields.
+type Line = (String, String, Vec<String>);
 
 /// The facts of the code, by name.
 fn facts() -> BTreeMap<String, Fact> {
@@ -182,21 +187,33 @@ fn facts() -> BTreeMap<String, Fact> {
     facts
 }
 
-/// `INFO [Event {}] Spooled` for each call that writes a line.
-fn lines(function: &str) -> BTreeSet<String> {
+/// The line of each call that writes one.
+fn lines(function: &str) -> BTreeSet<Line> {
     let mut lines = BTreeSet::new();
     for level in ["error", "warn", "info", "debug"] {
         for call in function.split(&format!("{level}!(")).skip(1) {
             let call = call.split(");\n").next().unwrap_or_default();
-            // The message is the last text that is no field's value.
-            let texts = call.split('"').skip(1).step_by(2).collect::<Vec<_>>();
-            let fields: Vec<&str> = call.split(" = \"").skip(1).filter_map(|rest| rest.split('"').next()).collect();
-            let message = texts.into_iter().find(|text| !fields.contains(text)).unwrap_or_default();
-            let message = in_words(&message.replace('`', ""));
-            lines.insert(format!("{} {message}", level.to_ascii_uppercase()));
+            // The message is the first text that is no field's value.
+            let values: Vec<&str> = call.split(" = \"").skip(1).filter_map(|rest| rest.split('"').next()).collect();
+            let mut texts = call.split('"').skip(1).step_by(2);
+            let message = texts.find(|text| !values.contains(text)).unwrap_or_default();
+            let before = call.split(&format!("\"{message}\"")).next().unwrap_or_default();
+            lines.insert((level.to_ascii_uppercase(), in_words(&message.replace('`', "")), fields(before)));
         }
     }
     lines
+}
+
+/// The names of the fields in `a, %b, c = d.e(),`.
+fn fields(arguments: &str) -> Vec<String> {
+    let mut depth = 0;
+    let between = |c: char| {
+        depth += i32::from("([{".contains(c)) - i32::from(")]}".contains(c));
+        c == ',' && depth == 0
+    };
+    let names = arguments.split(between).map(|field| field.split('=').next().unwrap_or_default());
+    let names = names.map(|name| name.trim().trim_start_matches(['%', '?']).to_owned());
+    names.filter(|name| !name.is_empty()).collect()
 }
 
 /// What is put into a line is shown as `…`.
@@ -235,36 +252,43 @@ fn name_of(constant: &str) -> Option<String> {
     is_metric.then(|| rest.split('"').nth(1).expect("a name").to_owned())
 }
 
-#[test]
-fn the_table_of_facts_is_the_code() {
-    let told: BTreeMap<String, Fact> = table(ARCHITECTURE, "## Facts")
-        .into_iter()
-        .map(|cells| {
-            let [name, lines, metrics, _] = cells[..] else { panic!("four cells, not {cells:?}") };
-            let all = |cell: &str| {
-                let parts = cell.split("<br>").filter(|part| *part != "–");
-                parts.map(|part| part.trim().replace('`', "")).collect()
-            };
-            (name.trim_matches('`').to_owned(), (all(lines), all(metrics)))
-        })
-        .collect();
-    let found = facts();
-    assert!(found.len() > 40, "the code was not read: {found:?}");
-    for (name, fact) in &found {
-        assert_eq!(told.get(name), Some(fact), "{name} in ARCHITECTURE.md");
+/// The facts of the page on logging, by name: a row per line.
+fn facts_of_the_page() -> BTreeMap<String, Fact> {
+    let words = |cell: &str, between: &str| -> Vec<String> {
+        cell.split(between).filter(|word| *word != "–").map(|word| word.replace('`', "")).collect()
+    };
+    let mut facts: BTreeMap<String, Fact> = BTreeMap::new();
+    for cells in table(LOGGING, "## Facts") {
+        let [name, level, message, fields, metrics] = cells[..] else { panic!("five cells, not {cells:?}") };
+        let (lines, counted) = facts.entry(name.replace('`', "")).or_default();
+        if level != "–" {
+            lines.insert((level.to_owned(), message.replace('`', ""), words(fields, ", ")));
+        }
+        counted.extend(words(metrics, "<br>"));
     }
-    assert_eq!(told.keys().collect::<Vec<_>>(), found.keys().collect::<Vec<_>>());
+    facts
 }
 
 #[test]
-fn the_section_on_spans_names_every_attribute_and_no_other() {
-    let (_, section) = ARCHITECTURE.split_once("\n## Spans\n").expect("the section");
+fn the_table_of_facts_is_the_code() {
+    let documented = facts_of_the_page();
+    let found = facts();
+    assert!(found.len() > 40, "the code was not read: {found:?}");
+    for (name, fact) in &found {
+        assert_eq!(documented.get(name), Some(fact), "{name} in docs/logging.md");
+    }
+    assert_eq!(documented.keys().collect::<Vec<_>>(), found.keys().collect::<Vec<_>>());
+}
+
+#[test]
+fn the_page_on_spans_names_every_attribute_and_no_other() {
+    let (_, section) = SPANS_PAGE.split_once("\n## Table\n").expect("the section");
     let words = section.split("\n## ").next().unwrap_or_default().split('`').skip(1).step_by(2);
-    let told: BTreeSet<&str> = words.filter(|word| word.contains('.')).collect();
+    let documented: BTreeSet<&str> = words.filter(|word| word.contains('.')).collect();
     let attributes = SPANS.iter().flat_map(|source| source.split("KeyValue::new(\"").skip(1));
     let found: BTreeSet<&str> = attributes.filter_map(|rest| rest.split('"').next()).collect();
     assert!(found.len() > 20, "the code was not read: {found:?}");
-    assert_eq!(told, found);
+    assert_eq!(documented, found);
 }
 
 #[test]

@@ -3,7 +3,7 @@
 //! A span is told when it has ended, by who knows how it went; none is held open, so what dies loses its own span and no
 //! other. Who makes a span may pass its id on before. Guarantees: telling a span never waits; it costs nothing while
 //! nothing is exported, or where an event is part of no sampled trace. Attributes are numbers, ids and words of ours:
-//! never payloads, tokens, emails or other text of clients. The table of spans is in `ARCHITECTURE.md`.
+//! never payloads, tokens, emails or other text of clients. The table of spans is in `docs/spans.md`.
 
 mod attempt;
 mod collector;
