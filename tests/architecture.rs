@@ -1,5 +1,6 @@
 //! The tree's own rules: layers, who may use which crate, sizes, names.
 
+mod map;
 mod plants;
 mod source;
 
