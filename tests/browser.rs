@@ -9,7 +9,7 @@ use crate::support::database::Database;
 use crate::support::events::stored;
 use crate::support::events::{EVENTS, accepted, event, finished};
 use crate::support::http::Client;
-use crate::support::machine::skips;
+use crate::support::lacks::skips;
 use crate::support::server::{Server, Setup};
 use crate::support::wait::{SOON, wait_for};
 

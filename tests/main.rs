@@ -14,7 +14,6 @@ mod client;
 mod cloud_events;
 mod connections;
 mod control;
-mod crash;
 mod dashboard;
 mod dedupe;
 mod documents;

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use crate::support::database::Database;
 use crate::support::events::EVENTS;
 use crate::support::http::Client;
-use crate::support::machine::skips;
+use crate::support::lacks::skips;
 use crate::support::python;
 use crate::support::server::{Server, Setup};
 

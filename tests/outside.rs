@@ -14,7 +14,7 @@ use flate2::read::GzDecoder;
 use crate::support::database::Database;
 use crate::support::events::{EVENTS, accepted, event, finished};
 use crate::support::http::Client;
-use crate::support::machine::{lacks_program, skips};
+use crate::support::lacks::{self, skips};
 use crate::support::run::{self, Ending, Guard};
 use crate::support::server::Server;
 use crate::support::wait::{SOON, wait_for};
@@ -50,7 +50,7 @@ fn own(stream: &TcpStream) -> TcpStream {
 
 #[test]
 fn javas_client_loses_no_post_and_keeps_its_connection() {
-    if skips(&[lacks_program("java")]) {
+    if skips(&[lacks::program("java")]) {
         return;
     }
     let mut server = Server::start(&Database::sqlite());
@@ -108,7 +108,7 @@ fn nginx() -> &'static str {
 
 #[test]
 fn a_proxy_with_no_more_than_proxy_pass_opens_nothing_and_breaks_nothing() {
-    if skips(&[lacks_program(nginx())]) {
+    if skips(&[lacks::program(nginx())]) {
         return;
     }
     let mut server = Server::start(&Database::sqlite());
@@ -130,7 +130,7 @@ fn a_proxy_with_no_more_than_proxy_pass_opens_nothing_and_breaks_nothing() {
 
 #[test]
 fn a_proxy_that_packs_everything_holds_no_stream_back() {
-    if skips(&[lacks_program(nginx())]) {
+    if skips(&[lacks::program(nginx())]) {
         return;
     }
     let mut server = Server::start(&Database::sqlite());

@@ -7,7 +7,7 @@ use serde_json::Value;
 use crate::support::database::{Database, Kind};
 use crate::support::events::{EVENTS, accepted, event};
 use crate::support::http::{Answer, Client};
-use crate::support::machine::{lacks, skips};
+use crate::support::lacks::{self, skips};
 use crate::support::postgres::Cluster;
 use crate::support::server::{Server, Setup};
 use crate::support::wait::{SOON, wait_for};
@@ -141,7 +141,7 @@ fn a_node_whose_spool_takes_what_the_database_refuses_is_ready_and_says_what_fai
 
 #[test]
 fn a_disk_that_fails_now_and_then_is_told_until_it_works() {
-    if skips(&[lacks(&["strace"])]) {
+    if skips(&[lacks::root_with(&["strace"])]) {
         return;
     }
     let mut server = Server::start(&Database::sqlite());
@@ -156,7 +156,7 @@ fn a_disk_that_fails_now_and_then_is_told_until_it_works() {
 
 #[test]
 fn a_spool_that_cannot_be_synced_is_told_while_the_database_is_away() {
-    if skips(&[lacks(&["strace"])]) {
+    if skips(&[lacks::root_with(&["strace"])]) {
         return;
     }
     let cluster = Cluster::start();

@@ -2,20 +2,21 @@
 
 use super::trial::Trial;
 use crate::nodes;
+use crate::support::lacks::say;
 
 /// Row 13: a storm of panics; `GRISTMILL_CHAOS_STORM` says how many events.
 #[cfg(feature = "fault-injection")]
 pub fn storm(trial: &mut Trial) {
     let events = std::env::var("GRISTMILL_CHAOS_STORM").ok().and_then(|text| text.parse().ok());
     let storm = crate::faults::storm::run(&trial.fresh_database(), events.unwrap_or(20_000));
-    super::replay::say(&format!("chaos: {storm:?}"));
+    say(&format!("chaos: {storm:?}"));
     trial.acknowledged(storm.acknowledged);
 }
 
 /// Row 13, which needs the cargo feature.
 #[cfg(not(feature = "fault-injection"))]
 pub fn storm(_: &mut Trial) {
-    super::replay::skip("a storm of panics", "the cargo feature fault-injection is off");
+    say("a storm of panics needs the cargo feature fault-injection");
 }
 
 /// Row 19.

@@ -17,7 +17,7 @@ pub fn at_random_instants(trial: &mut Trial) {
     let mut server = Server::start(trial.setup(&database));
     let token = server.token();
     let load = Load::of(Plan::new(server.ports(), &token, 8).keyless(2));
-    for _ in 0..trial.pick(4, 20) {
+    for _ in 0..trial.pick(10, 20) {
         let more = usize::try_from(trial.dice.below(BETWEEN_MAX)).expect("small");
         await_more(&load, more, &server);
         server.kill9();

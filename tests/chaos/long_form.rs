@@ -9,11 +9,12 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use super::figures::{Line, table};
-use super::replay::{Form, command, repeat, say};
+use super::replay::{Form, command, repeat};
 use super::trial::Trial;
 use super::{FAULTS, Fault};
 use crate::support::database::Kind;
 use crate::support::dice;
+use crate::support::lacks::say;
 use crate::support::run;
 
 /// What the variables ask for.

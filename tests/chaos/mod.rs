@@ -32,6 +32,7 @@ mod signals;
 use self::replay::Form;
 use self::trial::Trial;
 use super::support::database::Kind;
+use super::support::lacks::say;
 
 /// A line of the table.
 pub struct Fault {
@@ -150,7 +151,7 @@ faults! {
 fn the_long_form() {
     match long_form::Wanted::from_environment() {
         Some(wanted) => wanted.run(),
-        None => replay::skip("the long form", "./test --chaos runs it"),
+        None => say("the long form: ./test --chaos"),
     }
 }
 

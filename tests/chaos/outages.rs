@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use super::disturbance::Disturbance;
-use super::replay::say;
 use super::scene::Scene;
 use super::trial::Trial;
 use crate::support::events::event;
+use crate::support::lacks::say;
 use crate::support::ledger::{Entry, State};
 use crate::support::wait::rest;
 

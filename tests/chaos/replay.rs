@@ -1,6 +1,5 @@
 //! One repetition of a fault, and how to have it again.
 
-use std::io::Write;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use super::figures::Figures;
@@ -8,6 +7,7 @@ use super::trial::Trial;
 use super::{FAULTS, Fault, Forms, Needs};
 use crate::support::database::Kind;
 use crate::support::dice::{self, SEED};
+use crate::support::lacks::{Lack, say, skip};
 use crate::support::run;
 
 /// How large and how long a repetition is.
@@ -25,10 +25,10 @@ pub fn short_form(number: &str) {
     let fault = FAULTS.iter().find(|fault| fault.number == number).expect("tests are made from the table");
     let name = format!("fault {number} ({})", fault.name);
     if fault.forms == Forms::Long {
-        return skip(&name, "it is in the long form only, ./test --chaos runs it");
+        return say(&format!("{name} is in the long form only: ./test --chaos"));
     }
     if fault.needs == Needs::Root && !run::is_root() {
-        return skip(&name, "it needs root");
+        return skip(&Lack::Machine("root".to_owned()));
     }
     for kind in fault.databases {
         let seed = dice::seed();
@@ -56,15 +56,4 @@ pub fn command(fault: &Fault, kind: Kind, seed: u64) -> String {
     format!(
         "{SEED}={seed} GRISTMILL_CHAOS_ONLY={number} GRISTMILL_CHAOS_ON={kind:?} GRISTMILL_CHAOS_ROUNDS=1 ./test --chaos"
     )
-}
-
-/// Says that something was left out, past the test runner, which keeps the output of tests that pass to itself.
-pub fn skip(what: &str, why: &str) {
-    say(&format!("SKIPPED {what}: {why}"));
-}
-
-/// Writes a line at once, past the test runner.
-pub fn say(line: &str) {
-    // Nobody to tell is no reason to fail.
-    let _ = writeln!(std::io::stderr(), "{line}");
 }

@@ -7,7 +7,7 @@ use std::thread;
 use serde_json::{Value, json};
 
 use super::{ended, file, lines, rows};
-use crate::support::machine::{lacks_program, skips};
+use crate::support::lacks::{self, skips};
 use crate::support::server::{Server, Setup};
 use crate::support::wait::{SOON, wait_for};
 
@@ -77,7 +77,7 @@ both_databases! {
     }
 
     fn a_terminal_has_one_line_that_changes_and_is_gone_in_the_end(database) {
-        if skips(&[lacks_program("script")]) {
+        if skips(&[lacks::program("script")]) {
             return;
         }
         let server = Server::start(&database);

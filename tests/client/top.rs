@@ -7,7 +7,7 @@ use serde_json::json;
 use super::run;
 use crate::support::database::Database;
 use crate::support::events::{EVENTS, accepted, event, finished};
-use crate::support::machine::{lacks_program, skips};
+use crate::support::lacks::{self, skips};
 use crate::support::postgres::free_port;
 use crate::support::run::{is_alive, signal};
 use crate::support::server::{Server, Setup};
@@ -76,7 +76,7 @@ fn a_snapshot_of_a_server_that_is_away_is_a_failure() {
 
 #[test]
 fn the_screen_follows_the_keys_and_is_given_back_when_it_is_quit() {
-    if skips(&[lacks_program("script")]) {
+    if skips(&[lacks::program("script")]) {
         return;
     }
     let server = server_with_a_nasty_event(&Database::sqlite());
@@ -106,7 +106,7 @@ fn the_screen_follows_the_keys_and_is_given_back_when_it_is_quit() {
 
 #[test]
 fn the_screen_grows_with_its_terminal_and_has_no_colours_where_none_are_wanted() {
-    if skips(&[lacks_program("script")]) {
+    if skips(&[lacks::program("script")]) {
         return;
     }
     let server = Server::start(&Database::sqlite());
@@ -135,7 +135,7 @@ fn the_screen_grows_with_its_terminal_and_has_no_colours_where_none_are_wanted()
 
 #[test]
 fn a_signal_ends_the_screen_and_gives_the_terminal_back() {
-    if skips(&[lacks_program("script")]) {
+    if skips(&[lacks::program("script")]) {
         return;
     }
     let server = Server::start(&Database::sqlite());
@@ -150,7 +150,7 @@ fn a_signal_ends_the_screen_and_gives_the_terminal_back() {
 // Guards `gone` in `watch.rs`: without it the command would read the terminal's end for ever.
 #[test]
 fn a_terminal_that_is_closed_ends_the_command() {
-    if skips(&[lacks_program("script")]) {
+    if skips(&[lacks::program("script")]) {
         return;
     }
     let server = Server::start(&Database::sqlite());
@@ -164,7 +164,7 @@ fn a_terminal_that_is_closed_ends_the_command() {
 
 #[test]
 fn a_server_that_goes_away_is_waited_for_on_the_screen() {
-    if skips(&[lacks_program("script")]) {
+    if skips(&[lacks::program("script")]) {
         return;
     }
     let bind = format!("dashboard.bind = \"127.0.0.1:{}\"", free_port());

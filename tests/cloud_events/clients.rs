@@ -7,7 +7,7 @@ use std::process::Command;
 use serde_json::{Value, json};
 
 use crate::support::events::finished;
-use crate::support::machine::{lacks_program, skips};
+use crate::support::lacks::{self, Lack, skips};
 use crate::support::python;
 use crate::support::server::Server;
 
@@ -28,9 +28,9 @@ fn in_root(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
 }
 
-fn lacks(file: &str) -> Option<String> {
+fn file(file: &str) -> Option<Lack> {
     let is_there = in_root(FOLDER).join(file).exists();
-    (!is_there).then(|| format!("it needs {FOLDER}/{file}: run ./test, which makes it"))
+    (!is_there).then(|| Lack::Tool(format!("{FOLDER}/{file}")))
 }
 
 fn is_latin_1(character: char) -> bool {
@@ -106,7 +106,7 @@ both_databases! {
     }
 
     fn the_javascript_sdk_is_taken_in_each_mode_and_known_again(database) {
-        if skips(&[lacks_program("node"), lacks("js/installed")]) {
+        if skips(&[lacks::program("node"), file("js/installed")]) {
             return;
         }
         let program = || {
@@ -119,7 +119,7 @@ both_databases! {
     }
 
     fn the_rust_sdk_is_taken_in_each_mode_and_known_again(database) {
-        if skips(&[lacks("rust/debug/post")]) {
+        if skips(&[file("rust/debug/post")]) {
             return;
         }
         let program = || Command::new(in_root(FOLDER).join("rust/debug/post"));

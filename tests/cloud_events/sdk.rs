@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::assert_kept;
 use crate::support::events::finished;
-use crate::support::machine::skips;
+use crate::support::lacks::skips;
 use crate::support::python;
 use crate::support::server::Server;
 

@@ -12,9 +12,9 @@ use super::{
 };
 use crate::support::database::Database;
 use crate::support::http::Client;
+use crate::support::lacks::skips;
 use crate::support::load::Load;
 use crate::support::machine::clock::Clock;
-use crate::support::machine::skips;
 use crate::support::postgres::Cluster;
 use crate::support::server::{Server, Setup};
 use crate::support::wait::{SOON, wait_for};

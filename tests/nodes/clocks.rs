@@ -5,14 +5,15 @@ use serde_json::json;
 use crate::jobs::{ended, made, misshapen};
 use crate::support::database::Database;
 use crate::support::events::{accepted, event, finished};
+use crate::support::lacks::skips;
 use crate::support::machine::clock::Clock;
 use crate::support::server::{Server, Setup};
 use crate::support::wait::{SOON, wait_for};
 
 #[test]
 fn a_node_with_a_wrong_clock_tells_the_same_figures_and_makes_whole_jobs() {
-    if let Some(reason) = Clock::lacks() {
-        return println!("skipped: {reason}");
+    if skips(&[Clock::lacks()]) {
+        return;
     }
     let database = Database::postgres();
     let mut steady = Server::start(&database);

@@ -7,7 +7,7 @@ use serde_json::json;
 use super::{number, refusal};
 use crate::support::database::Database;
 use crate::support::events::{EVENTS, accepted, event, finished, id_of, with_uid};
-use crate::support::machine::skips;
+use crate::support::lacks::{Lack, skips};
 use crate::support::pooler::{Pooler, programs};
 use crate::support::postgres::psql;
 use crate::support::server::{Server, Setup};
@@ -17,7 +17,7 @@ use crate::support::wait::{SOON, wait_for};
 /// Runs the test with each version that is there, which it says.
 fn with_each(test: impl Fn(&Path)) {
     let programs = programs();
-    let lacks = programs.is_empty().then(|| "it needs the program pgbouncer: run ./test, which fetches it".to_owned());
+    let lacks = programs.is_empty().then(|| Lack::Tool("the program pgbouncer".to_owned()));
     if !skips(&[lacks]) {
         programs.iter().for_each(|program| {
             println!("with {}", program.display());

@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 
 use crate::support::events::{EVENTS, accepted, finished, keys, post_and_wait, stored, with_payload};
 use crate::support::http::Client;
-use crate::support::machine::{lacks_program, skips};
+use crate::support::lacks::{self, skips};
 use crate::support::server::{Server, Setup};
 use crate::support::wait::{SOON, wait_for};
 
@@ -66,7 +66,7 @@ fn assert_time(value: &Value) {
 
 both_databases! {
     fn the_references_session_has_its_return_values_word_for_word(database) {
-        if skips(&[lacks_program("curl")]) {
+        if skips(&[lacks::program("curl")]) {
             return;
         }
         let mut server = Server::start(Setup::new(&database).with_config(UNLUCKY));

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use super::machine::lacks_program;
+use super::lacks::{Lack, program};
 use super::run;
 
 /// Where `./test` puts the libraries of `tests/browser/package.json`, and says there that all of them are installed.
@@ -12,11 +12,11 @@ const INSTALLED: &str = "installed";
 /// Where the scripts put what the pages look like.
 const SCREENSHOTS: &str = "target/screenshots";
 
-/// Why a test in a browser cannot run here; `None` if it can.
-pub fn lacks() -> Option<String> {
+/// What a test in a browser lacks.
+pub fn lacks() -> Option<Lack> {
     let has_libraries = root().join(FOLDER).join(INSTALLED).exists();
-    let libraries = "it needs the libraries of tests/browser/package.json: run ./test, which installs them";
-    lacks_program("node").or_else(|| lacks_program("chromium")).or((!has_libraries).then(|| libraries.to_owned()))
+    let libraries = || Lack::Tool("the libraries of tests/browser/package.json".to_owned());
+    program("node").or_else(|| program("chromium")).or((!has_libraries).then(libraries))
 }
 
 /// Runs a script of `tests/browser/` to its end, with these variables; panics with what it says if it fails.

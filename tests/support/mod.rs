@@ -35,6 +35,7 @@ pub mod dice;
 pub mod events;
 pub mod fuzz;
 pub mod http;
+pub mod lacks;
 pub mod ledger;
 pub mod load;
 pub mod machine;

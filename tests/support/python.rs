@@ -3,14 +3,16 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use super::lacks::Lack;
+
 /// Where `./test` puts Python, and says there that all of it is installed.
 const FOLDER: &str = "target/python";
 const INSTALLED: &str = "installed";
 
-/// Why a test that needs these libraries cannot run here; `None` if it can.
-pub fn lacks() -> Option<String> {
+/// What a test lacks that needs these libraries.
+pub fn lacks() -> Option<Lack> {
     let is_there = folder().join(INSTALLED).exists();
-    (!is_there).then(|| "it needs the libraries of tests/requirements.txt: run ./test, which installs them".to_owned())
+    (!is_there).then(|| Lack::Tool("the libraries of tests/requirements.txt".to_owned()))
 }
 
 /// Runs a script of `tests/`, not started yet.

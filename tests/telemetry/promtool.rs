@@ -8,7 +8,7 @@ use super::documents::ops;
 use super::{METRICS, scrape};
 use crate::support::database::Database;
 use crate::support::events::{accepted, event};
-use crate::support::machine::{lacks_program, skips};
+use crate::support::lacks::{self, skips};
 use crate::support::server::Server;
 
 /// Where `./test` puts it, if it is not there already.
@@ -35,7 +35,7 @@ fn is_clean(page: &str) -> Result<(), String> {
 
 #[test]
 fn promtool_has_nothing_to_say_against_the_page() {
-    if skips(&[lacks_program(program())]) {
+    if skips(&[lacks::program(program())]) {
         return;
     }
     assert!(is_clean("# HELP a A.\n# TYPE a counter\na 1\n").is_err(), "a counter without its ending passes");
@@ -52,7 +52,7 @@ fn promtool_has_nothing_to_say_against_the_page() {
 
 #[test]
 fn promtool_takes_the_alert_rules_and_their_tests() {
-    if skips(&[lacks_program(program())]) {
+    if skips(&[lacks::program(program())]) {
         return;
     }
     for arguments in [["check", "rules", "alerts.yml"], ["test", "rules", "alerts-test.yml"]] {

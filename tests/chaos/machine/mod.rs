@@ -15,15 +15,15 @@ pub mod slow_clients;
 mod planted;
 mod probe;
 
-use super::replay;
 use super::trial::Trial;
+use crate::support::lacks::{Lack, skip};
 
-/// Whether a fault cannot be tried here, for the first of these reasons: the short form is skipped, the long form refuses.
-fn is_beyond_us(trial: &Trial, reasons: &[Option<String>]) -> bool {
-    let Some(reason) = reasons.iter().flatten().next() else {
+/// Whether a fault cannot be tried here, for want of the first of these: the short form is skipped, the long form refuses.
+fn is_beyond_us(trial: &Trial, lacks: &[Option<Lack>]) -> bool {
+    let Some(lack) = lacks.iter().flatten().next() else {
         return false;
     };
-    assert!(!trial.pick(false, true), "this cannot be tried here: {reason}");
-    replay::skip("a fault of the machine", reason);
+    assert!(!trial.pick(false, true), "this cannot be tried here: {lack}");
+    skip(lack);
     true
 }

@@ -7,10 +7,10 @@ use super::super::kills::await_more;
 use super::super::trial::Trial;
 use super::is_beyond_us;
 use crate::support::database::{Database, Kind};
+use crate::support::lacks::root_with;
 use crate::support::load::{Load, Plan};
 use crate::support::machine::disk::{self, PoweredDisk};
 use crate::support::machine::freezer::Frozen;
-use crate::support::machine::lacks;
 use crate::support::postgres::Cluster;
 use crate::support::server::Server;
 
@@ -28,7 +28,7 @@ struct House {
 
 /// Whatever the power cut leaves of the file system, every acknowledged event is there.
 pub fn cut_under_load(trial: &mut Trial) {
-    if is_beyond_us(trial, &[lacks(&disk::PROGRAMS)]) {
+    if is_beyond_us(trial, &[root_with(&disk::PROGRAMS)]) {
         return;
     }
     let mut house = House::built(trial);

@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::PathBuf;
 
+use super::super::lacks::Lack;
 use super::super::run;
 use super::super::server::Setup;
 
@@ -25,9 +26,9 @@ impl Clock {
         clock
     }
 
-    /// Why there can be no such clock here; `None` if there can.
-    pub fn lacks() -> Option<String> {
-        library().is_none().then(|| format!("it needs {LIBRARY}: run ./test as root, which installs it"))
+    /// What such a clock needs and is not here.
+    pub fn lacks() -> Option<Lack> {
+        library().is_none().then(|| Lack::Tool(LIBRARY.to_owned()))
     }
 
     /// A server that lives by this clock.

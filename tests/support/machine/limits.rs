@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use super::super::lacks::Lack;
 use super::super::run::{self, Undo};
 
 /// Programs that limits need.
@@ -26,10 +27,10 @@ impl Cage {
         Self::new("pids").with("pids.max", threads)
     }
 
-    /// Why there can be no cage here; `None` if there can.
-    pub fn lacks() -> Option<String> {
+    /// What a cage needs and is not here.
+    pub fn lacks() -> Option<Lack> {
         let missing = ["memory", "pids"].iter().find(|controller| !hierarchy(controller).is_dir());
-        missing.map(|controller| format!("it needs {}", hierarchy(controller).display()))
+        missing.map(|controller| Lack::Machine(hierarchy(controller).display().to_string()))
     }
 
     /// What a program's words have to begin with for it to start inside.

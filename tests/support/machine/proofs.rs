@@ -5,6 +5,7 @@ use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
+use super::super::lacks::{root_with, skips};
 use super::super::postgres::{Cluster, Succeed};
 use super::super::run;
 use super::super::wait::{SOON, wait_for};
@@ -12,7 +13,6 @@ use super::disk::{self, PoweredDisk, SmallDisk};
 use super::freezer::Frozen;
 use super::limits::{self, Cage};
 use super::network::{self, Island};
-use super::skips;
 
 /// Set for the run that is to be killed.
 const HOLD: &str = "GRISTMILL_TEST_HOLD";
@@ -24,7 +24,7 @@ fn write_synced(path: &Path, text: &str) {
 
 #[test]
 fn a_power_cut_keeps_what_was_synced_and_nothing_else() {
-    if skips(&[super::lacks(&disk::PROGRAMS)]) {
+    if skips(&[root_with(&disk::PROGRAMS)]) {
         return;
     }
     let mut disk = PoweredDisk::new();
@@ -43,7 +43,7 @@ fn a_power_cut_keeps_what_was_synced_and_nothing_else() {
 
 #[test]
 fn a_small_disk_runs_full_and_is_freed_again() {
-    if skips(&[super::lacks(&disk::PROGRAMS)]) {
+    if skips(&[root_with(&disk::PROGRAMS)]) {
         return;
     }
     let disk = SmallDisk::new("8M");
@@ -73,7 +73,7 @@ fn a_frozen_database_stands_still_with_all_its_processes() {
 
 #[test]
 fn a_cage_refuses_what_is_beyond_its_limit() {
-    if skips(&[super::lacks(&limits::PROGRAMS), Cage::lacks()]) {
+    if skips(&[root_with(&limits::PROGRAMS), Cage::lacks()]) {
         return;
     }
     let cage = Cage::of_threads(1);
@@ -97,7 +97,7 @@ fn a_run_that_holds_parts_of_the_machine_until_it_is_killed() {
 
 #[test]
 fn a_killed_run_leaves_no_mount_no_network_and_no_limit_behind() {
-    let lacks = [super::lacks(&disk::PROGRAMS), super::lacks(&network::PROGRAMS), Cage::lacks()];
+    let lacks = [root_with(&disk::PROGRAMS), root_with(&network::PROGRAMS), Cage::lacks()];
     if skips(&lacks) {
         return;
     }
