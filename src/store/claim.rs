@@ -12,7 +12,7 @@ use sea_orm::{ActiveValue::Set, ConnectionTrait, DbBackend, DbErr, EntityTrait, 
 use uuid::Uuid;
 
 use super::dialect::{list, now_plus_micros_sql, now_sql, one_more, placeholder, stored_bytes_sql};
-use super::listing::Filters;
+use super::filters::Filters;
 use super::plans::hidden;
 use super::reading::{self, Cells, Read, Readable};
 use super::{Store, StoreError, hints};

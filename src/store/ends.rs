@@ -6,8 +6,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use sea_orm::QueryResult;
 
-use super::events::Filter;
-use super::listing::{Filters, name};
+use super::filters::{Filter, Filters, name};
 use super::reading::Cells;
 use super::{Store, StoreError};
 use crate::domain::outcome::Status;

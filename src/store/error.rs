@@ -4,15 +4,13 @@ mod at_connecting;
 mod result_code;
 mod sqlstate;
 
-use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
+use std::{fmt, io};
 
 use sea_orm::sqlx::{self, postgres::PgSeverity};
 use sea_orm::{DbErr, RuntimeErr, SqlxPostgresError, SqlxSqliteError};
-
-use super::UnreadableEvent;
 
 /// What a caller can do about an error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -314,6 +312,27 @@ fn sqlite_code(error: &sqlx::Error) -> Option<i32> {
     let error = error.as_database_error()?;
     error.try_downcast_ref::<SqlxSqliteError>()?;
     error.code()?.parse().ok()
+}
+
+/// An event that is there and cannot be read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UnreadableEvent {
+    /// Its number.
+    pub id: i64,
+    /// What is wrong with it, for people.
+    pub reason: String,
+}
+
+impl fmt::Display for UnreadableEvent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "event {} cannot be read: {}", self.id, self.reason)
+    }
+}
+
+impl From<UnreadableEvent> for StoreError {
+    fn from(event: UnreadableEvent) -> Self {
+        Self::new(Kind::Bug, Outcome::NotStored, Cause::Unreadable(event))
+    }
 }
 
 #[cfg(test)]

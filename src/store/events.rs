@@ -1,16 +1,12 @@
 //! Reading events as they rest in the database.
 
-use std::fmt;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use sea_orm::{DbBackend, Statement, Value};
 use serde_json::value::RawValue;
 use uuid::Uuid;
 
-use super::dialect::placeholder;
-use super::error::{Cause, Kind, Outcome};
-use super::listing::Filters;
+use super::filters::Filters;
 use super::reading::{self, Cells, Quickly, Read, Readable};
 use super::{Store, StoreError};
 use crate::domain::outcome::Status;
@@ -61,27 +57,6 @@ pub struct StoredEvent {
     pub processed_at: Option<DateTime<Utc>>,
     /// The id of the trace that it is part of.
     pub trace_id: Option<String>,
-}
-
-/// An event that is there and cannot be read.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct UnreadableEvent {
-    /// Its number.
-    pub id: i64,
-    /// What is wrong with it, for people.
-    pub reason: String,
-}
-
-impl fmt::Display for UnreadableEvent {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "event {} cannot be read: {}", self.id, self.reason)
-    }
-}
-
-impl From<UnreadableEvent> for StoreError {
-    fn from(event: UnreadableEvent) -> Self {
-        Self::new(Kind::Bug, Outcome::NotStored, Cause::Unreadable(event))
-    }
 }
 
 impl Store {
@@ -159,48 +134,6 @@ impl Readable for StoredEvent {
             payload: cells.raw_json(),
             properties: cells.raw_json(),
         }
-    }
-}
-
-/// Conditions joined by AND, with their bound values.
-pub(super) struct Filter {
-    backend: DbBackend,
-    sql: String,
-    values: Vec<Value>,
-}
-
-impl Filter {
-    pub fn new(backend: DbBackend) -> Self {
-        Self { backend, sql: "TRUE".to_owned(), values: Vec::new() }
-    }
-
-    /// `condition` ends with the operator before the bound value.
-    pub fn and(&mut self, condition: &str, value: Value) {
-        let place = self.bind(value);
-        self.and_sql(&format!("{condition} {place}"));
-    }
-
-    /// A condition whose values, if it has any, are bound already.
-    pub fn and_sql(&mut self, condition: &str) {
-        self.sql.push_str(" AND ");
-        self.sql.push_str(condition);
-    }
-
-    /// Binds a value and gives its placeholder.
-    pub fn bind(&mut self, value: Value) -> String {
-        self.values.push(value);
-        placeholder(self.backend, self.values.len())
-    }
-
-    /// The conditions so far; what is added later stands apart from them.
-    pub fn take_sql(&mut self) -> String {
-        std::mem::replace(&mut self.sql, "TRUE".to_owned())
-    }
-
-    /// `select` from `table` under the conditions, then `rest`.
-    pub fn select(self, select: &str, table: &str, rest: &str) -> Statement {
-        let sql = format!("SELECT {select} FROM {table} WHERE {} {rest}", self.sql);
-        Statement::from_sql_and_values(self.backend, sql, self.values)
     }
 }
 

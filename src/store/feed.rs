@@ -13,8 +13,7 @@ use chrono::{DateTime, Utc};
 use sea_orm::{ConnectionTrait, DbBackend, DbErr, QueryResult, Statement};
 
 use super::dialect::{micros_ago, now_plus_micros_sql, placeholder};
-use super::events::Filter;
-use super::listing::{Filters, name};
+use super::filters::{Filter, Filters, name};
 use super::open::Conn;
 use super::reading::Cells;
 use super::{Store, StoreError};

@@ -12,7 +12,8 @@ use sea_orm::sqlx::postgres::PgListener;
 use sea_orm::{ConnectionTrait, DbBackend, DbErr};
 
 use super::error::StoreError;
-use super::open::{Store, StoreOptions};
+use super::open::Store;
+use super::options::StoreOptions;
 use super::postgres::{self, Route, Servers};
 use crate::telemetry::condition::Condition;
 

@@ -8,17 +8,16 @@ use std::fs::{File, Metadata, OpenOptions, TryLockError};
 use std::io::{self, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use sea_orm::prelude::Uuid;
 use sea_orm::{ConnectionTrait, DatabaseConnection, EntityTrait};
 
 use super::error::{Cause, Kind, Outcome, StoreError};
-use super::open::{Store, StoreOptions};
+use super::options::StoreOptions;
 use super::sqlite;
 
 /// Key of the identity in `meta`.
-const IDENTITY: &str = "identity";
+pub(super) const IDENTITY: &str = "identity";
 
 /// Held by a `serve` for as long as it uses its data folder.
 #[derive(Debug)]
@@ -136,17 +135,6 @@ fn refuse_marker(path: &Path, how: &str) -> Result<(), StoreError> {
         path.display(),
         marker.display(),
     )))
-}
-
-impl Store {
-    /// The database's own identity, made with its schema.
-    pub async fn identity(&self, wait: Duration) -> Result<String, StoreError> {
-        self.run("read the database's identity", wait, |conn| async move {
-            let row = entity::meta::Entity::find_by_id(IDENTITY).one(conn.read()).await?;
-            row.map(|row| row.value).ok_or_else(|| StoreError::setup("the database has no identity"))
-        })
-        .await
-    }
 }
 
 /// The identity in `meta`; none before the first migration.

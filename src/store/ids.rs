@@ -15,11 +15,12 @@ use self::spare::Spare;
 use super::error::StoreError;
 use super::open::Store;
 
+mod known_partitions;
 mod partitions;
 mod reserve;
 mod spare;
 
-pub(super) use self::partitions::Partitions;
+pub(super) use self::known_partitions::Partitions;
 
 /// Size of a node's first block: a quiet node wastes few ids.
 const BLOCK_IDS_FIRST: i64 = 100;

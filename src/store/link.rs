@@ -6,6 +6,8 @@ use sea_orm::{
     SqliteTransactionMode, Statement, TransactionOptions, TransactionTrait,
 };
 
+use super::error::StoreError;
+
 /// A pool of connections.
 #[derive(Clone, Debug)]
 pub struct Link {
@@ -91,4 +93,13 @@ impl ConnectionTrait for Link {
         let rows = tx.query_all_raw(statement).await?;
         tx.commit().await.map(|()| rows)
     }
+}
+
+pub(super) async fn begin(link: &Link) -> Result<DatabaseTransaction, StoreError> {
+    link.begin_writing().await.map_err(|error| StoreError::from(error).before_commit())
+}
+
+/// Commits; an error says whether the outcome is known.
+pub async fn commit(tx: DatabaseTransaction) -> Result<(), StoreError> {
+    tx.commit().await.map_err(StoreError::of_commit)
 }

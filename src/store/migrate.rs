@@ -11,8 +11,8 @@ use sea_orm::{ConnectionTrait, DatabaseTransaction, DbBackend, Statement};
 use tokio::runtime::Handle;
 
 use super::error::{Cause, Kind, Outcome, StoreError};
-use super::link::Link;
-use super::open::{StoreOptions, begin, commit};
+use super::link::{Link, begin, commit};
+use super::options::StoreOptions;
 use super::postgres::{Route, Servers};
 use super::{identity, postgres, sqlite};
 

@@ -1,22 +1,21 @@
 //! Opens the database and carries every operation on it.
 
-use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
-use sea_orm::{DatabaseTransaction, DbBackend};
+use sea_orm::{DatabaseTransaction, DbBackend, EntityTrait};
 use tokio::runtime::Handle;
 use tokio::sync::{OwnedRwLockReadGuard, RwLock};
 
 use super::error::{Cause, Kind, Outcome, StoreError};
-use super::identity::{self, FileId};
+use super::identity::{self, FileId, IDENTITY};
 use super::ids::Partitions;
-use super::link::Link;
+use super::link::{Link, begin, commit};
+use super::options::StoreOptions;
 use super::pools::Pools;
 use super::postgres::{Route, Servers, Upstream};
-use super::reading::Room;
 use super::{migrate, plans, postgres, sqlite};
 
 /// How much longer than its caller an operation of a handle apart may take: it has one connection, and a path that is
@@ -28,25 +27,6 @@ const REOPEN_WAIT: Duration = Duration::from_secs(10);
 
 /// Silence of a connection, beyond what its caller waits for, after which it is closed.
 const SILENCE_MAX: Duration = Duration::from_secs(3);
-
-/// Where the database is and how patient its sessions are.
-#[derive(Clone)]
-pub struct StoreOptions {
-    /// `sqlite://path` or `postgres://…`; may lead through a transaction pooler.
-    pub url: String,
-    /// The same PostgreSQL database without a pooler, for locks and heartbeats; empty = `url`.
-    pub direct_url: String,
-    /// Connections of the pool (on SQLite: those that only read).
-    pub pool: u32,
-    /// Longest wait for a free connection.
-    pub acquire_timeout: Duration,
-    /// Longest statement; PostgreSQL ends it.
-    pub statement_timeout: Duration,
-    /// Longest wait of a statement for a lock.
-    pub lock_timeout: Duration,
-    /// Longest JSON of an event that is read, in bytes as the database writes it.
-    pub json_bytes_max: usize,
-}
 
 /// A handle on the open database; clones share it.
 #[derive(Clone, Debug)]
@@ -77,38 +57,12 @@ struct Inner {
 }
 
 impl StoreOptions {
-    pub(super) fn backend(&self) -> Result<DbBackend, StoreError> {
-        if self.url.starts_with("sqlite:") {
-            Ok(DbBackend::Sqlite)
-        } else if self.url.starts_with("postgres:") || self.url.starts_with("postgresql:") {
-            Ok(DbBackend::Postgres)
-        } else {
-            Err(StoreError::setup("the database url must begin with sqlite: or postgres:"))
-        }
-    }
-
     /// Whether the driver can read the addresses.
     pub fn check(&self) -> Result<(), StoreError> {
         match self.backend()? {
             DbBackend::Postgres => [self.url.as_str(), self.direct()].into_iter().try_for_each(postgres::check_url),
             _ => sqlite::path(&self.url).map(drop),
         }
-    }
-
-    pub(super) fn direct(&self) -> &str {
-        if self.direct_url.is_empty() { &self.url } else { &self.direct_url }
-    }
-}
-
-impl fmt::Debug for StoreOptions {
-    /// Without the urls: they may hold a password.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("StoreOptions")
-            .field("pool", &self.pool)
-            .field("acquire_timeout", &self.acquire_timeout)
-            .field("statement_timeout", &self.statement_timeout)
-            .field("lock_timeout", &self.lock_timeout)
-            .finish_non_exhaustive()
     }
 }
 
@@ -150,6 +104,15 @@ impl Store {
         self.inner.backend
     }
 
+    /// The database's own identity, made with its schema.
+    pub async fn identity(&self, wait: Duration) -> Result<String, StoreError> {
+        self.run("read the database's identity", wait, |conn| async move {
+            let row = entity::meta::Entity::find_by_id(IDENTITY).one(conn.read()).await?;
+            row.map(|row| row.value).ok_or_else(|| StoreError::setup("the database has no identity"))
+        })
+        .await
+    }
+
     /// Its pools, unless they are made anew just now.
     pub(super) fn pools(&self) -> Option<OwnedRwLockReadGuard<Pools>> {
         self.inner.pools.clone().try_read_owned().ok()
@@ -158,11 +121,6 @@ impl Store {
     /// The servers of PostgreSQL.
     pub(super) fn servers(&self) -> Option<&Arc<Servers>> {
         self.inner.upstream.as_ref().map(Upstream::servers)
-    }
-
-    /// The room for reading events with `bytes` of JSON in all.
-    pub(super) fn room_for(&self, bytes: usize) -> Room {
-        Room { all: bytes, one: self.inner.options.json_bytes_max }
     }
 
     /// How it was opened.
@@ -306,15 +264,6 @@ impl Conn {
 /// Begins a transaction that writes.
 pub async fn begin_write(conn: &Conn) -> Result<DatabaseTransaction, StoreError> {
     begin(conn.write()).await
-}
-
-pub(super) async fn begin(link: &Link) -> Result<DatabaseTransaction, StoreError> {
-    link.begin_writing().await.map_err(|error| StoreError::from(error).before_commit())
-}
-
-/// Commits; an error says whether the outcome is known.
-pub async fn commit(tx: DatabaseTransaction) -> Result<(), StoreError> {
-    tx.commit().await.map_err(StoreError::of_commit)
 }
 
 async fn open_postgres(options: &StoreOptions, runtime: Handle) -> Result<Inner, StoreError> {

@@ -8,18 +8,11 @@
 //! What remains is which index: a statement shows the columns of the one that is meant, and hides other conditions with
 //! [`hidden`].
 
-use sea_orm::sqlx::{AssertSqlSafe, SqlSafeStr, query_with};
-use sea_orm::{
-    ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbBackend, DbErr, QueryResult, Statement, Values,
-};
-use sea_query_sqlx::SqlxValues;
-
-use super::StoreError;
-use super::open::Conn;
+use sea_orm::{ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbBackend, DbErr};
 
 /// A plan that was made for an empty table and kept would be as bad as one by statistics; and what has no other plan than
 /// one that is off looks so expensive that it would be compiled first.
-macro_rules! indexes_only {
+macro_rules! indexes_only_sql {
     () => {
         "SET LOCAL enable_seqscan = off; SET LOCAL enable_bitmapscan = off; SET LOCAL enable_sort = off; \
          SET LOCAL enable_incremental_sort = off; SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off; \
@@ -27,10 +20,12 @@ macro_rules! indexes_only {
     };
 }
 
+pub(super) use indexes_only_sql;
+
 /// Leaves the transaction nothing but walks along indexes, and joins that look each row up.
 pub(super) async fn indexes_only(tx: &DatabaseTransaction) -> Result<(), DbErr> {
     if tx.get_database_backend() == DbBackend::Postgres {
-        tx.execute_unprepared(indexes_only!()).await?;
+        tx.execute_unprepared(indexes_only_sql!()).await?;
     }
     Ok(())
 }
@@ -45,29 +40,4 @@ pub(super) fn hidden(condition: &str) -> String {
 pub(super) async fn forget_statistics(write: &DatabaseConnection) -> Result<(), DbErr> {
     let sql = "ANALYZE sqlite_schema; DELETE FROM sqlite_stat1; DELETE FROM sqlite_stat4; ANALYZE sqlite_schema";
     write.execute_unprepared(sql).await.map(drop)
-}
-
-impl Conn {
-    /// The rows of a statement that searches among events and changes nothing, by indexes only.
-    pub(super) async fn search(&self, statement: Statement) -> Result<Vec<QueryResult>, StoreError> {
-        if self.backend() != DbBackend::Postgres {
-            return Ok(self.read().query_all_raw(statement).await?);
-        }
-        // With the driver itself, which begins and sets in one round trip.
-        let pool = self.read().pool().get_postgres_connection_pool();
-        let begin = match self.read().prelude() {
-            Some(prelude) => AssertSqlSafe(format!("BEGIN READ ONLY; {prelude}; {}", indexes_only!())).into_sql_str(),
-            None => concat!("BEGIN READ ONLY; ", indexes_only!()).into_sql_str(),
-        };
-        let mut tx = pool.begin_with(begin).await?;
-        let values = SqlxValues(statement.values.unwrap_or_else(|| Values(Vec::new())));
-        let rows = query_with(AssertSqlSafe(statement.sql), values).fetch_all(&mut *tx).await?;
-        tx.commit().await?;
-        Ok(rows.into_iter().map(QueryResult::from).collect())
-    }
-
-    /// The one row of such a statement, if there is one.
-    pub(super) async fn search_one(&self, statement: Statement) -> Result<Option<QueryResult>, StoreError> {
-        Ok(self.search(statement).await?.pop())
-    }
 }

@@ -8,7 +8,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::link::Link;
-use super::open::StoreOptions;
+use super::options::StoreOptions;
 use super::sqlite;
 use crate::telemetry::facts;
 

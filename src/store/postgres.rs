@@ -13,7 +13,7 @@ use sea_orm::sqlx::{self, Connection};
 pub(super) use self::servers::{Route, Servers, check_url};
 pub(super) use self::upstream::Upstream;
 use super::link::Link;
-use super::open::StoreOptions;
+use super::options::StoreOptions;
 
 /// A connection that does not answer a probe within this time is given up.
 const PROBE_TIMEOUT: Duration = Duration::from_millis(800);

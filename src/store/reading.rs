@@ -11,13 +11,14 @@ use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Datelike, Utc};
 use sea_orm::sqlx::{Decode, Postgres, Row, ValueRef};
-use sea_orm::{ConnectionTrait, DatabaseTransaction, DbBackend, QueryResult, Statement, TryGetable};
+use sea_orm::{DbBackend, QueryResult, Statement, TryGetable};
 use serde_json::value::RawValue;
 
 use super::StoreError;
-use super::events::{Filter, UnreadableEvent};
-use super::listing::{Filters, name};
-use super::open::Conn;
+use super::error::UnreadableEvent;
+use super::filters::{Filter, Filters, name};
+use super::open::Store;
+use super::search::Source;
 use crate::domain::outcome::Status;
 
 /// Bytes of a value as it is stored, above which it is not written out beside others. What a write would have to be refused
@@ -89,6 +90,13 @@ pub(super) struct Room {
     pub one: usize,
 }
 
+impl Store {
+    /// The room for reading events with `bytes` of JSON in all.
+    pub(super) fn room_for(&self, bytes: usize) -> Room {
+        Room { all: bytes, one: self.options().json_bytes_max }
+    }
+}
+
 /// A row, before it is known whether it has to be read apart.
 struct Found<T> {
     read: Read<T>,
@@ -102,33 +110,6 @@ pub(super) struct Bounds {
     stored_max: usize,
     bytes_max: usize,
     writing_max: Duration,
-}
-
-/// What answers a statement that searches among events.
-pub(super) trait Source: Sync {
-    fn backend(&self) -> DbBackend;
-
-    fn rows(&self, statement: Statement) -> impl Future<Output = Result<Vec<QueryResult>, StoreError>> + Send;
-}
-
-impl Source for Conn {
-    fn backend(&self) -> DbBackend {
-        Self::backend(self)
-    }
-
-    async fn rows(&self, statement: Statement) -> Result<Vec<QueryResult>, StoreError> {
-        self.search(statement).await
-    }
-}
-
-impl Source for DatabaseTransaction {
-    fn backend(&self) -> DbBackend {
-        self.get_database_backend()
-    }
-
-    async fn rows(&self, statement: Statement) -> Result<Vec<QueryResult>, StoreError> {
-        Ok(self.query_all_raw(statement).await?)
-    }
 }
 
 /// Reads those of the events `ids` that match.

@@ -4,13 +4,12 @@
 //! [`SESSIONS_MAX`] at a time, and each that was opened or closed has its row in the audit log. What has ended is removed
 //! when the token opens the next one.
 
-use std::collections::HashMap;
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use entity::api_token;
 use sea_orm::ActiveValue::Set;
-use sea_orm::{ColumnTrait, ConnectionTrait, DatabaseTransaction, DbErr, EntityTrait, QueryFilter, QueryOrder};
+use sea_orm::{ColumnTrait, DatabaseTransaction, EntityTrait, QueryFilter, QueryOrder};
 use serde_json::json;
 
 use super::audit::{self, Action, By};
@@ -130,30 +129,4 @@ async fn make_room(tx: &DatabaseTransaction, parent_id: i64, now: DateTime<Utc>,
         close(tx, session.id, parent_id, "too_many", now, by).await?;
     }
     Ok(())
-}
-
-/// The tokens that those of `tokens` which are sessions end with.
-pub(super) async fn parents(
-    connection: &impl ConnectionTrait,
-    tokens: &[api_token::Model],
-) -> Result<HashMap<i64, api_token::Model>, DbErr> {
-    let ids: Vec<i64> = tokens.iter().filter_map(|token| token.parent_id).collect();
-    if ids.is_empty() {
-        return Ok(HashMap::new());
-    }
-    let parents = api_token::Entity::find().filter(api_token::Column::Id.is_in(ids)).all(connection).await?;
-    Ok(parents.into_iter().map(|parent| (parent.id, parent)).collect())
-}
-
-/// `token` with the end of its parent if that is earlier; None if the parent is gone.
-pub(super) fn bounded(
-    mut token: api_token::Model,
-    parents: &HashMap<i64, api_token::Model>,
-) -> Option<api_token::Model> {
-    if let Some(id) = token.parent_id {
-        let parent = parents.get(&id)?;
-        token.expires_at = token.expires_at.into_iter().chain(parent.expires_at).min();
-        token.revoked_at = token.revoked_at.or(parent.revoked_at);
-    }
-    Some(token)
 }

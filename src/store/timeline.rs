@@ -8,9 +8,9 @@ use sea_orm::{ConnectionTrait, DbErr, QueryResult, Statement};
 use serde_json::value::RawValue;
 
 use super::dialect::placeholder;
-use super::error::StoreError;
-use super::events::{Filter, UnreadableEvent, trace_id};
-use super::listing::{Filters, name};
+use super::error::{StoreError, UnreadableEvent};
+use super::events::trace_id;
+use super::filters::{Filter, Filters, name};
 use super::open::{Conn, Store};
 use super::reading::{self, Cells, Room};
 use crate::domain::outcome::Status;

@@ -14,7 +14,7 @@ use super::audit::{self, Action, By};
 use super::error::StoreError;
 use super::open::Store;
 use super::secret::{Secret, hash_token};
-use super::sessions;
+use super::token_parents;
 use super::users::{self, User, bump_auth_version};
 use crate::domain::scopes::Scopes;
 use crate::domain::timestamp;
@@ -243,8 +243,8 @@ impl Store {
                     user::Entity::find().filter(user::Column::Id.is_in(tokens.iter().map(|token| token.user_id)));
                 let owners: HashMap<i64, user::Model> =
                     owners.all(conn.read()).await?.into_iter().map(|owner| (owner.id, owner)).collect();
-                let parents = sessions::parents(conn.read(), &tokens).await?;
-                for token in tokens.into_iter().filter_map(|token| sessions::bounded(token, &parents)) {
+                let parents = token_parents::parents(conn.read(), &tokens).await?;
+                for token in tokens.into_iter().filter_map(|token| token_parents::bounded(token, &parents)) {
                     if let Some(owner) = owners.get(&token.user_id) {
                         records.push(record(token, owner)?);
                     }

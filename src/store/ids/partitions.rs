@@ -1,44 +1,18 @@
 //! Partitions of `events` on PostgreSQL, made ahead of the ids that need them.
 
 use std::ops::RangeInclusive;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::Ordering;
 
 use sea_orm::{ConnectionTrait, DatabaseTransaction, DbBackend, Statement};
 
 use crate::store::error::StoreError;
-use crate::store::open::{Conn, begin_write, commit};
+use crate::store::link::commit;
+use crate::store::open::{Conn, begin_write};
 
 /// Ids per partition; the migration's first partitions have it too.
 const PARTITION_IDS: i64 = 10_000_000;
 /// Number of the advisory lock ("partitio" as bytes).
 const LOCK_KEY: i64 = 0x7061_7274_6974_696f;
-
-/// What a store knows of the partitions.
-#[derive(Debug)]
-pub(in crate::store) struct Partitions {
-    /// Number of the last one that is known to exist, -1 at first.
-    last: AtomicI64,
-    /// Number of the last one that is needed.
-    needed: AtomicI64,
-    /// Held by who makes one ahead.
-    ahead: tokio::sync::Mutex<()>,
-}
-
-impl Default for Partitions {
-    fn default() -> Self {
-        Self { last: AtomicI64::new(-1), needed: AtomicI64::new(-1), ahead: tokio::sync::Mutex::default() }
-    }
-}
-
-impl Partitions {
-    fn has(&self, number: i64) -> bool {
-        self.last.load(Ordering::Relaxed) >= number
-    }
-
-    fn note(&self, number: i64) {
-        self.last.fetch_max(number, Ordering::Relaxed);
-    }
-}
 
 /// The part of a block whose partitions exist. Its first one is made if needed; the next one should be there already,
 /// and while it is not, nobody waits for it.

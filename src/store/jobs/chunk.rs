@@ -13,7 +13,8 @@ use sea_orm::{
 };
 
 use super::super::dialect::now_sql;
-use super::super::listing::{self, Filters, Place, Within};
+use super::super::filters::Filters;
+use super::super::listing::{self, Place, Within};
 use super::super::nodes::present;
 use super::super::reading::{self, Room};
 use super::super::replay::rows::{self, Change, Seen};

@@ -5,7 +5,8 @@ use entity::job;
 use sea_orm::ActiveValue::Set;
 use sea_orm::DbErr;
 
-use super::super::listing::{Filters, Place};
+use super::super::filters::Filters;
+use super::super::listing::Place;
 use super::{Job, JobKind, JobStatus, NewJob};
 use crate::domain::outcome::Status;
 

@@ -14,10 +14,10 @@ use chrono::{DateTime, Utc};
 use sea_orm::{ConnectionTrait, DatabaseTransaction, DbBackend, DbErr, QueryResult, Statement};
 
 use self::way::Way;
-use super::dialect::list;
-use super::events::{Filter, StoredEvent, UnreadableEvent};
+use super::error::UnreadableEvent;
+use super::events::StoredEvent;
+use super::filters::{Filter, Filters, matches, range};
 use super::open::Conn;
-use super::plans::hidden;
 use super::reading::{self, Read, time};
 use super::{Store, StoreError};
 use crate::domain::outcome::Status;
@@ -27,25 +27,6 @@ const SLICE_ROWS: usize = 5_000;
 
 /// Rows that a piece of a job looks at: its transaction holds up all others on SQLite.
 const JOB_ROWS: usize = 2_000;
-
-/// What an event must be like to be listed.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
-pub struct Filters {
-    /// Its state.
-    pub status: Option<Status>,
-    /// Its name.
-    pub event_name: Option<String>,
-    /// Its type.
-    pub event_type: Option<String>,
-    /// Its user.
-    pub user_id: Option<i64>,
-    /// The code of its error.
-    pub error_code: Option<String>,
-    /// Received at this time or later.
-    pub received_after: Option<DateTime<Utc>>,
-    /// Received before this time.
-    pub received_before: Option<DateTime<Utc>>,
-}
 
 /// Which way a list runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -83,22 +64,6 @@ pub struct Slice {
     pub next: Option<Place>,
     /// Rows that were looked at.
     pub looked_at: usize,
-}
-
-impl Filters {
-    /// Whether an index leads to the events; else only a time range bounds what has to be looked at.
-    pub fn have_an_index(&self) -> bool {
-        let needs_none = self.event_type.is_none() && self.error_code.is_none() && self.status.is_none();
-        needs_none || self.are_bad()
-    }
-
-    fn are_bad(&self) -> bool {
-        matches!(self.status, Some(Status::Failed | Status::ValidationError))
-    }
-
-    fn have_a_range(&self) -> bool {
-        self.received_after.is_some() || self.received_before.is_some()
-    }
 }
 
 impl Store {
@@ -293,42 +258,5 @@ fn same(look: &mut Filter, column: &str, value: sea_orm::Value, order: Order, af
             look.and_sql(&format!("({column}, id) {behind} ({value}, {id}) AND {column} {ahead}= {value}"));
         }
         None => look.and_sql(&format!("{column} >= {value} AND {column} <= {value}")),
-    }
-}
-
-/// Adds the condition that an event is one of these and matches.
-pub(super) fn name(filter: &mut Filter, ids: &[i64], filters: &Filters) {
-    matches(filter, filters);
-    let condition = hidden(&filter.take_sql());
-    filter.and_sql(&format!("id IN ({}) AND {condition}", list(ids)));
-}
-
-/// Adds the conditions of all filters.
-fn matches(filter: &mut Filter, filters: &Filters) {
-    if let Some(status) = filters.status {
-        filter.and_sql(&format!("status = '{}'", status.as_str()));
-    }
-    if let Some(user_id) = filters.user_id {
-        filter.and("user_id =", user_id.into());
-    }
-    let texts = [
-        ("event_name =", &filters.event_name),
-        ("event_type =", &filters.event_type),
-        ("error_code =", &filters.error_code),
-    ];
-    for (condition, text) in texts {
-        if let Some(text) = text {
-            filter.and(condition, text.as_str().into());
-        }
-    }
-    range(filter, filters);
-}
-
-fn range(filter: &mut Filter, filters: &Filters) {
-    if let Some(after) = filters.received_after {
-        filter.and("received_at >=", after.into());
-    }
-    if let Some(before) = filters.received_before {
-        filter.and("received_at <", before.into());
     }
 }

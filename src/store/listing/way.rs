@@ -2,7 +2,7 @@
 
 use sea_orm::DbBackend;
 
-use super::Filters;
+use super::super::filters::Filters;
 
 /// The index that a list walks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -12,7 +12,7 @@ use tokio::sync::watch;
 use super::session::{self, Examined};
 use crate::config::PostgresUrl;
 use crate::store::error::StoreError;
-use crate::store::open::StoreOptions;
+use crate::store::options::StoreOptions;
 
 /// Statements kept prepared per connection.
 const STATEMENTS_KEPT: usize = 256;

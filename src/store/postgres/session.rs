@@ -6,7 +6,7 @@ use sea_orm::sqlx::{self, AssertSqlSafe, Connection, Executor, Row};
 
 use crate::config::Planted;
 use crate::store::error::{Kind, StoreError};
-use crate::store::open::StoreOptions;
+use crate::store::options::StoreOptions;
 
 /// What a role or database may have set otherwise, and statements of ours rely on.
 const RELIED_ON: [(&str, &str); 3] = [

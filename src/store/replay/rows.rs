@@ -9,11 +9,12 @@ use uuid::Uuid;
 
 use super::super::claim::ClaimOrder;
 use super::super::dialect::{list, micros_ago, now_plus_micros_sql, now_sql, one_more, placeholder};
+use super::super::error::UnreadableEvent;
+use super::super::filters::Filters;
 use super::super::flush::counts::{self, Counts};
-use super::super::listing::Filters;
 use super::super::plans::hidden;
 use super::super::reading::{self, Cells, Read, Readable, Room};
-use super::super::{Cause, StoreError, UnreadableEvent, key_clock};
+use super::super::{Cause, StoreError, key_clock};
 use super::{Refusal, ReplayRules};
 use crate::domain::dedupe::Namespace;
 use crate::domain::json::JsonText;
