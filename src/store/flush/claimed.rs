@@ -6,7 +6,10 @@ use sea_orm::{ConnectionTrait, DatabaseBackend, DatabaseTransaction, DbErr, Quer
 use uuid::Uuid;
 
 use super::super::{StoreError, plans};
-use super::{FlushHeader, Record, Stop, Written, existing, postgres, sqlite};
+use super::inserts::existing;
+use super::record::{FlushHeader, Record, Written};
+use super::stop::Stop;
+use super::{postgres, sqlite};
 use crate::domain::outcome::Status;
 
 /// Updates the claimed records under their leases. A row that did not change has the outcome already, or is fenced; one

@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use super::super::dialect::now_sql;
 use super::super::times;
-use super::{FlushHeader, Record, Written};
+use super::record::{FlushHeader, Record, Written};
 use crate::domain::histogram::{CLASSES, Histogram, class_of};
 use crate::domain::outcome::Status;
 

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use sea_orm::{ConnectionTrait, DatabaseBackend, DatabaseTransaction, DbErr, Statement};
 
-use super::{Record, Written};
+use super::record::{Record, Written};
 use crate::domain::cloud_event::{Content, Incidental};
 
 /// Notes it with each duplicate; asks the database only if there are duplicates of CloudEvents.

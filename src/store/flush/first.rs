@@ -16,8 +16,9 @@ use sea_query_sqlx::SqlxValues;
 use super::super::open::Conn;
 use super::super::{Kind, StoreError, StoreOutcome};
 use super::counts::Counted;
+use super::record::{FlushHeader, Record, Written};
 use super::turnstile::Turnstile;
-use super::{FlushHeader, Record, Written, postgres, sqlite};
+use super::{postgres, sqlite};
 use crate::domain::outcome::Status;
 
 /// Whether `records` can go the short way.

@@ -5,8 +5,11 @@ use std::collections::{HashMap, HashSet};
 use sea_orm::{ConnectionTrait, DatabaseBackend, DatabaseTransaction, DbErr, Statement};
 use uuid::Uuid;
 
+use super::super::dialect::list;
 use super::super::{StoreError, plans};
-use super::{EventKey, FlushHeader, Record, Stop, Written, existing, postgres, sqlite};
+use super::record::{EventKey, FlushHeader, Record, Written};
+use super::stop::Stop;
+use super::{postgres, sqlite};
 
 /// Inserts the records that have no row yet. A row that is there already is ours, or its id has collided, also with that
 /// of another record of this flush; one that is neither returned nor there was left out.
@@ -68,4 +71,14 @@ async fn identities(tx: &DatabaseTransaction, statements: Vec<Statement>) -> Res
         }
     }
     Ok(rows)
+}
+
+/// `id, task_id, status, lease_token, lease_boot is null, attempts` of the rows with these ids.
+pub(super) fn existing(backend: DatabaseBackend, ids: impl Iterator<Item = i64>) -> Statement {
+    let ids: Vec<i64> = ids.collect();
+    let sql = format!(
+        "SELECT id, task_id, status, lease_token, lease_boot, attempts FROM events WHERE id IN ({})",
+        list(&ids)
+    );
+    Statement::from_string(backend, sql)
 }

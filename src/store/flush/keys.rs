@@ -10,16 +10,12 @@ use sea_orm::{
 
 use super::super::reading::Cells;
 use super::super::{StoreError, plans};
-use super::{First, FlushHeader, Record, Stop, Written, postgres, sqlite};
+use super::record::{Claim, First, FlushHeader, Record, Written};
+use super::stop::Stop;
+use super::{postgres, sqlite};
 use crate::config::Planted;
 use crate::domain::dedupe::{DedupeKey, Namespace};
 use crate::domain::outcome::{Outcome, Status};
-
-/// The key of a new or replayed event, which its record is to take.
-pub(super) struct Claim<'a> {
-    pub key: &'a DedupeKey,
-    pub event_id: i64,
-}
 
 /// Takes the keys of new and replayed events, marks the records whose key another event holds, and gives those that took
 /// theirs just now.

@@ -12,174 +12,25 @@ mod inserts;
 mod keys;
 mod locks;
 mod postgres;
+mod record;
 mod repeats;
 mod sqlite;
+mod stop;
 mod turnstile;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use chrono::{DateTime, Utc};
-use sea_orm::{ConnectionTrait, DatabaseBackend, DatabaseTransaction, DbErr, Statement, TransactionTrait};
-use uuid::Uuid;
+use sea_orm::{ConnectionTrait, DatabaseBackend, DatabaseTransaction, DbErr, TransactionTrait};
 
 use self::counts::Counted;
+pub use self::record::{FailedAttempt, First, FlushHeader, Record, Written};
+pub use self::stop::FlushError;
+use self::stop::Stop;
 use self::turnstile::Turnstile;
-use super::dialect::list;
 use super::link::commit;
 use super::open::{Conn, begin_write};
 use super::{Store, StoreError, hints};
-use crate::domain::event::Event;
-use crate::domain::outcome::{Outcome, Status};
-
-/// One event and the outcome that its row is to take.
-#[derive(Clone, Debug)]
-pub struct Record {
-    /// The event.
-    pub event: Event,
-    /// What became of it.
-    pub outcome: Outcome,
-    /// The failed attempt that goes into `attempts`, if the attempt failed in a way that may pass.
-    pub failed_attempt: Option<FailedAttempt>,
-    /// The token of the lease under which a stored row was claimed; `None` for an event without a row.
-    pub lease: Option<Uuid>,
-    /// Whether the event's id was promised to a client before its first write.
-    pub is_acknowledged: bool,
-    /// When work on this attempt began.
-    pub started_at: DateTime<Utc>,
-    /// When it ended.
-    pub finished_at: DateTime<Utc>,
-}
-
-impl Record {
-    /// When the event came to rest, if this outcome is final.
-    fn final_at(&self) -> Option<DateTime<Utc>> {
-        self.outcome.status.is_final().then_some(self.finished_at)
-    }
-
-    /// Whether the event is part of a trace.
-    fn is_traced(&self) -> bool {
-        self.event.submission.trace.is_some()
-    }
-
-    /// The trace that the event is part of, as it is stored.
-    fn trace(&self) -> Option<String> {
-        self.event.submission.trace.as_ref().map(|trace| trace.text())
-    }
-}
-
-/// What `attempts` keeps of an attempt that failed.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct FailedAttempt {
-    /// The stage that failed.
-    pub stage: &'static str,
-    /// The stable code of the cause.
-    pub error_code: &'static str,
-    /// What happened, for people.
-    pub error: String,
-}
-
-/// Who writes, and what it has to say about the flush.
-#[derive(Clone, Debug)]
-pub struct FlushHeader {
-    /// The writing process.
-    pub boot_id: Uuid,
-    /// The writing node's name.
-    pub node: String,
-    /// Number of the flush within the boot.
-    pub seq: i64,
-    /// How long the oldest unit waited for the flush.
-    pub gathered: Duration,
-    /// Whether no earlier write of these records can have been committed.
-    pub is_first_write: bool,
-    /// How long a key is held; older ones are free again, by the clock of keys.
-    pub keys_live_for: Duration,
-}
-
-/// What a flush did with one record.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Written {
-    /// The row has the outcome now.
-    Stored,
-    /// The row had the outcome already: the answer to an earlier write was lost.
-    Repeated,
-    /// The row has this outcome instead: another event holds the key of this one, whose id was promised already.
-    StoredAs(Box<Outcome>),
-    /// Another event holds the key with the same content; nothing was written.
-    Duplicate(First),
-    /// Another event holds the key with other content; nothing was written.
-    Conflict {
-        /// The event that holds the key.
-        of: i64,
-    },
-    /// The lease is no longer held; nothing was written.
-    Fenced,
-}
-
-impl Written {
-    /// Whether this flush wrote a row.
-    fn is_stored(&self) -> bool {
-        matches!(self, Self::Stored | Self::StoredAs(_))
-    }
-}
-
-/// The event that holds a key.
-#[derive(Clone, Debug, PartialEq)]
-pub struct First {
-    /// Its number.
-    pub id: i64,
-    /// Its task.
-    pub task_id: Uuid,
-    /// Its state when the duplicate came.
-    pub status: Status,
-    /// When it was processed, if it was.
-    pub processed_at: Option<DateTime<Utc>>,
-    /// Attributes in which the duplicate differs from it.
-    pub differs: Vec<&'static str>,
-    /// How often it was repeated by now, if it is a refused one.
-    pub repeats: i64,
-}
-
-/// What tells an event from every other: its number and its task.
-type EventKey = (i64, Uuid);
-
-/// Why a flush wrote nothing.
-#[derive(Debug, thiserror::Error)]
-pub enum FlushError {
-    /// The database said no, or did not answer.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-    /// The ids of these events, each with its task, belong to other events already: they need new ones.
-    #[error("{} event ids are taken by other events", .0.len())]
-    Collision(Vec<(i64, Uuid)>),
-}
-
-/// What can end the transaction from inside.
-enum Stop {
-    Store(StoreError),
-    Collision(Vec<EventKey>),
-}
-
-impl Stop {
-    fn into_result<T>(self) -> Result<Result<T, Vec<EventKey>>, StoreError> {
-        match self {
-            Self::Store(error) => Err(error.of_foreign_constraint().before_commit()),
-            Self::Collision(events) => Ok(Err(events)),
-        }
-    }
-}
-
-impl From<DbErr> for Stop {
-    fn from(error: DbErr) -> Self {
-        Self::Store(error.into())
-    }
-}
-
-impl From<StoreError> for Stop {
-    fn from(error: StoreError) -> Self {
-        Self::Store(error)
-    }
-}
 
 impl Store {
     /// The reference's `persist_event_to_db`, for many events at once.
@@ -301,16 +152,6 @@ async fn write_all(tx: &DatabaseTransaction, records: &[Record], header: &FlushH
 
 fn of_kind<'a>(records: &'a [Record], written: &[Written], wanted: impl Fn(&Written) -> bool) -> Vec<&'a Record> {
     records.iter().zip(written).filter(|(_, written)| wanted(written)).map(|(record, _)| record).collect()
-}
-
-/// `id, task_id, status, lease_token, lease_boot is null, attempts` of the rows with these ids.
-fn existing(backend: DatabaseBackend, ids: impl Iterator<Item = i64>) -> Statement {
-    let ids: Vec<i64> = ids.collect();
-    let sql = format!(
-        "SELECT id, task_id, status, lease_token, lease_boot, attempts FROM events WHERE id IN ({})",
-        list(&ids)
-    );
-    Statement::from_string(backend, sql)
 }
 
 async fn insert_attempts(tx: &DatabaseTransaction, stored: &[&Record], header: &FlushHeader) -> Result<(), DbErr> {

@@ -15,8 +15,8 @@ use sea_orm::{DatabaseBackend, IdenStatic, Statement, Value};
 use super::super::dialect::micros_ago;
 use super::super::key_clock;
 use super::super::plans::hidden;
-use super::keys::Claim;
-use super::{FlushHeader, Record, counts};
+use super::counts;
+use super::record::{Claim, FlushHeader, Record};
 use crate::config::Planted;
 
 /// Stands for an absent time: 1 January of the year before year 1.

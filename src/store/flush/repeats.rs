@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, HashMap};
 use sea_orm::{ConnectionTrait, DatabaseTransaction, DbErr, Statement};
 
 use super::super::dialect::now_sql;
-use super::{First, Record, Written};
+use super::record::{First, Record, Written};
 use crate::domain::outcome::Status;
 
 /// Counts the repeats among `records`, and notes with each how many there are by now.

@@ -12,8 +12,8 @@ use sea_orm::{DatabaseBackend, IdenStatic, Statement, Value};
 
 use super::super::dialect::micros_ago;
 use super::super::key_clock;
-use super::keys::Claim;
-use super::{FlushHeader, Record, counts};
+use super::counts;
+use super::record::{Claim, FlushHeader, Record};
 use crate::clock;
 use crate::config::Planted;
 

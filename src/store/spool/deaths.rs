@@ -6,7 +6,7 @@ use sea_orm::ConnectionTrait;
 
 use super::super::error::StoreError;
 use super::parked::ready_sql;
-use super::rows::{list, statement};
+use super::sql::{list, statement};
 
 /// A unit is here while it is at work, and stays for as long as a process died of it.
 pub(super) const SCHEMA: &str = "\

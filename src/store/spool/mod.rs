@@ -11,6 +11,7 @@ mod file;
 mod format;
 mod parked;
 mod rows;
+mod sql;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

@@ -7,7 +7,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use sea_orm::{ConnectionTrait, DatabaseConnection, DbErr, QueryResult, TransactionTrait};
 
 use super::super::error::StoreError;
-use super::rows::{list, next_number, statement};
+use super::sql::{list, next_number, statement};
 
 /// A row per unit that was ever parked, until it is stored. `next_us` is null where only a command has it tried again.
 pub(super) const SCHEMA: &str = "\

@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use sea_orm::{ConnectionTrait, DatabaseConnection, DbBackend, DbErr, Statement, TransactionTrait, Value};
+use sea_orm::{ConnectionTrait, DatabaseConnection, DbErr, TransactionTrait, Value};
 
 use super::super::error::StoreError;
+use super::sql::{list, next_number, statement};
 use super::{EVENT_BYTES, Level, SpooledUnit, deaths, format, parked};
 use crate::clock;
 use crate::domain::event::Event;
@@ -59,12 +60,6 @@ async fn insert(tx: &impl ConnectionTrait, head: &str, tail: &str, rows: &[[Valu
         tx.execute_raw(statement(&sql, rows.iter().flatten().cloned())).await?;
     }
     Ok(())
-}
-
-/// Numbers are never used again: a removal that is repeated must not meet a younger unit.
-pub(super) async fn next_number(tx: &impl ConnectionTrait) -> Result<i64, DbErr> {
-    let row = tx.query_one_raw(statement("SELECT seq FROM sqlite_sequence WHERE name = 'units'", [])).await?;
-    Ok(row.map_or(Ok(0), |row| row.try_get_by_index::<i64>(0))? + 1)
 }
 
 /// The oldest units behind `after` that may be tried, within the bounds, the first one in any case; where none is left,
@@ -158,13 +153,4 @@ pub(super) async fn level(file: &impl ConnectionTrait) -> Result<Level, StoreErr
     let oldest: Option<i64> = row.try_get_by_index(3)?;
     let oldest = oldest.and_then(DateTime::from_timestamp_micros);
     Ok(Level { events: count(0)?, bytes: count(1)?, parked: count(2)?, oldest })
-}
-
-/// Numbers for an SQL list.
-pub(super) fn list(numbers: &[i64]) -> String {
-    numbers.iter().map(ToString::to_string).collect::<Vec<_>>().join(",")
-}
-
-pub(super) fn statement(sql: &str, values: impl IntoIterator<Item = Value>) -> Statement {
-    Statement::from_sql_and_values(DbBackend::Sqlite, sql, values)
 }
