@@ -14,8 +14,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use actix::Recipient;
 
-use super::messages::{Lost, Unit};
-use super::topology::Kind;
+use super::kind::Kind;
+use super::unit::{Lost, Unit};
 use crate::domain::outcome::TransientCode;
 
 /// The roll is first swept when it has this many entries.
@@ -97,7 +97,7 @@ impl Work {
 
     /// Where the outcome is waited for, taken before there is one: for the bug that is planted to be found.
     #[cfg(feature = "fault-injection")]
-    pub fn take_reply(&self) -> Option<super::messages::Reply> {
+    pub fn take_reply(&self) -> Option<super::unit::Reply> {
         self.keep.spare().as_mut().and_then(|spare| spare.unit.reply.take())
     }
 
@@ -226,8 +226,8 @@ mod tests {
     use tokio::sync::{mpsc, oneshot};
 
     use super::super::admission::Admission;
-    use super::super::door::Handling;
-    use super::super::messages::Item;
+    use super::super::receipt::Handling;
+    use super::super::unit::Item;
     use super::*;
     use crate::clock;
     use crate::domain::event::Event;

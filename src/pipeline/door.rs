@@ -7,19 +7,17 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use chrono::{DateTime, Utc};
 use tokio::sync::oneshot;
-use uuid::Uuid;
 
 use super::admission::{Admission, Permit};
 use super::custody::{Custody, Work};
-use super::messages::{Item, Reply, Submitted, Unit};
+use super::messages::Submitted;
 use super::pool::Pool;
+use super::receipt::{Handling, Receipt, Unsettled};
+use super::unit::{Item, Reply, Unit};
 use crate::clock;
 use crate::domain::dedupe::DedupeKey;
 use crate::domain::event::Event;
-use crate::domain::outcome::Status;
-use crate::domain::rejection::Rejection;
 use crate::domain::submission::Submission;
 use crate::store::Ids;
 use crate::telemetry::condition::Condition;
@@ -41,76 +39,6 @@ pub struct Entry {
     pub submission: Submission,
     /// Under which key the event may exist only once.
     pub key: Option<DedupeKey>,
-}
-
-/// What an invalid event does to the others of its request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Handling {
-    /// Nothing: its rejection is its outcome.
-    Lenient,
-    /// None of them is stored.
-    Strict,
-}
-
-/// What became of one event of a request.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Receipt {
-    /// The event's number.
-    pub event_id: i64,
-    /// Its task.
-    pub task_id: Uuid,
-    /// Its outcome.
-    pub verdict: Verdict,
-}
-
-/// The outcome of one event of a request.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Verdict {
-    /// Stored in its final state.
-    Processed {
-        /// When.
-        processed_at: DateTime<Utc>,
-    },
-    /// Invalid.
-    Rejected {
-        /// Why.
-        rejection: Rejection,
-        /// The row that is kept of it, to be mended and replayed.
-        kept: Option<i64>,
-        /// How often it was sent again since that row was written.
-        repeats: i64,
-    },
-    /// Valid, but not stored, because others of its request are not.
-    Withheld,
-    /// Stored, to be tried again.
-    Pending,
-    /// Synced on this node's disk while the database is away; the database decides about its key.
-    Spooled,
-    /// Stored as failed.
-    Failed {
-        /// Why, as in `processing_error`.
-        error: String,
-        /// The stable code of the reason.
-        code: &'static str,
-    },
-    /// The same event is stored already, under the same key.
-    Duplicate {
-        /// The first event.
-        of: i64,
-        /// Its task.
-        of_task_id: Uuid,
-        /// Its state.
-        status: Status,
-        /// When it was processed, if it was.
-        processed_at: Option<DateTime<Utc>>,
-        /// Attributes in which this one differs from it.
-        differs: Vec<&'static str>,
-    },
-    /// Another event is stored under the same key.
-    Conflict {
-        /// That event.
-        of: i64,
-    },
 }
 
 /// Why the door gave no receipts.
@@ -174,19 +102,6 @@ impl Room {
 
 fn full(admission: &Admission) -> Refused {
     Refused::Full { retry_after: admission.retry_after() }
-}
-
-/// How a unit ended without receipts.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Unsettled {
-    /// Nothing is stored.
-    NotStored,
-    /// Nothing is stored: it waited in vain for a paused pool to go on.
-    Paused,
-    /// It may be stored.
-    Unknown,
-    /// Nothing is stored of what lies in the spool: the database takes it in no form.
-    Impossible(String),
 }
 
 /// What the door needs to know of the configuration.

@@ -16,10 +16,11 @@ use tokio::sync::oneshot;
 
 use super::brakes::Brakes;
 use super::custody::Custody;
-use super::door::{Handling, Receipt, Unsettled};
-use super::messages::{Item, Reply, Spooled, Submitted, Unit};
+use super::messages::{Spooled, Submitted};
 use super::pool::Pool;
+use super::receipt::{Handling, Receipt, Unsettled};
 use super::stage::Stage;
+use super::unit::{Item, Reply, Unit};
 use crate::clock;
 use crate::domain::event::Event;
 use crate::domain::outcome::cut;

@@ -14,12 +14,15 @@ mod door;
 mod drainer;
 mod faults;
 mod gauges;
+mod kind;
 mod messages;
 mod node;
 mod normalizer;
 mod parts;
 mod persister;
 mod pool;
+mod pools;
+mod receipt;
 mod replay;
 mod replayer;
 mod retry;
@@ -28,6 +31,7 @@ mod stage;
 mod storing;
 mod supervisor;
 mod topology;
+mod unit;
 mod users;
 mod validator;
 mod view;
@@ -49,16 +53,19 @@ use self::control::Keeper;
 pub use self::control::{Changed, NotChanged};
 use self::custody::{Custody, Roll};
 use self::door::{Door, DoorLimits};
-pub use self::door::{Entry, Handling, Receipt, Refused, Room, Verdict};
+pub use self::door::{Entry, Refused, Room};
 use self::messages::Spooled;
+pub use self::node::Identity;
 use self::node::{Health, Node, vitals};
 use self::parts::Material;
+use self::pools::Pools;
+pub use self::receipt::{Handling, Receipt, Verdict};
 pub use self::replay::Replayed;
 use self::snapshot::Publisher;
 pub use self::snapshot::Told;
 use self::storing::Storing;
 use self::supervisor::{Describe, Stop, Supervisor, SupervisorRules};
-use self::topology::{Line, Pools};
+use self::topology::Line;
 pub use self::view::{ActorView, BootView, InFlightView, NodeView, PipelineView, PoolView, SettingView, SnapshotView};
 use crate::config::Config;
 use crate::domain::event::Event;
@@ -74,17 +81,6 @@ const NODES_WAIT: Duration = Duration::from_secs(1);
 
 /// How often it is looked whether another node has said something.
 const HEARTBEAT_LOOK: Duration = Duration::from_millis(100);
-
-/// Which process this is, for the database and for people.
-#[derive(Clone, Debug)]
-pub struct Identity {
-    /// Made at the start of the process, never used again.
-    pub boot_id: Uuid,
-    /// The node's name.
-    pub node: String,
-    /// The identity of its data folder.
-    pub folder: Uuid,
-}
 
 /// A handle on the running line; clones share it.
 #[derive(Clone)]

@@ -31,6 +31,17 @@ const REPEATS_AGE: Duration = Duration::from_secs(3_600);
 /// Longest wait for a piece of housekeeping.
 const HOUSEKEEPING_WAIT: Duration = Duration::from_secs(30);
 
+/// Which process this is, for the database and for people.
+#[derive(Clone, Debug)]
+pub struct Identity {
+    /// Made at the start of the process, never used again.
+    pub boot_id: Uuid,
+    /// The node's name.
+    pub node: String,
+    /// The identity of its data folder.
+    pub folder: Uuid,
+}
+
 /// Why the node cannot write into its database.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Trouble {

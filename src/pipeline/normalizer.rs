@@ -5,9 +5,10 @@
 
 use actix::prelude::*;
 
-use super::messages::{Item, Normalized, Validated};
+use super::messages::{Normalized, Validated};
 use super::pool::Pool;
 use super::stage::Stage;
+use super::unit::Item;
 use crate::clock;
 use crate::domain::normalize::normalize_event_payload;
 use crate::domain::outcome::Normalized as Normal;

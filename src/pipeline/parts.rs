@@ -3,16 +3,15 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicUsize};
 
-use super::Identity;
 use super::brakes::Brakes;
 use super::claimer::ClaimerRules;
 use super::claims::Claims;
 use super::drainer::DrainerRules;
 use super::faults::Faults;
-use super::node::Health;
+use super::node::{Health, Identity};
 use super::persister::{Consequences, FlushLimits, PersisterRules, Refuge, Writer};
+use super::pools::Pools;
 use super::replayer::ReplayerRules;
-use super::topology::Pools;
 use super::users::Users;
 use crate::config::Config;
 use crate::domain::payload::PayloadLimits;

@@ -10,8 +10,8 @@ use actix::prelude::*;
 
 use super::custody::{Holder, Work};
 use super::gauges::Gauges;
+use super::kind::Kind;
 use super::messages::Handed;
-use super::topology::Kind;
 
 struct Member<M: Message<Result = ()> + Send> {
     holder: Holder,

@@ -5,8 +5,10 @@ use std::time::Instant;
 
 use tokio::sync::oneshot;
 
-use super::door::{Handling, Receipt, Room};
-use super::messages::{Item, JobMade, Reply, Unit};
+use super::door::Room;
+use super::messages::JobMade;
+use super::receipt::{Handling, Receipt};
+use super::unit::{Item, Reply, Unit};
 use super::{Pipeline, WAIT};
 use crate::store::{By, ClaimOrder, Claimed, Job, NewJob, Refusal, Reopened, Replay, Seen, StoreError};
 use crate::telemetry::facts;

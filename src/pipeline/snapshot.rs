@@ -24,9 +24,6 @@ const BYTES_MAX: usize = 8 << 10;
 /// What is as it was is told again after this time: it is not old, and somebody looks after it.
 const CONFIRM: Duration = Duration::from_secs(5);
 
-/// What was told longer ago is old, also of a line of 192 actors on a busy database.
-pub(super) const OLD: Duration = Duration::from_secs(15);
-
 /// Tells the others what the line looks like.
 pub(super) struct Publisher {
     pub store: Store,
@@ -82,6 +79,7 @@ impl Pipeline {
 
 #[cfg(test)]
 mod tests {
+    use super::super::view::OLD;
     use super::*;
 
     #[test]

@@ -7,7 +7,7 @@ use std::time::Instant;
 use super::custody::Work;
 use super::faults::Faults;
 use super::gauges::Gauges;
-use super::messages::Item;
+use super::unit::Item;
 use crate::clock;
 use crate::domain::outcome::TransientCode;
 use crate::telemetry::facts::{self, StageCount};

@@ -14,150 +14,19 @@ use std::sync::Arc;
 use actix::prelude::*;
 
 use super::claimer::Claimer;
-use super::custody::{Custody, Holder, Work};
+use super::custody::{Custody, Holder};
 use super::drainer::Drainer;
 use super::gauges::Gauges;
-use super::messages::{Due, JobMade, Normalized, Scheduled, Spooled, Submitted, Validated};
+use super::kind::Kind;
 use super::normalizer::Normalizer;
 use super::parts::Parts;
 use super::persister::Persister;
-use super::pool::Pool;
+use super::pools::Pools;
 use super::replayer::Replayer;
 use super::retry::Retry;
 use super::stage::Stage;
 use super::validator::Validator;
-use crate::store::Target;
 use crate::telemetry::facts::StageCount;
-
-/// The kinds of actors.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
-    Claimer,
-    Drainer,
-    Replayer,
-    Retry,
-    Persister,
-    Normalizer,
-    Validator,
-}
-
-impl Kind {
-    /// Every kind, in the order of the flow.
-    pub const ALL: [Self; 7] =
-        [Self::Validator, Self::Normalizer, Self::Persister, Self::Retry, Self::Claimer, Self::Drainer, Self::Replayer];
-
-    /// What an actor of this kind is called.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Claimer => "claimer",
-            Self::Drainer => "drainer",
-            Self::Replayer => "replayer",
-            Self::Retry => "retry",
-            Self::Persister => "persister",
-            Self::Normalizer => "normalizer",
-            Self::Validator => "validator",
-        }
-    }
-
-    /// What its pool is called.
-    pub fn pool_name(self) -> &'static str {
-        match self {
-            Self::Claimer => "claimer",
-            Self::Drainer => "drainer",
-            Self::Replayer => "replayer",
-            Self::Retry => "retry",
-            Self::Persister => "persisters",
-            Self::Normalizer => "normalizers",
-            Self::Validator => "validators",
-        }
-    }
-
-    /// What operators control of it; the others are left alone.
-    pub fn target(self) -> Option<Target> {
-        match self {
-            Self::Validator => Some(Target::Validators),
-            Self::Normalizer => Some(Target::Normalizers),
-            Self::Persister => Some(Target::Persisters),
-            Self::Claimer => Some(Target::Claimer),
-            Self::Drainer | Self::Replayer | Self::Retry => None,
-        }
-    }
-
-    /// Every kind that can be controlled.
-    pub fn controlled() -> impl Iterator<Item = (Self, Target)> {
-        Self::ALL.into_iter().filter_map(|kind| Some((kind, kind.target()?)))
-    }
-
-    /// Whether there may be more than one actor of this kind.
-    pub fn is_resizable(self) -> bool {
-        matches!(self, Self::Validator | Self::Normalizer | Self::Persister)
-    }
-}
-
-/// The pools between the stages.
-#[derive(Clone)]
-pub(super) struct Pools {
-    pub submitted: Pool<Submitted>,
-    pub validated: Pool<Validated>,
-    pub normalized: Pool<Normalized>,
-    pub scheduled: Pool<Scheduled>,
-    pub due: Pool<Due>,
-    pub spooled: Pool<Spooled>,
-    pub jobs: Pool<JobMade>,
-}
-
-impl Pools {
-    pub fn new(mailbox_max: usize) -> Self {
-        Self {
-            submitted: Pool::new(mailbox_max),
-            validated: Pool::new(mailbox_max),
-            normalized: Pool::new(mailbox_max),
-            scheduled: Pool::new(mailbox_max),
-            due: Pool::new(mailbox_max),
-            spooled: Pool::new(mailbox_max),
-            jobs: Pool::new(mailbox_max),
-        }
-    }
-
-    /// Has a pool of a stage paused or not; a Claimer looks by itself whether it may claim.
-    pub fn set_paused(&self, kind: Kind, is_paused: bool) {
-        match kind {
-            Kind::Validator => self.submitted.set_paused(kind, is_paused),
-            Kind::Normalizer => self.validated.set_paused(kind, is_paused),
-            Kind::Persister => self.normalized.set_paused(kind, is_paused),
-            Kind::Claimer | Kind::Drainer | Kind::Replayer | Kind::Retry => {}
-        }
-    }
-
-    /// Events that wait for a pool to go on.
-    pub fn held(&self, kind: Kind) -> usize {
-        match kind {
-            Kind::Validator => self.submitted.held(),
-            Kind::Normalizer => self.validated.held(),
-            Kind::Persister => self.normalized.held(),
-            Kind::Claimer | Kind::Drainer | Kind::Replayer | Kind::Retry => 0,
-        }
-    }
-
-    /// Takes the units out that wait for a pool to go on and are meant.
-    pub fn take_held(&self, is_meant: &impl Fn(&Work) -> bool) -> Vec<Work> {
-        let mut taken = self.submitted.take_held(is_meant);
-        taken.extend(self.validated.take_held(is_meant));
-        taken.extend(self.normalized.take_held(is_meant));
-        taken
-    }
-
-    /// Hands nothing more to the actor.
-    pub fn remove(&self, holder: Holder) {
-        self.submitted.remove(holder);
-        self.validated.remove(holder);
-        self.normalized.remove(holder);
-        self.scheduled.remove(holder);
-        self.due.remove(holder);
-        self.spooled.remove(holder);
-        self.jobs.remove(holder);
-    }
-}
 
 /// A running actor, seen from the Supervisor.
 pub(super) struct Running {

@@ -9,9 +9,10 @@ use std::sync::Arc;
 use actix::prelude::*;
 
 use super::custody::Work;
-use super::messages::{Item, Submitted, Validated};
+use super::messages::{Submitted, Validated};
 use super::pool::Pool;
 use super::stage::Stage;
+use super::unit::Item;
 use super::users::{Known, Users};
 use crate::domain::dedupe::DedupeKey;
 use crate::domain::event::validate;

@@ -6,9 +6,11 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use uuid::Uuid;
 
-use super::snapshot::OLD;
 use crate::domain::timestamp;
 use crate::store::{Node, Stamp};
+
+/// What was told longer ago is old, also of a line of 192 actors on a busy database.
+pub(super) const OLD: Duration = Duration::from_secs(15);
 
 /// The whole line of one node.
 #[derive(Clone, Debug, PartialEq, JsonSchema, Serialize)]

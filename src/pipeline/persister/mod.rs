@@ -20,14 +20,15 @@ use actix::prelude::*;
 
 pub(super) use self::queue::FlushLimits;
 use self::queue::{Gathered, Queue};
+use self::round::{Ended, Finished};
 pub(super) use self::settle::Consequences;
 pub(super) use self::spooling::Refuge;
 pub(super) use self::write::Writer;
-use self::write::{Ended, Finished};
 use super::custody::Work;
-use super::door::Handling;
-use super::messages::{Item, Normalized};
+use super::messages::Normalized;
+use super::receipt::Handling;
 use super::stage::Stage;
+use super::unit::Item;
 use crate::clock;
 use crate::domain::event::Event;
 use crate::domain::outcome::{Failure, Outcome, Status};

@@ -9,7 +9,7 @@ use std::time::Instant;
 
 use super::forms::{Stripped, bare, ordinary, strip};
 use super::queue::Gathered;
-use super::write::{Ended, Finished, Writer};
+use super::write::Writer;
 use crate::store::{Cause, FlushError, Kind, Record, StoreError, Written};
 use crate::telemetry::facts;
 
@@ -84,6 +84,29 @@ impl Part {
     fn sort(&self) -> Option<Sort> {
         let first = Sort::of(self.units.first()?);
         self.units.iter().all(|unit| Sort::of(unit) == first).then_some(first)
+    }
+}
+
+/// How the write of one unit ended.
+pub(super) enum Ended {
+    /// Committed.
+    Written(Vec<Written>),
+    /// It may succeed later.
+    Again,
+    /// The database takes others, and this one in no form; why, in its words.
+    Refused(String),
+}
+
+/// A unit after its write: its records are whole again.
+pub(super) struct Finished {
+    pub unit: Gathered,
+    pub ended: Ended,
+}
+
+impl Writer {
+    /// Writes `units` in as few transactions as the database allows; a unit is never split.
+    pub(super) async fn write(&self, units: Vec<Gathered>) -> Vec<Finished> {
+        Round::of(self, units).run().await
     }
 }
 

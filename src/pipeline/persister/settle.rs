@@ -5,9 +5,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use super::super::claims::Claims;
-use super::super::door::{Receipt, Unsettled, Verdict};
-use super::super::messages::{Due, Item, Scheduled};
+use super::super::messages::{Due, Scheduled};
 use super::super::pool::Pool;
+use super::super::receipt::{Receipt, Unsettled, Verdict};
+use super::super::unit::Item;
 use super::queue::Gathered;
 use crate::domain::outcome::{Failure, Outcome, Status};
 use crate::store::{First, Record, Written};

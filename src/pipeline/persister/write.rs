@@ -9,7 +9,6 @@ use uuid::Uuid;
 
 use super::forms;
 use super::queue::Gathered;
-use super::round::Round;
 #[cfg(feature = "fault-injection")]
 use super::settle;
 use crate::clock;
@@ -19,22 +18,6 @@ use crate::store::{FlushError, FlushHeader, Ids, Record, Store, StoreError, Stor
 use crate::telemetry::condition::Condition;
 use crate::telemetry::facts;
 use crate::telemetry::spans::Flushed;
-
-/// How the write of one unit ended.
-pub(super) enum Ended {
-    /// Committed.
-    Written(Vec<Written>),
-    /// It may succeed later.
-    Again,
-    /// The database takes others, and this one in no form; why, in its words.
-    Refused(String),
-}
-
-/// A unit after its write: its records are whole again.
-pub(super) struct Finished {
-    pub unit: Gathered,
-    pub ended: Ended,
-}
 
 /// Writes flushes; shared by the Persisters of a node.
 pub(in crate::pipeline) struct Writer {
@@ -51,11 +34,6 @@ pub(in crate::pipeline) struct Writer {
 }
 
 impl Writer {
-    /// Writes `units` in as few transactions as the database allows; a unit is never split.
-    pub(super) async fn write(&self, units: Vec<Gathered>) -> Vec<Finished> {
-        Round::of(self, units).run().await
-    }
-
     /// One transaction with all of `units`.
     pub(super) async fn flush(&self, units: &mut [Gathered]) -> Result<Vec<Written>, FlushError> {
         #[cfg(feature = "fault-injection")]

@@ -4,10 +4,11 @@ use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use super::super::gauges::{Gauges, Reading};
-use super::super::messages::Unit;
-use super::super::topology::{Kind, Line, Running};
+use super::super::kind::Kind;
+use super::super::topology::{Line, Running};
+use super::super::unit::Unit;
 use super::super::view::ActorView;
-use super::SupervisorRules;
+use super::rules::SupervisorRules;
 use crate::domain::outcome::TransientCode;
 use crate::telemetry::facts;
 

@@ -10,9 +10,9 @@ use std::time::Duration;
 use actix::prelude::*;
 
 use super::super::custody::Work;
-use super::super::door::Unsettled;
-use super::super::messages::Unit;
-use super::super::topology::Kind;
+use super::super::kind::Kind;
+use super::super::receipt::Unsettled;
+use super::super::unit::Unit;
 use super::super::view::SettingView;
 use super::Supervisor;
 use crate::store::{Control, Controls, Target};

@@ -7,6 +7,7 @@
 mod child;
 mod control;
 mod resize;
+mod rules;
 
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
@@ -16,10 +17,13 @@ use actix::prelude::*;
 
 use self::child::{Child, End};
 pub(super) use self::control::Apply;
+pub(super) use self::rules::SupervisorRules;
 use super::admission::Admission;
 use super::gauges::Gauges;
-use super::messages::{Lost, Submitted, Unit};
-use super::topology::{Kind, Line};
+use super::kind::Kind;
+use super::messages::Submitted;
+use super::topology::Line;
+use super::unit::{Lost, Unit};
 use super::view::{InFlightView, NodeView, PipelineView, PoolView};
 use crate::store::Target;
 use crate::telemetry::facts;
@@ -35,33 +39,6 @@ const REDELIVERY_DELAY: Duration = Duration::from_millis(100);
 
 /// Threads of stuck actors that may run on at once; one more, and the process ends.
 const LEFT_BEHIND_MAX: usize = 4;
-
-/// How many actors of each stage there are, and how fast they are replaced.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct SupervisorRules {
-    pub validators: usize,
-    pub normalizers: usize,
-    pub persisters: usize,
-    pub restart_backoff: Duration,
-    pub restart_window: Duration,
-    pub max_restarts: usize,
-    pub soft_timeout: Duration,
-    pub hard_timeout: Duration,
-    /// How long a new event waits for a paused pool.
-    pub accept_timeout: Duration,
-}
-
-impl SupervisorRules {
-    /// Actors of this kind, where nothing else is stored.
-    fn configured(&self, kind: Kind) -> usize {
-        match kind {
-            Kind::Validator => self.validators,
-            Kind::Normalizer => self.normalizers,
-            Kind::Persister => self.persisters,
-            Kind::Claimer | Kind::Drainer | Kind::Replayer | Kind::Retry => 1,
-        }
-    }
-}
 
 /// The actor above the line.
 pub(super) struct Supervisor {

@@ -3,7 +3,7 @@
 //! A new actor is handed messages from the next one on. An actor that has to leave is handed nothing more, finishes
 //! what it holds and ends; what it cannot finish is taken from it like from any other. No event is charged for it.
 
-use super::super::topology::Kind;
+use super::super::kind::Kind;
 use super::Supervisor;
 use super::child::Child;
 use crate::telemetry::facts;

@@ -1,0 +1,32 @@
+//! How many actors the Supervisor keeps, and how it replaces them.
+
+use std::time::Duration;
+
+use crate::pipeline::kind::Kind;
+
+/// How many actors of each stage there are, and how fast they are replaced.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::pipeline) struct SupervisorRules {
+    pub validators: usize,
+    pub normalizers: usize,
+    pub persisters: usize,
+    pub restart_backoff: Duration,
+    pub restart_window: Duration,
+    pub max_restarts: usize,
+    pub soft_timeout: Duration,
+    pub hard_timeout: Duration,
+    /// How long a new event waits for a paused pool.
+    pub accept_timeout: Duration,
+}
+
+impl SupervisorRules {
+    /// Actors of this kind, where nothing else is stored.
+    pub(super) fn configured(&self, kind: Kind) -> usize {
+        match kind {
+            Kind::Validator => self.validators,
+            Kind::Normalizer => self.normalizers,
+            Kind::Persister => self.persisters,
+            Kind::Claimer | Kind::Drainer | Kind::Replayer | Kind::Retry => 1,
+        }
+    }
+}
