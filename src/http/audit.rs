@@ -6,9 +6,9 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 
 use super::accounts::pages::Asked;
+use super::bounds::STORE_WAIT;
 use super::error::ApiError;
 use super::request::Call;
-use super::state::STORE_WAIT;
 use crate::domain::scopes::Scope;
 use crate::domain::timestamp::render;
 use crate::store::{Action, AuditEntry, AuditFilters};

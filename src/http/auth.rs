@@ -13,10 +13,10 @@ use chrono::{DateTime, Utc};
 use subtle::ConstantTimeEq;
 
 use super::bearer::{Credentials, TokenHash};
+use super::bounds::STORE_WAIT;
 use super::error::ApiError;
 use super::lookups::Lookups;
 use super::problems::Problem;
-use super::state::STORE_WAIT;
 use super::touch::Touch;
 use super::unknown_tokens::UnknownTokens;
 use crate::clock;

@@ -2,9 +2,9 @@
 
 use actix_web::web::Query;
 
+use super::cluster::{Cluster, Line};
 use super::error::ApiError;
 use super::fields::shown;
-use super::ops::{Cluster, Line};
 use super::problems::Problem;
 use super::state::AppState;
 use crate::pipeline::BootView;

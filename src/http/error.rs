@@ -11,7 +11,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::problems::Problem;
-use super::request::RequestId;
+use super::request_id::RequestId;
 use crate::domain::rejection::{Flaw, RejectCode, Rejection};
 use crate::domain::scopes::Scope;
 use crate::telemetry::facts;

@@ -7,7 +7,8 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::error::{ApiError, RETRY_AFTER as DELAY, whole_seconds};
-use super::request::{Call, json};
+use super::request::Call;
+use super::respond::json;
 use crate::domain::timestamp;
 use crate::telemetry::condition::Failure;
 

@@ -8,7 +8,8 @@ use serde::Serialize;
 use super::accounts::{PAGE_DEFAULT, PAGE_MAX};
 use super::error::ApiError;
 use super::events::WAIT_SECONDS_MAX;
-use super::request::{Call, json};
+use super::request::Call;
+use super::respond::json;
 use crate::domain::submission::NAME_CHARS_MAX;
 
 /// Named like the keys of `[limits]` where there is one; what is not limited is null.

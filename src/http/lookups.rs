@@ -11,7 +11,7 @@ use tokio::sync::oneshot;
 use tokio::sync::oneshot::error::TryRecvError;
 
 use super::bearer::TokenHash;
-use super::state::STORE_WAIT;
+use super::bounds::STORE_WAIT;
 use crate::store::{Store, StoreError, TokenRecord};
 
 type Found = Result<Option<TokenRecord>, StoreError>;

@@ -7,12 +7,12 @@ use std::time::{Duration, Instant};
 
 use actix_web::HttpResponse;
 use actix_web::http::header::CONTENT_TYPE;
-use tokio::sync::Mutex;
 use tokio::time::timeout;
 
 use super::error::ApiError;
 use super::ops::may_look;
 use super::request::Call;
+use super::shared::{Backlogs, Seen};
 use super::state::AppState;
 use crate::clock;
 use crate::pipeline::PipelineView;
@@ -29,17 +29,6 @@ const REST_MIN: Duration = Duration::from_secs(2);
 
 /// It is counted anew at most so much of the time: the count of a long backlog takes its time.
 const REST_FACTOR: u32 = 20;
-
-/// What the database said last of pending events.
-#[derive(Default)]
-pub struct Backlogs(Mutex<Option<Seen>>);
-
-#[derive(Clone, Copy)]
-struct Seen {
-    /// `None` if it did not answer.
-    backlog: Option<Backlog>,
-    good_until: Instant,
-}
 
 /// The page of metrics.
 pub async fn scrape(call: Call) -> Result<HttpResponse, ApiError> {

@@ -9,16 +9,15 @@ use actix_web::http::header::HOST;
 use actix_web::{HttpRequest, HttpResponse};
 use schemars::JsonSchema;
 use serde::Serialize;
-use serde_json::{Map, Value};
 
 use super::auth::allows;
+use super::cluster::{UNDESCRIBED, cluster};
 use super::elsewhere;
 use super::error::ApiError;
 use super::problems::Problem;
-use super::request::{Call, json};
-use super::state::AppState;
+use super::request::Call;
+use super::respond::json;
 use crate::domain::scopes::Scope;
-use crate::pipeline::{BootView, PipelineView, SnapshotView};
 
 /// Headers that a proxy adds, behind which every peer looks local, or a browser, which may stand behind a proxy that adds
 /// none: who looks with a browser logs in.
@@ -61,36 +60,6 @@ pub(super) fn index() -> HttpResponse {
     json(StatusCode::OK, &Index { service: "gristmill", version: env!("CARGO_PKG_VERSION"), routes })
 }
 
-/// The line of one node, and all nodes.
-#[derive(JsonSchema, Serialize)]
-pub(super) struct Cluster {
-    #[serde(flatten)]
-    #[schemars(with = "PipelineView")]
-    pub line: Line,
-    /// Null if it is the line of the node that answers.
-    pub snapshot: Option<SnapshotView>,
-    /// Null while the database does not answer.
-    pub nodes: Option<Vec<BootView>>,
-}
-
-/// A line as it is, or as another node told it.
-#[derive(Serialize)]
-#[serde(untagged)]
-pub(super) enum Line {
-    Own(Box<PipelineView>),
-    Told(Map<String, Value>),
-}
-
-impl Cluster {
-    /// Whether it is the line of the node of this name or boot, seen by itself.
-    pub fn is_of(&self, wanted: &str) -> bool {
-        matches!(&self.line, Line::Own(line) if line.node.name == wanted || line.node.boot_id == wanted)
-    }
-}
-
-/// What is said where this node's own line says nothing.
-pub(super) const UNDESCRIBED: &str = "the pipeline did not describe itself";
-
 /// `GET /api/pipeline`: actors per pool, their restarts, what is in flight, and every node of the cluster.
 pub async fn pipeline(call: Call) -> Result<HttpResponse, ApiError> {
     may_look(&call, "the state of the pipeline").await?;
@@ -102,12 +71,6 @@ pub async fn pipeline(call: Call) -> Result<HttpResponse, ApiError> {
         seen = elsewhere::look(&call.state, seen, &wanted).await?;
     }
     Ok(json(StatusCode::OK, &seen))
-}
-
-/// What the cluster looks like now; `None` if this node's pipeline does not answer.
-pub(super) async fn cluster(state: &AppState) -> Option<Cluster> {
-    let line = state.pipeline.describe().await?;
-    Some(Cluster { line: Line::Own(Box::new(line)), snapshot: None, nodes: state.pipeline.nodes().await })
 }
 
 /// Whether the caller may see what the service is doing: with a token, or from this machine if it is trusted; `what` names

@@ -12,7 +12,8 @@ use super::error::ApiError;
 use super::html::{escaped, page, with_code};
 use super::lists::weighed;
 use super::problems::{CATALOGUE, Entry, Problem};
-use super::request::{Call, json};
+use super::request::Call;
+use super::respond::json;
 
 /// Longest code that is repeated in an answer, in characters.
 const SHOWN_CHARS_MAX: usize = 40;

@@ -14,7 +14,7 @@ use governor::middleware::StateInformationMiddleware;
 use governor::state::keyed::HashMapStateStore;
 use governor::{Quota, RateLimiter};
 
-use super::request::header_value;
+use super::respond::header_value;
 use crate::config::Limits;
 
 /// Most tokens that are counted at a time, about 4 MB.

@@ -7,13 +7,10 @@ use std::sync::{Arc, LazyLock};
 
 use actix_web::dev::Handler;
 use actix_web::http::ConnectionType;
-use actix_web::http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use actix_web::http::header::{HeaderMap, HeaderName};
 use actix_web::web::Data;
 use actix_web::{HttpMessage, HttpRequest, HttpResponse};
-use bytes::Bytes;
 use futures_util::FutureExt;
-use serde::Serialize;
-use uuid::Uuid;
 
 use super::auth::{self, Caller};
 use super::bearer::Credentials;
@@ -22,23 +19,21 @@ use super::closing::{self, Closing};
 use super::connection::EXPECTATION;
 use super::encoding;
 use super::error::ApiError;
+use super::headers::IDEMPOTENCY_KEY;
 use super::lists::elements;
 use super::problems::Problem;
 use super::rate::Standing;
+use super::request_id::{RequestId, X_REQUEST_ID};
+use super::request_trace::RequestTrace;
+use super::respond::header_value;
 use super::state::AppState;
 use super::streaming;
-use super::trace::RequestTrace;
 use super::unread::Unread;
 use crate::domain::scopes::Scope;
 use crate::pipeline::Room;
 use crate::telemetry::facts::{self, Asked, Route};
 
-const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
-/// The header with the key of an event that has none of its own.
-pub const IDEMPOTENCY_KEY: &str = "idempotency-key";
-/// Longest request id that is taken from a client.
-const REQUEST_ID_BYTES_MAX: usize = 128;
 
 /// A request on its way to a handler.
 pub struct Call {
@@ -196,92 +191,14 @@ fn refuse_expectations(headers: &HeaderMap) -> Result<(), ApiError> {
     }
 }
 
-/// The name under which a request is found in answers and logs.
-#[derive(Debug)]
-pub struct RequestId(HeaderValue);
-
-impl RequestId {
-    /// The client's own id if it is 1 to 128 of `A-Za-z0-9._-` and the only one, else a new one.
-    pub fn of(headers: &HeaderMap) -> Self {
-        let mut values = headers.get_all(X_REQUEST_ID);
-        match (values.next(), values.next()) {
-            (Some(value), None) if is_valid_id(value.as_bytes()) => Self(value.clone()),
-            _ => Self(header_value(Uuid::now_v7().to_string())),
-        }
-    }
-
-    /// The id's text.
-    pub fn as_str(&self) -> &str {
-        self.0.to_str().expect("an id is visible ASCII")
-    }
-
-    #[cfg(test)]
-    pub(super) fn fixed(text: &'static str) -> Self {
-        Self(HeaderValue::from_static(text))
-    }
-}
-
-fn is_valid_id(id: &[u8]) -> bool {
-    let is_allowed = |byte: &u8| byte.is_ascii_alphanumeric() || b"._-".contains(byte);
-    (1..=REQUEST_ID_BYTES_MAX).contains(&id.len()) && id.iter().all(is_allowed)
-}
-
-/// `text` as a header's value, without a copy; it must be visible ASCII.
-pub fn header_value(text: String) -> HeaderValue {
-    HeaderValue::from_maybe_shared(Bytes::from(text)).expect("our own header values are visible ASCII")
-}
-
-/// An answer with a JSON body.
-pub fn json(status: actix_web::http::StatusCode, body: &impl Serialize) -> HttpResponse {
-    let text = serde_json::to_vec(body).expect("answers have text keys only");
-    HttpResponse::build(status).insert_header((header::CONTENT_TYPE, JSON)).body(text)
-}
-
-const JSON: HeaderValue = HeaderValue::from_static("application/json");
-
-/// The one value of the header `name`; an error if it is repeated.
-pub fn once<'a>(headers: &'a HeaderMap, name: &str) -> Result<Option<&'a HeaderValue>, ApiError> {
-    let mut values = headers.get_all(name);
-    let value = values.next();
-    match values.next() {
-        None => Ok(value),
-        Some(_) => Err(ApiError::invalid_request(format!("the header {name} is repeated, expected it once"))),
-    }
-}
-
-/// The text of the header `name`; an error if it is repeated or not visible ASCII.
-pub fn single<'a>(headers: &'a HeaderMap, name: &str) -> Result<Option<&'a str>, ApiError> {
-    let Some(value) = once(headers, name)? else { return Ok(None) };
-    let text = value.to_str().map_err(|_| {
-        ApiError::invalid_request(format!("the header {name} has characters that are not visible ASCII"))
-    })?;
-    Ok(Some(text))
-}
-
 #[cfg(test)]
 mod tests {
     use actix_web::FromRequest;
+    use actix_web::http::header::HeaderValue;
     use actix_web::rt::System;
     use actix_web::test::TestRequest;
 
     use super::*;
-
-    #[test]
-    fn a_clients_request_id_is_taken_only_if_it_is_harmless() {
-        let given = |id: &str| {
-            RequestId::of(TestRequest::default().insert_header(("x-request-id", id)).to_http_request().headers())
-        };
-        assert_eq!(given("job-7_a.B").as_str(), "job-7_a.B");
-        let longest = "a".repeat(128);
-        assert_eq!(given(&longest).as_str(), longest);
-        for bad in ["", "a b", "a\"b", "ä", &"a".repeat(129)] {
-            let id = given(bad);
-            assert!(Uuid::parse_str(id.as_str()).is_ok(), "{bad} gave {}", id.as_str());
-        }
-        let twice = TestRequest::default().append_header(("x-request-id", "a")).append_header(("x-request-id", "b"));
-        let id = RequestId::of(twice.to_http_request().headers());
-        assert!(Uuid::parse_str(id.as_str()).is_ok(), "which of two it is nobody knows");
-    }
 
     #[test]
     fn a_panic_is_answered_under_the_requests_id() {

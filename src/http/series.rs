@@ -6,10 +6,11 @@ use chrono::{DateTime, TimeDelta, Utc};
 use schemars::JsonSchema;
 use serde::Serialize;
 
+use super::bounds::STORE_WAIT;
 use super::error::ApiError;
 use super::percentiles::{PercentilesView, bounds_ms};
-use super::request::{Call, json};
-use super::state::STORE_WAIT;
+use super::request::Call;
+use super::respond::json;
 use super::stats;
 use crate::config::units::duration_text;
 use crate::domain::histogram::CLASSES;

@@ -15,11 +15,10 @@ use futures_util::FutureExt;
 use futures_util::future::{LocalBoxFuture, join3};
 
 use super::closing::Closing;
-use super::dashboard::{Elsewhere, Live, Newest};
-use super::events::Streams;
 use super::listener::Listener;
 use super::ports::Ports;
 use super::problems::CATALOGUE;
+use super::shared::{Elsewhere, Live, Newest, Streams};
 use super::state::AppState;
 use super::{auth, routes};
 use crate::config::Config;

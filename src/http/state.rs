@@ -1,34 +1,20 @@
 //! What all requests share.
 
 use std::sync::{Arc, OnceLock};
-use std::time::Duration;
 
 use serde_json::Value;
 use tokio::sync::Semaphore;
 
 use super::auth::{Auth, Caller};
 use super::body::BodyLimits;
+use super::bounds::{DASHBOARDS_MAX, EXPORTS_MAX, STREAMS_MAX};
 use super::closing::Closing;
-use super::dashboard::{Elsewhere, Live, Newest};
-use super::events::Streams;
-use super::metrics::Backlogs;
 use super::rate::Rate;
+use super::shared::{Backlogs, Elsewhere, Live, Newest, Streams};
 use crate::config::{Config, Limits};
 use crate::domain::payload::PayloadLimits;
 use crate::pipeline::Pipeline;
 use crate::store::{By, Store};
-
-/// Longest wait of a request for one look into the database.
-pub const STORE_WAIT: Duration = Duration::from_secs(5);
-
-/// Exports under way at once: each of them keeps the database busy.
-const EXPORTS_MAX: usize = 8;
-
-/// Streams open at once: each of them reads by itself.
-const STREAMS_MAX: usize = 64;
-
-/// Streams to dashboards open at once: 512 dashboards, each with the state of the pipeline and with events.
-const DASHBOARDS_MAX: usize = 2 * 512;
 
 /// One per process, shared by both ports.
 pub struct AppState {

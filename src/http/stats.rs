@@ -10,10 +10,11 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::auth::allows;
+use super::bounds::STORE_WAIT;
 use super::error::ApiError;
 use super::percentiles::PercentilesView;
-use super::request::{Call, json};
-use super::state::STORE_WAIT;
+use super::request::Call;
+use super::respond::json;
 use crate::config::units::{duration_text, parse_duration};
 use crate::domain::scopes::Scope;
 use crate::domain::timestamp::render;

@@ -2,25 +2,17 @@
 
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Duration;
 
 use actix_web::HttpMessage;
 use actix_web::http::header::{HeaderMap, HeaderName};
 
 use super::request::{Call, served};
-use crate::domain::submission::Submission;
+use super::request_trace::RequestTrace;
 use crate::domain::trace::TraceContext;
 use crate::telemetry::spans::RequestSpan;
 
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
-
-/// The trace of a request that submits events, if it is part of one.
-#[derive(Clone, Default)]
-pub struct RequestTrace {
-    context: Option<Arc<TraceContext>>,
-    span: Option<Rc<RequestSpan>>,
-}
 
 impl RequestTrace {
     /// The trace that the headers name, or one of our own; with a span of the request if that is wanted. Only for who may
@@ -34,22 +26,6 @@ impl RequestTrace {
         // Where it is found when the request is answered.
         call.request.extensions_mut().insert(trace.clone());
         trace
-    }
-
-    /// Makes the event part of the request's trace, unless it has one of its own.
-    pub fn take_in(&self, submission: &mut Submission) {
-        match (&submission.trace, &self.span) {
-            (None, _) => submission.trace.clone_from(&self.context),
-            (Some(own), Some(span)) => span.link(own),
-            (Some(_), None) => {}
-        }
-    }
-
-    /// The request is answered.
-    pub fn answered(&self, status: u16, took: Duration) {
-        if let Some(span) = &self.span {
-            span.answered(status, took);
-        }
     }
 }
 
@@ -85,17 +61,5 @@ mod tests {
         assert_eq!(text(&[("traceparent", PARENT), ("tracestate", "ä=1")]).as_deref(), Some(PARENT));
         assert_eq!(text(&[("traceparent", PARENT), ("traceparent", PARENT)]), None);
         assert_eq!(text(&[("tracestate", "a=1")]), None);
-    }
-
-    #[test]
-    fn an_events_own_trace_goes_before_the_requests() {
-        let trace = RequestTrace { context: TraceContext::of_text(PARENT).map(Arc::new), span: None };
-        let mut submission = Submission::default();
-        trace.take_in(&mut submission);
-        assert_eq!(submission.trace.map(|trace| trace.text()).as_deref(), Some(PARENT));
-        let own = Arc::new(TraceContext::root([1; 16], [2; 8]));
-        let mut submission = Submission { trace: Some(own.clone()), ..Submission::default() };
-        trace.take_in(&mut submission);
-        assert_eq!(submission.trace, Some(own));
     }
 }

@@ -8,7 +8,7 @@ use crate::support::server::{Server, Setup};
 use crate::support::wait::{SOON, wait_for};
 use crate::support::wire::Connection;
 
-/// As in `src/http/state.rs`.
+/// As in `src/http/bounds.rs`.
 const EXPORTS_MAX: usize = 8;
 
 fn lines(client: &Client, query: &str) -> Vec<Value> {

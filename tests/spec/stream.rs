@@ -10,7 +10,7 @@ use crate::support::session::Session;
 use crate::support::wait::SOON;
 use crate::support::wire::Connection;
 
-/// As in `src/http/state.rs`.
+/// As in `src/http/bounds.rs`.
 const STREAMS_MAX: usize = 64;
 
 struct Stream(Connection);

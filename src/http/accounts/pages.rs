@@ -10,7 +10,7 @@ use serde::Serialize;
 use crate::http::error::ApiError;
 use crate::http::events::cursor;
 use crate::http::fields::shown;
-use crate::http::request::{header_value, json};
+use crate::http::respond::{header_value, json};
 use crate::store::{Action, Place};
 
 /// Rows on a page when the client does not say.

@@ -16,11 +16,13 @@ use crate::domain::scopes::{Scope, Scopes, ScopesError};
 use crate::domain::submission::NAME_CHARS_MAX;
 use crate::domain::timestamp;
 use crate::http::auth::{Caller, allows};
+use crate::http::bounds::STORE_WAIT;
 use crate::http::error::ApiError;
 use crate::http::fields::{self, Fields, shown};
 use crate::http::problems::Problem;
-use crate::http::request::{Call, header_value, json};
-use crate::http::state::{AppState, STORE_WAIT};
+use crate::http::request::Call;
+use crate::http::respond::{header_value, json};
+use crate::http::state::AppState;
 use crate::store::NewToken;
 use crate::telemetry::audit;
 

@@ -10,11 +10,12 @@ use super::{id_in_path, no_such, not_changed, see_change};
 use crate::clock;
 use crate::domain::email::{EMAIL_BYTES_MAX, is_email};
 use crate::domain::scopes::Scope;
+use crate::http::bounds::STORE_WAIT;
 use crate::http::error::ApiError;
 use crate::http::fields::{self, Fields, shown};
 use crate::http::problems::Problem;
-use crate::http::request::{Call, header_value, json};
-use crate::http::state::STORE_WAIT;
+use crate::http::request::Call;
+use crate::http::respond::{header_value, json};
 use crate::telemetry::audit;
 
 const PATH: &str = "/api/v1/users";

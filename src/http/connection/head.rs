@@ -4,8 +4,10 @@ use std::mem::MaybeUninit;
 
 use httparse::{Header, Status};
 
-use super::EXPECTATION;
 use crate::http::lists::parts;
+
+/// The header that holds what `Expect` said.
+pub const EXPECTATION: &str = "gristmill-expect";
 
 /// Most headers of a request, as many as actix-http takes.
 const HEADERS_MAX: usize = 96;

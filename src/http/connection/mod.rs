@@ -23,10 +23,8 @@ use actix_web::rt::net::TcpStream;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_util::io::poll_read_buf;
 
+pub use self::head::EXPECTATION;
 use self::inbound::Inbound;
-
-/// The header that holds what `Expect` said.
-pub const EXPECTATION: &str = "gristmill-expect";
 
 /// What asks a client for its body.
 const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";

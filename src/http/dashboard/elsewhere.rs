@@ -3,7 +3,7 @@
 //! One look a second at each node that is watched, however many watch it.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{MutexGuard, PoisonError};
 use std::time::Duration;
 
 use actix_web::HttpResponse;
@@ -14,21 +14,17 @@ use tokio::sync::watch::{Receiver, Sender};
 
 use super::live::quieten;
 use super::watcher::{self, News, event};
-use crate::http::elsewhere;
+use crate::http::cluster::{Cluster, UNDESCRIBED};
 use crate::http::error::ApiError;
-use crate::http::ops::{self, Cluster, UNDESCRIBED};
+use crate::http::ops;
 use crate::http::problems::Problem;
 use crate::http::request::Call;
+use crate::http::shared::Elsewhere;
 use crate::http::state::AppState;
+use crate::http::{cluster, elsewhere};
 
 /// How often a node looks while somebody watches another.
 const LOOK: Duration = Duration::from_secs(1);
-
-/// The nodes that are watched, by what they were asked for as, each with its line as the text of an event.
-#[derive(Default)]
-pub struct Elsewhere {
-    watched: Mutex<HashMap<String, Sender<Bytes>>>,
-}
 
 /// Why the line is not told any more.
 #[derive(Serialize)]
@@ -76,7 +72,7 @@ impl Elsewhere {
 }
 
 async fn look(state: &AppState, node: &str) -> Result<Cluster, ApiError> {
-    let own = ops::cluster(state).await.ok_or_else(|| ApiError::new(Problem::PipelineUnavailable, UNDESCRIBED))?;
+    let own = cluster::cluster(state).await.ok_or_else(|| ApiError::new(Problem::PipelineUnavailable, UNDESCRIBED))?;
     let mut cluster = elsewhere::look(state, own, node).await?;
     quieten(&mut cluster);
     Ok(cluster)

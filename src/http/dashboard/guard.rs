@@ -18,7 +18,8 @@ use crate::http::error::ApiError;
 use crate::http::fields::shown;
 use crate::http::problem_pages::prefers_html;
 use crate::http::problems::Problem;
-use crate::http::request::{RequestId, header_value};
+use crate::http::request_id::RequestId;
+use crate::http::respond::header_value;
 use crate::http::state::AppState;
 
 /// What our script sends with every change.

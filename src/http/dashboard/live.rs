@@ -13,11 +13,14 @@ use serde::Serialize;
 use tokio::sync::watch;
 
 use super::watcher::{self, News, event};
+use crate::http::bounds::STORE_WAIT;
+use crate::http::cluster::Cluster;
 use crate::http::error::ApiError;
-use crate::http::ops::{self, Cluster};
 use crate::http::request::Call;
 use crate::http::series::{BucketView, begin_of};
-use crate::http::state::{AppState, STORE_WAIT};
+use crate::http::shared::{Live, Shot};
+use crate::http::state::AppState;
+use crate::http::{cluster, ops};
 use crate::store::Series;
 
 /// How often a node looks while somebody watches.
@@ -26,18 +29,6 @@ const LOOK: Duration = Duration::from_secs(1);
 const STEP: i64 = 5;
 /// Pending events are counted up to this many: more would take longer than a look may.
 const BACKLOG_MAX: u32 = 10_000;
-
-/// What all who watch share.
-pub struct Live {
-    latest: watch::Sender<Shot>,
-}
-
-/// The last look, each part as the text of its event.
-#[derive(Clone, Default, PartialEq)]
-struct Shot {
-    pipeline: Bytes,
-    figures: Bytes,
-}
 
 /// The newest figures of all nodes.
 #[derive(Serialize)]
@@ -50,12 +41,6 @@ struct Figures {
     pending_and_more: bool,
     /// Events in the spools of all nodes, as they last said.
     spooled: u64,
-}
-
-impl Default for Live {
-    fn default() -> Self {
-        Self { latest: watch::Sender::new(Shot::default()) }
-    }
 }
 
 impl Live {
@@ -74,7 +59,7 @@ impl Live {
 
 /// What does not answer now keeps the text of the look before.
 async fn look(state: &AppState, mut shot: Shot) -> Shot {
-    let Some(mut cluster) = ops::cluster(state).await else { return shot };
+    let Some(mut cluster) = cluster::cluster(state).await else { return shot };
     let nodes = cluster.nodes.as_deref().unwrap_or_default();
     let spooled = nodes.iter().filter(|node| node.state != "stopped").map(|node| node.spool_events).sum();
     if let Some(figures) = figures(state, spooled).await {

@@ -15,11 +15,12 @@ use crate::clock;
 use crate::http::accounts::{not_changed, see_change};
 use crate::http::bearer::Credentials;
 use crate::http::body;
+use crate::http::bounds::STORE_WAIT;
 use crate::http::error::{ApiError, whole_seconds};
 use crate::http::html::escaped;
 use crate::http::origin::Origin;
-use crate::http::request::{Call, header_value};
-use crate::http::state::STORE_WAIT;
+use crate::http::request::Call;
+use crate::http::respond::header_value;
 use crate::telemetry::audit;
 
 /// Where one logs in.

@@ -13,11 +13,11 @@ mod newest;
 mod watcher;
 
 pub use assets::show as asset;
-pub use elsewhere::{Elsewhere, follow_node};
+pub use elsewhere::follow_node;
 pub use guard::guard;
-pub use live::{Live, follow};
+pub use live::follow;
 pub use login::{COOKIE, enter, form, leave};
-pub use newest::{Newest, follow_event, follow_outcomes};
+pub use newest::{follow_event, follow_outcomes};
 
 use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
@@ -28,7 +28,8 @@ use serde::Serialize;
 use super::error::ApiError;
 use super::ops;
 use super::problem_pages::prefers_html;
-use super::request::{Call, header_value, json};
+use super::request::Call;
+use super::respond::{header_value, json};
 use crate::domain::scopes::Scope;
 
 /// The one page; everything else is loaded by it.

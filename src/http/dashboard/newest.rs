@@ -4,8 +4,7 @@
 //! events together, however many watch. Not guaranteed: that every outcome is told. Of each moment it is the newest ones,
 //! with a word whether there were more.
 
-use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{MutexGuard, PoisonError};
 use std::time::Duration;
 
 use actix_web::HttpResponse;
@@ -17,11 +16,13 @@ use tokio::sync::broadcast::{self, Receiver, Sender};
 
 use super::watcher::{self, News, event};
 use crate::domain::scopes::Scope;
+use crate::http::bounds::STORE_WAIT;
 use crate::http::error::ApiError;
 use crate::http::events::{self, OutcomeView};
 use crate::http::problems::Problem;
 use crate::http::request::Call;
-use crate::http::state::{AppState, STORE_WAIT};
+use crate::http::shared::{Newest, OneEvent, Outcomes, Watched};
+use crate::http::state::AppState;
 use crate::store::{FeedEvent, Filters, StoreError};
 use crate::telemetry::condition::Condition;
 
@@ -33,30 +34,6 @@ const NEWEST_MAX: usize = 100;
 const FILTERS_MAX: usize = 32;
 /// Moments that somebody who reads slowly may lie behind.
 const BEHIND_MAX: usize = 16;
-
-/// What is watched.
-#[derive(Default)]
-pub struct Newest {
-    watched: Mutex<Watched>,
-}
-
-#[derive(Default)]
-struct Watched {
-    outcomes: HashMap<Filters, Outcomes>,
-    events: HashMap<i64, OneEvent>,
-}
-
-/// The outcomes that match, from a flush on.
-struct Outcomes {
-    after: i64,
-    told: Sender<Bytes>,
-}
-
-/// An event, as it was when it was told last.
-struct OneEvent {
-    last: Option<FeedEvent>,
-    told: Sender<Bytes>,
-}
 
 /// The newest outcomes of a moment, the oldest first.
 #[derive(Serialize)]

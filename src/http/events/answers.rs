@@ -12,7 +12,7 @@ use crate::domain::outcome::Status;
 use crate::domain::rejection::{Flaw, RejectCode, Rejection};
 use crate::domain::timestamp::render;
 use crate::http::error::ApiError;
-use crate::http::request::{header_value, json};
+use crate::http::respond::{header_value, json};
 use crate::store::StoredEvent;
 
 /// `durability` of what is committed.

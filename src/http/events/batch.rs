@@ -11,7 +11,7 @@ use super::intake::{Intake, Taken};
 use super::key::idempotency_key;
 use super::prefer::Preferences;
 use super::report::{self, ItemResult, Tally};
-use super::submit::{declared, read};
+use super::submission::{declared, read};
 use super::{bulk, sniff, wait};
 use crate::domain::batch::{BatchError, read_batch};
 use crate::domain::cloud_event;
@@ -23,8 +23,8 @@ use crate::http::body;
 use crate::http::error::ApiError;
 use crate::http::media::{Media, Taken as TakenMedia};
 use crate::http::request::Call;
+use crate::http::request_trace::RequestTrace;
 use crate::http::state::AppState;
-use crate::http::trace::RequestTrace;
 use crate::pipeline::{Handling, Receipt, Room, Verdict};
 
 /// What may be sent as a batch: whatever may be posted. A CloudEvent alone is a batch of one.

@@ -25,10 +25,11 @@ use crate::http::encoding::Unpacked;
 use crate::http::error::ApiError;
 use crate::http::lists::weighed;
 use crate::http::problems::Problem;
-use crate::http::request::{Call, json};
+use crate::http::request::Call;
+use crate::http::request_trace::RequestTrace;
+use crate::http::respond::json;
 use crate::http::state::AppState;
 use crate::http::streaming;
-use crate::http::trace::RequestTrace;
 use crate::pipeline::{Handling, Room};
 
 /// Pieces of one body that are at work at once.

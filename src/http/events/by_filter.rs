@@ -11,12 +11,14 @@ use crate::domain::outcome::Status;
 use crate::domain::scopes::Scope;
 use crate::http::accounts::not_changed;
 use crate::http::auth::Caller;
+use crate::http::bounds::STORE_WAIT;
 use crate::http::error::ApiError;
 use crate::http::fields::{self, Fields};
 use crate::http::jobs::{JobView, PATH};
 use crate::http::problems::Problem;
-use crate::http::request::{Call, header_value, json};
-use crate::http::state::{AppState, STORE_WAIT};
+use crate::http::request::Call;
+use crate::http::respond::{header_value, json};
+use crate::http::state::AppState;
 use crate::store::{JobKind, NewJob};
 use crate::telemetry::audit;
 

@@ -11,8 +11,8 @@ use serde_json::value::RawValue;
 
 use crate::domain::submission::Unreadable;
 use crate::http::error::ApiError;
+use crate::http::headers::once;
 use crate::http::media::{Media, looks_like_json};
-use crate::http::request::once;
 
 /// Attributes stand in headers with this prefix.
 const PREFIX: &str = "ce-";

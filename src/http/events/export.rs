@@ -18,10 +18,11 @@ use super::view::{EventView, UnreadableView};
 use crate::domain::json::write_line;
 use crate::domain::scopes::Scope;
 use crate::http::bearer::Credentials;
+use crate::http::bounds::STORE_WAIT;
 use crate::http::error::ApiError;
 use crate::http::problems::Problem;
 use crate::http::request::Call;
-use crate::http::state::{AppState, STORE_WAIT};
+use crate::http::state::AppState;
 use crate::http::streaming;
 use crate::store::{Place, Slice};
 

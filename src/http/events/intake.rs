@@ -2,14 +2,15 @@
 
 use bytes::Bytes;
 
+use super::key::conflict;
 use super::report::ItemResult;
-use super::submit::{conflict, owner};
+use super::submission::owner;
 use crate::domain::dedupe::{DedupeKey, Namespace};
 use crate::domain::rejection::{Flaw, RejectCode, Rejection};
 use crate::domain::submission::{Submission, Unreadable};
 use crate::http::auth::Caller;
 use crate::http::error::ApiError;
-use crate::http::trace::RequestTrace;
+use crate::http::request_trace::RequestTrace;
 use crate::pipeline::{Entry, Receipt, Verdict};
 
 /// Some events of one request, in their order.

@@ -5,8 +5,9 @@ use std::borrow::Cow;
 
 use actix_web::http::header::HeaderMap;
 
+use crate::domain::dedupe::Namespace;
 use crate::http::error::ApiError;
-use crate::http::request::{IDEMPOTENCY_KEY, single};
+use crate::http::headers::{IDEMPOTENCY_KEY, single};
 
 /// The request's key: 1 to 255 visible ASCII characters, in quotes also spaces.
 pub fn idempotency_key(headers: &HeaderMap) -> Result<Option<Cow<'_, str>>, ApiError> {
@@ -45,6 +46,15 @@ fn unquoted(text: &str) -> Result<String, ApiError> {
         rest if rest.is_empty() || rest.starts_with(';') => Ok(key),
         _ => malformed("goes on behind its closing quote"),
     }
+}
+
+pub(super) fn conflict(key: Option<(Namespace, String)>, first: i64) -> ApiError {
+    let key = match key {
+        Some((Namespace::EventUid, text)) => format!("event_uid {text:?}"),
+        Some((Namespace::IdempotencyKey, text)) => format!("Idempotency-Key {text:?}"),
+        Some((Namespace::Refusal, _)) | None => "the event's key".to_owned(),
+    };
+    ApiError::conflict(first, format!("{key} was used before, for event {first} with other content"))
 }
 
 #[cfg(test)]
@@ -101,5 +111,11 @@ mod tests {
             let refusal = read(&[text]).expect_err("malformed");
             assert!(refusal.contains(what), "{text}: {refusal}");
         }
+    }
+
+    #[test]
+    fn a_conflict_names_the_key_and_the_first_event() {
+        let error = conflict(Some((Namespace::IdempotencyKey, "a-1".to_owned())), 7);
+        assert_eq!(error.detail(), "Idempotency-Key \"a-1\" was used before, for event 7 with other content");
     }
 }

@@ -11,9 +11,10 @@ use serde::Serialize;
 use super::asked::{Asked, LIMIT};
 use super::view::{EventView, UnreadableView, bytes_of};
 use crate::domain::scopes::Scope;
+use crate::http::bounds::STORE_WAIT;
 use crate::http::error::ApiError;
-use crate::http::request::{Call, header_value, json};
-use crate::http::state::STORE_WAIT;
+use crate::http::request::Call;
+use crate::http::respond::{header_value, json};
 use crate::store::{ListQuery, Place, Store, StoreError, StoredEvent, UnreadableEvent};
 
 /// Rows fetched at once.

@@ -7,7 +7,7 @@ use actix_web::HttpResponse;
 use actix_web::http::header::{HeaderMap, HeaderName};
 
 use crate::http::lists::{elements, parts};
-use crate::http::request::header_value;
+use crate::http::respond::header_value;
 use crate::pipeline::Handling;
 
 /// Longest wait that is granted, in seconds.

@@ -8,10 +8,11 @@ use super::view::EventView;
 use super::{spooled, wait};
 use crate::domain::scopes::Scope;
 use crate::http::auth::Caller;
+use crate::http::bounds::STORE_WAIT;
 use crate::http::error::ApiError;
 use crate::http::problems::Problem;
-use crate::http::request::{Call, json};
-use crate::http::state::STORE_WAIT;
+use crate::http::request::Call;
+use crate::http::respond::json;
 
 /// `GET /api/v1/events/{id}`, with `Prefer: wait=N` when the event is finished.
 pub async fn show(call: Call) -> Result<HttpResponse, ApiError> {

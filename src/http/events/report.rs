@@ -11,7 +11,7 @@ use serde::Serialize;
 use crate::domain::rejection::Rejection;
 use crate::domain::timestamp::render;
 use crate::http::error::FlawBody;
-use crate::http::request::json;
+use crate::http::respond::json;
 use crate::store::End;
 
 /// What may become of one event.

@@ -2,9 +2,10 @@
 
 use crate::domain::event::Event;
 use crate::domain::outcome::Status;
+use crate::http::bounds::STORE_WAIT;
 use crate::http::error::ApiError;
 use crate::http::problems::Problem;
-use crate::http::state::{AppState, STORE_WAIT};
+use crate::http::state::AppState;
 use crate::store::{StoreError, StoredEvent};
 
 /// The event `id` as it was `seen` in the database, else as it waits in this node's spool.

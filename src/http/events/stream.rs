@@ -24,10 +24,13 @@ use crate::domain::outcome::Status;
 use crate::domain::scopes::Scope;
 use crate::domain::timestamp::render;
 use crate::http::bearer::Credentials;
+use crate::http::bounds::STORE_WAIT;
 use crate::http::error::ApiError;
+use crate::http::headers::single;
 use crate::http::problems::Problem;
-use crate::http::request::{Call, single};
-use crate::http::state::{AppState, STORE_WAIT};
+use crate::http::request::Call;
+use crate::http::shared::{Head, Streams};
+use crate::http::state::AppState;
 use crate::http::streaming;
 use crate::store::{FeedEvent, FeedPlace, Filters, StoreError};
 use crate::telemetry::condition::Condition;
@@ -38,24 +41,6 @@ const LOOK: Duration = Duration::from_millis(250);
 const HEARTBEAT: Duration = Duration::from_secs(15);
 /// How far back the feed is told: flushes are rolled up after an hour.
 const REACH: Duration = Duration::from_secs(50 * 60);
-
-/// What all streams of the node share.
-pub struct Streams {
-    head: watch::Sender<Head>,
-}
-
-/// The last flush of the feed, and when that was so.
-#[derive(Clone, Copy)]
-struct Head {
-    flush: i64,
-    seen_at: Instant,
-}
-
-impl Default for Streams {
-    fn default() -> Self {
-        Self { head: watch::Sender::new(Head { flush: 0, seen_at: Instant::now() }) }
-    }
-}
 
 impl Streams {
     /// Looks for the feed's head for as long as the future is polled.

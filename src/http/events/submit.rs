@@ -3,25 +3,21 @@
 use std::time::Duration;
 
 use actix_web::HttpResponse;
-use actix_web::http::header::HeaderMap;
-use bytes::Bytes;
 
 use super::answers::{self, Submitted};
-use super::key::idempotency_key;
+use super::key::{conflict, idempotency_key};
 use super::prefer::Preferences;
-use super::{batch, cloud, wait};
-use crate::domain::cloud_event;
-use crate::domain::dedupe::{DedupeKey, Namespace};
+use super::submission::{declared, owner, read};
+use super::{batch, wait};
+use crate::domain::dedupe::DedupeKey;
 use crate::domain::outcome::Status;
 use crate::domain::scopes::Scope;
-use crate::domain::submission::{Submission, Unreadable};
-use crate::http::auth::{Caller, allows};
 use crate::http::body;
 use crate::http::error::ApiError;
 use crate::http::media::{Media, Taken};
 use crate::http::request::Call;
+use crate::http::request_trace::RequestTrace;
 use crate::http::state::AppState;
-use crate::http::trace::RequestTrace;
 use crate::pipeline::{Entry, Receipt, Room, Verdict};
 
 /// What one event may be sent as.
@@ -70,38 +66,6 @@ pub async fn submit(call: Call) -> Result<HttpResponse, ApiError> {
     }
 }
 
-/// What the headers declare; `None` for a CloudEvent whose attributes they hold.
-pub(super) fn declared(headers: &HeaderMap, taken: Taken) -> Result<Option<Media>, ApiError> {
-    if cloud::is_binary(headers) { Ok(None) } else { Media::declared(headers, taken).map(Some) }
-}
-
-/// Reads the body: an event, or a CloudEvent; one whose attributes stand in headers may be of any media type.
-pub(super) fn read(
-    headers: &HeaderMap,
-    media: Option<Media>,
-    taken: Taken,
-    body: &Bytes,
-) -> Result<Submission, ApiError> {
-    let Some(media) = media else { return Ok(cloud_event::read(body, &cloud::structured(headers, body)?)?) };
-    media.check(body, taken)?;
-    if media != Media::CloudEvent {
-        return Ok(Submission::read(body)?);
-    }
-    let text = std::str::from_utf8(body).map_err(|error| Unreadable::NotUtf8(error.valid_up_to()))?;
-    Ok(cloud_event::read(body, text)?)
-}
-
-/// The user that the event is for; one that is not the caller needs a scope of its own.
-pub(super) fn owner(submission: &Submission, caller: &Caller) -> Result<i64, ApiError> {
-    match submission.user_id {
-        Some(user_id) if user_id != caller.user_id && !allows(caller.scopes, Scope::WriteAll) => {
-            Err(ApiError::forbidden(Scope::WriteAll, "posting events of another user"))
-        }
-        Some(user_id) => Ok(user_id),
-        None => Ok(caller.user_id),
-    }
-}
-
 /// Hands in one event; what was not stored under an id of its own, or refused, is an error.
 async fn hand_in(state: &AppState, entry: Entry, room: Room) -> Result<Receipt, ApiError> {
     let key = entry.key.as_ref().map(|key| (key.namespace, key.text.clone()));
@@ -111,15 +75,6 @@ async fn hand_in(state: &AppState, entry: Entry, room: Room) -> Result<Receipt, 
         Verdict::Conflict { of } => Err(conflict(key, of)),
         verdict => Ok(Receipt { verdict, ..receipt }),
     }
-}
-
-pub(super) fn conflict(key: Option<(Namespace, String)>, first: i64) -> ApiError {
-    let key = match key {
-        Some((Namespace::EventUid, text)) => format!("event_uid {text:?}"),
-        Some((Namespace::IdempotencyKey, text)) => format!("Idempotency-Key {text:?}"),
-        Some((Namespace::Refusal, _)) | None => "the event's key".to_owned(),
-    };
-    ApiError::conflict(first, format!("{key} was used before, for event {first} with other content"))
 }
 
 fn enqueued(receipt: Receipt, is_keyed: bool) -> HttpResponse {
@@ -156,31 +111,5 @@ async fn waited(
     match wait::finished(state, id, None, wait).await {
         Ok(Some(event)) if event.status.is_final() => answers::outcome(&event),
         _ => Ok(enqueued(receipt, is_keyed)),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn caller(scopes: &str) -> Caller {
-        let scopes = scopes.parse().expect("known scopes");
-        Caller { user_id: 1, email: "a@example.com".to_owned(), scopes, token_id: 1, parent_id: None }
-    }
-
-    #[test]
-    fn an_event_of_another_user_needs_write_all() {
-        let of = |user_id| Submission { user_id, ..Submission::default() };
-        assert_eq!(owner(&of(None), &caller("write")).ok(), Some(1));
-        assert_eq!(owner(&of(Some(1)), &caller("write")).ok(), Some(1));
-        assert_eq!(owner(&of(Some(2)), &caller("write:all")).ok(), Some(2));
-        let refused = owner(&of(Some(2)), &caller("write admin")).expect_err("must be refused");
-        assert_eq!(refused.detail(), "the token lacks the scope write:all, which posting events of another user needs");
-    }
-
-    #[test]
-    fn a_conflict_names_the_key_and_the_first_event() {
-        let error = conflict(Some((Namespace::IdempotencyKey, "a-1".to_owned())), 7);
-        assert_eq!(error.detail(), "Idempotency-Key \"a-1\" was used before, for event 7 with other content");
     }
 }

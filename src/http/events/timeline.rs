@@ -11,9 +11,10 @@ use super::spooled;
 use crate::domain::outcome::Status;
 use crate::domain::scopes::Scope;
 use crate::domain::timestamp::render;
+use crate::http::bounds::STORE_WAIT;
 use crate::http::error::ApiError;
-use crate::http::request::{Call, json};
-use crate::http::state::STORE_WAIT;
+use crate::http::request::Call;
+use crate::http::respond::json;
 use crate::store::{Attempt, OperatorChange, Timeline};
 
 /// What happened to an event.

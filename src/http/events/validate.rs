@@ -12,17 +12,19 @@ use super::bulk::{self, Purpose, Sender, Settled};
 use super::intake::{Intake, Taken};
 use super::report::{Tally, report};
 use super::sniff;
-use super::submit::{declared, owner, read};
+use super::submission::{declared, owner, read};
 use crate::domain::batch::is_batch;
 use crate::domain::event::validate as check;
 use crate::domain::rejection::{Flaw, RejectCode, Rejection};
 use crate::domain::scopes::Scope;
 use crate::http::body;
+use crate::http::bounds::STORE_WAIT;
 use crate::http::error::ApiError;
 use crate::http::media::Media;
-use crate::http::request::{Call, json};
-use crate::http::state::{AppState, STORE_WAIT};
-use crate::http::trace::RequestTrace;
+use crate::http::request::Call;
+use crate::http::request_trace::RequestTrace;
+use crate::http::respond::json;
+use crate::http::state::AppState;
 use crate::pipeline::{Entry, Room};
 
 /// To say what would become of them.

@@ -5,7 +5,8 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
 use super::report::ItemResult;
-use crate::http::state::{AppState, STORE_WAIT};
+use crate::http::bounds::STORE_WAIT;
+use crate::http::state::AppState;
 use crate::store::{StoreError, StoredEvent};
 
 /// First pause between two looks; an event that was just written off to a retry takes seconds.

@@ -21,7 +21,8 @@ use self::operation::Operation;
 use self::schemas::Schemas;
 use super::dashboard::COOKIE;
 use super::error::ApiError;
-use super::request::{self, Call};
+use super::request::Call;
+use super::respond;
 use super::state::AppState;
 use crate::config::Limits;
 
@@ -90,7 +91,7 @@ fn written(title: &str, description: &str, operations: Vec<Operation>, schemas: 
 
 /// `GET /openapi.json`; it needs no token, since it says the same to everyone.
 pub async fn show(call: Call) -> Result<HttpResponse, ApiError> {
-    Ok(request::json(StatusCode::OK, of(&call.state)))
+    Ok(respond::json(StatusCode::OK, of(&call.state)))
 }
 
 /// `GET /openapi.json` on the operations port, for whoever has a token.
@@ -98,7 +99,7 @@ pub async fn show_operations(call: Call) -> Result<HttpResponse, ApiError> {
     call.caller().await?;
     let state = &call.state;
     let document = state.operations_document.get_or_init(|| document_of_operations(&state.limits));
-    Ok(request::json(StatusCode::OK, document))
+    Ok(respond::json(StatusCode::OK, document))
 }
 
 /// `GET /docs`: the document as a page that loads nothing and runs nothing.
