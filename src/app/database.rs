@@ -6,8 +6,8 @@ use std::time::Duration;
 use anyhow::Context;
 use tokio::runtime::Handle;
 
+use super::ports;
 use super::signals::Signals;
-use super::{ports, store_options};
 use crate::config::Config;
 use crate::http::{Ports, Waiting};
 use crate::store::{Opened, Spool, SpoolLimits, Store, StoreError, StoreOptions, migrate};
@@ -18,6 +18,27 @@ const REST: Duration = Duration::from_millis(500);
 
 /// Longest wait for one look into the database.
 const WAIT: Duration = Duration::from_secs(30);
+
+/// Longest JSON of an event that is read whatever payloads are taken now; more than the longest payload takes when its
+/// numbers are written out.
+const JSON_BYTES_MAX: usize = 32 * 1_024 * 1_024;
+
+/// How the store is opened under `config`.
+pub fn store_options(config: &Config) -> StoreOptions {
+    let within_a_flush = config.timeouts.flush / 2;
+    StoreOptions {
+        url: config.database_url(),
+        direct_url: config.direct_database_url(),
+        pool: config.database.pool,
+        // A flush has to hear of both before its own time is over: that it found no connection, and so is certainly
+        // not stored; that it met a lock, and so the events beside the locked one can be written alone.
+        acquire_timeout: config.database.acquire_timeout.min(within_a_flush),
+        statement_timeout: config.database.statement_timeout,
+        lock_timeout: config.database.lock_timeout.min(within_a_flush),
+        // JSONB writes spaces, and properties hold the payload and some more.
+        json_bytes_max: JSON_BYTES_MAX.max(2 * config.limits.payload_bytes),
+    }
+}
 
 /// Brings the schema up to date and opens the store; `None` if a signal came first.
 ///

@@ -5,7 +5,8 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use uuid::Uuid;
 
-use super::{CLOSE_MAX, DRAIN_MAX, database, stop_exporting, store_options, within};
+use super::database::store_options;
+use super::{CLOSE_MAX, DRAIN_MAX, database, stop_exporting, within};
 use crate::config::Config;
 use crate::pipeline::{Identity, Pipeline};
 use crate::store::{Level, Store, identity};

@@ -16,7 +16,7 @@ use self::signals::Signals;
 use crate::config::Config;
 use crate::http::{self, Ports, Servers};
 use crate::pipeline::{Identity, Pipeline};
-use crate::store::{StoreOptions, identity};
+use crate::store::identity;
 use crate::telemetry::facts::{self, Stopped};
 use crate::telemetry::logging;
 use crate::telemetry::spans::{self, Exporting};
@@ -37,6 +37,7 @@ const PANIC_LOG_MAX: Duration = Duration::from_millis(100);
 /// How often it is checked that the line is still supervised.
 const SUPERVISION_LOOK: Duration = Duration::from_millis(250);
 
+pub use database::store_options;
 pub use drain::drain_spool;
 
 /// Serves until a signal says otherwise.
@@ -66,27 +67,6 @@ fn within<T>(config: &Config, work: impl AsyncFnOnce(Handle) -> anyhow::Result<T
     runtime.shutdown_background();
     log.finish(LOG_MAX);
     result
-}
-
-/// Longest JSON of an event that is read whatever payloads are taken now; more than the longest payload takes when its
-/// numbers are written out.
-const JSON_BYTES_MAX: usize = 32 * 1_024 * 1_024;
-
-/// How the store is opened under `config`.
-pub fn store_options(config: &Config) -> StoreOptions {
-    let within_a_flush = config.timeouts.flush / 2;
-    StoreOptions {
-        url: config.database_url(),
-        direct_url: config.direct_database_url(),
-        pool: config.database.pool,
-        // A flush has to hear of both before its own time is over: that it found no connection, and so is certainly
-        // not stored; that it met a lock, and so the events beside the locked one can be written alone.
-        acquire_timeout: config.database.acquire_timeout.min(within_a_flush),
-        statement_timeout: config.database.statement_timeout,
-        lock_timeout: config.database.lock_timeout.min(within_a_flush),
-        // JSONB writes spaces, and properties hold the payload and some more.
-        json_bytes_max: JSON_BYTES_MAX.max(2 * config.limits.payload_bytes),
-    }
 }
 
 async fn run(config: &Config, runtime: Handle) -> anyhow::Result<()> {

@@ -2,17 +2,17 @@
 
 pub mod client;
 pub mod pipeline;
+pub mod server;
 pub mod top;
+mod values;
 
 use std::path::PathBuf;
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
 use clap::{Args as ClapArgs, Parser, Subcommand};
 
 use self::client::ClientCommand;
-use crate::config::units::parse_duration;
-use crate::domain::timestamp;
+use self::values::{Expiry, parse_expiry, parse_span};
 
 /// The scopes that a token can have.
 pub const SCOPES: [&str; 6] = ["write", "read", "read:all", "write:all", "operate", "admin"];
@@ -222,43 +222,11 @@ pub enum ConfigCommand {
     Check,
 }
 
-/// When a token ends.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Expiry {
-    /// After this time from its creation.
-    After(Duration),
-    /// At this time.
-    At(DateTime<Utc>),
-}
-
-impl Expiry {
-    /// The time at which it ends if created at `now`; `None` beyond the year 9999.
-    pub fn at(self, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
-        match self {
-            Expiry::At(at) => Some(at),
-            Expiry::After(span) => timestamp::after(now, span),
-        }
-    }
-}
-
 fn parse_setting(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
         Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
         _ => Err("allowed: KEY=VALUE, as http.bind=127.0.0.1:9000".to_owned()),
     }
-}
-
-fn parse_span(text: &str) -> Result<Duration, String> {
-    parse_duration(text).ok_or_else(|| "allowed: a whole number and ms, s, m, h or d, as 1h".to_owned())
-}
-
-fn parse_expiry(text: &str) -> Result<Expiry, String> {
-    if let Some(span) = parse_duration(text) {
-        return Ok(Expiry::After(span));
-    }
-    timestamp::parse(text)
-        .map(Expiry::At)
-        .ok_or_else(|| "allowed: a duration as 30d, or a time as 2027-01-01T00:00:00Z".to_owned())
 }
 
 #[cfg(test)]

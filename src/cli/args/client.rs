@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use clap::{Args as ClapArgs, Subcommand, ValueEnum};
 
-use super::parse_span;
 use super::pipeline::PipelineCommand;
+use super::server::ServerArgs;
 use super::top::{TOP_HELP, Top};
+use super::values::parse_span;
 
 const IMPORT_HELP: &str = "\
 The whole file is sent in batches under keys made from its beginning, so a batch that is sent again stores nothing
@@ -50,21 +51,6 @@ pub enum ClientCommand {
     /// Show figures, percentiles, actors, nodes and failures, live in the terminal
     #[command(after_long_help = TOP_HELP)]
     Top(Top),
-}
-
-/// Which server, and as whom.
-#[derive(Debug, Clone, PartialEq, Default, ClapArgs)]
-pub struct ServerArgs {
-    /// The server, as http://localhost:8000; else the one that runs in the configured data folder. There is no TLS in this
-    /// program: https:// is refused, a proxy on this machine can speak it
-    #[arg(long, env = "GRISTMILL_URL", value_name = "URL")]
-    pub url: Option<String>,
-    /// A file with the token; without --url and a token, the first token in the configured data folder
-    #[arg(long, value_name = "FILE")]
-    pub token_file: Option<PathBuf>,
-    /// The token itself; every user of the machine can see it here, prefer the file or the variable
-    #[arg(long, env = "GRISTMILL_TOKEN", hide_env_values = true, value_name = "TOKEN")]
-    pub token: Option<String>,
 }
 
 /// The file to import.

@@ -1,10 +1,8 @@
 //! The commands that look at the pipeline and control it.
 
-use std::path::PathBuf;
-
 use clap::{Args as ClapArgs, Subcommand};
 
-use super::client::ServerArgs;
+use super::server::OperationsArgs;
 
 /// What to do with the pipeline.
 #[derive(Debug, Clone, PartialEq, Subcommand)]
@@ -69,27 +67,6 @@ pub struct Which {
 /// A number of actors; `None` = as configured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Size(pub Option<u16>);
-
-/// Which server's operations port, and as whom.
-#[derive(Debug, Clone, PartialEq, Default, ClapArgs)]
-pub struct OperationsArgs {
-    /// The operations port, as http://localhost:5555; else that of the server in the configured data folder
-    #[arg(long, env = "GRISTMILL_OPERATIONS_URL", value_name = "URL")]
-    pub url: Option<String>,
-    /// A file with the token, which needs the scope operate; without --url and a token, the first token
-    #[arg(long, value_name = "FILE")]
-    pub token_file: Option<PathBuf>,
-    /// The token itself; every user of the machine can see it here, prefer the file or the variable
-    #[arg(long, env = "GRISTMILL_TOKEN", hide_env_values = true, value_name = "TOKEN")]
-    pub token: Option<String>,
-}
-
-impl OperationsArgs {
-    /// The same, of whatever port.
-    pub fn server(&self) -> ServerArgs {
-        ServerArgs { url: self.url.clone(), token_file: self.token_file.clone(), token: self.token.clone() }
-    }
-}
 
 fn parse_size(text: &str) -> Result<Size, String> {
     if text == "default" {

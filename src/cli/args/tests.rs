@@ -5,6 +5,7 @@ use clap::error::ErrorKind;
 
 use super::*;
 use crate::clock;
+use crate::domain::timestamp;
 
 fn parse(line: &str) -> Result<Args, clap::Error> {
     Args::try_parse_from(std::iter::once("gristmill").chain(line.split_whitespace()))

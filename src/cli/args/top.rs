@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use clap::Args as ClapArgs;
 
-use super::parse_span;
-use super::pipeline::OperationsArgs;
+use super::server::OperationsArgs;
+use super::values::parse_span;
 
 /// Bounds of the interval.
 const INTERVAL_MIN: Duration = Duration::from_millis(100);

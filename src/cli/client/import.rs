@@ -30,8 +30,7 @@ use self::events::Events;
 use self::keeper::Keeper;
 use self::progress::Progress;
 use self::source::is_stdin;
-use super::exit_code;
-use super::link::Link;
+use super::link::{Link, exit_code};
 use crate::cli::args::client::Import;
 use crate::cli::output::{print, remark};
 

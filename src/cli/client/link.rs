@@ -1,6 +1,7 @@
 //! Requests to one server with one token, over connections that are kept.
 
 use std::io::BufReader;
+use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -21,6 +22,9 @@ const ANSWER_BYTES_MAX: u64 = 16 << 20;
 
 /// Most connections that are kept while nothing is asked.
 const IDLE_MAX: usize = 64;
+
+/// The exit code when the server took the request and refused what was in it.
+const REFUSED: u8 = 3;
 
 /// A server and who asks it.
 #[derive(Clone)]
@@ -146,4 +150,9 @@ impl Answer {
     fn start(&self) -> String {
         self.text.chars().take(200).collect()
     }
+}
+
+/// The exit code of an answer that came: whether all of it went well.
+pub(super) fn exit_code(is_well: bool) -> ExitCode {
+    if is_well { ExitCode::SUCCESS } else { ExitCode::from(REFUSED) }
 }

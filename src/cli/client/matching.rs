@@ -9,8 +9,7 @@ use anyhow::{Context, bail};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use super::exit_code;
-use super::link::Link;
+use super::link::{Link, exit_code};
 use crate::cli::args::client::{Matching, given};
 use crate::cli::output::{OutputError, print, remark};
 

@@ -18,9 +18,6 @@ pub(super) use self::pipeline::retry_parked;
 use super::args::client::ClientCommand;
 use crate::config::Config;
 
-/// The exit code when the server took the request and refused what was in it.
-const REFUSED: u8 = 3;
-
 /// Carries out a command; `load` gives the configuration, for what the command line leaves open.
 pub(super) fn run(command: ClientCommand, load: impl FnOnce() -> anyhow::Result<Config>) -> anyhow::Result<ExitCode> {
     match command {
@@ -36,9 +33,4 @@ pub(super) fn run(command: ClientCommand, load: impl FnOnce() -> anyhow::Result<
         ClientCommand::Top(top) => top::run(&top, target::find_operations(&top.server.server(), load)?),
         ClientCommand::Retry(retry) => retry::run(&retry, &target::find(&retry.server, load)?),
     }
-}
-
-/// The exit code of an answer that came: whether all of it went well.
-fn exit_code(is_well: bool) -> ExitCode {
-    if is_well { ExitCode::SUCCESS } else { ExitCode::from(REFUSED) }
 }

@@ -7,10 +7,10 @@ use anyhow::Context;
 use serde::Deserialize;
 use serde_json::json;
 
-use super::link::Link;
-use super::{exit_code, target};
-use crate::cli::args::client::ServerArgs;
+use super::link::{Link, exit_code};
+use super::target;
 use crate::cli::args::pipeline::{PipelineCommand, Which};
+use crate::cli::args::server::ServerArgs;
 use crate::cli::output::print;
 use crate::config::Config;
 

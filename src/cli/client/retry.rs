@@ -5,8 +5,8 @@ use std::process::ExitCode;
 use serde::Deserialize;
 use serde_json::json;
 
-use super::link::Link;
-use super::{exit_code, matching};
+use super::link::{Link, exit_code};
+use super::matching;
 use crate::cli::args::client::Retry;
 use crate::cli::output::print;
 

@@ -7,8 +7,7 @@ use anyhow::Context;
 use serde_json::json;
 use serde_json::value::RawValue;
 
-use super::exit_code;
-use super::link::Link;
+use super::link::{Link, exit_code};
 use crate::cli::args::client::Send;
 use crate::cli::output::print;
 

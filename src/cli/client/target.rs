@@ -8,7 +8,7 @@ use anyhow::{Context, bail};
 use serde::Deserialize;
 
 use super::link::Link;
-use crate::cli::args::client::ServerArgs;
+use crate::cli::args::server::ServerArgs;
 use crate::config::Config;
 
 /// What to do without the first token, which may be removed, rotated or revoked like any other.

@@ -2,8 +2,8 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::exposition::Page;
-use super::family::{Cell, Labels};
+use super::exposition::{Labels, Page};
+use super::family::Cell;
 
 /// A counter, on a cache line of its own: its neighbours are counted on other threads.
 #[derive(Default)]

@@ -2,7 +2,8 @@
 
 use std::fmt::{Display, Write};
 
-use super::family::Labels;
+/// Names of labels, and their values.
+pub type Labels<'a> = (&'a [&'a str], &'a [&'a str]);
 
 /// The page of one scrape in the making.
 #[derive(Default)]

@@ -3,10 +3,7 @@
 use std::ops::Deref;
 use std::sync::OnceLock;
 
-use super::exposition::Page;
-
-/// Names of labels, and their values.
-pub type Labels<'a> = (&'a [&'a str], &'a [&'a str]);
+use super::exposition::{Labels, Page};
 
 /// The value of every label of what nobody thought of.
 const OTHER: &str = "other";

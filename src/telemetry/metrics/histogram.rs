@@ -3,8 +3,8 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use super::exposition::Page;
-use super::family::{Cell, Labels};
+use super::exposition::{Labels, Page};
+use super::family::Cell;
 
 /// Most bounds of a histogram.
 const BOUNDS_MAX: usize = 16;

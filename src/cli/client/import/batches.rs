@@ -104,3 +104,14 @@ impl Batch {
         format!("[{}]", texts.join(",\n"))
     }
 }
+
+/// What became of a batch.
+pub(super) struct Outcome {
+    /// Its first event, and the first one behind it.
+    pub(super) first: u64,
+    pub(super) end: u64,
+    /// Events that had been stored before.
+    pub(super) duplicates: u64,
+    /// A line for each event that was refused.
+    pub(super) rejects: Vec<String>,
+}

@@ -6,7 +6,7 @@ use anyhow::anyhow;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use super::batches::Batch;
+use super::batches::{Batch, Outcome};
 use super::desk::Desk;
 use crate::cli::client::link::{Answer, Link};
 use crate::domain::json::write_line;
@@ -15,17 +15,6 @@ const PATH: &str = "/api/v1/events/batch";
 
 /// Answers that are worth the same request again, which the batch's key makes harmless.
 const WORTH_A_RETRY: [u16; 7] = [408, 429, 500, 502, 503, 504, 507];
-
-/// What became of a batch.
-pub(super) struct Outcome {
-    /// Its first event, and the first one behind it.
-    pub(super) first: u64,
-    pub(super) end: u64,
-    /// Events that had been stored before.
-    pub(super) duplicates: u64,
-    /// A line for each event that was refused.
-    pub(super) rejects: Vec<String>,
-}
 
 enum Sent {
     Taken { duplicates: u64, failures: Vec<Failure> },

@@ -6,8 +6,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::anyhow;
 
-use super::batches::Batch;
-use super::delivery::Outcome;
+use super::batches::{Batch, Outcome};
 use super::pace::Pace;
 
 /// Batches that may be ahead of the first one that is not stored: what is kept of them is bounded.

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, bail};
 use serde::{Deserialize, Serialize};
 
-use super::delivery::Outcome;
+use super::batches::Outcome;
 
 /// How often the state is written at most.
 const WRITE_EVERY: Duration = Duration::from_secs(1);
