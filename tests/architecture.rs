@@ -1,13 +1,16 @@
-//! The tree's own rules: layers, who may use which crate, sizes, names.
+//! The tree's own rules: layers, no circles, who may use which crate, sizes, names.
 
+mod imports;
 mod map;
 mod plants;
 mod source;
 
 use std::fs;
 use std::path::Path;
+use std::sync::LazyLock;
 
-use source::Source;
+use imports::Imports;
+use source::{Source, is_word};
 
 /// Lines of a file, and of a function.
 const FILE_LINES_MAX: usize = 400;
@@ -67,8 +70,22 @@ const CALLS: [(&str, &str); 11] = [
 /// What commands say goes through here: these macros panic when it cannot be written.
 const OUTPUT: &str = "src/cli/output";
 
+/// All that is compiled into the service, and its tests.
+static PRODUCT: LazyLock<Vec<Source>> =
+    LazyLock::new(|| ["src", "entity", "migration"].into_iter().flat_map(rust_files).collect());
+static TESTS: LazyLock<Vec<Source>> = LazyLock::new(|| rust_files("tests"));
+
+/// Where the kinds of actors are listed.
+const KINDS: &str = "src/pipeline/kind.rs";
+
 /// Actors of the line: only the topology file and the supervisor know more than one of them.
-const STAGES: [&str; 6] = ["validator", "normalizer", "persister", "retry", "claimer", "replayer"];
+static STAGES: LazyLock<Vec<String>> = LazyLock::new(|| {
+    let kinds = PRODUCT.iter().find(|source| source.path == KINDS).expect("the kinds have their file");
+    let start = *kinds.find("enum Kind").first().expect("the kinds are an enum");
+    let variants = (start..kinds.len()).take_while(|at| kinds.text(*at) != "}");
+    let variants = variants.filter(|at| kinds.text(*at).starts_with(is_word) && kinds.text(at + 1) == ",");
+    variants.map(|at| kinds.text(at).to_lowercase()).collect()
+});
 
 /// The only place of the tests that pauses.
 const WAIT: &str = "tests/support/wait.rs";
@@ -78,54 +95,59 @@ const VAGUE: [&str; 7] = ["util", "utils", "common", "helper", "helpers", "manag
 
 #[test]
 fn files_and_functions_keep_their_size() {
-    let sources = product();
-    assert!(sources.len() >= 4, "the tree was not read: {sources:?}");
-    assert_clean(sources.iter().flat_map(oversize));
+    assert!(PRODUCT.len() >= 4, "the tree was not read: {:?}", *PRODUCT);
+    assert_clean(PRODUCT.iter().flat_map(oversize));
 }
 
 #[test]
 fn layers_never_turn_back() {
-    assert_clean(product().iter().flat_map(turned_arrows));
+    assert_clean(PRODUCT.iter().flat_map(turned_arrows));
+}
+
+#[test]
+fn files_do_not_use_each_other_in_circles() {
+    assert_clean(circles(&PRODUCT).into_iter());
 }
 
 #[test]
 fn crates_and_calls_stay_where_they_belong() {
-    assert_clean(product().iter().flat_map(strangers));
+    assert_clean(PRODUCT.iter().flat_map(strangers));
     for name in ["backoff", "governor"] {
-        let mut users = product();
-        users.retain(|source| !source.uses_of_crate(name).is_empty());
-        let users: Vec<&str> = users.iter().map(|source| source.path.as_str()).collect();
+        let users = PRODUCT.iter().filter(|source| !source.uses_of_crate(name).is_empty());
+        let users: Vec<&str> = users.map(|source| source.path.as_str()).collect();
         assert!(users.len() <= 1, "`{name}` belongs in one file, not in {users:?}");
     }
 }
 
 #[test]
 fn stages_do_not_know_their_neighbours() {
-    assert_clean(product().iter().flat_map(known_neighbours));
+    for stage in &*STAGES {
+        let places = [".rs", "/mod.rs"].map(|end| format!("src/pipeline/{stage}{end}"));
+        assert!(PRODUCT.iter().any(|source| places.contains(&source.path)), "no file is called after the {stage}");
+    }
+    assert_clean(PRODUCT.iter().flat_map(known_neighbours));
 }
 
 #[test]
 fn tests_wait_for_facts_and_never_sleep() {
-    let tests = rust_files("tests");
-    assert!(tests.iter().any(|source| source.path == WAIT), "{WAIT} is gone");
-    assert_clean(product().iter().chain(&tests).flat_map(sleeps));
+    assert!(TESTS.iter().any(|source| source.path == WAIT), "{WAIT} is gone");
+    assert_clean(PRODUCT.iter().chain(&*TESTS).flat_map(sleeps));
 }
 
 #[test]
 fn every_file_has_a_known_place_and_a_telling_name() {
-    assert_clean(product().iter().chain(&rust_files("tests")).flat_map(misplaced));
+    assert_clean(PRODUCT.iter().chain(&*TESTS).flat_map(misplaced));
 }
 
 /// Files of more lines, and functions of more lines, than the budget.
 fn oversize(source: &Source) -> Vec<String> {
     let path = &source.path;
-    let lines = source.code.lines().count();
     let functions = source.functions().into_iter().filter(|function| function.lines > FUNCTION_LINES_MAX);
     let mut faults: Vec<String> = functions
         .map(|f| format!("{path}:{}: function {} has {} lines, limit {FUNCTION_LINES_MAX}", f.line, f.name, f.lines))
         .collect();
-    if lines > FILE_LINES_MAX {
-        faults.push(format!("{path}: {lines} lines, limit {FILE_LINES_MAX}"));
+    if source.lines > FILE_LINES_MAX {
+        faults.push(format!("{path}: {} lines, limit {FILE_LINES_MAX}", source.lines));
     }
     faults
 }
@@ -158,6 +180,15 @@ fn turned_arrows(source: &Source) -> Vec<String> {
     faults
 }
 
+/// Files that use each other, beyond a parent and its children, with what leads from one to the next.
+fn circles(sources: &[Source]) -> Vec<String> {
+    let circle = |circle: imports::Circle| {
+        let arrows = circle.iter().map(|((from, to), items)| format!("\n  {from} uses {to}: {items:?}"));
+        format!("files use each other in a circle{}", arrows.collect::<String>())
+    };
+    Imports::of(sources).circles().into_iter().map(circle).collect()
+}
+
 /// Crates and calls outside of their places.
 fn strangers(source: &Source) -> Vec<String> {
     let lies_in = |place: &str| {
@@ -184,7 +215,7 @@ fn strangers(source: &Source) -> Vec<String> {
 /// A stage that imports a sibling stage.
 fn known_neighbours(source: &Source) -> Vec<String> {
     let stage = source.path.strip_prefix("src/pipeline/").and_then(|rest| rest.split(['/', '.']).next());
-    let Some(stage) = stage.filter(|stage| STAGES.contains(stage)) else {
+    let Some(stage) = stage.filter(|stage| is_stage(stage)) else {
         return Vec::new();
     };
     let mut faults = Vec::new();
@@ -193,7 +224,7 @@ fn known_neighbours(source: &Source) -> Vec<String> {
     let from_crate = from_crate.map(|(at, path)| (at, path[1..].to_vec()));
     for (at, path) in from_crate.chain(source.paths("super")) {
         let first = path.iter().find(|name| *name != "super").map_or("", String::as_str);
-        if STAGES.contains(&first) && first != stage {
+        if is_stage(first) && first != stage {
             faults.push(fault(
                 source,
                 at,
@@ -204,6 +235,10 @@ fn known_neighbours(source: &Source) -> Vec<String> {
     faults
 }
 
+fn is_stage(name: &str) -> bool {
+    STAGES.iter().any(|stage| stage == name)
+}
+
 /// Pauses in tests: in the test folder, and below `#[cfg(test)]` elsewhere.
 fn sleeps(source: &Source) -> Vec<String> {
     if source.path == WAIT {
@@ -211,7 +246,7 @@ fn sleeps(source: &Source) -> Vec<String> {
     }
     let tests_from = match source.path.starts_with("tests/") {
         true => 0,
-        false => source.code.find("#[cfg(test)]").unwrap_or(source.code.len()),
+        false => source.find("#[cfg(test)]").first().copied().unwrap_or(source.len()),
     };
     let pauses = ["sleep(", "sleep_until(", "park_timeout("].into_iter().flat_map(|call| source.find(call));
     let pauses = pauses.filter(|at| *at >= tests_from);
@@ -253,10 +288,6 @@ fn fault(source: &Source, at: usize, text: &str) -> String {
 fn assert_clean(faults: impl Iterator<Item = String>) {
     let faults: Vec<String> = faults.collect();
     assert!(faults.is_empty(), "{} faults\n{}", faults.len(), faults.join("\n"));
-}
-
-fn product() -> Vec<Source> {
-    ["src", "entity", "migration"].into_iter().flat_map(rust_files).collect()
 }
 
 fn rust_files(folder: &str) -> Vec<Source> {

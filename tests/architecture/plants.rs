@@ -1,7 +1,7 @@
 //! Each rule is shown a planted fault, and its harmless neighbour.
 
 use super::source::{Function, Source};
-use super::{known_neighbours, misplaced, oversize, sleeps, strangers, turned_arrows};
+use super::{circles, known_neighbours, misplaced, oversize, sleeps, strangers, turned_arrows};
 
 type Rule = fn(&Source) -> Vec<String>;
 
@@ -86,6 +86,7 @@ fn a_stage_that_knows_another_is_found() {
     finds(known_neighbours, 1, "src/pipeline/validator.rs", "use super::normalizer::Normalizer;");
     finds(known_neighbours, 1, "src/pipeline/retry.rs", "use crate::pipeline::{messages::Due, claimer};");
     finds(known_neighbours, 1, "src/pipeline/persister/flush.rs", "use super::super::validator;");
+    finds(known_neighbours, 1, "src/pipeline/drainer.rs", "use super::retry::Retry;");
     finds(
         known_neighbours,
         0,
@@ -94,6 +95,33 @@ fn a_stage_that_knows_another_is_found() {
     );
     finds(known_neighbours, 0, "src/pipeline/validator.rs", "use super::messages::Validated;");
     finds(known_neighbours, 0, "src/pipeline/topology.rs", "use super::{validator, normalizer};");
+}
+
+#[test]
+fn circles_are_found() {
+    let found = |files: &[(&str, &str)]| {
+        let files = files.iter().chain(&[("lib.rs", "mod a; mod b; mod c;")]);
+        let sources: Vec<Source> = files.map(|(name, text)| Source::new(&format!("src/{name}"), text)).collect();
+        circles(&sources).len()
+    };
+    let a = ("a.rs", "use super::b::B; pub struct A;");
+    assert_eq!(found(&[a, ("b.rs", "use super::a::A; pub struct B;")]), 1);
+    assert_eq!(found(&[a, ("b.rs", "pub struct B; fn f() { vec![crate::a::A]; }")]), 1, "by a path");
+    assert_eq!(found(&[a, ("b.rs", "use super::a::{self as c}; pub struct B; type D = c::A;")]), 1, "by a module");
+    assert_eq!(
+        found(&[a, ("b.rs", "use super::c::A; pub struct B;"), ("c.rs", "pub use crate::a::*;")]),
+        1,
+        "handed on"
+    );
+    assert_eq!(found(&[a, ("b.rs", "pub struct B; // super::a::A")]), 0);
+    assert_eq!(found(&[a, ("b.rs", "pub struct B; #[cfg(test)] mod tests { use super::super::a::A; }")]), 0);
+    let parent = ("c/mod.rs", "mod d; mod e; use self::d::D; pub struct C;");
+    let d = ("c/d.rs", "use super::C; pub struct D;");
+    assert_eq!(found(&[parent, d, ("c/e.rs", "use super::D; pub struct E;")]), 0, "a parent and its child");
+    assert_eq!(
+        found(&[parent, ("c/d.rs", "use super::e::E; pub struct D;"), ("c/e.rs", "use super::C; pub struct E;")]),
+        1
+    );
 }
 
 #[test]

@@ -1,12 +1,24 @@
-//! Reads Rust just well enough for the rules: text without comments and literals, functions, paths.
+//! Rust as tokens: what comments and literals say is gone, and every token knows its line.
+
+use std::str::FromStr;
+
+use proc_macro2::{Delimiter, TokenStream, TokenTree};
 
 /// One Rust file.
 #[derive(Debug)]
 pub struct Source {
     /// Its path from the root of the tree, with `/`.
     pub path: String,
-    /// Its code: comments and the insides of literals are spaces, lines stay where they are.
-    pub code: String,
+    /// How many lines it has.
+    pub lines: usize,
+    tokens: Vec<Token>,
+}
+
+/// A word, a sign, or one end of a group; a literal is `""`.
+#[derive(Debug)]
+struct Token {
+    text: String,
+    line: usize,
 }
 
 /// A function with a body.
@@ -23,32 +35,51 @@ pub struct Function {
 impl Source {
     /// Takes a file apart.
     pub fn new(path: &str, text: &str) -> Self {
-        Self { path: path.to_owned(), code: blank_literals(text) }
+        let stream = TokenStream::from_str(text).unwrap_or_else(|error| panic!("{path}: {error}"));
+        let mut tokens = Vec::new();
+        flatten(stream, &mut tokens);
+        Self { path: path.to_owned(), lines: text.lines().count(), tokens }
     }
 
-    /// The line of this byte, from 1.
+    /// How many tokens it has.
+    pub fn len(&self) -> usize {
+        self.tokens.len()
+    }
+
+    /// The token at this place; nothing behind the last one.
+    pub fn text(&self, at: usize) -> &str {
+        self.tokens.get(at).map_or("", |token| &token.text)
+    }
+
+    /// The line of the token at this place, from 1.
     pub fn line_of(&self, at: usize) -> usize {
-        self.code[..at].matches('\n').count() + 1
+        self.tokens[at].line
     }
 
-    /// Where these words stand as whole tokens: `sleep(`, `Utc::now`.
+    /// Where these tokens stand: `sleep(`, `Utc::now`.
     pub fn find(&self, words: &str) -> Vec<usize> {
-        let whole = |at: &usize| {
-            let before = self.code[..*at].chars().next_back();
-            let after = self.code[at + words.len()..].chars().next();
-            let grows_left = words.starts_with(is_word) && before.is_some_and(is_word);
-            let grows_right = words.ends_with(is_word) && after.is_some_and(is_word);
-            !grows_left && !grows_right
-        };
-        self.code.match_indices(words).map(|(at, _)| at).filter(whole).collect()
+        (0..self.len()).filter(|at| self.is_at(*at, words)).collect()
+    }
+
+    /// Whether these tokens stand at this place.
+    pub fn is_at(&self, at: usize, words: &str) -> bool {
+        let (mut at, mut rest) = (at, words);
+        while let Some(first) = rest.chars().next() {
+            let end = if is_word(first) { rest.find(|c| !is_word(c)).unwrap_or(rest.len()) } else { first.len_utf8() };
+            if self.text(at) != &rest[..end] {
+                return false;
+            }
+            (at, rest) = (at + 1, rest[end..].trim_start());
+        }
+        true
     }
 
     /// Where paths start with this name, as a crate's: `entity::…`, `use entity;`.
     pub fn uses_of_crate(&self, name: &str) -> Vec<usize> {
         let of_crate = |at: &usize| {
-            let (before, after) = (self.code[..*at].trim_end(), self.code[at + name.len()..].trim_start());
-            let inner = before.ends_with("::") && before[..before.len() - 2].ends_with(is_word);
-            !inner && (after.starts_with("::") || before.ends_with("use") || before.ends_with("extern crate"))
+            let is_inner = *at > 2 && self.is_at(at - 2, "::") && self.text(at - 3).starts_with(is_word);
+            let is_imported = *at > 0 && ["use", "crate"].contains(&self.text(at - 1));
+            !is_inner && (self.is_at(at + 1, "::") || is_imported)
         };
         self.find(name).into_iter().filter(of_crate).collect()
     }
@@ -56,166 +87,95 @@ impl Source {
     /// Every path that starts with `root`, groups spelled out: `crate::{a::b, c}` is `[a, b]` and `[c]`.
     pub fn paths(&self, root: &str) -> Vec<(usize, Vec<String>)> {
         let mut paths = Vec::new();
-        let starts = |at: &usize| !self.code[..*at].trim_end().ends_with("::");
+        let starts = |at: &usize| self.is_at(at + 1, "::") && (*at < 2 || !self.is_at(at - 2, "::"));
         for at in self.find(root).into_iter().filter(starts) {
-            let rest = &self.code[at + root.len()..];
-            if let Some(rest) = rest.trim_start().strip_prefix("::") {
-                spell_out(rest, &mut Vec::new(), &mut |path| paths.push((at, path.to_vec())));
-            }
+            self.spell_out(at + 3, &mut Vec::new(), &mut |path, _| paths.push((at, path.to_vec())));
         }
         paths
     }
 
+    /// Walks the use tree that begins at this place and gives each path in it, with its other name if it has one; returns
+    /// the place behind the tree.
+    pub fn spell_out(
+        &self,
+        mut at: usize,
+        path: &mut Vec<String>,
+        found: &mut impl FnMut(&[String], Option<&str>),
+    ) -> usize {
+        if self.text(at) == "{" {
+            at += 1;
+            while !["}", ""].contains(&self.text(at)) {
+                at = self.spell_out(at, path, found);
+                at += usize::from(self.text(at) == ",");
+            }
+            return at + 1;
+        }
+        path.push(self.text(at).to_owned());
+        at += 1;
+        if self.is_at(at, "::") {
+            at = self.spell_out(at + 2, path, found);
+        } else {
+            let is_renamed = self.text(at) == "as";
+            found(path, is_renamed.then(|| self.text(at + 1)));
+            at += if is_renamed { 2 } else { 0 };
+        }
+        path.pop();
+        at
+    }
+
     /// The functions that have a body, inner ones too.
     pub fn functions(&self) -> Vec<Function> {
-        self.find("fn").into_iter().filter_map(|at| self.function(at)).collect()
+        let named = self.find("fn").into_iter().filter(|at| self.text(at + 1).starts_with(is_word));
+        let ended = named.map(|at| (at, self.end_of_item(at))).filter(|(_, end)| self.text(end - 1) == "}");
+        let function = |(at, end): (usize, usize)| {
+            let line = self.line_of(at);
+            Function { name: self.text(at + 1).to_owned(), line, lines: self.line_of(end - 1) + 1 - line }
+        };
+        ended.map(function).collect()
     }
 
-    fn function(&self, at: usize) -> Option<Function> {
-        let rest = &self.code[at + 2..];
-        let name: String = rest.trim_start().chars().take_while(|c| is_word(*c)).collect();
-        if name.is_empty() {
-            return None;
-        }
-        let line = self.line_of(at);
-        let mut depth = 0_i32;
-        let mut in_body = false;
-        for (offset, c) in rest.char_indices() {
-            match c {
-                '(' | '[' => depth += 1,
-                ')' | ']' => depth -= 1,
-                ';' if depth == 0 && !in_body => return None,
-                '{' => {
-                    in_body |= depth == 0;
-                    depth += 1;
-                }
-                '}' => depth -= 1,
+    /// The place behind the item that begins at this one: behind its body, or its `;`.
+    pub fn end_of_item(&self, at: usize) -> usize {
+        let words = (at..).map(|at| self.text(at)).take_while(|text| !["{", ";", "=", ""].contains(text));
+        let words: Vec<&str> = words.collect();
+        let has_body = !words.contains(&"use") && (words.contains(&"fn") || !words.contains(&"const"));
+        let mut depth = 0_usize;
+        for at in at..self.len() {
+            match self.text(at) {
+                ";" if depth == 0 => return at + 1,
+                "{" | "(" | "[" => depth += 1,
+                "}" | ")" | "]" => depth = depth.saturating_sub(1),
                 _ => {}
             }
-            if in_body && depth == 0 {
-                let lines = self.line_of(at + 2 + offset) + 1 - line;
-                return Some(Function { name, line, lines });
+            if depth == 0 && has_body && self.text(at) == "}" {
+                return at + 1;
             }
         }
-        None
+        self.len()
     }
 }
 
-/// Walks a use tree and gives each path in it; returns what follows the tree.
-fn spell_out<'a>(text: &'a str, path: &mut Vec<String>, found: &mut impl FnMut(&[String])) -> &'a str {
-    let text = text.trim_start();
-    let Some(mut rest) = text.strip_prefix('{') else {
-        let end = text.find(|c| !is_word(c) && c != '*').unwrap_or(text.len());
-        path.push(text[..end].to_owned());
-        let rest = match text[end..].trim_start().strip_prefix("::") {
-            Some(inner) => spell_out(inner, path, found),
-            None => {
-                found(path);
-                &text[end..]
-            }
-        };
-        path.pop();
-        return rest;
-    };
-    loop {
-        rest = spell_out(rest, path, found).trim_start();
-        // A renamed item: `name as other`.
-        rest = rest.trim_start_matches(|c| is_word(c) || c == ' ');
-        match rest.strip_prefix(',').map(str::trim_start) {
-            Some(next) if !next.starts_with('}') => rest = next,
-            Some(end) => return end.strip_prefix('}').unwrap_or(end),
-            None => return rest.strip_prefix('}').unwrap_or(rest),
-        }
-    }
-}
-
-fn is_word(c: char) -> bool {
+/// Whether a name or a number has this character.
+pub fn is_word(c: char) -> bool {
     c.is_alphanumeric() || c == '_'
 }
 
-/// Writes spaces over comments and the insides of string and character literals.
-fn blank_literals(text: &str) -> String {
-    let mut code = String::with_capacity(text.len());
-    let mut rest = text;
-    while let Some(c) = rest.chars().next() {
-        let after_word = code.ends_with(is_word);
-        let length = literal_length(rest, after_word).unwrap_or(0);
-        if length == 0 {
-            code.push(c);
-            rest = &rest[c.len_utf8()..];
-        } else {
-            let blanks = rest[..length].chars().map(|c| if c == '\n' { '\n' } else { ' ' });
-            code.extend(blanks);
-            rest = &rest[length..];
-        }
-    }
-    code
-}
-
-/// Bytes of the comment or literal that starts here, if one does.
-fn literal_length(rest: &str, after_word: bool) -> Option<usize> {
-    if rest.starts_with("//") {
-        return Some(rest.find('\n').unwrap_or(rest.len()));
-    }
-    if rest.starts_with("/*") {
-        return Some(block_comment_length(rest));
-    }
-    if rest.starts_with('\'') {
-        return character_length(rest);
-    }
-    let prefix = ["br", "cr", "r", "b", "c", ""].into_iter().find(|prefix| {
-        let tail = rest.strip_prefix(prefix).unwrap_or("x");
-        tail.starts_with('"') || (prefix.ends_with('r') && tail.trim_start_matches('#').starts_with('"'))
-    })?;
-    if after_word && !prefix.is_empty() {
-        return None;
-    }
-    let tail = &rest[prefix.len()..];
-    let hashes = tail.len() - tail.trim_start_matches('#').len();
-    let open = prefix.len() + hashes + 1;
-    if prefix.ends_with('r') {
-        let close = format!("\"{}", "#".repeat(hashes));
-        let inside = rest[open..].find(&close).map_or(rest.len(), |at| open + at + close.len());
-        return Some(inside);
-    }
-    Some(open + escaped_length(&rest[open..], '"'))
-}
-
-/// Bytes up to and with the closing quote, escapes skipped.
-fn escaped_length(text: &str, quote: char) -> usize {
-    let mut escaped = false;
-    for (at, c) in text.char_indices() {
-        if c == quote && !escaped {
-            return at + c.len_utf8();
-        }
-        escaped = c == '\\' && !escaped;
-    }
-    text.len()
-}
-
-/// A character literal, not a lifetime: an escape, or a quote right after one character.
-fn character_length(rest: &str) -> Option<usize> {
-    let inside = &rest[1..];
-    let first = inside.chars().next()?;
-    let is_literal = first == '\\' || inside[first.len_utf8()..].starts_with('\'');
-    is_literal.then(|| 1 + escaped_length(inside, '\''))
-}
-
-fn block_comment_length(rest: &str) -> usize {
-    let mut depth = 0_usize;
-    let mut at = 0;
-    while at < rest.len() {
-        let here = &rest[at..];
-        if here.starts_with("/*") {
-            (depth, at) = (depth + 1, at + 2);
-        } else if here.starts_with("*/") {
-            (depth, at) = (depth - 1, at + 2);
-            if depth == 0 {
-                return at;
+fn flatten(stream: TokenStream, tokens: &mut Vec<Token>) {
+    for tree in stream {
+        let line = tree.span().start().line;
+        match tree {
+            TokenTree::Group(group) => {
+                let (open, close) = match group.delimiter() {
+                    Delimiter::Brace => ("{", "}"),
+                    Delimiter::Bracket => ("[", "]"),
+                    Delimiter::Parenthesis | Delimiter::None => ("(", ")"),
+                };
+                tokens.push(Token { text: open.to_owned(), line });
+                flatten(group.stream(), tokens);
+                tokens.push(Token { text: close.to_owned(), line: group.span_close().start().line });
             }
-        } else {
-            at += here.chars().next().map_or(1, char::len_utf8);
+            TokenTree::Literal(_) => tokens.push(Token { text: "\"\"".to_owned(), line }),
+            word => tokens.push(Token { text: word.to_string(), line }),
         }
     }
-    rest.len()
 }
