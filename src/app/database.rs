@@ -10,7 +10,7 @@ use super::ports;
 use super::signals::Signals;
 use crate::config::Config;
 use crate::http::{Ports, Waiting};
-use crate::store::{Opened, Spool, SpoolLimits, Store, StoreError, StoreOptions, migrate};
+use crate::store::{OpenedSpool, Spool, SpoolLimits, Store, StoreError, StoreOptions, migrate};
 use crate::telemetry::facts;
 
 /// Rest between two tries to reach the database.
@@ -92,7 +92,7 @@ pub(crate) async fn open_spool(config: &Config, store: &Store, runtime: Handle) 
     }
     let limits = SpoolLimits { bytes_max: config.spool.bytes as u64, age_max: config.spool.age };
     let identity = store.identity(WAIT).await?;
-    let Opened { spool, set_aside } = Spool::open(folder, &identity, limits, runtime).await?;
+    let OpenedSpool { spool, set_aside } = Spool::open(folder, &identity, limits, runtime).await?;
     if let Some(path) = set_aside {
         facts::spool_set_aside(&path);
     }

@@ -9,7 +9,7 @@ use super::database::store_options;
 use super::{CLOSE_MAX, DRAIN_MAX, database, stop_exporting, within};
 use crate::config::Config;
 use crate::pipeline::{Identity, Pipeline};
-use crate::store::{Level, Store, identity};
+use crate::store::{SpoolLevel, Store, identity};
 use crate::telemetry::spans;
 
 /// Longest wait for the spool's file.
@@ -19,7 +19,7 @@ const LOOK_MAX: Duration = Duration::from_secs(30);
 const STANDSTILL: Duration = Duration::from_secs(60);
 
 /// Drains the spool of the data folder into the database; says what is left.
-pub fn drain_spool(config: &Config) -> anyhow::Result<Level> {
+pub fn drain_spool(config: &Config) -> anyhow::Result<SpoolLevel> {
     within(config, async |runtime| {
         let folder = identity::lock_folder(&config.data_dir).context("data_dir")?;
         let store = Store::open(&store_options(config), runtime.clone()).await;

@@ -10,7 +10,7 @@ use std::time::Duration;
 use anyhow::Context;
 
 use crate::clock;
-use crate::store::{By, Secret, Store};
+use crate::store::{Principal, Store, TokenSecret};
 use crate::telemetry::facts;
 use crate::telemetry::outlet::write_within;
 
@@ -28,11 +28,11 @@ const ANNOUNCE_MAX: Duration = Duration::from_secs(1);
 /// What there is to say about the first token.
 pub(super) enum FirstToken {
     /// Just made.
-    Made(Secret, PathBuf),
+    Made(TokenSecret, PathBuf),
     /// Made by an earlier start, and still in its file.
     Kept(PathBuf),
     /// Not here: removed, or made by another node.
-    Elsewhere,
+    NotHere,
 }
 
 /// Makes a user with every scope and its token, if there is no user yet.
@@ -41,21 +41,25 @@ pub(super) enum FirstToken {
 pub(super) async fn prepare(store: &Store, data_dir: &Path, node: String) -> anyhow::Result<FirstToken> {
     let path = data_dir.join(FILE);
     if !store.list_users(WAIT).await?.is_empty() {
-        return Ok(if path.exists() { FirstToken::Kept(path) } else { FirstToken::Elsewhere });
+        return Ok(if path.exists() { FirstToken::Kept(path) } else { FirstToken::NotHere });
     }
-    let secret = Secret::generate()?;
+    let secret = TokenSecret::generate()?;
     let cannot_write = || format!("cannot write the first token to {}", path.display());
-    keep(&path, &secret).with_context(cannot_write)?;
-    if store.create_first_user(EMAIL, "first token", &secret, clock::now(), &By::command(node), WAIT).await?.is_some() {
+    write_token(&path, &secret).with_context(cannot_write)?;
+    if store
+        .create_first_user(EMAIL, "first token", &secret, clock::now(), &Principal::command(node), WAIT)
+        .await?
+        .is_some()
+    {
         return Ok(FirstToken::Made(secret, path));
     }
     // Another node was first.
     std::fs::remove_file(&path).with_context(cannot_write)?;
-    Ok(FirstToken::Elsewhere)
+    Ok(FirstToken::NotHere)
 }
 
 /// Readable only by its owner from the first byte on.
-fn keep(path: &Path, secret: &Secret) -> std::io::Result<()> {
+fn write_token(path: &Path, secret: &TokenSecret) -> std::io::Result<()> {
     let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?;
     writeln!(file, "{}", secret.expose())?;
     file.sync_all()
@@ -78,7 +82,7 @@ impl FirstToken {
                 curl_line(api, secret)
             ),
             Self::Kept(path) => format!("The first token is in {}.\n", path.display()),
-            Self::Elsewhere => {
+            Self::NotHere => {
                 "Make a token with: gristmill token create --user EMAIL --scopes write,read (users: gristmill user list)\n"
                     .to_owned()
             }
@@ -89,7 +93,7 @@ impl FirstToken {
     }
 }
 
-fn curl_line(api: SocketAddr, secret: &Secret) -> String {
+fn curl_line(api: SocketAddr, secret: &TokenSecret) -> String {
     format!(
         "  curl -X POST http://{api}/api/v1/events \\\n    -H \"Authorization: Bearer {}\" \\\n    \
          -d '{{\"event_name\": \"page_view\", \"event_type\": \"engagement\", \"payload\": {{\"page\": \"/home\", \"duration\": 45}}}}'",

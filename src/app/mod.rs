@@ -90,7 +90,7 @@ async fn run(config: &Config, runtime: Handle) -> anyhow::Result<()> {
     token.announce(api, operations);
     // Else the kernel would go on taking connections when the servers have stopped.
     drop(ports);
-    serve_until_told(config, servers, &pipeline, exporting, signals).await?;
+    serve_until_signal(config, servers, &pipeline, exporting, signals).await?;
     // A database that does not answer is left to notice by itself.
     let _ = tokio::time::timeout(CLOSE_MAX, store.close()).await;
     if let Some(spool) = spool {
@@ -100,7 +100,7 @@ async fn run(config: &Config, runtime: Handle) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn serve_until_told(
+async fn serve_until_signal(
     config: &Config,
     servers: Servers,
     pipeline: &Pipeline,
@@ -118,7 +118,7 @@ async fn serve_until_told(
     facts::draining(why.unwrap_or_else(|reason| reason));
     let (began, in_flight) = (Instant::now(), pipeline.in_flight());
     let released = tokio::select! {
-        released = drain(&servers.door, pipeline, exporting, config.timeouts.shutdown) => released,
+        released = drain(&servers.shutdown, pipeline, exporting, config.timeouts.shutdown) => released,
         () = signals.stop_at_once() => 0,
     };
     let unanswered = pipeline.in_flight();
@@ -135,16 +135,21 @@ async fn serve_until_told(
 
 /// Ends in order, within `limit`: clients that take no answers leave the line a part of it to drain. Says how many
 /// claims were given back.
-async fn drain(door: &http::Door, pipeline: &Pipeline, exporting: Option<Exporting>, limit: Duration) -> u64 {
+async fn drain(
+    shutdown: &http::ShutdownHandle,
+    pipeline: &Pipeline,
+    exporting: Option<Exporting>,
+    limit: Duration,
+) -> u64 {
     let for_line = (limit / 2).min(DRAIN_MAX);
-    door.drain();
+    shutdown.drain();
     // Else requests would wait for a stage that is paused, and the servers for them.
     pipeline.give_up_paused();
-    door.stop_api(limit - for_line).await;
+    shutdown.stop_api(limit - for_line).await;
     let released = pipeline.drain(for_line).await;
     // The line leaves a quarter of its time.
     stop_exporting(exporting, for_line / 4).await;
-    door.stop_operations().await;
+    shutdown.stop_operations().await;
     released
 }
 

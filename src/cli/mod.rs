@@ -33,9 +33,9 @@ pub fn run() -> ExitCode {
     match Args::try_parse() {
         Ok(args) => run_with(&args),
         // Help, or what is wrong with the command line.
-        Err(told) => match told.print() {
-            Err(error) if !told.use_stderr() => end(Err(OutputError(error).into())),
-            _ => ExitCode::from(u8::try_from(told.exit_code()).unwrap_or(MISCONFIGURED)),
+        Err(usage) => match usage.print() {
+            Err(error) if !usage.use_stderr() => end(Err(OutputError(error).into())),
+            _ => ExitCode::from(u8::try_from(usage.exit_code()).unwrap_or(MISCONFIGURED)),
         },
     }
 }

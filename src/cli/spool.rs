@@ -12,7 +12,7 @@ use super::output::print;
 use crate::app;
 use crate::config::Config;
 use crate::domain::timestamp;
-use crate::store::{Level, Parked, Spool, identity};
+use crate::store::{Parked, Spool, SpoolLevel, identity};
 
 /// Longest wait for a look into the spool.
 const WAIT: Duration = Duration::from_secs(600);
@@ -63,7 +63,7 @@ async fn status(spool: Option<&Spool>, as_json: bool) -> anyhow::Result<()> {
                     "since": timestamp::render(parked.since), "next_try": parked.next_try.map(timestamp::render) })
             })
             .collect();
-        let Level { events, bytes, .. } = level;
+        let SpoolLevel { events, bytes, .. } = level;
         print(json!({ "events": events, "bytes": bytes, "oldest": oldest, "parked": parked }))?;
         return Ok(());
     }

@@ -12,7 +12,7 @@ use crate::clock;
 use crate::config::Config;
 use crate::domain::scopes::Scopes;
 use crate::http::{MadeToken, TokenView};
-use crate::store::{By, NewToken, Secret, Store, Token};
+use crate::store::{NewToken, Principal, Store, Token, TokenSecret};
 
 pub(super) fn run(config: &Config, command: TokenCommand) -> anyhow::Result<()> {
     match command {
@@ -33,7 +33,7 @@ fn create_token(config: &Config, create: TokenCreate) -> anyhow::Result<()> {
     let (token, secret) = with_store(config, async |store| {
         let user = user_id(&store, &create.user).await?;
         let new = NewToken { user_id: user, name: create.name, scopes, expires_at };
-        Ok(store.create_token(new, now, &By::command(config.node_name()), WAIT).await?)
+        Ok(store.create_token(new, now, &Principal::command(config.node_name()), WAIT).await?)
     })?;
     show_secret(&token, &secret, create.json)
 }
@@ -65,7 +65,7 @@ fn list(config: &Config, user: Option<&str>, json: bool) -> anyhow::Result<()> {
 fn revoke(config: &Config, which: &str) -> anyhow::Result<()> {
     let (token, changed) = with_store(config, async |store| {
         let token = find(&store, which).await?;
-        let changed = store.revoke_token(token.id, clock::now(), &By::command(config.node_name()), WAIT).await?;
+        let changed = store.revoke_token(token.id, clock::now(), &Principal::command(config.node_name()), WAIT).await?;
         Ok((token, changed))
     })?;
     print(format_args!("token {} {} revoked", token.prefix, if changed { "is now" } else { "was already" }))?;
@@ -75,7 +75,8 @@ fn revoke(config: &Config, which: &str) -> anyhow::Result<()> {
 fn rotate(config: &Config, which: &str, overlap: Duration, json: bool) -> anyhow::Result<()> {
     let (token, secret) = with_store(config, async |store| {
         let old = find(&store, which).await?;
-        let rotated = store.rotate_token(old.id, overlap, clock::now(), &By::command(config.node_name()), WAIT).await?;
+        let rotated =
+            store.rotate_token(old.id, overlap, clock::now(), &Principal::command(config.node_name()), WAIT).await?;
         rotated.with_context(|| format!("token {} is revoked or expired and cannot be rotated", old.prefix))
     })?;
     show_secret(&token, &secret, json)
@@ -89,8 +90,8 @@ async fn user_id(store: &Store, email: &str) -> anyhow::Result<i64> {
 
 /// The one token that `which` names by its id or its first characters.
 async fn find(store: &Store, which: &str) -> anyhow::Result<Token> {
-    let is_meant = |token: &Token| token.prefix == which || token.id.to_string() == which;
-    let mut found: Vec<Token> = store.list_tokens(None, WAIT).await?.into_iter().filter(is_meant).collect();
+    let is_wanted = |token: &Token| token.prefix == which || token.id.to_string() == which;
+    let mut found: Vec<Token> = store.list_tokens(None, WAIT).await?.into_iter().filter(is_wanted).collect();
     match found.len() {
         1 => Ok(found.remove(0)),
         0 => bail!("no token has the id or prefix {which:?}, `gristmill token list` shows them"),
@@ -98,7 +99,7 @@ async fn find(store: &Store, which: &str) -> anyhow::Result<Token> {
     }
 }
 
-fn show_secret(token: &Token, secret: &Secret, json: bool) -> anyhow::Result<()> {
+fn show_secret(token: &Token, secret: &TokenSecret, json: bool) -> anyhow::Result<()> {
     if json {
         print(as_json(&MadeToken::of(token, secret, None, clock::now()))?)?;
     } else {

@@ -11,7 +11,7 @@ use crate::config::Config;
 use crate::domain::email::{EMAIL_BYTES_MAX, is_email};
 use crate::domain::timestamp;
 use crate::http::UserView;
-use crate::store::By;
+use crate::store::Principal;
 
 pub(super) fn run(config: &Config, command: UserCommand) -> anyhow::Result<()> {
     match command {
@@ -28,7 +28,7 @@ fn create(config: &Config, email: &str, json: bool) -> anyhow::Result<()> {
         "the email is {email:?}, expected NAME@HOST without blanks, at most {EMAIL_BYTES_MAX} bytes"
     );
     let user = with_store(config, async |store| {
-        let created = store.create_user(email, clock::now(), &By::command(config.node_name()), WAIT).await?;
+        let created = store.create_user(email, clock::now(), &Principal::command(config.node_name()), WAIT).await?;
         created.with_context(|| format!("a user with the email {email:?} exists already"))
     })?;
     if json {
@@ -57,7 +57,7 @@ fn set_disabled(config: &Config, email: &str, disabled: bool) -> anyhow::Result<
     let before = with_store(config, async |store| {
         let user = store.user_by_email(email, WAIT).await?;
         let user = user.with_context(|| format!("no user has the email {email:?}"))?;
-        store.set_user_disabled(user.id, disabled, &By::command(config.node_name()), WAIT).await?;
+        store.set_user_disabled(user.id, disabled, &Principal::command(config.node_name()), WAIT).await?;
         Ok(user)
     })?;
     let state = if disabled { "disabled" } else { "enabled" };

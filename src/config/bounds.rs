@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::reader::Reader;
+use super::reader::ConfigReader;
 use crate::domain::payload::PayloadLimits;
 
 const MS: Duration = Duration::from_millis(1);
@@ -22,7 +22,7 @@ const DEPTH_MAX: usize = 100;
 
 /// The pools and how they are kept alive.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Actors {
+pub struct ActorsConfig {
     /// Actors that validate.
     pub validators: usize,
     /// Actors that normalise.
@@ -39,9 +39,9 @@ pub struct Actors {
     pub restart_backoff: Duration,
 }
 
-impl Actors {
-    pub(super) fn read(r: &mut Reader) -> Self {
-        Actors {
+impl ActorsConfig {
+    pub(super) fn read(r: &mut ConfigReader) -> Self {
+        ActorsConfig {
             validators: r.whole("actors.validators", 1..=64),
             normalizers: r.whole("actors.normalizers", 1..=64),
             persisters: r.whole("actors.persisters", 1..=64),
@@ -55,7 +55,7 @@ impl Actors {
 
 /// What may be in flight, and how much one transaction takes.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Pipeline {
+pub struct PipelineConfig {
     /// Events between acceptance and commit.
     pub in_flight_events: usize,
     /// Bytes between the first one of a body and its events' commit.
@@ -68,9 +68,9 @@ pub struct Pipeline {
     pub keep_rejected: bool,
 }
 
-impl Pipeline {
-    pub(super) fn read(r: &mut Reader) -> Self {
-        Pipeline {
+impl PipelineConfig {
+    pub(super) fn read(r: &mut ConfigReader) -> Self {
+        PipelineConfig {
             in_flight_events: r.whole("pipeline.in_flight_events", 1..=10_000_000),
             in_flight_bytes: r.size("pipeline.in_flight_bytes", 64 * KIB..=64 * GIB),
             flush_events: r.whole("pipeline.flush_events", 1..=10_000),
@@ -82,7 +82,7 @@ impl Pipeline {
 
 /// The limits of one event and one request.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Limits {
+pub struct LimitsConfig {
     /// Largest payload, in bytes as received.
     pub payload_bytes: usize,
     /// Deepest nesting; the payload object is level 1.
@@ -101,7 +101,7 @@ pub struct Limits {
     pub requests_burst: u32,
 }
 
-impl Limits {
+impl LimitsConfig {
     /// The limits of a payload alone.
     pub fn payload(&self) -> PayloadLimits {
         PayloadLimits {
@@ -111,8 +111,8 @@ impl Limits {
         }
     }
 
-    pub(super) fn read(r: &mut Reader) -> Self {
-        Limits {
+    pub(super) fn read(r: &mut ConfigReader) -> Self {
+        LimitsConfig {
             payload_bytes: r.size("limits.payload_bytes", 2..=64 * MIB),
             payload_depth: r.whole("limits.payload_depth", 1..=DEPTH_MAX),
             body_bytes: r.size("limits.body_bytes", 2..=256 * MIB),
@@ -127,7 +127,7 @@ impl Limits {
 
 /// When a failed attempt is repeated.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Retry {
+pub struct RetryConfig {
     /// Retries after the first attempt.
     pub max_retries: u32,
     /// Delay before the first retry; it doubles.
@@ -138,9 +138,9 @@ pub struct Retry {
     pub jitter: f64,
 }
 
-impl Retry {
-    pub(super) fn read(r: &mut Reader) -> Self {
-        Retry {
+impl RetryConfig {
+    pub(super) fn read(r: &mut ConfigReader) -> Self {
+        RetryConfig {
             max_retries: r.whole("retry.max_retries", 0..=100),
             delay: r.duration("retry.delay", MS..=30 * DAY),
             delay_max: r.duration("retry.delay_max", MS..=30 * DAY),
@@ -151,7 +151,7 @@ impl Retry {
 
 /// The longest times of the line's steps.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Timeouts {
+pub struct TimeoutsConfig {
     /// Hard limit of one attempt.
     pub processing: Duration,
     /// Longest time until a new event is committed.
@@ -162,9 +162,9 @@ pub struct Timeouts {
     pub shutdown: Duration,
 }
 
-impl Timeouts {
-    pub(super) fn read(r: &mut Reader) -> Self {
-        Timeouts {
+impl TimeoutsConfig {
+    pub(super) fn read(r: &mut ConfigReader) -> Self {
+        TimeoutsConfig {
             processing: r.duration("timeouts.processing", 10 * MS..=DAY),
             accept: r.duration("timeouts.accept", 10 * MS..=HOUR),
             flush: r.duration("timeouts.flush", 10 * MS..=HOUR),
@@ -180,20 +180,20 @@ impl Timeouts {
 
 /// How long duplicates are recognised.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Dedupe {
+pub struct DedupeConfig {
     /// How long a key is remembered.
     pub window: Duration,
 }
 
-impl Dedupe {
-    pub(super) fn read(r: &mut Reader) -> Self {
-        Dedupe { window: r.duration("dedupe.window", SECOND..=3_650 * DAY) }
+impl DedupeConfig {
+    pub(super) fn read(r: &mut ConfigReader) -> Self {
+        DedupeConfig { window: r.duration("dedupe.window", SECOND..=3_650 * DAY) }
     }
 }
 
 /// What is kept on this node's disk while the database is away.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Spool {
+pub struct SpoolConfig {
     /// Whether there is one, for PostgreSQL.
     pub enabled: bool,
     /// Most bytes of events.
@@ -202,9 +202,9 @@ pub struct Spool {
     pub age: Duration,
 }
 
-impl Spool {
-    pub(super) fn read(r: &mut Reader) -> Self {
-        Spool {
+impl SpoolConfig {
+    pub(super) fn read(r: &mut ConfigReader) -> Self {
+        SpoolConfig {
             enabled: r.switch("spool.enabled"),
             bytes: r.size("spool.bytes", 64 * KIB..=1024 * GIB),
             age: r.duration("spool.age", SECOND..=3_650 * DAY),
@@ -214,7 +214,7 @@ impl Spool {
 
 /// How stored work is claimed.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Lease {
+pub struct LeaseConfig {
     /// How long a silent node keeps its claims.
     pub duration: Duration,
     /// How often due events are looked for.
@@ -225,9 +225,9 @@ pub struct Lease {
     pub claim_bytes: usize,
 }
 
-impl Lease {
-    pub(super) fn read(r: &mut Reader) -> Self {
-        Lease {
+impl LeaseConfig {
+    pub(super) fn read(r: &mut ConfigReader) -> Self {
+        LeaseConfig {
             duration: r.duration("lease.duration", 500 * MS..=HOUR),
             poll: r.duration("lease.poll", 10 * MS..=60 * SECOND),
             claim_events: r.whole("lease.claim_events", 1..=10_000),

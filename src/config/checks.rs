@@ -5,10 +5,10 @@ use std::net::SocketAddr;
 use super::Config;
 use super::database_url::{self, DatabaseKind};
 use super::postgres_url::PostgresUrl;
-use super::reader::Reader;
+use super::reader::ConfigReader;
 use super::units::{duration_text, size_text};
 
-pub(super) fn check(config: &Config, r: &mut Reader) {
+pub(super) fn check(config: &Config, r: &mut ConfigReader) {
     check_addresses(config, r);
     check_database(config, r);
     check_sizes(config, r);
@@ -16,7 +16,7 @@ pub(super) fn check(config: &Config, r: &mut Reader) {
     check_times(config, r);
 }
 
-fn check_addresses(config: &Config, r: &mut Reader) {
+fn check_addresses(config: &Config, r: &mut ConfigReader) {
     let (api, dashboard) = (config.http.bind, config.dashboard.bind);
     let allowed = format!("an address other than http.bind ({api})");
     r.require(!collide(api, dashboard), "dashboard.bind", &["http.bind"], &allowed);
@@ -28,7 +28,7 @@ fn collide(a: SocketAddr, b: SocketAddr) -> bool {
     a.port() != 0 && a.port() == b.port() && same_ip
 }
 
-fn check_database(config: &Config, r: &mut Reader) {
+fn check_database(config: &Config, r: &mut ConfigReader) {
     let (url, direct) = (config.database_url(), config.direct_database_url());
     r.require(
         database_url::kind(&url) == database_url::kind(&direct),
@@ -52,7 +52,7 @@ fn check_database(config: &Config, r: &mut Reader) {
     );
 }
 
-fn check_sizes(config: &Config, r: &mut Reader) {
+fn check_sizes(config: &Config, r: &mut ConfigReader) {
     let (payload, body) = (config.limits.payload_bytes, config.limits.body_bytes);
     let (flush, in_flight) = (config.pipeline.flush_bytes, config.pipeline.in_flight_bytes);
     let at_least = |key: &str, bytes: usize| format!("at least {key} ({})", size_text(bytes as u64));
@@ -77,7 +77,7 @@ fn check_sizes(config: &Config, r: &mut Reader) {
     );
 }
 
-fn check_counts(config: &Config, r: &mut Reader) {
+fn check_counts(config: &Config, r: &mut ConfigReader) {
     let in_flight = config.pipeline.in_flight_events;
     let allowed = at_most("pipeline.in_flight_events", &in_flight.to_string());
     let others = &["pipeline.in_flight_events"];
@@ -87,7 +87,7 @@ fn check_counts(config: &Config, r: &mut Reader) {
     r.require(claim <= in_flight, "lease.claim_events", others, &allowed);
 }
 
-fn check_times(config: &Config, r: &mut Reader) {
+fn check_times(config: &Config, r: &mut ConfigReader) {
     let (http, timeouts) = (&config.http, &config.timeouts);
     let (retry, lease) = (&config.retry, &config.lease);
     let rules = [

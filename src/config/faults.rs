@@ -5,9 +5,9 @@ use std::time::Duration;
 use serde::Deserialize;
 use toml::Value;
 
-use super::mistakes::Mistake;
-use super::reader::Reader;
-use super::sources::{Given, Origin};
+use super::errors::ConfigError;
+use super::reader::ConfigReader;
+use super::sources::{SourceValue, ValueOrigin};
 use super::units::parse_duration;
 
 /// One rule of `[[faults]]`.
@@ -105,7 +105,7 @@ pub enum FaultAction {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Written {
+struct RawRule {
     stage: FaultStage,
     #[serde(default = "event")]
     point: FaultPoint,
@@ -132,33 +132,33 @@ fn all() -> f64 {
     1.0
 }
 
-pub(super) fn read(r: &mut Reader) -> Vec<FaultRule> {
+pub(super) fn read(r: &mut ConfigReader) -> Vec<FaultRule> {
     let Some((given, origin)) = r.take("faults") else {
         return Vec::new();
     };
-    let Given::Typed(Value::Array(rules)) = given else {
-        r.mistake(Mistake::new(origin, "faults is not an array, allowed: [[faults]] with keys"));
+    let SourceValue::Typed(Value::Array(rules)) = given else {
+        r.add_error(ConfigError::new(origin, "faults is not an array, allowed: [[faults]] with keys"));
         return Vec::new();
     };
     let mut read = Vec::new();
     for (index, rule) in rules.into_iter().enumerate() {
         match rule_of(rule) {
             Ok(rule) => read.push(rule),
-            Err(what) => r.mistake(mistake(&origin, index, &what)),
+            Err(what) => r.add_error(rule_error(&origin, index, &what)),
         }
     }
     read
 }
 
-fn mistake(origin: &Origin, index: usize, what: &str) -> Mistake {
-    Mistake::new(origin, format!("faults[{index}]: {}", what.trim()))
+fn rule_error(origin: &ValueOrigin, index: usize, what: &str) -> ConfigError {
+    ConfigError::new(origin, format!("faults[{index}]: {}", what.trim()))
 }
 
 fn rule_of(rule: Value) -> Result<FaultRule, String> {
-    let written: Written = rule.try_into().map_err(|e: toml::de::Error| e.message().to_owned())?;
+    let written: RawRule = rule.try_into().map_err(|e: toml::de::Error| e.message().to_owned())?;
     let duration = parse_duration(&written.duration)
         .ok_or_else(|| format!("duration is {:?}, allowed: a duration as \"2s\"", written.duration))?;
-    let Written { stage, point, event_name, action, times, share, .. } = written;
+    let RawRule { stage, point, event_name, action, times, share, .. } = written;
     let rule = FaultRule { stage, point, event_name, action, duration, times, share };
     match impossible(&rule) {
         Some(what) => Err(what),

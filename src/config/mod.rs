@@ -8,10 +8,10 @@
 mod bounds;
 mod checks;
 mod database_url;
+mod errors;
 #[cfg(feature = "fault-injection")]
 mod faults;
-mod mistakes;
-mod planted;
+mod planted_bugs;
 mod postgres_url;
 mod reader;
 mod sections;
@@ -24,18 +24,20 @@ pub mod units;
 
 use std::path::PathBuf;
 
-pub use bounds::{Actors, Dedupe, Lease, Limits, Pipeline, Retry, Spool, Timeouts};
+pub use bounds::{
+    ActorsConfig, DedupeConfig, LeaseConfig, LimitsConfig, PipelineConfig, RetryConfig, SpoolConfig, TimeoutsConfig,
+};
 pub use database_url::DatabaseKind;
+pub use errors::ConfigErrors;
 #[cfg(feature = "fault-injection")]
 pub use faults::{FaultAction, FaultPoint, FaultRule, FaultStage};
-pub use mistakes::ConfigErrors;
-pub use planted::Planted;
+pub use planted_bugs::PlantedBug;
 pub use postgres_url::PostgresUrl;
-pub use sections::{Auth, Dashboard, Database, Http, Log, LogFormat, Node};
+pub use sections::{AuthConfig, DashboardConfig, DatabaseConfig, HttpConfig, LogConfig, LogFormat, NodeConfig};
 pub use sources::Sources;
-pub use tracing::Tracing;
+pub use tracing::TracingConfig;
 
-use reader::{Effective, Reader};
+use reader::{ConfigReader, Effective};
 
 /// Everything that can be configured, checked.
 #[derive(Debug, Clone)]
@@ -43,41 +45,41 @@ pub struct Config {
     /// Folder of the node's own files.
     pub data_dir: PathBuf,
     /// Section `[node]`.
-    pub node: Node,
+    pub node: NodeConfig,
     /// Section `[http]`.
-    pub http: Http,
+    pub http: HttpConfig,
     /// Section `[dashboard]`.
-    pub dashboard: Dashboard,
+    pub dashboard: DashboardConfig,
     /// Section `[database]`.
-    pub database: Database,
+    pub database: DatabaseConfig,
     /// Section `[actors]`.
-    pub actors: Actors,
+    pub actors: ActorsConfig,
     /// Section `[pipeline]`.
-    pub pipeline: Pipeline,
+    pub pipeline: PipelineConfig,
     /// Section `[limits]`.
-    pub limits: Limits,
+    pub limits: LimitsConfig,
     /// Section `[retry]`.
-    pub retry: Retry,
+    pub retry: RetryConfig,
     /// Section `[timeouts]`.
-    pub timeouts: Timeouts,
+    pub timeouts: TimeoutsConfig,
     /// Section `[dedupe]`.
-    pub dedupe: Dedupe,
+    pub dedupe: DedupeConfig,
     /// Section `[lease]`.
-    pub lease: Lease,
+    pub lease: LeaseConfig,
     /// Section `[spool]`.
-    pub spool: Spool,
+    pub spool: SpoolConfig,
     /// Section `[auth]`.
-    pub auth: Auth,
+    pub auth: AuthConfig,
     /// Section `[log]`.
-    pub log: Log,
+    pub log: LogConfig,
     /// Section `[tracing]`.
-    pub tracing: Tracing,
+    pub tracing: TracingConfig,
     /// The rules of `[[faults]]`.
     #[cfg(feature = "fault-injection")]
     pub faults: Vec<FaultRule>,
     /// The bug of `planted`.
     #[cfg(feature = "fault-injection")]
-    pub planted: Option<Planted>,
+    pub planted: Option<PlantedBug>,
     /// Private, so that no `Config` comes into being unchecked.
     effective: Vec<Effective>,
 }
@@ -85,7 +87,7 @@ pub struct Config {
 impl Config {
     /// Lays the sources over each other and checks the result; all mistakes are reported at once.
     pub fn load(sources: &Sources) -> Result<Self, ConfigErrors> {
-        let mut reader = Reader::new(sources.collect());
+        let mut reader = ConfigReader::new(sources.collect());
         let mut config = Self::read(&mut reader);
         checks::check(&config, &mut reader);
         config.effective = reader.finish()?;
@@ -102,29 +104,29 @@ impl Config {
         Self::load(&Sources::of_text(text))
     }
 
-    fn read(r: &mut Reader) -> Self {
+    fn read(r: &mut ConfigReader) -> Self {
         let is_folder = |s: &str| !s.is_empty() && !s.chars().any(char::is_control);
         Config {
             data_dir: r.text("data_dir", "the path of a folder", is_folder).into(),
-            node: Node::read(r),
-            http: Http::read(r),
-            dashboard: Dashboard::read(r),
-            database: Database::read(r),
-            actors: Actors::read(r),
-            pipeline: Pipeline::read(r),
-            limits: Limits::read(r),
-            retry: Retry::read(r),
-            timeouts: Timeouts::read(r),
-            dedupe: Dedupe::read(r),
-            lease: Lease::read(r),
-            spool: Spool::read(r),
-            auth: Auth::read(r),
-            log: Log::read(r),
-            tracing: Tracing::read(r),
+            node: NodeConfig::read(r),
+            http: HttpConfig::read(r),
+            dashboard: DashboardConfig::read(r),
+            database: DatabaseConfig::read(r),
+            actors: ActorsConfig::read(r),
+            pipeline: PipelineConfig::read(r),
+            limits: LimitsConfig::read(r),
+            retry: RetryConfig::read(r),
+            timeouts: TimeoutsConfig::read(r),
+            dedupe: DedupeConfig::read(r),
+            lease: LeaseConfig::read(r),
+            spool: SpoolConfig::read(r),
+            auth: AuthConfig::read(r),
+            log: LogConfig::read(r),
+            tracing: TracingConfig::read(r),
             #[cfg(feature = "fault-injection")]
             faults: faults::read(r),
             #[cfg(feature = "fault-injection")]
-            planted: planted::read(r),
+            planted: planted_bugs::read(r),
             effective: Vec::new(),
         }
     }

@@ -55,7 +55,7 @@ impl PostgresUrl {
         let (address, query) = rest.split_once('?').unwrap_or((rest, ""));
         let (authority, path) = address.split_once('/').unwrap_or((address, ""));
         let (user, hosts) = authority.rsplit_once('@').map_or(("", authority), |(user, hosts)| (user, hosts));
-        let mut read = Parameters::default();
+        let mut read = UrlParams::default();
         for pair in query.split('&').filter(|pair| !pair.is_empty()) {
             read.take(pair)?;
         }
@@ -72,7 +72,7 @@ impl PostgresUrl {
 
 /// What the query says.
 #[derive(Default)]
-struct Parameters<'a> {
+struct UrlParams<'a> {
     hosts: Vec<&'a str>,
     ports: Vec<&'a str>,
     statement_cache: Option<usize>,
@@ -80,7 +80,7 @@ struct Parameters<'a> {
     others: Vec<&'a str>,
 }
 
-impl<'a> Parameters<'a> {
+impl<'a> UrlParams<'a> {
     fn take(&mut self, pair: &'a str) -> Result<(), String> {
         let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
         match name {
@@ -186,7 +186,7 @@ mod tests {
 
     #[test]
     fn what_the_driver_would_ignore_is_named() {
-        for (parameter, told) in [
+        for (parameter, expected) in [
             ("sslmode=nonsense", "sslmode is disable, allow, prefer, require, verify-ca, verify-full"),
             ("sslmod=require", "no parameter sslmod, which would be ignored"),
             ("ssl=true", "no parameter ssl, which would be ignored"),
@@ -199,7 +199,7 @@ mod tests {
             ("host=h2", "not in both"),
         ] {
             let error = PostgresUrl::parse(&format!("postgres://u:s3cret@h/db?{parameter}")).expect_err(parameter);
-            assert!(error.contains(told) && !error.contains("s3cret"), "{parameter}: {error}");
+            assert!(error.contains(expected) && !error.contains("s3cret"), "{parameter}: {error}");
         }
         for url in ["postgres://h:1,h2:x/db", "postgres://h/db#fragment", "postgres:///db?host=a,b,c&port=1,2"] {
             PostgresUrl::parse(url).expect_err(url);

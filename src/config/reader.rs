@@ -9,8 +9,8 @@ use std::time::Duration;
 use toml::Value;
 
 use super::database_url::mask;
-use super::mistakes::{ConfigErrors, Mistake};
-use super::sources::{Given, Layers, Origin};
+use super::errors::{ConfigError, ConfigErrors};
+use super::sources::{Layers, SourceValue, ValueOrigin};
 use super::units::{duration_text, parse_duration, parse_size, size_text};
 
 /// A value in a report is cut after this many characters.
@@ -24,30 +24,30 @@ const HIDDEN: &str = "***";
 pub(super) struct Effective {
     pub(super) path: &'static str,
     pub(super) text: String,
-    pub(super) origin: Origin,
+    pub(super) origin: ValueOrigin,
 }
 
-pub(super) struct Reader {
+pub(super) struct ConfigReader {
     layers: Layers,
     effective: Vec<Effective>,
     broken: BTreeSet<&'static str>,
 }
 
-impl Reader {
+impl ConfigReader {
     pub(super) fn new(layers: Layers) -> Self {
-        Reader { layers, effective: Vec::new(), broken: BTreeSet::new() }
+        ConfigReader { layers, effective: Vec::new(), broken: BTreeSet::new() }
     }
 
     /// What is in effect, if nothing was wrong.
     pub(super) fn finish(self) -> Result<Vec<Effective>, ConfigErrors> {
-        if self.layers.mistakes.is_empty() {
+        if self.layers.errors.is_empty() {
             return Ok(self.effective);
         }
-        Err(ConfigErrors::new(self.layers.mistakes))
+        Err(ConfigErrors::new(self.layers.errors))
     }
 
     pub(super) fn text(&mut self, path: &'static str, allowed: &str, is_allowed: impl Fn(&str) -> bool) -> String {
-        let parse = |given: &Given| as_text(given).filter(|t| is_allowed(t)).map(str::to_owned);
+        let parse = |given: &SourceValue| as_text(given).filter(|t| is_allowed(t)).map(str::to_owned);
         let is_secret = path.starts_with("database.");
         let show = |text: &String| quoted(&if is_secret { mask(text) } else { text.clone() });
         self.read(path, allowed, parse, show)
@@ -55,16 +55,16 @@ impl Reader {
 
     /// A text that no report repeats.
     pub(super) fn secret(&mut self, path: &'static str, allowed: &str, is_allowed: impl Fn(&str) -> bool) -> String {
-        let parse = |given: &Given| as_text(given).filter(|text| is_allowed(text)).map(str::to_owned);
+        let parse = |given: &SourceValue| as_text(given).filter(|text| is_allowed(text)).map(str::to_owned);
         let show = |text: &String| quoted(if text.is_empty() { "" } else { HIDDEN });
         self.read_shown(path, allowed, parse, show, |_| HIDDEN.to_owned())
     }
 
     pub(super) fn switch(&mut self, path: &'static str) -> bool {
-        let parse = |given: &Given| match given {
-            Given::Typed(Value::Boolean(on)) => Some(*on),
-            Given::Text(text) => text.parse().ok(),
-            Given::Typed(_) => None,
+        let parse = |given: &SourceValue| match given {
+            SourceValue::Typed(Value::Boolean(on)) => Some(*on),
+            SourceValue::Text(text) => text.parse().ok(),
+            SourceValue::Typed(_) => None,
         };
         self.read(path, "true or false", parse, bool::to_string)
     }
@@ -74,11 +74,11 @@ impl Reader {
         T: TryFrom<i64> + PartialOrd + Display,
     {
         let allowed = format!("a whole number from {} to {}", range.start(), range.end());
-        let parse = |given: &Given| {
+        let parse = |given: &SourceValue| {
             let number = match given {
-                Given::Typed(Value::Integer(number)) => *number,
-                Given::Text(text) => text.parse().ok()?,
-                Given::Typed(_) => return None,
+                SourceValue::Typed(Value::Integer(number)) => *number,
+                SourceValue::Text(text) => text.parse().ok()?,
+                SourceValue::Typed(_) => return None,
             };
             T::try_from(number).ok().filter(|n| range.contains(n))
         };
@@ -87,12 +87,12 @@ impl Reader {
 
     pub(super) fn fraction(&mut self, path: &'static str, range: RangeInclusive<f64>) -> f64 {
         let allowed = format!("a number from {} to {}", range.start(), range.end());
-        let parse = |given: &Given| {
+        let parse = |given: &SourceValue| {
             let number = match given {
-                Given::Typed(Value::Float(number)) => *number,
-                Given::Typed(Value::Integer(number)) => *number as f64,
-                Given::Text(text) => text.parse().ok()?,
-                Given::Typed(_) => return None,
+                SourceValue::Typed(Value::Float(number)) => *number,
+                SourceValue::Typed(Value::Integer(number)) => *number as f64,
+                SourceValue::Text(text) => text.parse().ok()?,
+                SourceValue::Typed(_) => return None,
             };
             Some(number).filter(|n| range.contains(n))
         };
@@ -102,7 +102,8 @@ impl Reader {
     pub(super) fn duration(&mut self, path: &'static str, range: RangeInclusive<Duration>) -> Duration {
         let (least, most) = (duration_text(*range.start()), duration_text(*range.end()));
         let allowed = format!("a duration from {least} to {most}, a whole number and ms, s, m, h or d, as \"2s\"");
-        let parse = |given: &Given| as_text(given).and_then(parse_duration).filter(|duration| range.contains(duration));
+        let parse =
+            |given: &SourceValue| as_text(given).and_then(parse_duration).filter(|duration| range.contains(duration));
         self.read(path, &allowed, parse, |d| quoted(&duration_text(*d)))
     }
 
@@ -111,9 +112,9 @@ impl Reader {
         let allowed = format!(
             "a size from {least} to {most}, a whole number and B, KiB, MiB or GiB, as \"1MiB\", or a number of bytes"
         );
-        let parse = |given: &Given| {
+        let parse = |given: &SourceValue| {
             let bytes = match given {
-                Given::Typed(Value::Integer(bytes)) => u64::try_from(*bytes).ok()?,
+                SourceValue::Typed(Value::Integer(bytes)) => u64::try_from(*bytes).ok()?,
                 given => parse_size(as_text(given)?)?,
             };
             usize::try_from(bytes).ok().filter(|bytes| range.contains(bytes))
@@ -123,13 +124,13 @@ impl Reader {
 
     pub(super) fn address(&mut self, path: &'static str) -> SocketAddr {
         let allowed = "an IP address and a port, as \"127.0.0.1:8000\" or \"[::1]:8000\"";
-        let parse = |given: &Given| as_text(given)?.parse().ok();
+        let parse = |given: &SourceValue| as_text(given)?.parse().ok();
         self.read(path, allowed, parse, |a: &SocketAddr| quoted(&a.to_string()))
     }
 
     pub(super) fn choice<T: Copy + PartialEq>(&mut self, path: &'static str, choices: &[(&str, T)]) -> T {
         let names: Vec<String> = choices.iter().map(|(name, _)| quoted(name)).collect();
-        let parse = |given: &Given| {
+        let parse = |given: &SourceValue| {
             let text = as_text(given)?;
             let found = choices.iter().find(|(name, _)| *name == text);
             found.map(|(_, choice)| *choice)
@@ -149,19 +150,19 @@ impl Reader {
         }
         let given = self.effective.iter().find(|e| e.path == path);
         let given = given.expect("a rule speaks of keys that were read");
-        let mistake = Mistake::value(&given.origin, path, &given.text, allowed);
-        self.layers.mistakes.push(mistake);
+        let error = ConfigError::value(&given.origin, path, &given.text, allowed);
+        self.layers.errors.push(error);
     }
 
     /// A mistake that a part of its own has found.
     #[cfg(feature = "fault-injection")]
-    pub(super) fn mistake(&mut self, mistake: Mistake) {
-        self.layers.mistakes.push(mistake);
+    pub(super) fn add_error(&mut self, error: ConfigError) {
+        self.layers.errors.push(error);
     }
 
     /// Takes a value that has no default and is read by a part of its own.
     #[cfg(feature = "fault-injection")]
-    pub(super) fn take(&mut self, path: &str) -> Option<(Given, Origin)> {
+    pub(super) fn take(&mut self, path: &str) -> Option<(SourceValue, ValueOrigin)> {
         self.layers.values.remove(path)
     }
 
@@ -169,7 +170,7 @@ impl Reader {
         &mut self,
         path: &'static str,
         allowed: &str,
-        parse: impl Fn(&Given) -> Option<T>,
+        parse: impl Fn(&SourceValue) -> Option<T>,
         show: impl Fn(&T) -> String,
     ) -> T {
         self.read_shown(path, allowed, parse, show, shown)
@@ -180,19 +181,19 @@ impl Reader {
         &mut self,
         path: &'static str,
         allowed: &str,
-        parse: impl Fn(&Given) -> Option<T>,
+        parse: impl Fn(&SourceValue) -> Option<T>,
         show: impl Fn(&T) -> String,
-        show_wrong: impl Fn(&Given) -> String,
+        show_wrong: impl Fn(&SourceValue) -> String,
     ) -> T {
         let found = self.layers.values.remove(path);
         let (given, origin) = found.expect("every key is read once and stands in config.toml");
         let value = parse(&given).unwrap_or_else(|| {
             self.broken.insert(path);
-            let mistake = Mistake::value(&origin, path, &show_wrong(&given), allowed);
-            self.layers.mistakes.push(mistake);
+            let error = ConfigError::value(&origin, path, &show_wrong(&given), allowed);
+            self.layers.errors.push(error);
             let default = self.layers.defaults.get(path).cloned();
             let default = default.expect("every key has a default");
-            parse(&Given::Typed(default)).expect("every default is allowed")
+            parse(&SourceValue::Typed(default)).expect("every default is allowed")
         });
         let text = show(&value);
         self.effective.push(Effective { path, text, origin });
@@ -206,10 +207,10 @@ impl Reader {
     }
 }
 
-fn as_text(given: &Given) -> Option<&str> {
+fn as_text(given: &SourceValue) -> Option<&str> {
     match given {
-        Given::Text(text) | Given::Typed(Value::String(text)) => Some(text),
-        Given::Typed(_) => None,
+        SourceValue::Text(text) | SourceValue::Typed(Value::String(text)) => Some(text),
+        SourceValue::Typed(_) => None,
     }
 }
 
@@ -219,16 +220,16 @@ fn quoted(text: &str) -> String {
 }
 
 /// A value for a report: masked, cut, and without characters that could break the line.
-fn shown(given: &Given) -> String {
+fn shown(given: &SourceValue) -> String {
     match given {
-        Given::Text(text) | Given::Typed(Value::String(text)) => {
+        SourceValue::Text(text) | SourceValue::Typed(Value::String(text)) => {
             let masked = mask(text);
             let cut: String = masked.chars().take(SHOWN_CHARS_MAX).collect();
             let dots = if cut.len() < masked.len() { "…" } else { "" };
             format!("{cut:?}{dots}")
         }
-        Given::Typed(Value::Array(_)) => "an array".to_owned(),
-        Given::Typed(Value::Table(_)) => "a table".to_owned(),
-        Given::Typed(value) => value.to_string(),
+        SourceValue::Typed(Value::Array(_)) => "an array".to_owned(),
+        SourceValue::Typed(Value::Table(_)) => "a table".to_owned(),
+        SourceValue::Typed(value) => value.to_string(),
     }
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use tracing_subscriber::filter::Targets;
 
 use super::database_url;
-use super::reader::Reader;
+use super::reader::ConfigReader;
 
 const MS: Duration = Duration::from_millis(1);
 const SECOND: Duration = Duration::from_secs(1);
@@ -16,21 +16,21 @@ const HOUR: Duration = Duration::from_secs(3_600);
 
 /// Who this node is.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Node {
+pub struct NodeConfig {
     /// The node's name; "" stands for the host's name.
     pub name: String,
 }
 
-impl Node {
-    pub(super) fn read(r: &mut Reader) -> Self {
+impl NodeConfig {
+    pub(super) fn read(r: &mut ConfigReader) -> Self {
         let is_name = |s: &str| s.chars().count() <= 255 && !s.chars().any(char::is_control);
-        Node { name: r.text("node.name", "at most 255 characters, no control characters", is_name) }
+        NodeConfig { name: r.text("node.name", "at most 255 characters, no control characters", is_name) }
     }
 }
 
 /// The API's listener and its deadlines.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Http {
+pub struct HttpConfig {
     /// Address of the API.
     pub bind: SocketAddr,
     /// Threads that serve requests.
@@ -49,9 +49,9 @@ pub struct Http {
     pub connections: usize,
 }
 
-impl Http {
-    pub(super) fn read(r: &mut Reader) -> Self {
-        Http {
+impl HttpConfig {
+    pub(super) fn read(r: &mut ConfigReader) -> Self {
+        HttpConfig {
             bind: r.address("http.bind"),
             workers: r.whole("http.workers", 1..=256),
             header_timeout: r.duration("http.header_timeout", 100 * MS..=HOUR),
@@ -66,22 +66,22 @@ impl Http {
 
 /// The listener for operators.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Dashboard {
+pub struct DashboardConfig {
     /// Its address.
     pub bind: SocketAddr,
     /// Whether programs on this machine may look without a token.
     pub trust_local: bool,
 }
 
-impl Dashboard {
-    pub(super) fn read(r: &mut Reader) -> Self {
-        Dashboard { bind: r.address("dashboard.bind"), trust_local: r.switch("dashboard.trust_local") }
+impl DashboardConfig {
+    pub(super) fn read(r: &mut ConfigReader) -> Self {
+        DashboardConfig { bind: r.address("dashboard.bind"), trust_local: r.switch("dashboard.trust_local") }
     }
 }
 
 /// The database and the bounds of talking to it; `Config::database_url` gives the address in effect.
 #[derive(Clone, PartialEq)]
-pub struct Database {
+pub struct DatabaseConfig {
     /// Address as configured; "" stands for the file in the data folder. May hold a password.
     pub url: String,
     /// Address without a pooler in between; "" stands for `url`. May hold a password.
@@ -96,10 +96,10 @@ pub struct Database {
     pub lock_timeout: Duration,
 }
 
-impl Database {
-    pub(super) fn read(r: &mut Reader) -> Self {
+impl DatabaseConfig {
+    pub(super) fn read(r: &mut ConfigReader) -> Self {
         let is_address = |s: &str| s.is_empty() || database_url::kind(s).is_some();
-        Database {
+        DatabaseConfig {
             url: r.text("database.url", database_url::ALLOWED, is_address),
             direct_url: r.text("database.direct_url", database_url::ALLOWED, is_address),
             pool: r.whole("database.pool", 2..=1_000),
@@ -110,7 +110,7 @@ impl Database {
     }
 }
 
-impl fmt::Debug for Database {
+impl fmt::Debug for DatabaseConfig {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Database")
             .field("url", &database_url::mask(&self.url))
@@ -125,16 +125,16 @@ impl fmt::Debug for Database {
 
 /// How tokens and users are kept fresh.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Auth {
+pub struct AuthConfig {
     /// How often changes of tokens and users are looked for.
     pub refresh: Duration,
     /// How long known tokens work while the database does not answer.
     pub outage_grace: Duration,
 }
 
-impl Auth {
-    pub(super) fn read(r: &mut Reader) -> Self {
-        Auth {
+impl AuthConfig {
+    pub(super) fn read(r: &mut ConfigReader) -> Self {
+        AuthConfig {
             refresh: r.duration("auth.refresh", 10 * MS..=60 * SECOND),
             outage_grace: r.duration("auth.outage_grace", Duration::ZERO..=30 * 24 * HOUR),
         }
@@ -152,7 +152,7 @@ pub enum LogFormat {
 
 /// What is logged and how.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Log {
+pub struct LogConfig {
     /// The shape of a line.
     pub format: LogFormat,
     /// A level, or directives per module: `info,gristmill=debug`.
@@ -163,10 +163,10 @@ pub struct Log {
     pub event_lines_per_second: u32,
 }
 
-impl Log {
-    pub(super) fn read(r: &mut Reader) -> Self {
+impl LogConfig {
+    pub(super) fn read(r: &mut ConfigReader) -> Self {
         let formats = [("text", LogFormat::Text), ("json", LogFormat::Json)];
-        Log {
+        LogConfig {
             format: r.choice("log.format", &formats),
             level: r.text(
                 "log.level",

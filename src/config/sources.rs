@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use toml::{Table, Value};
 
-use super::mistakes::{Mistake, sections};
+use super::errors::{ConfigError, sections};
 
 /// The documented defaults.
 pub(super) const DEFAULTS: &str = include_str!("../../config.toml");
@@ -85,12 +85,12 @@ impl Sources {
     /// Lays the sources over the defaults; unknown keys and unreadable sources become mistakes.
     pub(super) fn collect(&self) -> Layers {
         let mut layers = Layers::of_defaults();
-        if let Some((origin, table)) = self.file_table(&mut layers.mistakes) {
-            layers.lay_table(&table, &origin);
+        if let Some((origin, table)) = self.file_table(&mut layers.errors) {
+            layers.overlay_table(&table, &origin);
         }
         for (alias, path, seconds) in ALIASES {
             if let Some(value) = self.variable(alias).filter(|value| !value.is_empty()) {
-                layers.lay_variable(alias, path, value, seconds);
+                layers.overlay_variable(alias, path, value, seconds);
             }
         }
         for (name, value) in &self.environment {
@@ -100,14 +100,14 @@ impl Sources {
             if name.chars().any(|c| c.is_ascii_lowercase()) {
                 let what =
                     format!("the name is not in upper case, allowed: {}", name.to_ascii_uppercase().escape_debug());
-                layers.mistakes.push(Mistake::new(Origin::Variable(name.clone()), what));
+                layers.errors.push(ConfigError::new(ValueOrigin::Variable(name.clone()), what));
                 continue;
             }
             let path = rest.to_ascii_lowercase().replace("__", ".");
-            layers.lay_variable(name, &path, value, false);
+            layers.overlay_variable(name, &path, value, false);
         }
         for (path, value) in &self.flags {
-            layers.lay(path, Given::Text(value.clone()), Origin::Flag);
+            layers.overlay(path, SourceValue::Text(value.clone()), ValueOrigin::Flag);
         }
         layers
     }
@@ -117,7 +117,7 @@ impl Sources {
         found.map(|(_, value)| value)
     }
 
-    fn file_table(&self, mistakes: &mut Vec<Mistake>) -> Option<(Origin, Table)> {
+    fn file_table(&self, errors: &mut Vec<ConfigError>) -> Option<(ValueOrigin, Table)> {
         let (label, text) = match &self.file {
             File::None => return None,
             File::Text(text) => ("text".to_owned(), Ok(text.clone())),
@@ -129,9 +129,9 @@ impl Sources {
         };
         let parsed = text.and_then(|text| text.parse::<Table>().map_err(|error| syntax_error(&text, &error)));
         match parsed {
-            Ok(table) => Some((Origin::File(label), table)),
+            Ok(table) => Some((ValueOrigin::File(label), table)),
             Err(what) => {
-                mistakes.push(Mistake::new(label, what));
+                errors.push(ConfigError::new(label, what));
                 None
             }
         }
@@ -174,27 +174,27 @@ fn syntax_error(text: &str, error: &toml::de::Error) -> String {
 
 /// Where a value came from.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Origin {
+pub(super) enum ValueOrigin {
     Default,
     File(String),
     Variable(String),
     Flag,
 }
 
-impl fmt::Display for Origin {
+impl fmt::Display for ValueOrigin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Origin::Default => f.write_str("default"),
-            Origin::File(label) => f.write_str(label),
-            Origin::Variable(name) => f.write_str(&name.escape_debug().to_string()),
-            Origin::Flag => f.write_str("--set"),
+            ValueOrigin::Default => f.write_str("default"),
+            ValueOrigin::File(label) => f.write_str(label),
+            ValueOrigin::Variable(name) => f.write_str(&name.escape_debug().to_string()),
+            ValueOrigin::Flag => f.write_str("--set"),
         }
     }
 }
 
 /// A value before it is understood: typed by TOML, or text from the environment or a flag.
 #[derive(Debug, Clone)]
-pub(super) enum Given {
+pub(super) enum SourceValue {
     Text(String),
     Typed(Value),
 }
@@ -203,8 +203,8 @@ pub(super) enum Given {
 #[derive(Debug)]
 pub(super) struct Layers {
     pub(super) defaults: BTreeMap<String, Value>,
-    pub(super) values: BTreeMap<String, (Given, Origin)>,
-    pub(super) mistakes: Vec<Mistake>,
+    pub(super) values: BTreeMap<String, (SourceValue, ValueOrigin)>,
+    pub(super) errors: Vec<ConfigError>,
 }
 
 impl Layers {
@@ -223,51 +223,51 @@ impl Layers {
         }
         let values = defaults
             .iter()
-            .map(|(path, value)| (path.clone(), (Given::Typed(value.clone()), Origin::Default)))
+            .map(|(path, value)| (path.clone(), (SourceValue::Typed(value.clone()), ValueOrigin::Default)))
             .collect();
-        Layers { defaults, values, mistakes: Vec::new() }
+        Layers { defaults, values, errors: Vec::new() }
     }
 
-    fn lay_table(&mut self, table: &Table, origin: &Origin) {
+    fn overlay_table(&mut self, table: &Table, origin: &ValueOrigin) {
         for (key, value) in table {
             let key = bare(key);
             match value {
                 Value::Table(section) if self.is_section(&key) => {
                     for (k, v) in section {
                         let path = format!("{key}.{}", bare(k));
-                        self.lay(&path, Given::Typed(v.clone()), origin.clone());
+                        self.overlay(&path, SourceValue::Typed(v.clone()), origin.clone());
                     }
                 }
-                value => self.lay(&key, Given::Typed(value.clone()), origin.clone()),
+                value => self.overlay(&key, SourceValue::Typed(value.clone()), origin.clone()),
             }
         }
     }
 
-    fn lay_variable(&mut self, name: &str, path: &str, value: &OsString, seconds: bool) {
-        let origin = Origin::Variable(name.to_owned());
+    fn overlay_variable(&mut self, name: &str, path: &str, value: &OsString, seconds: bool) {
+        let origin = ValueOrigin::Variable(name.to_owned());
         let Some(text) = value.to_str() else {
             let what = format!("the value of {} is not UTF-8", path.escape_debug());
-            self.mistakes.push(Mistake::new(origin, what));
+            self.errors.push(ConfigError::new(origin, what));
             return;
         };
         let plain_number = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
         let unit = if seconds && plain_number { "s" } else { "" };
-        self.lay(path, Given::Text(format!("{text}{unit}")), origin);
+        self.overlay(path, SourceValue::Text(format!("{text}{unit}")), origin);
     }
 
-    fn lay(&mut self, path: &str, given: Given, origin: Origin) {
+    fn overlay(&mut self, path: &str, given: SourceValue, origin: ValueOrigin) {
         if self.defaults.contains_key(path) || is_for_tests(path, &given) {
             self.values.insert(path.to_owned(), (given, origin));
             return;
         }
         let shown = path.escape_debug().to_string();
-        let mistake = if self.is_section(path) {
-            Mistake::new(origin, format!("{shown} is a section, allowed: [{shown}] with keys"))
+        let error = if self.is_section(path) {
+            ConfigError::new(origin, format!("{shown} is a section, allowed: [{shown}] with keys"))
         } else {
             let known: Vec<&str> = self.defaults.keys().map(String::as_str).collect();
-            Mistake::unknown_key(origin, &shown, &known)
+            ConfigError::unknown_key(origin, &shown, &known)
         };
-        self.mistakes.push(mistake);
+        self.errors.push(error);
     }
 
     fn is_section(&self, name: &str) -> bool {
@@ -277,8 +277,8 @@ impl Layers {
 }
 
 /// Rules for faults and planted bugs are known only to builds for tests, and only from a file.
-fn is_for_tests(path: &str, given: &Given) -> bool {
-    cfg!(feature = "fault-injection") && matches!(path, "faults" | "planted") && matches!(given, Given::Typed(_))
+fn is_for_tests(path: &str, given: &SourceValue) -> bool {
+    cfg!(feature = "fault-injection") && matches!(path, "faults" | "planted") && matches!(given, SourceValue::Typed(_))
 }
 
 /// A key as a path segment; one with a dot or other unusual letters is quoted, so that it cannot pass for a path.

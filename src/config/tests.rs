@@ -6,7 +6,7 @@ use std::ffi::OsString;
 use std::path::Path;
 use std::time::Duration;
 
-use super::reader::Reader;
+use super::reader::ConfigReader;
 use super::sources::DEFAULTS;
 use super::*;
 
@@ -35,19 +35,19 @@ impl Drop for TempFile {
     }
 }
 
-fn mistakes(sources: &Sources) -> Vec<String> {
+fn errors(sources: &Sources) -> Vec<String> {
     let errors = Config::load(sources).expect_err("the sources hold mistakes");
     errors.lines().to_vec()
 }
 
-fn mistakes_of_text(text: &str) -> Vec<String> {
+fn errors_of_text(text: &str) -> Vec<String> {
     let errors = Config::from_toml(text).expect_err(text);
     errors.lines().to_vec()
 }
 
 #[test]
 fn every_key_of_the_documented_defaults_is_read_and_every_key_read_is_documented() {
-    let mut reader = Reader::new(Sources::default().collect());
+    let mut reader = ConfigReader::new(Sources::default().collect());
     // A key that is read but not in config.toml panics here.
     let _ = Config::read(&mut reader);
     assert_eq!(reader.unread(), Vec::<String>::new());
@@ -122,7 +122,7 @@ fn the_file_is_named_by_flag_or_variable_and_must_then_exist() {
     let config = Config::load(&sources(Some(&file.0), &[("GRISTMILL_CONFIG", "/no")], &[]));
     assert_eq!(config.expect("the flag wins").http.workers, 7);
 
-    let lines = mistakes(&sources(Some(Path::new("/no/such.toml")), &[], &[]));
+    let lines = errors(&sources(Some(Path::new("/no/such.toml")), &[], &[]));
     assert_eq!(lines.len(), 1);
     assert!(lines[0].starts_with("/no/such.toml: the file cannot be read: "), "{lines:?}");
     assert!(lines[0].ends_with("(named by --config)"), "{lines:?}");
@@ -144,13 +144,13 @@ fn no_secret_is_shown_anywhere() {
         "[database]\nurl = \"postgres://user:s3cret@host/db\"\ndirect_url = \"sqlite://x\"",
         "[log]\nlevel = \"postgres://user:s3cret@host/db\"",
     ] {
-        let lines = mistakes_of_text(text);
+        let lines = errors_of_text(text);
         assert!(!lines.concat().contains("s3cret"), "{lines:?}");
     }
 }
 
 #[test]
-fn what_is_shown_can_be_used_as_a_file_and_tells_each_origin() {
+fn what_is_shown_can_be_used_as_a_file_and_names_each_origin() {
     let flags = [("http.workers", "9"), ("timeouts.processing", "90s"), ("data_dir", "/a \"b\" c")];
     let sources = sources(None, &[("EVENT_MAX_RETRIES", "5")], &flags);
     let config = Config::load(&sources).expect("allowed");
@@ -172,10 +172,10 @@ fn what_is_shown_can_be_used_as_a_file_and_tells_each_origin() {
 #[cfg(not(feature = "fault-injection"))]
 #[test]
 fn fault_rules_are_unknown_to_a_usual_build() {
-    let lines = mistakes_of_text("[[faults]]\nstage = \"validator\"\naction = \"panic\"");
+    let lines = errors_of_text("[[faults]]\nstage = \"validator\"\naction = \"panic\"");
     assert!(lines[0].contains("faults is unknown, allowed: "), "{lines:?}");
     assert!(lines[0].contains("fault-injection"), "{lines:?}");
-    let lines = mistakes_of_text("planted = \"no_unique_key\"");
+    let lines = errors_of_text("planted = \"no_unique_key\"");
     assert!(lines[0].contains("planted is unknown, allowed: "), "{lines:?}");
 }
 
@@ -203,7 +203,7 @@ fn fault_rules_are_read_and_checked() {
         "[[faults]]\nstage = \"retry\"\naction = \"panic\"",
         "[[faults]]\nstage = \"retry\"\npoint = \"turn\"\naction = \"hang\"",
     ] {
-        let lines = mistakes_of_text(text);
+        let lines = errors_of_text(text);
         assert!(lines[0].starts_with("text: faults"), "{lines:?}");
     }
 }
@@ -213,10 +213,10 @@ fn fault_rules_are_read_and_checked() {
 fn a_planted_bug_is_read_by_its_name() {
     assert_eq!(Config::defaults().planted, None);
     let config = Config::from_toml("planted = \"no_unique_key\"").expect("allowed");
-    assert_eq!(config.planted, Some(Planted::NoUniqueKey));
+    assert_eq!(config.planted, Some(PlantedBug::NoUniqueKey));
     assert!(config.show().contains("NoUniqueKey"), "{}", config.show());
     for text in ["planted = \"no_bug\"", "planted = 1"] {
-        let lines = mistakes_of_text(text);
+        let lines = errors_of_text(text);
         assert!(lines[0].starts_with("text: planted is no known bug"), "{lines:?}");
     }
 }

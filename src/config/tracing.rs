@@ -7,14 +7,14 @@ use std::time::Duration;
 use percent_encoding::percent_decode_str;
 use ureq::http::{HeaderName, HeaderValue, Uri};
 
-use super::reader::Reader;
+use super::reader::ConfigReader;
 
 const MS: Duration = Duration::from_millis(1);
 const SECOND: Duration = Duration::from_secs(1);
 
 /// What is exported of traces, and to whom.
 #[derive(Clone, PartialEq)]
-pub struct Tracing {
+pub struct TracingConfig {
     /// Address of an OTLP/HTTP collector; "" exports nothing.
     pub endpoint: String,
     /// Name of the service in traces.
@@ -29,15 +29,15 @@ pub struct Tracing {
     pub queue: usize,
 }
 
-impl Tracing {
+impl TracingConfig {
     /// Names and values of the headers for the collector. May hold a secret.
     pub fn headers(&self) -> Vec<(String, String)> {
         headers(&self.headers).expect("the headers were checked")
     }
 
-    pub(super) fn read(r: &mut Reader) -> Self {
+    pub(super) fn read(r: &mut ConfigReader) -> Self {
         let is_name = |s: &str| (1..=255).contains(&s.chars().count()) && !s.chars().any(char::is_control);
-        Tracing {
+        TracingConfig {
             endpoint: r.text("tracing.endpoint", "\"\", or http://HOST:PORT without TLS, user and query", is_endpoint),
             service_name: r.text("tracing.service_name", "1 to 255 characters, no control characters", is_name),
             ratio: r.fraction("tracing.ratio", 0.0..=1.0),
@@ -49,7 +49,7 @@ impl Tracing {
     }
 }
 
-impl fmt::Debug for Tracing {
+impl fmt::Debug for TracingConfig {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Tracing")
             .field("endpoint", &self.endpoint)
@@ -123,8 +123,8 @@ mod tests {
     fn headers_stand_in_no_report() {
         let config = Config::from_toml("tracing.headers = \"authorization=s3cret\"").expect("they are allowed");
         assert_eq!(config.tracing.headers().len(), 1);
-        for told in [format!("{config:?}"), config.show()] {
-            assert!(!told.contains("s3cret"), "{told}");
+        for shown in [format!("{config:?}"), config.show()] {
+            assert!(!shown.contains("s3cret"), "{shown}");
         }
     }
 

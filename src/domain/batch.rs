@@ -6,7 +6,7 @@ use bytes::Bytes;
 use serde::de::{Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
-use super::json::{Kind, SPACE, check_syntax, has_control};
+use super::json::{JsonKind, SPACE, check_syntax, has_control};
 use super::submission::Unreadable;
 
 /// Why a body holds no batch.
@@ -50,15 +50,15 @@ pub fn read_batch(body: &Bytes, max: usize) -> Result<Vec<&str>, BatchError> {
     if start.is_empty() {
         return Err(Unreadable::Empty.into());
     }
-    let list = match Kind::of(start) {
-        Kind::Array => text,
-        Kind::Object => listed(text)?,
+    let list = match JsonKind::of(start) {
+        JsonKind::Array => text,
+        JsonKind::Object => listed(text)?,
         other => {
             check_syntax(text).map_err(not_json)?;
             return Err(BatchError::NotAList(format!("the batch is {}", other.with_article())));
         }
     };
-    let found = Found { texts: Vec::new(), events: 0, max };
+    let found = ListedEvents { texts: Vec::new(), events: 0, max };
     let mut deserializer = serde_json::Deserializer::from_str(list);
     let found =
         deserializer.deserialize_seq(found).and_then(|found| deserializer.end().map(|()| found)).map_err(not_json)?;
@@ -72,8 +72,8 @@ pub fn read_batch(body: &Bytes, max: usize) -> Result<Vec<&str>, BatchError> {
 /// The list under `events` in the object `text`; of repeated ones the last wins.
 fn listed(text: &str) -> Result<&str, BatchError> {
     match member(text)? {
-        Some(list) if Kind::of(list) == Kind::Array => Ok(list),
-        Some(other) => Err(BatchError::NotAList(format!("\"events\" is {}", Kind::of(other).with_article()))),
+        Some(list) if JsonKind::of(list) == JsonKind::Array => Ok(list),
+        Some(other) => Err(BatchError::NotAList(format!("\"events\" is {}", JsonKind::of(other).with_article()))),
         None => Err(BatchError::NotAList("the batch is an object without \"events\"".to_owned())),
     }
 }
@@ -109,7 +109,7 @@ impl<'de> Visitor<'de> for EventsVisitor {
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
         let mut read = EventsMember { events: None, has_control_key: false };
-        while let Some(key) = map.next_key::<Key>()? {
+        while let Some(key) = map.next_key::<MemberKey>()? {
             let value = map.next_value::<&'de RawValue>()?.get();
             read.has_control_key |= key.has_control;
             if key.is_events {
@@ -121,39 +121,39 @@ impl<'de> Visitor<'de> for EventsVisitor {
 }
 
 /// Compared as bytes: a lone surrogate in another key is nobody's concern.
-struct Key {
+struct MemberKey {
     is_events: bool,
     has_control: bool,
 }
 
-impl<'de> serde::Deserialize<'de> for Key {
+impl<'de> serde::Deserialize<'de> for MemberKey {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_bytes(KeyVisitor)
+        deserializer.deserialize_bytes(MemberKeyVisitor)
     }
 }
 
-struct KeyVisitor;
+struct MemberKeyVisitor;
 
-impl Visitor<'_> for KeyVisitor {
-    type Value = Key;
+impl Visitor<'_> for MemberKeyVisitor {
+    type Value = MemberKey;
 
     fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str("a key")
     }
 
-    fn visit_bytes<E>(self, key: &[u8]) -> Result<Key, E> {
-        Ok(Key { is_events: key == b"events", has_control: has_control(key) })
+    fn visit_bytes<E>(self, key: &[u8]) -> Result<MemberKey, E> {
+        Ok(MemberKey { is_events: key == b"events", has_control: has_control(key) })
     }
 }
 
 /// The list's elements; those above the limit are counted, not kept.
-struct Found<'a> {
+struct ListedEvents<'a> {
     texts: Vec<&'a str>,
     events: usize,
     max: usize,
 }
 
-impl<'de> Visitor<'de> for Found<'de> {
+impl<'de> Visitor<'de> for ListedEvents<'de> {
     type Value = Self;
 
     fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -190,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_batch_is_told_with_its_figures() {
+    fn what_is_not_a_batch_is_refused_with_its_figures() {
         for (text, error) in [
             ("", "the body is empty, expected a JSON object"),
             ("[]", "the batch has no events, expected 1 to 3"),

@@ -16,7 +16,7 @@ use serde_json::value::RawValue;
 use sha2::{Digest, Sha256};
 
 pub use self::content::{Content, Incidental};
-use super::json::{JsonText, Kind, SPACE, check_syntax};
+use super::json::{JsonKind, JsonText, SPACE, check_syntax};
 use super::rejection::{Flaw, RejectCode, Rejection};
 use super::submission::{NAME_CHARS_MAX, Submission, Unreadable};
 use super::timestamp;
@@ -42,14 +42,14 @@ pub fn read(_: &Bytes, text: &str) -> Result<Submission, Unreadable> {
     }
     if !start.starts_with('{') {
         check_syntax(text).map_err(not_json)?;
-        let detail = format!("the event is {}, expected an object", Kind::of(start).with_article());
+        let detail = format!("the event is {}, expected an object", JsonKind::of(start).with_article());
         let flaw = Flaw::new(RejectCode::EventNotObject, "", detail);
         return Err(Unreadable::NotObject(Box::new(Rejection::of(flaw))));
     }
     let mut members: Members<'_> = serde_json::from_str(text).map_err(not_json)?;
     let (data, base64) = (members.remove("data"), members.remove("data_base64"));
     // An attribute that is null is not there.
-    members.retain(|_, value| Kind::of(value.get()) != Kind::Null);
+    members.retain(|_, value| JsonKind::of(value.get()) != JsonKind::Null);
     let mut flaws = Vec::new();
     let mut required = |name: &str| attribute(&members, name, &mut flaws);
     let (version, id, source, kind) = (required("specversion"), required("id"), required("source"), required("type"));
@@ -133,7 +133,7 @@ enum Data<'a> {
 
 /// The data, which stands in one of two members.
 fn data_of<'a>(data: Option<&'a RawValue>, base64: Option<&'a RawValue>, flaws: &mut Vec<Flaw>) -> Option<Data<'a>> {
-    let is_there = |value: &&RawValue| Kind::of(value.get()) != Kind::Null;
+    let is_there = |value: &&RawValue| JsonKind::of(value.get()) != JsonKind::Null;
     let Some(base64) = base64.filter(is_there) else { return data.map(|data| Data::Json(data.get())) };
     if data.as_ref().is_some_and(is_there) {
         flaws.push(invalid("data_base64", "stands beside data, a CloudEvent has one of them"));
@@ -160,7 +160,7 @@ fn payload(data: Option<Data<'_>>, members: &Members<'_>) -> String {
 
 fn can_be_opened(data: &str) -> bool {
     let is_free = |members: Members<'_>| !members.contains_key(ATTRIBUTES);
-    Kind::of(data) == Kind::Object && serde_json::from_str(data).is_ok_and(is_free)
+    JsonKind::of(data) == JsonKind::Object && serde_json::from_str(data).is_ok_and(is_free)
 }
 
 fn member(name: &str, value: &str) -> String {

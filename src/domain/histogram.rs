@@ -20,9 +20,9 @@ pub fn bounds_us() -> [i64; CLASSES - 1] {
 
 /// How many events took how long.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Histogram([i64; CLASSES]);
+pub struct DurationHistogram([i64; CLASSES]);
 
-impl Histogram {
+impl DurationHistogram {
     /// With so many events in each class.
     pub fn of(counts: [i64; CLASSES]) -> Self {
         Self(counts)
@@ -76,8 +76,8 @@ mod tests {
 
     use super::*;
 
-    fn of_times(times: &[i64]) -> Histogram {
-        let mut histogram = Histogram::default();
+    fn of_times(times: &[i64]) -> DurationHistogram {
+        let mut histogram = DurationHistogram::default();
         times.iter().for_each(|us| histogram.count(*us));
         histogram
     }
@@ -98,8 +98,8 @@ mod tests {
 
     #[test]
     fn no_events_have_no_percentiles() {
-        assert_eq!(Histogram::default().quantile_us(0.5), None);
-        assert_eq!(Histogram::default().quantile_us(1.0), None);
+        assert_eq!(DurationHistogram::default().quantile_us(0.5), None);
+        assert_eq!(DurationHistogram::default().quantile_us(1.0), None);
     }
 
     #[test]
@@ -121,7 +121,7 @@ mod tests {
         let mut merged = of_times(&one);
         merged.merge(&of_times(&other));
         assert_eq!(merged, of_times(&[&one[..], &other[..]].concat()));
-        assert_eq!(Histogram::of(merged.counts()), merged);
+        assert_eq!(DurationHistogram::of(merged.counts()), merged);
     }
 
     proptest! {
@@ -129,13 +129,13 @@ mod tests {
         fn a_quantile_is_in_the_class_of_the_event_of_its_rank(
             mut times in prop::collection::vec(0_i64..1 << 28, 1..200), percent in 1_usize..=100,
         ) {
-            let told = of_times(&times).quantile_us(percent as f64 / 100.0).expect("there are events");
+            let estimate = of_times(&times).quantile_us(percent as f64 / 100.0).expect("there are events");
             times.sort_unstable();
             let rank = (percent * times.len()).div_ceil(100);
             let class = class_of(times[rank - 1]);
             let begin = if class == 0 { 0 } else { bounds_us()[class - 1] };
             // A hair, for percent / 100 is not exact.
-            prop_assert!(told >= begin as f64 - 1e-6 && told <= bounds_us()[class] as f64 + 1e-6, "{} {}", told, class);
+            prop_assert!(estimate >= begin as f64 - 1e-6 && estimate <= bounds_us()[class] as f64 + 1e-6, "{} {}", estimate, class);
         }
     }
 }

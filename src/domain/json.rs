@@ -41,8 +41,8 @@ impl JsonText {
     }
 
     /// What kind of JSON value this is, told from its first byte.
-    pub fn kind(&self) -> Kind {
-        Kind::of(self.as_str())
+    pub fn kind(&self) -> JsonKind {
+        JsonKind::of(self.as_str())
     }
 }
 
@@ -109,7 +109,7 @@ pub fn integer(text: &str) -> Option<i64> {
     if let Ok(number) = text.parse() {
         return Some(number);
     }
-    if Kind::of(text) != Kind::Number {
+    if JsonKind::of(text) != JsonKind::Number {
         return None;
     }
     let (mantissa, exponent) = text.split_once(['e', 'E']).unwrap_or((text, "0"));
@@ -129,7 +129,7 @@ pub fn integer(text: &str) -> Option<i64> {
 
 /// The six kinds of JSON value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub enum JsonKind {
     /// `null`
     Null,
     /// `true` or `false`
@@ -144,7 +144,7 @@ pub enum Kind {
     Object,
 }
 
-impl Kind {
+impl JsonKind {
     /// The kind of the valid JSON value `text`.
     pub fn of(text: &str) -> Self {
         match text.as_bytes().first() {

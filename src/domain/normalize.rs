@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use serde::de::{DeserializeSeed, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
-use super::json::{JsonText, Kind};
+use super::json::{JsonKind, JsonText};
 use super::timestamp;
 
 /// The fields that are extracted, each with its type; a new one is a new line here.
@@ -57,17 +57,17 @@ fn string_of(raw: &str) -> String {
 }
 
 fn text_of(raw: &str) -> String {
-    match Kind::of(raw) {
-        Kind::String => string_of(raw).trim().to_owned(),
-        Kind::Number | Kind::Bool => raw.to_owned(),
-        Kind::Null | Kind::Object | Kind::Array => String::new(),
+    match JsonKind::of(raw) {
+        JsonKind::String => string_of(raw).trim().to_owned(),
+        JsonKind::Number | JsonKind::Bool => raw.to_owned(),
+        JsonKind::Null | JsonKind::Object | JsonKind::Array => String::new(),
     }
 }
 
 fn float_of(raw: &str) -> f64 {
-    let parsed = match Kind::of(raw) {
-        Kind::Number => raw.parse::<f64>(),
-        Kind::String => string_of(raw).trim().parse::<f64>(),
+    let parsed = match JsonKind::of(raw) {
+        JsonKind::Number => raw.parse::<f64>(),
+        JsonKind::String => string_of(raw).trim().parse::<f64>(),
         _ => return 0.0,
     };
     let value = parsed.ok().filter(|value| value.is_finite()).unwrap_or(0.0);

@@ -146,7 +146,7 @@ impl TransientCode {
 
 /// What a successful attempt made of an event.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Normalized {
+pub struct NormalizedEvent {
     /// The properties as JSON text.
     pub properties: String,
     /// When they were made.
@@ -178,7 +178,12 @@ pub struct Outcome {
 
 impl Outcome {
     /// The transition that `result` brings to `event` at `now`.
-    pub fn of(event: &Event, result: Result<Normalized, &Failure>, policy: &RetryPolicy, now: DateTime<Utc>) -> Self {
+    pub fn of(
+        event: &Event,
+        result: Result<NormalizedEvent, &Failure>,
+        policy: &RetryPolicy,
+        now: DateTime<Utc>,
+    ) -> Self {
         let attempts = event.attempts + 1;
         let base = Self { attempts, ..Self::blank(event, Status::Pending) };
         match result {
@@ -302,7 +307,7 @@ mod tests {
 
     #[test]
     fn success_is_processed_with_its_properties_and_never_before_it_was_received() {
-        let normalized = || Normalized { properties: "{}".to_owned(), normalized_at: at(101) };
+        let normalized = || NormalizedEvent { properties: "{}".to_owned(), normalized_at: at(101) };
         let outcome = Outcome::of(&event(0, 0), Ok(normalized()), &POLICY, at(102));
         assert_eq!((outcome.status, outcome.processed_at, outcome.attempts), (Status::Processed, Some(at(102)), 1));
         assert_eq!(outcome.properties.as_deref(), Some("{}"));

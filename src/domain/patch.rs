@@ -10,7 +10,7 @@ use std::fmt;
 use serde::de::{Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
-use super::json::{JsonText, Kind};
+use super::json::{JsonKind, JsonText};
 use super::payload::{PayloadLimits, validate_payload_shape};
 use super::rejection::Rejection;
 
@@ -40,7 +40,7 @@ impl Patch {
 
 /// Writes `target`, changed by the object `patch`, to `text`.
 fn merge(target: Option<&str>, patch: &str, text: &mut String) -> Result<(), serde_json::Error> {
-    let target = target.filter(|target| Kind::of(target) == Kind::Object);
+    let target = target.filter(|target| JsonKind::of(target) == JsonKind::Object);
     let old = target.map(members).transpose()?.unwrap_or_default();
     let changes = members(patch)?;
     let (last_old, last_change) = (places(&old), places(&changes));
@@ -77,7 +77,8 @@ impl<'t> Object<'t> {
 
     /// Writes the member that had the value `old` and is to have `change`; nothing if that is null.
     fn write(&mut self, key: &str, old: Option<&str>, change: Option<&str>) -> Result<(), serde_json::Error> {
-        let Some(value) = change.filter(|change| Kind::of(change) != Kind::Null).or(old.filter(|_| change.is_none()))
+        let Some(value) =
+            change.filter(|change| JsonKind::of(change) != JsonKind::Null).or(old.filter(|_| change.is_none()))
         else {
             return Ok(());
         };
@@ -86,7 +87,7 @@ impl<'t> Object<'t> {
         }
         self.text.push_str(key);
         self.text.push(':');
-        if change.is_some() && Kind::of(value) == Kind::Object {
+        if change.is_some() && JsonKind::of(value) == JsonKind::Object {
             return merge(old, value, self.text);
         }
         self.text.push_str(value);

@@ -4,7 +4,7 @@
 //! chosen by a client costs more than the bytes it sent. What is checked here is exactly what keeps the answers
 //! of SQLite and PostgreSQL the same: whatever JSONB could not hold is refused on both.
 
-use super::json::{JsonText, Kind};
+use super::json::{JsonKind, JsonText};
 use super::number::{self, Fault};
 use super::pointer::{closing_quote, pointer_at};
 use super::rejection::{Flaw, RejectCode, Rejection};
@@ -47,7 +47,7 @@ pub fn validate_payload_shape(
     limits: &PayloadLimits,
 ) -> Result<(), PayloadValidationError> {
     let Some(payload) = payload else { return Ok(()) };
-    if payload.kind() != Kind::Object {
+    if payload.kind() != JsonKind::Object {
         return Err(not_an_object(payload.kind()));
     }
     if payload.len() > limits.bytes_max {
@@ -70,7 +70,7 @@ pub fn can_be_kept(payload: &JsonText, limits: &PayloadLimits) -> bool {
             .is_ok_and(|written| written <= limits.written_bytes_max())
 }
 
-fn not_an_object(kind: Kind) -> Rejection {
+fn not_an_object(kind: JsonKind) -> Rejection {
     let detail = format!("payload is {}, expected an object or null", kind.with_article());
     Rejection::of(Flaw::new(RejectCode::PayloadNotObject, "/payload", detail))
 }
@@ -88,37 +88,37 @@ fn too_large(bytes: usize, bytes_max: usize) -> Rejection {
 
 /// What the scan found, and at which byte.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Problem {
+struct ShapeFault {
     at: usize,
-    kind: ProblemKind,
+    kind: ShapeFaultKind,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum ProblemKind {
+enum ShapeFaultKind {
     TooDeep,
     Nul,
     LoneSurrogate,
     Number(Fault),
 }
 
-impl Problem {
+impl ShapeFault {
     fn reject(self, payload: &JsonText, limits: &PayloadLimits) -> Rejection {
         let pointer = pointer_at("/payload", payload.as_str(), self.at);
         let (code, detail) = match self.kind {
-            ProblemKind::TooDeep => {
+            ShapeFaultKind::TooDeep => {
                 let levels = depth_of(payload.as_str());
                 let detail = format!("payload is {levels} levels deep, limit {}", limits.depth_max);
                 (RejectCode::PayloadTooDeep, detail)
             }
-            ProblemKind::Nul => (
+            ShapeFaultKind::Nul => (
                 RejectCode::PayloadNotEncodable,
                 "payload has the character \\u0000, which a database cannot hold".to_owned(),
             ),
-            ProblemKind::LoneSurrogate => (
+            ShapeFaultKind::LoneSurrogate => (
                 RejectCode::PayloadNotEncodable,
                 "payload has a lone surrogate escape, which is not a character".to_owned(),
             ),
-            ProblemKind::Number(fault) => {
+            ShapeFaultKind::Number(fault) => {
                 (RejectCode::PayloadNotEncodable, format!("payload has {}", fault.text(limits.number_chars_max)))
             }
         };
@@ -147,7 +147,7 @@ fn depth_of(text: &str) -> usize {
 
 /// Scans the valid JSON `text` for what is refused; the first problem by position wins. Gives its bytes with its numbers
 /// written out.
-fn scan(text: &str, depth_max: usize, number_chars_max: usize) -> Result<usize, Problem> {
+fn scan(text: &str, depth_max: usize, number_chars_max: usize) -> Result<usize, ShapeFault> {
     let bytes = text.as_bytes();
     let (mut depth, mut at, mut added) = (0_usize, 0, 0);
     while let Some(&byte) = bytes.get(at) {
@@ -155,7 +155,7 @@ fn scan(text: &str, depth_max: usize, number_chars_max: usize) -> Result<usize, 
             b'{' | b'[' => {
                 depth += 1;
                 if depth > depth_max {
-                    return Err(Problem { at, kind: ProblemKind::TooDeep });
+                    return Err(ShapeFault { at, kind: ShapeFaultKind::TooDeep });
                 }
                 at += 1;
             }
@@ -166,7 +166,7 @@ fn scan(text: &str, depth_max: usize, number_chars_max: usize) -> Result<usize, 
             b'"' => at = scan_string(bytes, at)?,
             b'-' | b'0'..=b'9' => {
                 let length = number::check(&text[at..], number_chars_max);
-                let length = length.map_err(|fault| Problem { at, kind: ProblemKind::Number(fault) })?;
+                let length = length.map_err(|fault| ShapeFault { at, kind: ShapeFaultKind::Number(fault) })?;
                 added += length.written.saturating_sub(length.sent);
                 at += length.sent;
             }
@@ -177,14 +177,14 @@ fn scan(text: &str, depth_max: usize, number_chars_max: usize) -> Result<usize, 
 }
 
 /// Checks the escapes of the string that opens at `start`; returns the index after its closing quote.
-fn scan_string(bytes: &[u8], start: usize) -> Result<usize, Problem> {
+fn scan_string(bytes: &[u8], start: usize) -> Result<usize, ShapeFault> {
     let mut at = start + 1;
     loop {
         match bytes.get(at) {
             None => return Ok(at),
             Some(b'"') => return Ok(at + 1),
             Some(b'\\') if bytes.get(at + 1) == Some(&b'u') => {
-                at += escape_length(bytes, at).map_err(|kind| Problem { at: start, kind })?;
+                at += escape_length(bytes, at).map_err(|kind| ShapeFault { at: start, kind })?;
             }
             Some(b'\\') => at += 2,
             Some(_) => at += 1,
@@ -193,14 +193,14 @@ fn scan_string(bytes: &[u8], start: usize) -> Result<usize, Problem> {
 }
 
 /// Bytes of the `\uXXXX` escape at `at`, of both halves if it is a surrogate pair.
-fn escape_length(bytes: &[u8], at: usize) -> Result<usize, ProblemKind> {
+fn escape_length(bytes: &[u8], at: usize) -> Result<usize, ShapeFaultKind> {
     match unit_at(bytes, at) {
-        Some(0) => Err(ProblemKind::Nul),
+        Some(0) => Err(ShapeFaultKind::Nul),
         Some(0xD800..=0xDBFF) => match unit_at(bytes, at + 6) {
             Some(0xDC00..=0xDFFF) => Ok(12),
-            _ => Err(ProblemKind::LoneSurrogate),
+            _ => Err(ShapeFaultKind::LoneSurrogate),
         },
-        Some(0xDC00..=0xDFFF) => Err(ProblemKind::LoneSurrogate),
+        Some(0xDC00..=0xDFFF) => Err(ShapeFaultKind::LoneSurrogate),
         _ => Ok(6),
     }
 }

@@ -9,7 +9,7 @@ use serde::de::{DeserializeSeed, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 use sha2::{Digest, Sha256};
 
-use super::json::{JsonText, Kind, SPACE, check_syntax, has_control, integer};
+use super::json::{JsonKind, JsonText, SPACE, check_syntax, has_control, integer};
 use super::rejection::{Flaw, RejectCode, Rejection};
 use super::timestamp;
 use super::trace::TraceContext;
@@ -71,11 +71,11 @@ impl Submission {
             return Err(Unreadable::Empty);
         }
         if !start.starts_with('{') {
-            return Err(not_an_object(text, Kind::of(start)));
+            return Err(not_an_object(text, JsonKind::of(start)));
         }
         let mut deserializer = serde_json::Deserializer::from_str(text);
         let members = deserializer
-            .deserialize_map(MembersVisitor)
+            .deserialize_map(EventMembersVisitor)
             .and_then(|members| deserializer.end().map(|()| members))
             .and_then(
                 |members| if members.has_control_key { check_syntax(text).map(|()| members) } else { Ok(members) },
@@ -85,7 +85,7 @@ impl Submission {
     }
 }
 
-fn not_an_object(text: &str, kind: Kind) -> Unreadable {
+fn not_an_object(text: &str, kind: JsonKind) -> Unreadable {
     match check_syntax(text) {
         Err(error) => Unreadable::NotJson(error.to_string()),
         Ok(()) => {
@@ -97,7 +97,7 @@ fn not_an_object(text: &str, kind: Kind) -> Unreadable {
 
 /// The members of the event that are known, as they stand in the text.
 #[derive(Default)]
-struct Members<'a> {
+struct EventMembers<'a> {
     event_name: Option<&'a str>,
     event_type: Option<&'a str>,
     payload: Option<&'a str>,
@@ -108,7 +108,7 @@ struct Members<'a> {
     has_control_key: bool,
 }
 
-impl Members<'_> {
+impl EventMembers<'_> {
     fn into_submission(self, body: &Bytes) -> Submission {
         let mut flaws = Vec::new();
         let mut name = |field, value| flaws_of(read_name(field, value), &mut flaws).flatten();
@@ -133,9 +133,9 @@ impl Members<'_> {
 }
 
 /// A value that was read, perhaps only in part, and what is wrong with it.
-struct Read<T>(Option<T>, Option<Flaw>);
+struct FieldRead<T>(Option<T>, Option<Flaw>);
 
-fn flaws_of<T>(read: Read<T>, flaws: &mut Vec<Flaw>) -> Option<T> {
+fn flaws_of<T>(read: FieldRead<T>, flaws: &mut Vec<Flaw>) -> Option<T> {
     flaws.extend(read.1);
     read.0
 }
@@ -146,53 +146,53 @@ fn invalid(field: &str, what: &str) -> Flaw {
 
 /// `null` counts as absent.
 fn present(value: Option<&str>) -> Option<&str> {
-    value.filter(|text| Kind::of(text) != Kind::Null)
+    value.filter(|text| JsonKind::of(text) != JsonKind::Null)
 }
 
-fn read_name(field: &str, value: Option<&str>) -> Read<Option<String>> {
-    let Some(text) = present(value) else { return Read(None, None) };
-    if Kind::of(text) != Kind::String {
-        let what = format!("is {}, expected a string", Kind::of(text).with_article());
-        return Read(None, Some(invalid(field, &what)));
+fn read_name(field: &str, value: Option<&str>) -> FieldRead<Option<String>> {
+    let Some(text) = present(value) else { return FieldRead(None, None) };
+    if JsonKind::of(text) != JsonKind::String {
+        let what = format!("is {}, expected a string", JsonKind::of(text).with_article());
+        return FieldRead(None, Some(invalid(field, &what)));
     }
     let Ok(name) = serde_json::from_str::<String>(text) else {
-        return Read(None, Some(invalid(field, "has a lone surrogate escape, which is not a character")));
+        return FieldRead(None, Some(invalid(field, "has a lone surrogate escape, which is not a character")));
     };
     if name.contains('\0') {
-        return Read(None, Some(invalid(field, "has the character \\u0000, which a database cannot hold")));
+        return FieldRead(None, Some(invalid(field, "has the character \\u0000, which a database cannot hold")));
     }
     match name.char_indices().nth(NAME_CHARS_MAX) {
-        None => Read(Some(Some(name)), None),
+        None => FieldRead(Some(Some(name)), None),
         Some((cut, _)) => {
             let chars = name.chars().count();
             let detail = format!("{field} is {chars} characters, limit {NAME_CHARS_MAX}");
             let flaw = Flaw::new(RejectCode::FieldTooLong, format!("/{field}"), detail);
-            Read(Some(Some(name[..cut].to_owned())), Some(flaw))
+            FieldRead(Some(Some(name[..cut].to_owned())), Some(flaw))
         }
     }
 }
 
-fn read_user_id(value: Option<&str>) -> Read<Option<i64>> {
+fn read_user_id(value: Option<&str>) -> FieldRead<Option<i64>> {
     match present(value).map(integer) {
-        None => Read(None, None),
-        Some(Some(user_id)) => Read(Some(Some(user_id)), None),
-        Some(None) => Read(None, Some(invalid("user_id", "is not a 64-bit integer"))),
+        None => FieldRead(None, None),
+        Some(Some(user_id)) => FieldRead(Some(Some(user_id)), None),
+        Some(None) => FieldRead(None, Some(invalid("user_id", "is not a 64-bit integer"))),
     }
 }
 
-fn read_timestamp(value: Option<&str>) -> Read<Option<DateTime<Utc>>> {
-    let Some(text) = present(value) else { return Read(None, None) };
+fn read_timestamp(value: Option<&str>) -> FieldRead<Option<DateTime<Utc>>> {
+    let Some(text) = present(value) else { return FieldRead(None, None) };
     match serde_json::from_str::<String>(text).ok().and_then(|text| timestamp::parse(&text)) {
-        Some(time) => Read(Some(Some(time)), None),
+        Some(time) => FieldRead(Some(Some(time)), None),
         None => {
             let what = "is not an RFC 3339 time such as \"2025-12-18T10:30:00Z\"";
-            Read(None, Some(invalid("timestamp", what)))
+            FieldRead(None, Some(invalid("timestamp", what)))
         }
     }
 }
 
 /// Keys are compared as bytes: a lone surrogate in the key of an unknown member is nobody's concern.
-enum Member {
+enum KnownMember {
     EventName,
     EventType,
     Payload,
@@ -205,54 +205,54 @@ enum Member {
 struct KeySeed;
 
 impl<'de> DeserializeSeed<'de> for KeySeed {
-    type Value = Member;
+    type Value = KnownMember;
 
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Member, D::Error> {
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<KnownMember, D::Error> {
         deserializer.deserialize_bytes(self)
     }
 }
 
 impl Visitor<'_> for KeySeed {
-    type Value = Member;
+    type Value = KnownMember;
 
     fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str("a key")
     }
 
-    fn visit_bytes<E>(self, key: &[u8]) -> Result<Member, E> {
+    fn visit_bytes<E>(self, key: &[u8]) -> Result<KnownMember, E> {
         Ok(match key {
-            b"event_name" => Member::EventName,
-            b"event_type" => Member::EventType,
-            b"payload" => Member::Payload,
-            b"user_id" => Member::UserId,
-            b"event_uid" => Member::EventUid,
-            b"timestamp" => Member::Timestamp,
-            other => Member::Unknown { has_control: has_control(other) },
+            b"event_name" => KnownMember::EventName,
+            b"event_type" => KnownMember::EventType,
+            b"payload" => KnownMember::Payload,
+            b"user_id" => KnownMember::UserId,
+            b"event_uid" => KnownMember::EventUid,
+            b"timestamp" => KnownMember::Timestamp,
+            other => KnownMember::Unknown { has_control: has_control(other) },
         })
     }
 }
 
-struct MembersVisitor;
+struct EventMembersVisitor;
 
-impl<'de> Visitor<'de> for MembersVisitor {
-    type Value = Members<'de>;
+impl<'de> Visitor<'de> for EventMembersVisitor {
+    type Value = EventMembers<'de>;
 
     fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str("an object")
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Members<'de>, A::Error> {
-        let mut members = Members::default();
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<EventMembers<'de>, A::Error> {
+        let mut members = EventMembers::default();
         while let Some(key) = map.next_key_seed(KeySeed)? {
             let value = Some(map.next_value::<&'de RawValue>()?.get());
             match key {
-                Member::EventName => members.event_name = value,
-                Member::EventType => members.event_type = value,
-                Member::Payload => members.payload = value,
-                Member::UserId => members.user_id = value,
-                Member::EventUid => members.event_uid = value,
-                Member::Timestamp => members.timestamp = value,
-                Member::Unknown { has_control } => members.has_control_key |= has_control,
+                KnownMember::EventName => members.event_name = value,
+                KnownMember::EventType => members.event_type = value,
+                KnownMember::Payload => members.payload = value,
+                KnownMember::UserId => members.user_id = value,
+                KnownMember::EventUid => members.event_uid = value,
+                KnownMember::Timestamp => members.timestamp = value,
+                KnownMember::Unknown { has_control } => members.has_control_key |= has_control,
             }
         }
         Ok(members)
@@ -299,7 +299,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_json_is_told_from_what_is_not_an_object() {
+    fn invalid_json_is_distinguished_from_other_json_values() {
         for text in [
             "{",
             "{\"\n\":1}",

@@ -5,7 +5,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use super::accounts::pages::Asked;
+use super::accounts::pages::PageParams;
 use super::bounds::STORE_WAIT;
 use super::error::ApiError;
 use super::request::Call;
@@ -39,13 +39,13 @@ pub struct AuditView {
 /// `GET /api/v1/audit`: the newest first.
 pub async fn list(call: Call) -> Result<HttpResponse, ApiError> {
     call.authorise(Scope::Admin, "reading the audit log").await?;
-    let asked = Asked::read(PATH, &["limit", "cursor", "action", "by_user"], call.request.query_string())?;
-    let filters = AuditFilters { action: asked.action, by_user: asked.user_id };
+    let params = PageParams::read(PATH, &["limit", "cursor", "action", "by_user"], call.request.query_string())?;
+    let filters = AuditFilters { action: params.action, by_user: params.user_id };
     // No row has the id 0: it stands for the beginning of the list.
-    let before = if asked.after == 0 { i64::MAX } else { asked.after };
-    let mut rows = call.state.store.audit_before(filters, before, asked.fetched(), STORE_WAIT).await?;
-    let next = asked.cut(&mut rows, |row| row.id);
-    Ok(asked.respond(rows.into_iter().map(AuditView::of).collect(), next))
+    let before = if params.after == 0 { i64::MAX } else { params.after };
+    let mut rows = call.state.store.audit_before(filters, before, params.fetched(), STORE_WAIT).await?;
+    let next = params.cut(&mut rows, |row| row.id);
+    Ok(params.respond(rows.into_iter().map(AuditView::of).collect(), next))
 }
 
 impl AuditView {

@@ -17,7 +17,7 @@ use super::bounds::STORE_WAIT;
 use super::error::ApiError;
 use super::lookups::Lookups;
 use super::problems::Problem;
-use super::touch::Touch;
+use super::staleness::Staleness;
 use super::unknown_tokens::UnknownTokens;
 use crate::clock;
 use crate::domain::scopes::{Scope, Scopes};
@@ -28,7 +28,7 @@ use crate::telemetry::facts;
 /// Most tokens remembered, known and unknown each; 10,000 known ones are about 3 MB.
 const REMEMBERED_MAX: usize = 10_000;
 /// A token's last use is written at most this often, in seconds.
-const TOUCH_SECONDS: i64 = 60;
+const USE_NOTED_EVERY_SECONDS: i64 = 60;
 
 /// The person or program behind a valid token.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -60,24 +60,24 @@ pub struct Auth {
     store: Store,
     lookups: Lookups,
     unknown: UnknownTokens,
-    memory: RwLock<Memory>,
+    cache: RwLock<TokenCache>,
     uses: Mutex<Uses>,
-    touch: Touch,
+    staleness: Staleness,
     /// One round at a time: a slower one that began earlier would bring back what is over.
     round: tokio::sync::Mutex<()>,
 }
 
 /// What is known of tokens as of one version of them.
 #[derive(Default)]
-struct Memory {
+struct TokenCache {
     version: Option<i64>,
     /// Counts the times that everything was renewed; a look-up begun before such a time is not remembered.
     epoch: u64,
-    known: HashMap<TokenHash, Arc<Known>>,
+    known: HashMap<TokenHash, Arc<KnownToken>>,
     unknown: HashSet<TokenHash>,
 }
 
-struct Known {
+struct KnownToken {
     caller: Arc<Caller>,
     record: TokenRecord,
     /// Unix seconds of the last use that was noted; saves the hot path the lock of `uses`.
@@ -98,9 +98,9 @@ impl Auth {
             lookups: Lookups::new(store.clone()),
             store,
             unknown: UnknownTokens::default(),
-            memory: RwLock::default(),
+            cache: RwLock::default(),
             uses: Mutex::default(),
-            touch: Touch::new(outage_grace),
+            staleness: Staleness::new(outage_grace),
             round: tokio::sync::Mutex::default(),
         }
     }
@@ -108,11 +108,11 @@ impl Auth {
     /// Who has these credentials; 401 if nobody, 503 if only the database could tell.
     pub async fn authenticate(&self, credentials: Credentials) -> Result<Arc<Caller>, ApiError> {
         let (hash, now) = (credentials.hash, clock::now());
-        if self.touch.is_lost_for_long() {
+        if self.staleness.is_lost_for_long() {
             return Err(unchecked());
         }
         let known = match self.recall(&hash) {
-            Some(None) if self.touch.is_lost() => return Err(unchecked()),
+            Some(None) if self.staleness.is_lost() => return Err(unchecked()),
             Some(remembered) => remembered,
             None => self.look_up(credentials).await?,
         };
@@ -125,7 +125,7 @@ impl Auth {
 
     /// Why no token is taken now, if none is.
     pub fn refusal(&self) -> Option<&'static str> {
-        self.touch
+        self.staleness
             .is_lost_for_long()
             .then_some("tokens cannot be checked: the database is away for longer than auth.outage_grace")
     }
@@ -134,48 +134,48 @@ impl Auth {
     pub async fn refresh(&self) -> Result<(), StoreError> {
         let _round = self.round.lock().await;
         let version = self.store.auth_version(STORE_WAIT).await;
-        self.touch.note(version.is_ok());
+        self.staleness.note(version.is_ok());
         self.see_version(version?).await?;
         self.write_uses().await
     }
 
-    fn recall(&self, hash: &TokenHash) -> Option<Option<Arc<Known>>> {
-        let memory = self.memory();
-        match memory.known.get(hash) {
+    fn recall(&self, hash: &TokenHash) -> Option<Option<Arc<KnownToken>>> {
+        let cache = self.cache();
+        match cache.known.get(hash) {
             Some(known) => Some(Some(Arc::clone(known))),
-            None => memory.unknown.contains(hash).then_some(None),
+            None => cache.unknown.contains(hash).then_some(None),
         }
     }
 
-    async fn look_up(&self, Credentials { hash, origin }: Credentials) -> Result<Option<Arc<Known>>, ApiError> {
+    async fn look_up(&self, Credentials { hash, origin }: Credentials) -> Result<Option<Arc<KnownToken>>, ApiError> {
         if let Some(wait) = self.unknown.wait(origin, Instant::now()) {
             facts::rate_limited();
             return Err(ApiError::too_many_unknown_tokens(wait));
         }
-        let epoch = self.memory().epoch;
+        let epoch = self.cache().epoch;
         let record = self.lookups.find(hash).await.map_err(unavailable)?;
         if record.is_none() {
             self.unknown.note(origin, Instant::now());
         }
-        let known = record.map(|record| Arc::new(Known::new(record)));
-        self.memory_mut().remember(epoch, hash, known.clone());
+        let known = record.map(|record| Arc::new(KnownToken::new(record)));
+        self.cache_mut().remember(epoch, hash, known.clone());
         Ok(known)
     }
 
     /// After a change everything that is remembered is looked up anew at once: an outage may begin before it is used.
     async fn see_version(&self, version: i64) -> Result<(), StoreError> {
-        let known = match &*self.memory() {
-            memory if memory.version == Some(version) => return Ok(()),
-            memory => memory.known.keys().copied().collect(),
+        let known = match &*self.cache() {
+            cache if cache.version == Some(version) => return Ok(()),
+            cache => cache.known.keys().copied().collect(),
         };
         let records = self.store.find_tokens(known, STORE_WAIT).await?;
-        self.memory_mut().renew(version, records);
+        self.cache_mut().renew(version, records);
         Ok(())
     }
 
-    fn note_use(&self, known: &Known, now: DateTime<Utc>) {
+    fn note_use(&self, known: &KnownToken, now: DateTime<Utc>) {
         let seconds = now.timestamp();
-        if seconds - known.touched_at.load(Ordering::Relaxed) < TOUCH_SECONDS {
+        if seconds - known.touched_at.load(Ordering::Relaxed) < USE_NOTED_EVERY_SECONDS {
             return;
         }
         known.touched_at.store(seconds, Ordering::Relaxed);
@@ -188,24 +188,24 @@ impl Auth {
         if batch.is_empty() {
             return Ok(());
         }
-        let written = self.store.touch_tokens(&batch, STORE_WAIT).await;
+        let written = self.store.record_token_uses(&batch, STORE_WAIT).await;
         if written.is_err() {
             self.uses.lock().unwrap_or_else(PoisonError::into_inner).put_back(batch);
         }
         written
     }
 
-    fn memory(&self) -> RwLockReadGuard<'_, Memory> {
-        self.memory.read().unwrap_or_else(PoisonError::into_inner)
+    fn cache(&self) -> RwLockReadGuard<'_, TokenCache> {
+        self.cache.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn memory_mut(&self) -> RwLockWriteGuard<'_, Memory> {
-        self.memory.write().unwrap_or_else(PoisonError::into_inner)
+    fn cache_mut(&self) -> RwLockWriteGuard<'_, TokenCache> {
+        self.cache.write().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// Keeps `auth` fresh for as long as the future is polled.
-pub async fn watch(auth: Arc<Auth>, every: Duration) {
+pub async fn refresh_loop(auth: Arc<Auth>, every: Duration) {
     let condition = Condition::new("the look for changed tokens");
     loop {
         condition.note(&auth.refresh().await);
@@ -213,8 +213,8 @@ pub async fn watch(auth: Arc<Auth>, every: Duration) {
     }
 }
 
-impl Memory {
-    fn remember(&mut self, epoch: u64, hash: TokenHash, known: Option<Arc<Known>>) {
+impl TokenCache {
+    fn remember(&mut self, epoch: u64, hash: TokenHash, known: Option<Arc<KnownToken>>) {
         if epoch != self.epoch {
             return;
         }
@@ -235,12 +235,12 @@ impl Memory {
     }
 
     fn renew(&mut self, version: i64, records: Vec<TokenRecord>) {
-        let known = records.into_iter().map(|record| (record.hash, Arc::new(Known::new(record)))).collect();
+        let known = records.into_iter().map(|record| (record.hash, Arc::new(KnownToken::new(record)))).collect();
         *self = Self { version: Some(version), epoch: self.epoch + 1, known, unknown: HashSet::new() };
     }
 }
 
-impl Known {
+impl KnownToken {
     fn new(record: TokenRecord) -> Self {
         let caller = Caller {
             user_id: record.user_id,
@@ -259,7 +259,7 @@ impl Uses {
             self.noted.clear();
         }
         let noted = self.noted.entry(token_id).or_insert(i64::MIN / 2);
-        if now.timestamp() - *noted >= TOUCH_SECONDS && self.to_write.len() < REMEMBERED_MAX {
+        if now.timestamp() - *noted >= USE_NOTED_EVERY_SECONDS && self.to_write.len() < REMEMBERED_MAX {
             *noted = now.timestamp();
             self.to_write.insert(token_id, now);
         }
@@ -355,27 +355,27 @@ mod tests {
 
     #[test]
     fn a_look_up_begun_before_a_change_is_not_remembered() {
-        let mut memory = Memory::default();
-        let epoch = memory.epoch;
-        memory.renew(7, Vec::new());
-        memory.remember(epoch, [1; 32], Some(Arc::new(Known::new(record()))));
-        memory.remember(epoch, [2; 32], None);
-        assert!(memory.known.is_empty() && memory.unknown.is_empty());
-        memory.remember(memory.epoch, [1; 32], Some(Arc::new(Known::new(record()))));
-        assert_eq!(memory.known.len(), 1);
+        let mut cache = TokenCache::default();
+        let epoch = cache.epoch;
+        cache.renew(7, Vec::new());
+        cache.remember(epoch, [1; 32], Some(Arc::new(KnownToken::new(record()))));
+        cache.remember(epoch, [2; 32], None);
+        assert!(cache.known.is_empty() && cache.unknown.is_empty());
+        cache.remember(cache.epoch, [1; 32], Some(Arc::new(KnownToken::new(record()))));
+        assert_eq!(cache.known.len(), 1);
     }
 
     #[test]
     fn a_flood_of_unknown_tokens_is_bounded_and_displaces_no_known_one() {
-        let mut memory = Memory::default();
-        memory.remember(0, [1; 32], Some(Arc::new(Known::new(record()))));
+        let mut cache = TokenCache::default();
+        cache.remember(0, [1; 32], Some(Arc::new(KnownToken::new(record()))));
         for number in 0..25_000_u32 {
             let mut hash = [0; 32];
             hash[..4].copy_from_slice(&number.to_be_bytes());
-            memory.remember(0, hash, None);
+            cache.remember(0, hash, None);
         }
-        assert!(memory.unknown.len() <= REMEMBERED_MAX);
-        assert_eq!(memory.known.len(), 1);
+        assert!(cache.unknown.len() <= REMEMBERED_MAX);
+        assert_eq!(cache.known.len(), 1);
     }
 
     #[test]

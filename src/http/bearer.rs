@@ -96,7 +96,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_one_token_is_told_apart() {
+    fn what_is_not_one_token_is_distinguished() {
         let long = [b"Bearer gm_".as_slice(), &[b'a'; 2_000]].concat();
         let refusals: [(&[&[u8]], &str); 9] = [
             (&[], "no token, expected the header Authorization: Bearer <token>"),

@@ -218,23 +218,23 @@ mod tests {
 
     #[test]
     fn room_is_made_before_anything_is_kept() {
-        let asked = |length: Option<&'static str>, parts: &[&'static str]| {
-            let (mut asked, mut headers) = (Vec::new(), HeaderMap::new());
+        let requested = |length: Option<&'static str>, parts: &[&'static str]| {
+            let (mut requested, mut headers) = (Vec::new(), HeaderMap::new());
             if let Some(length) = length {
                 headers.insert(CONTENT_LENGTH, HeaderValue::from_static(length));
             }
             let make_room = |bytes| {
-                asked.push(bytes);
+                requested.push(bytes);
                 if bytes > 5 { Err(ApiError::internal("full")) } else { Ok(()) }
             };
             let read = System::new().block_on(read(&headers, chunks(parts), &LIMITS, make_room));
-            (asked, read.is_ok())
+            (requested, read.is_ok())
         };
         for length in [Some("10"), None] {
-            assert_eq!(asked(length, &["ab", "cd"]), (vec![2, 2], true), "as it comes");
-            assert_eq!(asked(length, &["ab", "cd", "efghij"]), (vec![2, 2, 6], false));
+            assert_eq!(requested(length, &["ab", "cd"]), (vec![2, 2], true), "as it comes");
+            assert_eq!(requested(length, &["ab", "cd", "efghij"]), (vec![2, 2, 6], false));
         }
-        assert_eq!(asked(Some("6"), &["abcdef"]), (vec![6], false), "all of it is kept at once");
+        assert_eq!(requested(Some("6"), &["abcdef"]), (vec![6], false), "all of it is kept at once");
     }
 
     #[test]

@@ -12,7 +12,7 @@ use crate::pipeline::{BootView, PipelineView, SnapshotView};
 pub(super) struct Cluster {
     #[serde(flatten)]
     #[schemars(with = "PipelineView")]
-    pub line: Line,
+    pub line: NodePipeline,
     /// Null if it is the line of the node that answers.
     pub snapshot: Option<SnapshotView>,
     /// Null while the database does not answer.
@@ -22,15 +22,15 @@ pub(super) struct Cluster {
 /// A line as it is, or as another node told it.
 #[derive(Serialize)]
 #[serde(untagged)]
-pub(super) enum Line {
+pub(super) enum NodePipeline {
     Own(Box<PipelineView>),
-    Told(Map<String, Value>),
+    Remote(Map<String, Value>),
 }
 
 impl Cluster {
     /// Whether it is the line of the node of this name or boot, seen by itself.
     pub fn is_of(&self, wanted: &str) -> bool {
-        matches!(&self.line, Line::Own(line) if line.node.name == wanted || line.node.boot_id == wanted)
+        matches!(&self.line, NodePipeline::Own(line) if line.node.name == wanted || line.node.boot_id == wanted)
     }
 }
 
@@ -40,5 +40,5 @@ pub(super) const UNDESCRIBED: &str = "the pipeline did not describe itself";
 /// What the cluster looks like now; `None` if this node's pipeline does not answer.
 pub(super) async fn cluster(state: &AppState) -> Option<Cluster> {
     let line = state.pipeline.describe().await?;
-    Some(Cluster { line: Line::Own(Box::new(line)), snapshot: None, nodes: state.pipeline.nodes().await })
+    Some(Cluster { line: NodePipeline::Own(Box::new(line)), snapshot: None, nodes: state.pipeline.nodes().await })
 }

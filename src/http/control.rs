@@ -18,7 +18,7 @@ use super::respond::json;
 use super::state::AppState;
 use crate::domain::scopes::Scope;
 use crate::pipeline::NotChanged;
-use crate::store::{Change, Target};
+use crate::store::{ControlChange, Target};
 use crate::telemetry::audit;
 
 const WHAT: &str = "controlling the pipeline";
@@ -49,42 +49,42 @@ pub async fn resize_pool(call: Call) -> Result<HttpResponse, ApiError> {
     let body = body::read(call.request.headers(), call.payload, &call.state.body_limits, |_| Ok(())).await?;
     media.check(&body, JSON_ONLY)?;
     let size = wanted_size(&body)?;
-    change(&call.state, &caller, pool, Change::Size(size)).await
+    change(&call.state, &caller, pool, ControlChange::Size(size)).await
 }
 
 /// `POST /api/pipeline/pools/{pool}/pause`.
 pub async fn pause_pool(call: Call) -> Result<HttpResponse, ApiError> {
-    change_pool(call, Change::Pause).await
+    change_pool(call, ControlChange::Pause).await
 }
 
 /// `POST /api/pipeline/pools/{pool}/resume`.
 pub async fn resume_pool(call: Call) -> Result<HttpResponse, ApiError> {
-    change_pool(call, Change::Resume).await
+    change_pool(call, ControlChange::Resume).await
 }
 
 /// `POST /api/pipeline/pools/{pool}/restart`: each actor is replaced.
 pub async fn restart_pool(call: Call) -> Result<HttpResponse, ApiError> {
-    change_pool(call, Change::Restart).await
+    change_pool(call, ControlChange::Restart).await
 }
 
 /// `POST /api/pipeline/pause`: every stage and the Claimer.
 pub async fn pause(call: Call) -> Result<HttpResponse, ApiError> {
-    change_line(call, Change::Pause).await
+    change_line(call, ControlChange::Pause).await
 }
 
 /// `POST /api/pipeline/resume`; what is paused by itself stays so.
 pub async fn resume(call: Call) -> Result<HttpResponse, ApiError> {
-    change_line(call, Change::Resume).await
+    change_line(call, ControlChange::Resume).await
 }
 
-async fn change_pool(call: Call, wanted: Change) -> Result<HttpResponse, ApiError> {
+async fn change_pool(call: Call, wanted: ControlChange) -> Result<HttpResponse, ApiError> {
     let caller = call.authorise_operator(Scope::Operate, WHAT).await?;
     let pool = pool_in_path(&call)?;
     let state = nothing_more(call).await?;
     change(&state, &caller, pool, wanted).await
 }
 
-async fn change_line(call: Call, wanted: Change) -> Result<HttpResponse, ApiError> {
+async fn change_line(call: Call, wanted: ControlChange) -> Result<HttpResponse, ApiError> {
     let caller = call.authorise_operator(Scope::Operate, WHAT).await?;
     let state = nothing_more(call).await?;
     change(&state, &caller, Target::Pipeline, wanted).await
@@ -98,10 +98,15 @@ async fn nothing_more(call: Call) -> Result<actix_web::web::Data<AppState>, ApiE
     Ok(state)
 }
 
-async fn change(state: &AppState, caller: &Caller, target: Target, wanted: Change) -> Result<HttpResponse, ApiError> {
-    match state.pipeline.change(target, wanted, state.by(caller)).await {
+async fn change(
+    state: &AppState,
+    caller: &Caller,
+    target: Target,
+    wanted: ControlChange,
+) -> Result<HttpResponse, ApiError> {
+    match state.pipeline.change(target, wanted, state.principal(caller)).await {
         Ok(changed) => {
-            audit::controls_changed(target.as_str(), &told(wanted), caller.token_id);
+            audit::controls_changed(target.as_str(), &change_text(wanted), caller.token_id);
             Ok(json(StatusCode::OK, &changed))
         }
         Err(NotChanged::Store(error)) => Err(not_changed(error)),
@@ -113,13 +118,13 @@ async fn change(state: &AppState, caller: &Caller, target: Target, wanted: Chang
 }
 
 /// The change as its log line has it.
-fn told(change: Change) -> String {
+fn change_text(change: ControlChange) -> String {
     match change {
-        Change::Size(Some(size)) => format!("size {size}"),
-        Change::Size(None) => "size as configured".to_owned(),
-        Change::Pause => "pause".to_owned(),
-        Change::Resume => "resume".to_owned(),
-        Change::Restart => "restart".to_owned(),
+        ControlChange::Size(Some(size)) => format!("size {size}"),
+        ControlChange::Size(None) => "size as configured".to_owned(),
+        ControlChange::Pause => "pause".to_owned(),
+        ControlChange::Resume => "resume".to_owned(),
+        ControlChange::Restart => "restart".to_owned(),
     }
 }
 

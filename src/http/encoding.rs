@@ -1,7 +1,7 @@
 //! `Content-Encoding` both ways: bodies are unpacked as they are read, so that a limit counts what comes out, and
 //! answers are packed when the client takes that.
 
-mod whole;
+mod single_stream;
 
 use std::cell::Cell;
 use std::io;
@@ -21,7 +21,7 @@ use futures_util::{Stream, StreamExt, TryStreamExt};
 use tokio::io::{AsyncRead, BufReader};
 use tokio_util::io::{ReaderStream, StreamReader};
 
-use self::whole::Whole;
+use self::single_stream::SingleStream;
 use super::error::ApiError;
 use super::lists::{elements_of, weighed};
 
@@ -117,10 +117,10 @@ impl Coding {
                 Box::pin(decoder)
             }
             Self::Deflate => {
-                Box::pin(Whole { decoder: ZlibDecoder::new(packed), packed: ZlibDecoder::get_mut, arrived })
+                Box::pin(SingleStream { decoder: ZlibDecoder::new(packed), packed: ZlibDecoder::get_mut, arrived })
             }
             Self::Brotli => {
-                Box::pin(Whole { decoder: BrotliDecoder::new(packed), packed: BrotliDecoder::get_mut, arrived })
+                Box::pin(SingleStream { decoder: BrotliDecoder::new(packed), packed: BrotliDecoder::get_mut, arrived })
             }
             Self::Zstd => {
                 let window = async_compression::zstd::DParameter::window_log_max(ZSTD_WINDOW_LOG_MAX);
@@ -154,7 +154,7 @@ fn reason(error: &io::Error) -> String {
 fn wanted(headers: &HeaderMap) -> Coding {
     let offers: Vec<(&str, u16)> = weighed(headers, header::ACCEPT_ENCODING).collect();
     let weight = |coding: &Coding| {
-        let offer = |is_meant: &dyn Fn(&str) -> bool| offers.iter().find(|(name, _)| is_meant(name));
+        let offer = |matches: &dyn Fn(&str) -> bool| offers.iter().find(|(name, _)| matches(name));
         let any = || offer(&|name| *coding == Coding::Gzip && name == "*");
         offer(&|name| Coding::of(name) == Some(*coding)).or_else(any).map_or(0, |(_, weight)| *weight)
     };

@@ -24,7 +24,7 @@ pub const RETRY_AFTER: Duration = Duration::from_secs(1);
 pub struct ApiError {
     problem: Problem,
     detail: Cow<'static, str>,
-    hint: Hint,
+    advice: AdviceHeader,
     event_id: Option<i64>,
     repeats: Option<i64>,
     rejection: Option<Box<Rejection>>,
@@ -35,7 +35,7 @@ pub struct ApiError {
 
 /// The header that tells a client what to change.
 #[derive(Clone, Copy, Debug)]
-enum Hint {
+enum AdviceHeader {
     None,
     RetryAfter(Duration),
     Allow(&'static str),
@@ -48,9 +48,19 @@ enum Hint {
 impl ApiError {
     /// An error of a kind that needs no header and carries no event.
     pub fn new(problem: Problem, detail: impl Into<Cow<'static, str>>) -> Self {
-        let hint = if problem.entry().status == 503 { Hint::RetryAfter(RETRY_AFTER) } else { Hint::None };
+        let advice =
+            if problem.entry().status == 503 { AdviceHeader::RetryAfter(RETRY_AFTER) } else { AdviceHeader::None };
         let detail = detail.into();
-        Self { problem, detail, hint, event_id: None, repeats: None, rejection: None, is_outcome: false, closes: false }
+        Self {
+            problem,
+            detail,
+            advice,
+            event_id: None,
+            repeats: None,
+            rejection: None,
+            is_outcome: false,
+            closes: false,
+        }
     }
 
     /// 400: a header or parameter is wrong.
@@ -60,18 +70,18 @@ impl ApiError {
 
     /// 401: no valid token.
     pub fn unauthorized(token_given: bool, detail: impl Into<Cow<'static, str>>) -> Self {
-        Self { hint: Hint::Challenge { token_given }, ..Self::new(Problem::Unauthorized, detail) }
+        Self { advice: AdviceHeader::Challenge { token_given }, ..Self::new(Problem::Unauthorized, detail) }
     }
 
     /// 403: the token lacks `scope`.
     pub fn forbidden(scope: Scope, what: &str) -> Self {
         let detail = format!("the token lacks the scope {}, which {what} needs", scope.name());
-        Self { hint: Hint::NeedsScope(scope), ..Self::new(Problem::Forbidden, detail) }
+        Self { advice: AdviceHeader::NeedsScope(scope), ..Self::new(Problem::Forbidden, detail) }
     }
 
     /// 405: only the methods in `allow` work here.
     pub fn method_not_allowed(allow: &'static str, detail: String) -> Self {
-        Self { hint: Hint::Allow(allow), ..Self::new(Problem::MethodNotAllowed, detail) }
+        Self { advice: AdviceHeader::Allow(allow), ..Self::new(Problem::MethodNotAllowed, detail) }
     }
 
     /// 408: the body did not come; what comes now would be taken for the next request, so the connection ends.
@@ -86,12 +96,15 @@ impl ApiError {
 
     /// 415: only the media types in `accepted` are taken.
     pub fn unsupported_media_type(accepted: &'static str, detail: String) -> Self {
-        Self { hint: Hint::AcceptPost(accepted), ..Self::new(Problem::UnsupportedMediaType, detail) }
+        Self { advice: AdviceHeader::AcceptPost(accepted), ..Self::new(Problem::UnsupportedMediaType, detail) }
     }
 
     /// 415: only the content encodings in `accepted` are taken.
     pub fn unsupported_content_encoding(accepted: &'static str, detail: String) -> Self {
-        Self { hint: Hint::AcceptEncoding(accepted), ..Self::new(Problem::UnsupportedContentEncoding, detail) }
+        Self {
+            advice: AdviceHeader::AcceptEncoding(accepted),
+            ..Self::new(Problem::UnsupportedContentEncoding, detail)
+        }
     }
 
     /// 409: the key was used before, for the event `first`.
@@ -154,9 +167,9 @@ impl ApiError {
     /// The answer; `keyed` says whether the request carried a dedupe key in its headers.
     pub fn respond(&self, request_id: &RequestId, keyed: bool) -> HttpResponse {
         let entry = self.problem.entry();
-        facts::problem_told(entry.code);
+        facts::problem_answered(entry.code);
         let mut response = HttpResponse::build(entry.status);
-        if let Some(header) = self.hint.header() {
+        if let Some(header) = self.advice.header() {
             response.insert_header(header);
         }
         if self.closes {
@@ -164,7 +177,7 @@ impl ApiError {
         }
         let rejection = self.rejection.as_deref();
         let outcome = rejection.filter(|_| self.is_outcome);
-        let body = Body {
+        let body = ProblemBody {
             kind: format!("/problems/{}", entry.code),
             title: entry.title,
             status: entry.status.as_u16(),
@@ -183,11 +196,11 @@ impl ApiError {
     }
 
     fn after(self, delay: Duration) -> Self {
-        Self { hint: Hint::RetryAfter(delay), ..self }
+        Self { advice: AdviceHeader::RetryAfter(delay), ..self }
     }
 }
 
-impl Hint {
+impl AdviceHeader {
     fn header(self) -> Option<(HeaderName, HeaderValue)> {
         let fixed = HeaderValue::from_static;
         Some(match self {
@@ -219,7 +232,7 @@ pub fn whole_seconds(delay: Duration) -> u64 {
 /// A failure, as in RFC 9457.
 #[derive(JsonSchema, Serialize)]
 #[schemars(rename = "Problem")]
-pub struct Body<'a> {
+pub struct ProblemBody<'a> {
     #[serde(rename = "type")]
     kind: String,
     title: &'a str,

@@ -15,7 +15,7 @@ use super::media::{JSON_ONLY, Media};
 use super::request::Call;
 use super::state::AppState;
 use crate::config::units::parse_duration;
-use crate::domain::json::{JsonText, Kind, integer};
+use crate::domain::json::{JsonKind, JsonText, integer};
 use crate::domain::rejection::{Flaw, RejectCode, Rejection};
 use crate::domain::submission::Unreadable;
 use crate::domain::timestamp;
@@ -66,7 +66,7 @@ impl Fields {
         let not_json = |error: serde_json::Error| Unreadable::NotJson(error.to_string());
         if !start.starts_with('{') {
             serde_json::from_str::<IgnoredAny>(text).map_err(not_json)?;
-            let detail = format!("the body is {}, expected an object", Kind::of(start).with_article());
+            let detail = format!("the body is {}, expected an object", JsonKind::of(start).with_article());
             return Err(ApiError::invalid_fields(Rejection::of(Flaw::new(RejectCode::InvalidField, "", detail))));
         }
         let members = serde_json::from_str(text).map_err(not_json)?;
@@ -85,7 +85,7 @@ impl Fields {
 
     /// Whether the member is there; `null` counts as absent.
     pub fn has(&self, name: &str) -> bool {
-        self.members.get(name).is_some_and(|value| Kind::of(value.get()) != Kind::Null)
+        self.members.get(name).is_some_and(|value| JsonKind::of(value.get()) != JsonKind::Null)
     }
 
     /// What `read` makes of a member that must be there.
@@ -99,7 +99,7 @@ impl Fields {
 
     /// A string.
     pub fn text(&mut self, name: &str) -> Option<String> {
-        let value = self.take(name, Kind::String)?;
+        let value = self.take(name, JsonKind::String)?;
         let text = serde_json::from_str(value.get()).ok();
         if text.is_none() {
             self.invalid(name, "has a lone surrogate escape, which is not a character");
@@ -123,7 +123,7 @@ impl Fields {
 
     /// A 64-bit integer.
     pub fn whole(&mut self, name: &str) -> Option<i64> {
-        let value = self.take(name, Kind::Number)?;
+        let value = self.take(name, JsonKind::Number)?;
         let number = integer(value.get());
         if number.is_none() {
             self.invalid(name, "is not a 64-bit integer");
@@ -133,7 +133,7 @@ impl Fields {
 
     /// An array of 64-bit integers.
     pub fn wholes(&mut self, name: &str) -> Option<Vec<i64>> {
-        let value = self.take(name, Kind::Array)?;
+        let value = self.take(name, JsonKind::Array)?;
         let items: Vec<Box<RawValue>> = serde_json::from_str(value.get()).unwrap_or_default();
         let numbers = items.iter().map(|item| integer(item.get())).collect::<Option<_>>();
         if numbers.is_none() {
@@ -144,7 +144,7 @@ impl Fields {
 
     /// An object, as it was sent.
     pub fn object(&mut self, name: &str) -> Option<JsonText> {
-        let value = self.take(name, Kind::Object)?;
+        let value = self.take(name, JsonKind::Object)?;
         JsonText::parse(value.get()).ok()
     }
 
@@ -162,16 +162,16 @@ impl Fields {
 
     /// `true` or `false`.
     pub fn flag(&mut self, name: &str) -> Option<bool> {
-        self.take(name, Kind::Bool).map(|value| value.get() == "true")
+        self.take(name, JsonKind::Bool).map(|value| value.get() == "true")
     }
 
     /// An array of strings, of which a wrong one is named by its place.
     pub fn texts(&mut self, name: &str) -> Option<Vec<String>> {
-        let value = self.take(name, Kind::Array)?;
+        let value = self.take(name, JsonKind::Array)?;
         let items: Vec<Box<RawValue>> = serde_json::from_str(value.get()).unwrap_or_default();
         let texts: Vec<_> = items.iter().map(|item| serde_json::from_str(item.get()).ok()).collect();
         for (place, _) in texts.iter().enumerate().filter(|(_, text)| text.is_none()) {
-            let kind = Kind::of(items[place].get()).with_article();
+            let kind = JsonKind::of(items[place].get()).with_article();
             let place = format!("{name}/{place}");
             self.invalid(&place, &format!("is {kind}, expected a string of characters"));
         }
@@ -209,13 +209,13 @@ impl Fields {
         self.flaws.push(Flaw::new(code, format!("/{name}"), detail));
     }
 
-    fn take(&mut self, name: &str, expected: Kind) -> Option<Box<RawValue>> {
+    fn take(&mut self, name: &str, expected: JsonKind) -> Option<Box<RawValue>> {
         let value = self.members.remove(name)?;
-        let kind = Kind::of(value.get());
+        let kind = JsonKind::of(value.get());
         if kind == expected {
             return Some(value);
         }
-        if kind != Kind::Null {
+        if kind != JsonKind::Null {
             self.invalid(name, &format!("is {}, expected {}", kind.with_article(), expected.with_article()));
         }
         None
@@ -240,7 +240,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_json_is_told_from_what_is_no_object() {
+    fn invalid_json_is_distinguished_from_what_is_not_an_object() {
         let code = |text: &[u8]| Fields::parse(text).map_err(|error| error.problem().entry().code).err();
         for text in [&b""[..], b" ", b"{", b"{}x", b"[1", b"\xff", b"{\"a\":01}", b"{'a':1}"] {
             assert_eq!(code(text), Some("invalid_json"), "{text:?}");

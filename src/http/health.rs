@@ -10,7 +10,7 @@ use super::error::{ApiError, RETRY_AFTER as DELAY, whole_seconds};
 use super::request::Call;
 use super::respond::json;
 use crate::domain::timestamp;
-use crate::telemetry::condition::Failure;
+use crate::telemetry::condition::FailingCondition;
 
 /// The answer of both.
 #[derive(JsonSchema, Serialize)]
@@ -36,8 +36,8 @@ struct Failing {
     error: String,
 }
 
-impl From<Failure> for Failing {
-    fn from(Failure { what, since, failures, outline }: Failure) -> Self {
+impl From<FailingCondition> for Failing {
+    fn from(FailingCondition { what, since, failures, outline }: FailingCondition) -> Self {
         Self { what, since: timestamp::render(since), failures, error: outline }
     }
 }

@@ -8,7 +8,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use super::accounts::pages::Asked;
+use super::accounts::pages::PageParams;
 use super::accounts::{id_in_path, no_such, not_changed};
 use super::auth::Caller;
 use super::bounds::STORE_WAIT;
@@ -80,12 +80,12 @@ pub struct FilterView {
 /// `GET /api/v1/jobs`: the newest first.
 pub async fn list(call: Call) -> Result<HttpResponse, ApiError> {
     let caller = call.authorise(Scope::Operate, WHAT).await?;
-    let asked = Asked::read(PATH, &["limit", "cursor"], call.request.query_string())?;
+    let params = PageParams::read(PATH, &["limit", "cursor"], call.request.query_string())?;
     // No job has the id 0: it stands for the beginning of the list.
-    let before = if asked.after == 0 { i64::MAX } else { asked.after };
-    let mut rows = call.state.store.jobs_before(viewer(&caller), before, asked.fetched(), STORE_WAIT).await?;
-    let next = asked.cut(&mut rows, |job| job.id);
-    Ok(asked.respond(rows.iter().map(JobView::of).collect::<Result<Vec<_>, _>>()?, next))
+    let before = if params.after == 0 { i64::MAX } else { params.after };
+    let mut rows = call.state.store.jobs_before(viewer(&caller), before, params.fetched(), STORE_WAIT).await?;
+    let next = params.cut(&mut rows, |job| job.id);
+    Ok(params.respond(rows.iter().map(JobView::of).collect::<Result<Vec<_>, _>>()?, next))
 }
 
 /// `GET /api/v1/jobs/{id}`.
@@ -100,7 +100,7 @@ pub async fn stop(call: Call) -> Result<HttpResponse, ApiError> {
     let caller = call.authorise(Scope::Operate, WHAT).await?;
     let job = find(&call, &caller).await?;
     if job.finished_at.is_none() {
-        call.state.store.stop_job(job.id, &call.state.by(&caller), STORE_WAIT).await.map_err(not_changed)?;
+        call.state.store.stop_job(job.id, &call.state.principal(&caller), STORE_WAIT).await.map_err(not_changed)?;
         audit::job_stopped(job.id, caller.token_id);
     }
     let job = find(&call, &caller).await?;

@@ -14,7 +14,7 @@ use super::bearer::TokenHash;
 use super::bounds::STORE_WAIT;
 use crate::store::{Store, StoreError, TokenRecord};
 
-type Found = Result<Option<TokenRecord>, StoreError>;
+type LookupResult = Result<Option<TokenRecord>, StoreError>;
 
 /// The questions that wait, and whose turn it is to ask them.
 pub(super) struct Lookups {
@@ -25,7 +25,7 @@ pub(super) struct Lookups {
 
 struct Question {
     hash: TokenHash,
-    tell: oneshot::Sender<Found>,
+    sender: oneshot::Sender<LookupResult>,
 }
 
 impl Lookups {
@@ -35,27 +35,27 @@ impl Lookups {
     }
 
     /// The token with this hash, if there is one.
-    pub async fn find(&self, hash: TokenHash) -> Found {
-        let mut told = self.ask(hash);
+    pub async fn find(&self, hash: TokenHash) -> LookupResult {
+        let mut receiver = self.enqueue(hash);
         loop {
             let _turn = self.turn.lock().await;
-            match told.try_recv() {
+            match receiver.try_recv() {
                 Ok(found) => return found,
                 // Whoever asked for it has left in the middle.
-                Err(TryRecvError::Closed) => told = self.ask(hash),
+                Err(TryRecvError::Closed) => receiver = self.enqueue(hash),
                 Err(TryRecvError::Empty) => {}
             }
             self.answer_all().await;
-            if let Ok(found) = told.try_recv() {
+            if let Ok(found) = receiver.try_recv() {
                 return found;
             }
         }
     }
 
-    fn ask(&self, hash: TokenHash) -> oneshot::Receiver<Found> {
-        let (tell, told) = oneshot::channel();
-        self.questions.lock().unwrap_or_else(PoisonError::into_inner).push(Question { hash, tell });
-        told
+    fn enqueue(&self, hash: TokenHash) -> oneshot::Receiver<LookupResult> {
+        let (sender, receiver) = oneshot::channel();
+        self.questions.lock().unwrap_or_else(PoisonError::into_inner).push(Question { hash, sender });
+        receiver
     }
 
     async fn answer_all(&self) {
@@ -63,10 +63,10 @@ impl Lookups {
         let hashes = questions.iter().map(|question| question.hash).collect();
         let found = self.store.find_tokens(hashes, STORE_WAIT).await;
         let found = found.map(|records| records.into_iter().map(|record| (record.hash, record)).collect());
-        for Question { hash, tell } in questions {
+        for Question { hash, sender } in questions {
             let answer = found.as_ref().map(|records: &HashMap<_, _>| records.get(&hash).cloned());
             // Who has left needs no answer.
-            let _ = tell.send(answer.map_err(Clone::clone));
+            let _ = sender.send(answer.map_err(Clone::clone));
         }
     }
 }

@@ -24,7 +24,7 @@ pub enum Media {
 
 /// The bodies that an endpoint takes.
 #[derive(Clone, Copy, Debug)]
-pub struct Taken {
+pub struct AcceptedMedia {
     /// Which of them beside JSON.
     pub others: &'static [Media],
     /// What `Accept-Post` says.
@@ -32,11 +32,11 @@ pub struct Taken {
 }
 
 /// JSON and nothing else.
-pub const JSON_ONLY: Taken = Taken { others: &[], accept_post: "application/json" };
+pub const JSON_ONLY: AcceptedMedia = AcceptedMedia { others: &[], accept_post: "application/json" };
 
 impl Media {
     /// What the headers declare; 415 if it is nothing that `taken` has.
-    pub fn declared(headers: &HeaderMap, taken: Taken) -> Result<Self, ApiError> {
+    pub fn declared(headers: &HeaderMap, taken: AcceptedMedia) -> Result<Self, ApiError> {
         let refused = |what: String| unsupported(taken, &what);
         let mut values = headers.get_all(CONTENT_TYPE);
         let Some(value) = values.next() else { return Ok(Self::Undeclared) };
@@ -81,7 +81,7 @@ impl Media {
     }
 
     /// Refuses a form that is one: an empty body is left to the reader of JSON, which says what is missing.
-    pub fn check(self, body: &[u8], taken: Taken) -> Result<(), ApiError> {
+    pub fn check(self, body: &[u8], taken: AcceptedMedia) -> Result<(), ApiError> {
         if self == Self::Form && !body.trim_ascii().is_empty() && !looks_like_json(body) {
             return Err(unsupported(taken, "the body is form-urlencoded"));
         }
@@ -101,7 +101,7 @@ fn foreign_charset(parameter: &str) -> Option<String> {
     is_foreign.then_some(charset)
 }
 
-fn unsupported(taken: Taken, what: &str) -> ApiError {
+fn unsupported(taken: AcceptedMedia, what: &str) -> ApiError {
     let detail = format!("{what}, expected Content-Type: {}", taken.accept_post.replace(", ", " or "));
     ApiError::unsupported_media_type(taken.accept_post, detail)
 }
@@ -112,9 +112,9 @@ mod tests {
 
     use super::*;
 
-    const BATCH: Taken = Taken { others: &[Media::Ndjson], accept_post: "x" };
+    const BATCH: AcceptedMedia = AcceptedMedia { others: &[Media::Ndjson], accept_post: "x" };
 
-    fn declared(value: &str, taken: Taken) -> Result<Media, String> {
+    fn declared(value: &str, taken: AcceptedMedia) -> Result<Media, String> {
         let request = TestRequest::default().insert_header(("content-type", value)).to_http_request();
         Media::declared(request.headers(), taken).map_err(|error| error.problem().entry().code.to_owned())
     }

@@ -12,7 +12,7 @@ use tokio::time::timeout;
 use super::error::ApiError;
 use super::ops::may_look;
 use super::request::Call;
-use super::shared::{Backlogs, Seen};
+use super::shared::{Backlogs, CachedBacklog};
 use super::state::AppState;
 use crate::clock;
 use crate::pipeline::PipelineView;
@@ -63,7 +63,7 @@ impl Backlogs {
         let began = Instant::now();
         let backlog = state.store.backlog(WAIT).await.ok();
         let rest = (began.elapsed() * REST_FACTOR).max(REST_MIN);
-        *seen = Some(Seen { backlog, good_until: Instant::now() + rest });
+        *seen = Some(CachedBacklog { backlog, good_until: Instant::now() + rest });
         backlog
     }
 }

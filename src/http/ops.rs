@@ -12,9 +12,9 @@ use serde::Serialize;
 
 use super::auth::allows;
 use super::cluster::{UNDESCRIBED, cluster};
-use super::elsewhere;
 use super::error::ApiError;
 use super::problems::Problem;
+use super::remote_node;
 use super::request::Call;
 use super::respond::json;
 use crate::domain::scopes::Scope;
@@ -63,12 +63,12 @@ pub(super) fn index() -> HttpResponse {
 /// `GET /api/pipeline`: actors per pool, their restarts, what is in flight, and every node of the cluster.
 pub async fn pipeline(call: Call) -> Result<HttpResponse, ApiError> {
     may_look(&call, "the state of the pipeline").await?;
-    let wanted = elsewhere::wanted(call.request.query_string())?;
+    let wanted = remote_node::node_param(call.request.query_string())?;
     let Some(mut seen) = cluster(&call.state).await else {
         return Err(ApiError::new(Problem::PipelineUnavailable, UNDESCRIBED));
     };
     if let Some(wanted) = wanted {
-        seen = elsewhere::look(&call.state, seen, &wanted).await?;
+        seen = remote_node::view_of(&call.state, seen, &wanted).await?;
     }
     Ok(json(StatusCode::OK, &seen))
 }

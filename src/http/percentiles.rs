@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use crate::domain::histogram::{Histogram, bounds_us};
+use crate::domain::histogram::{DurationHistogram, bounds_us};
 
 /// Within how many milliseconds so many of the finished events were finished; null where none was. Taken from a histogram
 /// whose bounds are powers of two, and in a straight line between them.
@@ -20,7 +20,7 @@ pub struct PercentilesView {
 
 impl PercentilesView {
     /// Those of what was counted.
-    pub fn of(times: &Histogram) -> Self {
+    pub fn of(times: &DurationHistogram) -> Self {
         let percentile = |share| times.quantile_us(share).map(|us| us.round() / 1_000.0);
         Self { p50_ms: percentile(0.5), p95_ms: percentile(0.95), p99_ms: percentile(0.99) }
     }
@@ -36,12 +36,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn percentiles_are_told_in_milliseconds_to_the_microsecond() {
-        let mut times = Histogram::default();
+    fn percentiles_are_given_in_milliseconds_to_the_microsecond() {
+        let mut times = DurationHistogram::default();
         assert_eq!(PercentilesView::of(&times), PercentilesView { p50_ms: None, p95_ms: None, p99_ms: None });
         (0..3).for_each(|_| times.count(100));
-        let told = PercentilesView { p50_ms: Some(0.096), p95_ms: Some(0.125), p99_ms: Some(0.127) };
-        assert_eq!(PercentilesView::of(&times), told);
+        let expected = PercentilesView { p50_ms: Some(0.096), p95_ms: Some(0.125), p99_ms: Some(0.127) };
+        assert_eq!(PercentilesView::of(&times), expected);
         assert_eq!(bounds_ms()[..2], [0.064, 0.128]);
     }
 }

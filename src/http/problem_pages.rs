@@ -11,7 +11,7 @@ use serde::Serialize;
 use super::error::ApiError;
 use super::html::{escaped, page, with_code};
 use super::lists::weighed;
-use super::problems::{CATALOGUE, Entry, Problem};
+use super::problems::{CATALOGUE, CatalogueEntry, Problem};
 use super::request::Call;
 use super::respond::json;
 
@@ -20,7 +20,7 @@ const SHOWN_CHARS_MAX: usize = 40;
 /// What the catalogue says of a problem.
 #[derive(JsonSchema, Serialize)]
 #[schemars(rename = "ProblemEntry")]
-pub struct View {
+pub struct ProblemView {
     code: &'static str,
     #[serde(rename = "type")]
     kind: String,
@@ -35,13 +35,16 @@ pub struct View {
 #[derive(JsonSchema, Serialize)]
 #[schemars(rename = "ProblemCatalogue")]
 pub struct Catalogue {
-    data: Vec<View>,
+    data: Vec<ProblemView>,
 }
 
 /// Every problem.
 pub async fn all(call: Call) -> Result<HttpResponse, ApiError> {
     if !prefers_html(call.headers()) {
-        return Ok(negotiated(json(StatusCode::OK, &Catalogue { data: CATALOGUE.iter().map(View::of).collect() })));
+        return Ok(negotiated(json(
+            StatusCode::OK,
+            &Catalogue { data: CATALOGUE.iter().map(ProblemView::of).collect() },
+        )));
     }
     let sections: String = CATALOGUE.iter().map(section).collect();
     Ok(negotiated(page("Problems", &sections)))
@@ -55,25 +58,25 @@ pub async fn one(call: Call) -> Result<HttpResponse, ApiError> {
         return Err(ApiError::new(Problem::NotFound, format!("there is no problem {shown:?}, /problems has them all")));
     };
     if !prefers_html(call.headers()) {
-        return Ok(negotiated(json(StatusCode::OK, &View::of(entry))));
+        return Ok(negotiated(json(StatusCode::OK, &ProblemView::of(entry))));
     }
     let content = format!("{}<p><a href=\"/problems\">All problems</a></p>", section(entry));
     Ok(negotiated(page(entry.title, &content)))
 }
 
-impl View {
-    fn of(entry: &'static Entry) -> Self {
-        let Entry { code, title, explanation, .. } = *entry;
+impl ProblemView {
+    fn of(entry: &'static CatalogueEntry) -> Self {
+        let CatalogueEntry { code, title, explanation, .. } = *entry;
         let (kind, status) = (path_of(entry), entry.status.as_u16());
         Self { code, kind, status, title, explanation, retryable: entry.is_retryable(false) }
     }
 }
 
-fn path_of(entry: &Entry) -> String {
+fn path_of(entry: &CatalogueEntry) -> String {
     format!("/problems/{}", entry.code)
 }
 
-fn section(entry: &Entry) -> String {
+fn section(entry: &CatalogueEntry) -> String {
     let again = if entry.is_retryable(false) { "The same request may succeed later." } else { "" };
     format!(
         "<h2><a href=\"{path}\">{code}</a></h2><p><strong>{status} {title}.</strong> {explanation} {again}</p>",

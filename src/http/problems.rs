@@ -84,7 +84,7 @@ pub enum Problem {
 
 /// What the catalogue says of one problem.
 #[derive(Debug)]
-pub struct Entry {
+pub struct CatalogueEntry {
     /// The problem.
     pub problem: Problem,
     /// Its stable code; the problem's type is `/problems/<code>`.
@@ -99,12 +99,12 @@ pub struct Entry {
 
 impl Problem {
     /// The problem's entry in the catalogue.
-    pub fn entry(self) -> &'static Entry {
+    pub fn entry(self) -> &'static CatalogueEntry {
         CATALOGUE.iter().find(|entry| entry.problem == self).expect("the catalogue has an entry per problem")
     }
 }
 
-impl Entry {
+impl CatalogueEntry {
     /// Whether the same request may succeed later; a 500 is worth a retry only with a key.
     pub fn is_retryable(&self, keyed: bool) -> bool {
         match self.status.as_u16() {

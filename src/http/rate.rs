@@ -15,7 +15,7 @@ use governor::state::keyed::HashMapStateStore;
 use governor::{Quota, RateLimiter};
 
 use super::respond::header_value;
-use crate::config::Limits;
+use crate::config::LimitsConfig;
 
 /// Most tokens that are counted at a time, about 4 MB.
 const TOKENS_MAX: usize = 100_000;
@@ -47,7 +47,7 @@ pub struct Standing {
 }
 
 /// Whether a request may pass.
-pub struct Taken {
+pub struct RateDecision {
     /// How the token stands now.
     pub standing: Standing,
     /// How long to wait, if it may not.
@@ -56,7 +56,7 @@ pub struct Taken {
 
 impl Rate {
     /// The rate that `limits` set; `None` if there is no limit.
-    pub fn new(limits: &Limits) -> Option<Self> {
+    pub fn new(limits: &LimitsConfig) -> Option<Self> {
         let per_second = NonZeroU32::new(limits.requests_per_second)?;
         let quota = Quota::per_second(per_second).allow_burst(burst(limits, per_second));
         let policy = policy(per_second, quota.burst_size());
@@ -76,7 +76,7 @@ impl Rate {
     }
 
     /// Takes one request out of the token's bucket.
-    pub fn take(&self, token_id: i64) -> Taken {
+    pub fn take(&self, token_id: i64) -> RateDecision {
         self.make_room();
         let buckets = self.buckets.read().unwrap_or_else(PoisonError::into_inner);
         let (remaining, wait) = match buckets.check_key(&token_id) {
@@ -86,7 +86,7 @@ impl Rate {
         // The draft wants no Retry-After that is earlier than the reset, so a refusal names the next request's turn.
         let until_full = self.quota.replenish_interval() * self.burst().saturating_sub(remaining);
         let reset_seconds = seconds_up(wait.unwrap_or(until_full));
-        Taken { standing: Standing { policy: self.policy.clone(), remaining, reset_seconds }, wait }
+        RateDecision { standing: Standing { policy: self.policy.clone(), remaining, reset_seconds }, wait }
     }
 
     fn make_room(&self) {
@@ -105,14 +105,14 @@ impl Rate {
 
 impl Standing {
     /// Writes the headers of an answer.
-    pub fn tell(&self, headers: &mut HeaderMap) {
+    pub fn write_headers(&self, headers: &mut HeaderMap) {
         let standing = format!("\"requests\";r={};t={}", self.remaining, self.reset_seconds);
         headers.insert(RATE_LIMIT_POLICY, self.policy.clone());
         headers.insert(RATE_LIMIT, header_value(standing));
     }
 }
 
-fn burst(limits: &Limits, per_second: NonZeroU32) -> NonZeroU32 {
+fn burst(limits: &LimitsConfig, per_second: NonZeroU32) -> NonZeroU32 {
     NonZeroU32::new(limits.requests_burst).unwrap_or(per_second)
 }
 
@@ -140,9 +140,9 @@ mod tests {
         Rate::new(&Config::from_toml(&text).expect("allowed").limits)
     }
 
-    fn headers(taken: &Taken) -> [String; 2] {
+    fn headers(taken: &RateDecision) -> [String; 2] {
         let mut headers = HeaderMap::new();
-        taken.standing.tell(&mut headers);
+        taken.standing.write_headers(&mut headers);
         [RATE_LIMIT_POLICY, RATE_LIMIT]
             .map(|name| headers.get(name).expect("told").to_str().expect("visible ASCII").to_owned())
     }

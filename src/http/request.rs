@@ -15,7 +15,6 @@ use futures_util::FutureExt;
 use super::auth::{self, Caller};
 use super::bearer::Credentials;
 use super::body::announced_length;
-use super::closing::{self, Closing};
 use super::connection::EXPECTATION;
 use super::encoding;
 use super::error::ApiError;
@@ -26,12 +25,13 @@ use super::rate::Standing;
 use super::request_id::{RequestId, X_REQUEST_ID};
 use super::request_trace::RequestTrace;
 use super::respond::header_value;
+use super::shutdown::{self, Shutdown};
 use super::state::AppState;
 use super::streaming;
 use super::unread::Unread;
 use crate::domain::scopes::Scope;
 use crate::pipeline::Room;
-use crate::telemetry::facts::{self, Asked, Route};
+use crate::telemetry::facts::{self, InFlightRequest, Route};
 
 const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
 
@@ -102,7 +102,7 @@ fn permitted(caller: Arc<Caller>, scope: Scope, what: &str) -> Result<Arc<Caller
 }
 
 /// Makes a route's handler out of an async function from [`Call`] to an answer.
-pub fn endpoint<F, Fut>(handler: F) -> impl Handler<Whole, Output = HttpResponse>
+pub fn endpoint<F, Fut>(handler: F) -> impl Handler<HandlerArgs, Output = HttpResponse>
 where
     F: Fn(Call) -> Fut + Clone + 'static,
     Fut: Future<Output = Result<HttpResponse, ApiError>> + 'static,
@@ -111,16 +111,16 @@ where
 }
 
 /// The arguments that a handler extracts: the request and its unread body.
-pub type Whole = (HttpRequest, Unread);
+pub type HandlerArgs = (HttpRequest, Unread);
 
 async fn answer<F, Fut>(handler: F, request: HttpRequest, payload: Unread) -> HttpResponse
 where
     F: Fn(Call) -> Fut,
     Fut: Future<Output = Result<HttpResponse, ApiError>>,
 {
-    let asked = Asked::now();
-    let closing = request.app_data::<Data<AppState>>().map(|state| &*state.closing);
-    let _under_way = closing.and_then(Closing::enter);
+    let params = InFlightRequest::start();
+    let shutdown = request.app_data::<Data<AppState>>().map(|state| &*state.shutdown);
+    let _in_flight = shutdown.and_then(Shutdown::enter);
     let id = RequestId::of(request.headers());
     let keyed = request.headers().contains_key(IDEMPOTENCY_KEY);
     let run = AssertUnwindSafe(run(handler, request.clone(), payload.clone())).catch_unwind();
@@ -134,7 +134,7 @@ where
         response.head_mut().set_connection_type(ConnectionType::Close);
     }
     let line = (request.method().as_str(), request.path());
-    let took = asked.answered(served(&request), line, response.status().as_u16(), id.as_str());
+    let took = params.answered(served(&request), line, response.status().as_u16(), id.as_str());
     response = encoding::pack(request.headers(), response);
     streaming::close_delimited(request.version(), &mut response);
     if !response.status().is_success() {
@@ -145,7 +145,7 @@ where
     // Without a limit and spans the extensions are empty, and nothing is looked for.
     let extensions = request.extensions();
     if let Some(standing) = extensions.get::<Standing>() {
-        standing.tell(headers);
+        standing.write_headers(headers);
     }
     if let Some(trace) = extensions.get::<RequestTrace>() {
         trace.answered(status, took);
@@ -153,8 +153,8 @@ where
     drop(extensions);
     headers.insert(X_REQUEST_ID, id.0);
     headers.insert(SERVER_TIMING, header_value(format!("total;dur={:.3}", took.as_secs_f64() * 1_000.0)));
-    if let Some(closing) = closing {
-        closing.mark(&request, &mut response);
+    if let Some(shutdown) = shutdown {
+        shutdown.mark(&request, &mut response);
     }
     response
 }
@@ -174,7 +174,7 @@ where
     F: Fn(Call) -> Fut,
     Fut: Future<Output = Result<HttpResponse, ApiError>>,
 {
-    closing::refuse_behind_the_last(&request)?;
+    shutdown::refuse_behind_the_last(&request)?;
     refuse_expectations(request.headers())?;
     let state = request.app_data::<Data<AppState>>().expect("every app is given the state").clone();
     handler(Call { state, request, payload }).await

@@ -122,8 +122,8 @@ mod tests {
         assert_eq!(since.timestamp(), 1_766_053_805);
         let counted = [Bucket { at: 1_766_053_810, processed: 2, failed: 1, worked_us: 6_000, ..Bucket::default() }];
         let all = BucketView::all(since, 5, 3, &counted);
-        let told: Vec<_> =
+        let shown: Vec<_> =
             all.iter().map(|view| (&view.at[11..19], view.processed, view.average_processing_ms)).collect();
-        assert_eq!(told, [("10:30:05", 0, None), ("10:30:10", 2, Some(2.0)), ("10:30:15", 0, None)]);
+        assert_eq!(shown, [("10:30:05", 0, None), ("10:30:10", 2, Some(2.0)), ("10:30:15", 0, None)]);
     }
 }

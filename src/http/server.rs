@@ -14,11 +14,11 @@ use actix_web::web::{Data, ServiceConfig};
 use futures_util::FutureExt;
 use futures_util::future::{LocalBoxFuture, join3};
 
-use super::closing::Closing;
 use super::listener::Listener;
 use super::ports::Ports;
 use super::problems::CATALOGUE;
-use super::shared::{Elsewhere, Live, Newest, Streams};
+use super::shared::{Live, LiveOutcomes, RemoteNodes, Streams};
+use super::shutdown::Shutdown;
 use super::state::AppState;
 use super::{auth, routes};
 use crate::config::Config;
@@ -34,7 +34,7 @@ const OPERATIONS_CONNECTIONS: usize = 2_048;
 /// Both servers, already answering; the futures must be polled for them to end.
 pub struct Servers {
     /// How to close both.
-    pub door: Door,
+    pub shutdown: ShutdownHandle,
     /// Ends when the API's server has stopped.
     pub api: Server,
     /// Ends when the operations' server has stopped.
@@ -45,23 +45,23 @@ pub struct Servers {
 
 /// Closes the servers, step by step.
 #[derive(Clone)]
-pub struct Door {
+pub struct ShutdownHandle {
     state: Data<AppState>,
     api: ServerHandle,
     operations: ServerHandle,
 }
 
-impl Door {
+impl ShutdownHandle {
     /// Turns `/health/ready` to 503 and ends waits early; requests are still answered, each as the last of its connection.
     pub fn drain(&self) {
-        self.state.closing.begin();
+        self.state.shutdown.begin();
     }
 
     /// Waits for last requests, at most half of `limit`; then takes no more connections to the API and waits until its
     /// requests are answered.
     pub async fn stop_api(&self, limit: Duration) {
         let stopped = async {
-            self.state.closing.last_requests(limit / 2).await;
+            self.state.shutdown.last_requests(limit / 2).await;
             self.api.stop(true).await;
         };
         // Who has not taken its answer by then is cut off.
@@ -85,7 +85,7 @@ pub async fn start(config: &Config, ports: &Ports, store: Store, pipeline: Pipel
         workers: config.http.workers,
         connections: config.http.connections,
         routes: routes::api,
-        closing: state.closing.clone(),
+        shutdown: state.shutdown.clone(),
     };
     let operations = Plan {
         port: &ports.operations,
@@ -93,14 +93,14 @@ pub async fn start(config: &Config, ports: &Ports, store: Store, pipeline: Pipel
         connections: OPERATIONS_CONNECTIONS,
         routes: routes::operations,
         // Nobody waits for dashboards and scrapers.
-        closing: Arc::default(),
+        shutdown: Arc::default(),
     };
     let (api, operations) = (serve(config, api, &state)?, serve(config, operations, &state)?);
-    let door = Door { api: api.handle(), operations: operations.handle(), state: state.clone() };
-    let tokens = auth::watch(Arc::clone(&state.auth), config.auth.refresh);
-    let dashboards = join3(Live::watch(state.clone()), Newest::watch(state.clone()), Elsewhere::watch(state.clone()));
-    let watch = Box::pin(join3(tokens, Streams::watch(state), dashboards).map(drop));
-    Ok(Servers { door, api, operations, watch })
+    let shutdown = ShutdownHandle { api: api.handle(), operations: operations.handle(), state: state.clone() };
+    let tokens = auth::refresh_loop(Arc::clone(&state.auth), config.auth.refresh);
+    let dashboards = join3(Live::run(state.clone()), LiveOutcomes::run(state.clone()), RemoteNodes::run(state.clone()));
+    let watch = Box::pin(join3(tokens, Streams::run(state), dashboards).map(drop));
+    Ok(Servers { shutdown, api, operations, watch })
 }
 
 /// What one of the servers differs by.
@@ -110,11 +110,11 @@ struct Plan<'a> {
     connections: usize,
     routes: fn(&mut ServiceConfig),
     /// Where its connections are counted.
-    closing: Arc<Closing>,
+    shutdown: Arc<Shutdown>,
 }
 
 fn serve(config: &Config, plan: Plan<'_>, state: &Data<AppState>) -> io::Result<Server> {
-    let Plan { port, workers, connections, routes, closing } = plan;
+    let Plan { port, workers, connections, routes, shutdown } = plan;
     let listener = Listener {
         workers,
         connections,
@@ -129,7 +129,7 @@ fn serve(config: &Config, plan: Plan<'_>, state: &Data<AppState>) -> io::Result<
         routes(app);
     };
     let opened = move |data: &mut Extensions| {
-        data.insert(closing.open());
+        data.insert(shutdown.open());
     };
     listener.serve(port, app, opened)
 }

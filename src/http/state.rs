@@ -8,13 +8,13 @@ use tokio::sync::Semaphore;
 use super::auth::{Auth, Caller};
 use super::body::BodyLimits;
 use super::bounds::{DASHBOARDS_MAX, EXPORTS_MAX, STREAMS_MAX};
-use super::closing::Closing;
 use super::rate::Rate;
-use super::shared::{Backlogs, Elsewhere, Live, Newest, Streams};
-use crate::config::{Config, Limits};
+use super::shared::{Backlogs, Live, LiveOutcomes, RemoteNodes, Streams};
+use super::shutdown::Shutdown;
+use crate::config::{Config, LimitsConfig};
 use crate::domain::payload::PayloadLimits;
 use crate::pipeline::Pipeline;
-use crate::store::{By, Store};
+use crate::store::{Principal, Store};
 
 /// One per process, shared by both ports.
 pub struct AppState {
@@ -29,7 +29,7 @@ pub struct AppState {
     /// The limits of a payload.
     pub payload_limits: PayloadLimits,
     /// What a client has to keep to.
-    pub limits: Limits,
+    pub limits: LimitsConfig,
     /// How often a token may ask, if that is limited.
     pub rate: Option<Rate>,
     /// Room for exports.
@@ -43,9 +43,9 @@ pub struct AppState {
     /// What dashboards share.
     pub live: Live,
     /// What dashboards are told of other nodes.
-    pub elsewhere: Elsewhere,
+    pub remote_nodes: RemoteNodes,
     /// What dashboards are told of events.
-    pub newest: Newest,
+    pub live_outcomes: LiveOutcomes,
     /// Room for dashboards.
     pub live_room: Arc<Semaphore>,
     /// How often somebody may try to log in.
@@ -55,7 +55,7 @@ pub struct AppState {
     /// What the operations port is described by.
     pub operations_document: OnceLock<Value>,
     /// Whether the server is on its way down.
-    pub(super) closing: Arc<Closing>,
+    pub(super) shutdown: Arc<Shutdown>,
     /// Whether programs on this machine may look without a token.
     pub trusts_local: bool,
     node: String,
@@ -88,21 +88,21 @@ impl AppState {
             stream_room,
             backlogs: Backlogs::default(),
             live,
-            elsewhere: Elsewhere::default(),
-            newest: Newest::default(),
+            remote_nodes: RemoteNodes::default(),
+            live_outcomes: LiveOutcomes::default(),
             live_room,
             logins: Rate::of_logins(),
             document: OnceLock::new(),
             operations_document: OnceLock::new(),
-            closing: Arc::default(),
+            shutdown: Arc::default(),
             trusts_local: config.dashboard.trust_local,
             node: config.node_name(),
         }
     }
 
     /// Who makes a change, for the audit log.
-    pub fn by(&self, caller: &Caller) -> By {
-        By { user_id: Some(caller.user_id), token_id: Some(caller.token_id), node: self.node.clone() }
+    pub fn principal(&self, caller: &Caller) -> Principal {
+        Principal { user_id: Some(caller.user_id), token_id: Some(caller.token_id), node: self.node.clone() }
     }
 
     /// Why an event that is posted now would not be stored; empty if it would.
@@ -114,6 +114,6 @@ impl AppState {
 
     /// Whether the server is on its way down.
     pub fn is_draining(&self) -> bool {
-        self.closing.has_begun()
+        self.shutdown.has_begun()
     }
 }

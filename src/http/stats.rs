@@ -29,15 +29,15 @@ const WINDOWS: [Duration; 3] = [Duration::from_secs(60), Duration::from_secs(300
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Parameters {
+struct StatsParams {
     window: Option<String>,
-    by: Option<By>,
+    by: Option<GroupBy>,
 }
 
 /// How the figures are told apart.
 #[derive(Clone, Copy, Deserialize)]
 #[serde(rename_all = "snake_case")]
-enum By {
+enum GroupBy {
     EventType,
 }
 
@@ -48,7 +48,7 @@ pub struct StatsView {
     #[serde(flatten)]
     window: WindowView,
     balance: BalanceView,
-    spool: SpoolView,
+    spool: SpoolFiguresView,
     /// The same over 1, 5 and 60 minutes.
     windows: Vec<WindowView>,
     /// Only with `by=event_type`: the most active first, at most 100.
@@ -110,7 +110,7 @@ struct BalanceView {
 /// What this node has accepted and the database has not: no part of the balance yet.
 #[derive(JsonSchema, Serialize)]
 #[schemars(rename = "Spool")]
-struct SpoolView {
+struct SpoolFiguresView {
     events: u64,
 }
 
@@ -124,7 +124,7 @@ pub async fn stats(call: Call) -> Result<HttpResponse, ApiError> {
     let stats = store.stats(spans.iter().map(|span| span.since).collect(), STORE_WAIT).await?;
     let (types, is_complete) = match by {
         None => (None, None),
-        Some(By::EventType) => {
+        Some(GroupBy::EventType) => {
             let since = spans[1..].iter().map(|span| span.since).collect();
             let (types, is_complete) = store.stats_by_type(since, STORE_WAIT).await?;
             (Some(types.into_iter().map(|sums| TypeView::of(sums, &spans[1..])).collect()), Some(is_complete))
@@ -135,7 +135,7 @@ pub async fn stats(call: Call) -> Result<HttpResponse, ApiError> {
         window: windows.next().expect("the first window is the one that was asked for"),
         windows: windows.collect(),
         balance: BalanceView::of(stats.balance),
-        spool: SpoolView { events: call.state.pipeline.spooled_events() },
+        spool: SpoolFiguresView { events: call.state.pipeline.spooled_events() },
         event_types: types,
         event_types_complete: is_complete,
     };
@@ -151,8 +151,8 @@ pub(super) async fn permit(call: &Call) -> Result<(), ApiError> {
     Ok(())
 }
 
-fn wanted(query: &str) -> Result<(Duration, Option<By>), ApiError> {
-    let parameters = Query::<Parameters>::from_query(query)
+fn wanted(query: &str) -> Result<(Duration, Option<GroupBy>), ApiError> {
+    let parameters = Query::<StatsParams>::from_query(query)
         .map_err(|error| ApiError::invalid_request(format!("the query cannot be read: {error}")))?;
     let Some(text) = &parameters.window else { return Ok((WINDOW_DEFAULT, parameters.by)) };
     let window = parse_duration(text).filter(|window| (WINDOW_MIN..=WINDOW_MAX).contains(window));

@@ -20,20 +20,20 @@ use super::connection::{EXPECTATION, Interim};
 /// Shared with its answer: a body that is dropped unread is swallowed by actix for as long as chunks arrive, one
 /// that is still held when the answer goes out makes actix close the connection.
 #[derive(Clone)]
-pub struct Unread(Rc<RefCell<Body>>);
+pub struct Unread(Rc<RefCell<UnreadInner>>);
 
-struct Body {
+struct UnreadInner {
     payload: Payload,
     /// What asks for the body, as long as its client holds it back, and whether it did.
     interim: Option<Interim>,
-    is_asked_for: bool,
+    is_requested: bool,
 }
 
 impl Unread {
     /// Whether the client holds the body back until it is asked for it.
     pub fn is_held_back(&self) -> bool {
         let body = self.0.borrow();
-        body.interim.is_some() && !body.is_asked_for
+        body.interim.is_some() && !body.is_requested
     }
 
     /// The answer is there: nobody asks for the body any more. Says whether it was held back to the end.
@@ -49,7 +49,7 @@ impl Unread {
 impl Unread {
     /// The answer that holds what was not read until it has gone out.
     pub(super) fn held_by(self, response: HttpResponse) -> HttpResponse {
-        response.map_body(|_, body| BoxBody::new(Held { body, _unread: self }))
+        response.map_body(|_, body| BoxBody::new(HeldBody { body, _unread: self }))
     }
 }
 
@@ -65,9 +65,9 @@ impl Stream for Unread {
                 interim.withdraw();
                 body.interim = None;
             }
-            Some(interim) if !body.is_asked_for => {
-                interim.ask();
-                body.is_asked_for = true;
+            Some(interim) if !body.is_requested => {
+                interim.request_body();
+                body.is_requested = true;
             }
             _ => {}
         }
@@ -82,21 +82,21 @@ impl FromRequest for Unread {
     fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
         let waits = !matches!(payload, Payload::None) && request.headers().contains_key(EXPECTATION);
         let interim = if waits { request.conn_data::<Interim>().cloned() } else { None };
-        std::future::ready(Ok(Self(Rc::new(RefCell::new(Body {
+        std::future::ready(Ok(Self(Rc::new(RefCell::new(UnreadInner {
             payload: payload.take(),
             interim,
-            is_asked_for: false,
+            is_requested: false,
         })))))
     }
 }
 
 /// The body of an answer that keeps the request's body from being swallowed; see [`Unread`].
-struct Held {
+struct HeldBody {
     body: BoxBody,
     _unread: Unread,
 }
 
-impl MessageBody for Held {
+impl MessageBody for HeldBody {
     type Error = <BoxBody as MessageBody>::Error;
 
     fn size(&self) -> BodySize {

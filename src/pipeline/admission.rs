@@ -235,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn the_wait_asked_of_a_client_is_bounded() {
+    fn the_wait_requested_of_a_client_is_bounded() {
         let admission = Admission::new(1_000_000, 1);
         let _all = take(&admission, 1_000_000, 1).expect("room");
         assert_eq!(admission.retry_after(), RETRY_AFTER_MAX);

@@ -1,6 +1,6 @@
 //! Claimer: brings stored events back into the line.
 //!
-//! Receives [`Due`] (an empty one when a suspect was settled and the next may run) and [`Hinted`], sends [`Submitted`]. It
+//! Receives [`Due`] (an empty one when a suspect was settled and the next may run) and [`WorkNotified`], sends [`Submitted`]. It
 //! claims what the timers name, polls for what they missed, takes over the claims of dead nodes, and gives back leases
 //! that have no work behind them. Keeps the table of claims (shared with the Persisters) and what it saw of other nodes.
 //! A crash here loses nothing: claims are guarded work from the moment they are made, and the poll finds every other
@@ -13,18 +13,18 @@ use std::time::{Duration, Instant};
 use actix::prelude::*;
 use uuid::Uuid;
 
-use super::brakes::Brakes;
-use super::claims::Claims;
-use super::custody::{Custody, Work};
+use super::applied_controls::AppliedControls;
+use super::failure_detector::FailureDetector;
+use super::heartbeat::NodeHealth;
+use super::held_leases::HeldLeases;
 use super::messages::{Due, Submitted};
-use super::node::Health;
 use super::pool::Pool;
 use super::receipt::Handling;
 use super::stage::Stage;
+use super::tracker::{TrackedUnit, UnitTracker};
 use super::unit::{Item, Unit};
-use super::watch::Watch;
 use crate::domain::outcome::Failure;
-use crate::store::{ClaimOrder, Claimed, Due as Wanted, Hint, Listener, Store, StoreError};
+use crate::store::{ClaimOrder, ClaimTarget, Claimed, Notification, NotificationListener, Store, StoreError};
 use crate::telemetry::{facts, spans};
 
 /// Longest wait for the database; what it does later is found by the search for orphans.
@@ -49,7 +49,7 @@ const NODES_KEPT: Duration = Duration::from_secs(7 * 24 * 3_600);
 /// Another node may have left work that is due.
 #[derive(Message)]
 #[rtype(result = "()")]
-pub(super) struct Hinted;
+pub(super) struct WorkNotified;
 
 /// What a Claimer is to do.
 #[derive(Clone)]
@@ -61,20 +61,20 @@ pub(super) struct ClaimerRules {
     pub bytes_max: usize,
     pub attempts_max: u32,
     pub soft_timeout: Duration,
-    pub health: Arc<Health>,
-    pub brakes: Arc<Brakes>,
+    pub health: Arc<NodeHealth>,
+    pub controls: Arc<AppliedControls>,
 }
 
 /// How hints come to a Claimer, for as long as it lives.
-struct Ear(Addr<Claimer>);
+struct ClaimerListener(Addr<Claimer>);
 
-impl Listener for Ear {
+impl NotificationListener for ClaimerListener {
     fn wake(&self) {
         // Where the mailbox is full, a turn is still to come.
-        let _ = self.0.try_send(Hinted);
+        let _ = self.0.try_send(WorkNotified);
     }
 
-    fn listens(&self) -> bool {
+    fn is_listening(&self) -> bool {
         self.0.connected()
     }
 }
@@ -84,11 +84,11 @@ pub(super) struct Claimer {
     stage: Stage,
     store: Store,
     rules: ClaimerRules,
-    claims: Arc<Claims>,
+    claims: Arc<HeldLeases>,
     validators: Pool<Submitted>,
-    custody: Arc<Custody>,
+    tracker: Arc<UnitTracker>,
     due: BTreeSet<i64>,
-    watch: Option<Watch>,
+    detector: Option<FailureDetector>,
     is_busy: bool,
     /// It is time to poll, something came while the Claimer was busy, or more is waiting than it took.
     is_woken: bool,
@@ -98,12 +98,12 @@ pub(super) struct Claimer {
 }
 
 /// What is to be done in one turn; the parts run one after the other.
-struct Turn {
+struct ClaimTurn {
     store: Store,
     rules: ClaimerRules,
-    claims: Arc<Claims>,
-    custody: Arc<Custody>,
-    watch: Watch,
+    claims: Arc<HeldLeases>,
+    tracker: Arc<UnitTracker>,
+    detector: FailureDetector,
     went: Option<Result<(), StoreError>>,
     due: Vec<i64>,
     polls: bool,
@@ -113,9 +113,9 @@ struct Turn {
 }
 
 /// What a turn leaves behind.
-struct Turned {
-    watch: Watch,
-    works: Vec<Work>,
+struct ClaimTurnEnd {
+    detector: FailureDetector,
+    works: Vec<TrackedUnit>,
     /// Whether more may be waiting than there was room for.
     is_full: bool,
 }
@@ -125,11 +125,11 @@ impl Claimer {
         stage: Stage,
         store: Store,
         rules: ClaimerRules,
-        claims: Arc<Claims>,
+        claims: Arc<HeldLeases>,
         validators: Pool<Submitted>,
-        custody: Arc<Custody>,
+        tracker: Arc<UnitTracker>,
     ) -> Self {
-        let (now, watch) = (Instant::now(), Some(Watch::new(rules.boot_id, rules.lease)));
+        let (now, detector) = (Instant::now(), Some(FailureDetector::new(rules.boot_id, rules.lease)));
         let (observed, searched, pruned) = (now, now, now);
         Self {
             stage,
@@ -137,9 +137,9 @@ impl Claimer {
             rules,
             claims,
             validators,
-            custody,
+            tracker,
             due: BTreeSet::new(),
-            watch,
+            detector,
             is_busy: false,
             is_woken: false,
             observed,
@@ -149,17 +149,17 @@ impl Claimer {
     }
 
     fn take_turn(&mut self, context: &mut Context<Self>) {
-        let Some(watch) = self.watch.take_if(|_| !self.is_busy) else {
+        let Some(detector) = self.detector.take_if(|_| !self.is_busy) else {
             self.is_woken = true;
             return;
         };
         self.is_busy = true;
-        let turn = Turn {
+        let turn = ClaimTurn {
             store: self.store.clone(),
             rules: self.rules.clone(),
             claims: self.claims.clone(),
-            custody: self.custody.clone(),
-            watch,
+            tracker: self.tracker.clone(),
+            detector,
             went: None,
             due: std::mem::take(&mut self.due).into_iter().collect(),
             polls: std::mem::take(&mut self.is_woken),
@@ -186,8 +186,8 @@ impl Claimer {
         context.run_later(period, Self::poll);
     }
 
-    fn end_turn(turned: Turned, claimer: &mut Self, context: &mut Context<Self>) {
-        claimer.watch = Some(turned.watch);
+    fn end_turn(turned: ClaimTurnEnd, claimer: &mut Self, context: &mut Context<Self>) {
+        claimer.detector = Some(turned.detector);
         claimer.is_busy = false;
         if !turned.works.is_empty() {
             claimer.validators.send(Submitted(turned.works));
@@ -210,8 +210,8 @@ fn is_over(since: &mut Instant, period: Duration) -> bool {
     is_over
 }
 
-impl Turn {
-    async fn run(mut self) -> Turned {
+impl ClaimTurn {
+    async fn run(mut self) -> ClaimTurnEnd {
         let (mut works, mut is_full) = (Vec::new(), false);
         if self.observes {
             self.observe().await;
@@ -225,16 +225,16 @@ impl Turn {
         if !self.due.is_empty() {
             let due = std::mem::take(&mut self.due);
             let room = self.room(self.rules.claims_max - self.rules.claims_max / POLLS_SHARE);
-            works.extend(self.claim(Wanted::These(due), room).await.0);
+            works.extend(self.claim(ClaimTarget::These(due), room).await.0);
         }
         // One at a time: one of them may be what killed its node.
         if !self.claims.has_suspect() {
             let room = self.room(self.rules.claims_max).min(1);
-            works.extend(self.claim(Wanted::Suspects, room).await.0);
+            works.extend(self.claim(ClaimTarget::Suspects, room).await.0);
         }
         if self.polls {
             let room = self.room(self.rules.claims_max);
-            let (found, is_cut) = self.claim(Wanted::Waiting, room).await;
+            let (found, is_cut) = self.claim(ClaimTarget::Waiting, room).await;
             is_full = (is_cut || found.len() == room || self.bytes_left() == 0) && self.may_claim();
             works.extend(found);
         }
@@ -246,7 +246,7 @@ impl Turn {
             Some(Ok(())) if self.polls => claiming.succeeded(),
             _ => {}
         }
-        Turned { watch: self.watch, works, is_full }
+        ClaimTurnEnd { detector: self.detector, works, is_full }
     }
 
     /// Notes how an operation went; of a turn's failures the first is told.
@@ -268,15 +268,15 @@ impl Turn {
     async fn observe(&mut self) {
         // A database that takes no heartbeat of this node may take none of the others.
         if !self.is_heard() {
-            return self.watch.could_not_observe(Instant::now());
+            return self.detector.observation_failed(Instant::now());
         }
-        let neighbours = self.store.neighbours(WAIT).await;
-        match self.noted(neighbours) {
-            Some(neighbours) => {
-                self.watch.observe(&neighbours, Instant::now()).iter().for_each(|node| facts::node_died(node));
+        let peers = self.store.peers(WAIT).await;
+        match self.noted(peers) {
+            Some(peers) => {
+                self.detector.observe(&peers, Instant::now()).iter().for_each(|node| facts::node_died(node));
                 self.take_over().await;
             }
-            None => self.watch.could_not_observe(Instant::now()),
+            None => self.detector.observation_failed(Instant::now()),
         }
     }
 
@@ -289,7 +289,7 @@ impl Turn {
     }
 
     async fn take_over(&mut self) {
-        for death in self.watch.deaths() {
+        for death in self.detector.deaths() {
             let taken_over = self.store.take_over(death.clone(), WAIT).await;
             if let Some(events) = self.noted(taken_over).filter(|events| *events > 0) {
                 facts::taken_over(&death.name, events);
@@ -300,7 +300,7 @@ impl Turn {
     }
 
     async fn prune(&mut self) {
-        let pruned = self.store.prune_nodes(self.watch.dead(), NODES_KEPT, WAIT).await;
+        let pruned = self.store.prune_nodes(self.detector.dead(), NODES_KEPT, WAIT).await;
         self.noted(pruned);
     }
 
@@ -315,7 +315,7 @@ impl Turn {
 
     /// What is claimed while the line is paused would only wait. What the timers name then is found by a later poll.
     fn may_claim(&self) -> bool {
-        self.is_heard() && self.rules.brakes.may_claim()
+        self.is_heard() && self.rules.controls.may_claim()
     }
 
     /// While the others may hold this node for dead, it claims nothing: that would be taken over and charged.
@@ -324,7 +324,7 @@ impl Turn {
     }
 
     /// What was claimed, and whether more was found than there was time or room to read.
-    async fn claim(&mut self, wanted: Wanted, limit: usize) -> (Vec<Work>, bool) {
+    async fn claim(&mut self, wanted: ClaimTarget, limit: usize) -> (Vec<TrackedUnit>, bool) {
         if limit == 0 || self.bytes_left() == 0 {
             return (Vec::new(), false);
         }
@@ -340,7 +340,7 @@ impl Turn {
 
     /// Enters the claim and makes its work, which is guarded from then on. Every claimed event is a unit of its own:
     /// each is settled by itself.
-    fn hold(&self, claimed: Claimed) -> Work {
+    fn hold(&self, claimed: Claimed) -> TrackedUnit {
         let bytes = claimed.event.payload().map_or(0, |payload| payload.len());
         self.claims.hold(claimed.event.id, claimed.lease_token, claimed.suspect, bytes);
         spans::waited(&claimed.event, claimed.waits_since);
@@ -358,7 +358,7 @@ impl Turn {
             maybe_stored: false,
             handling: Handling::Lenient,
         };
-        self.custody.entrust(unit)
+        self.tracker.track(unit)
     }
 }
 
@@ -370,7 +370,7 @@ impl Actor for Claimer {
         self.observed -= self.rules.lease;
         self.searched -= self.rules.lease;
         self.poll(context);
-        self.store.listen(Hint::Due, Ear(context.address()));
+        self.store.listen(Notification::Due, ClaimerListener(context.address()));
     }
 }
 
@@ -384,10 +384,10 @@ impl Handler<Due> for Claimer {
     }
 }
 
-impl Handler<Hinted> for Claimer {
+impl Handler<WorkNotified> for Claimer {
     type Result = ();
 
-    fn handle(&mut self, _: Hinted, context: &mut Context<Self>) {
+    fn handle(&mut self, _: WorkNotified, context: &mut Context<Self>) {
         self.is_woken = true;
         self.take_turn(context);
     }

@@ -13,11 +13,11 @@ use serde::Serialize;
 use tokio::sync::Notify;
 use uuid::Uuid;
 
-use super::brakes::Brakes;
+use super::applied_controls::AppliedControls;
 use super::supervisor::{Apply, Describe, Supervisor};
 use super::view::{PipelineView, PoolView};
 use super::{Pipeline, WAIT};
-use crate::store::{By, Change, Hint, Listener, Store, StoreError, Target};
+use crate::store::{ControlChange, Notification, NotificationListener, Principal, Store, StoreError, Target};
 use crate::telemetry::condition::Condition;
 
 /// How often a node looks for changes: the hint may be lost.
@@ -49,53 +49,56 @@ pub enum NotChanged {
 }
 
 /// Makes the line what operators want, whenever that changes.
-pub(super) struct Keeper {
+pub(super) struct ControlsReconciler {
     pub store: Store,
     pub boot_id: Uuid,
-    pub brakes: Arc<Brakes>,
+    pub controls: Arc<AppliedControls>,
     pub supervisor: Addr<Supervisor>,
     pub news: Arc<Notify>,
 }
 
 /// How hints come to a Keeper, for as long as its line lives.
-struct Ear {
+struct ControlsListener {
     news: Arc<Notify>,
     supervisor: Addr<Supervisor>,
 }
 
-impl Listener for Ear {
+impl NotificationListener for ControlsListener {
     fn wake(&self) {
         self.news.notify_one();
     }
 
-    fn listens(&self) -> bool {
+    fn is_listening(&self) -> bool {
         self.supervisor.connected()
     }
 }
 
-impl Keeper {
+impl ControlsReconciler {
     /// Looks from now on.
     pub fn start(self) {
-        self.store.listen(Hint::Controls, Ear { news: self.news.clone(), supervisor: self.supervisor.clone() });
-        self.store.clone().spawn(self.keep());
+        self.store.listen(
+            Notification::Controls,
+            ControlsListener { news: self.news.clone(), supervisor: self.supervisor.clone() },
+        );
+        self.store.clone().spawn(self.run());
     }
 
-    async fn keep(self) {
+    async fn run(self) {
         let (condition, mut acknowledged) = (Condition::new("following the controls"), None);
         while self.supervisor.connected() {
-            condition.note(&self.look(&mut acknowledged).await);
+            condition.note(&self.reconcile(&mut acknowledged).await);
             // Whether it was told or not, it looks.
             let _ = tokio::time::timeout(POLL, self.news.notified()).await;
         }
     }
 
-    async fn look(&self, acknowledged: &mut Option<i64>) -> Result<(), StoreError> {
-        if self.store.control_generation(WAIT).await? != self.brakes.applied().generation {
+    async fn reconcile(&self, acknowledged: &mut Option<i64>) -> Result<(), StoreError> {
+        if self.store.control_generation(WAIT).await? != self.controls.applied().generation {
             let wanted = self.store.controls(WAIT).await?;
             // A Supervisor that is gone takes the process with it.
             let _ = self.supervisor.send(Apply(wanted)).await;
         }
-        let applied = self.brakes.applied().generation;
+        let applied = self.controls.applied().generation;
         if *acknowledged != Some(applied) {
             self.store.acknowledge_controls(self.boot_id, applied, WAIT).await?;
             *acknowledged = Some(applied);
@@ -106,7 +109,7 @@ impl Keeper {
 
 impl Pipeline {
     /// Stores a change for all nodes, and applies it on this one.
-    pub async fn change(&self, target: Target, change: Change, by: By) -> Result<Changed, NotChanged> {
+    pub async fn change(&self, target: Target, change: ControlChange, by: Principal) -> Result<Changed, NotChanged> {
         let inner = &self.inner;
         let wanted = inner.store.change_controls(target, change, by, WAIT).await.map_err(NotChanged::Store)?;
         let applied = inner.supervisor.send(Apply(wanted)).await;
@@ -121,11 +124,11 @@ impl Pipeline {
 
     /// Gives up what waits for a paused stage: the node is about to stop.
     pub fn give_up_paused(&self) {
-        self.inner.brakes.leave();
+        self.inner.controls.begin_shutdown();
     }
 
     /// Why nothing is accepted or drained, if a stage is paused.
     pub fn paused(&self) -> Vec<String> {
-        self.inner.brakes.reasons()
+        self.inner.controls.pause_reasons()
     }
 }

@@ -14,17 +14,17 @@ use actix::prelude::*;
 use futures_util::future::join_all;
 use tokio::sync::oneshot;
 
-use super::brakes::Brakes;
-use super::custody::Custody;
+use super::applied_controls::AppliedControls;
 use super::messages::{Spooled, Submitted};
 use super::pool::Pool;
 use super::receipt::{Handling, Receipt, Unsettled};
 use super::stage::Stage;
+use super::tracker::UnitTracker;
 use super::unit::{Item, Reply, Unit};
 use crate::clock;
 use crate::domain::event::Event;
 use crate::domain::outcome::cut;
-use crate::store::{Spool, SpooledUnit, StoreError, Until};
+use crate::store::{ParkedUntil, Spool, SpooledUnit, StoreError};
 use crate::telemetry::condition::Condition;
 use crate::telemetry::facts;
 use crate::telemetry::spans::AttemptSpan;
@@ -57,7 +57,7 @@ pub(super) struct DrainerRules {
     pub bytes_max: usize,
     pub accept_timeout: Duration,
     pub soft_timeout: Duration,
-    pub brakes: Arc<Brakes>,
+    pub controls: Arc<AppliedControls>,
 }
 
 /// Empties the spool into the line.
@@ -68,7 +68,7 @@ pub(super) struct Drainer {
     rules: DrainerRules,
     writing: Arc<Condition>,
     validators: Pool<Submitted>,
-    custody: Arc<Custody>,
+    tracker: Arc<UnitTracker>,
     /// At work, or at rest after a try that failed.
     is_busy: bool,
     tries: Tries,
@@ -81,7 +81,7 @@ pub(super) struct Drainer {
 
 /// What became of one try.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Turn {
+enum DrainStep {
     /// Nothing is left to do, until a parked unit is to be tried again.
     Empty(Option<Duration>),
     /// These many events are in the database now; more may wait.
@@ -97,7 +97,7 @@ impl Drainer {
         rules: DrainerRules,
         writing: Arc<Condition>,
         validators: Pool<Submitted>,
-        custody: Arc<Custody>,
+        tracker: Arc<UnitTracker>,
     ) -> Self {
         Self {
             stage,
@@ -105,7 +105,7 @@ impl Drainer {
             rules,
             writing,
             validators,
-            custody,
+            tracker,
             is_busy: false,
             tries: Tries::default(),
             is_woken: false,
@@ -127,23 +127,23 @@ impl Drainer {
         }));
     }
 
-    fn end_turn(&mut self, turn: Result<Turn, StoreError>, context: &mut Context<Self>) {
+    fn end_turn(&mut self, turn: Result<DrainStep, StoreError>, context: &mut Context<Self>) {
         match turn {
-            Ok(Turn::Drained(events)) => {
+            Ok(DrainStep::Drained(events)) => {
                 facts::drained_from_spool(events, self.spool.level().events);
                 self.rest = REST_MIN;
                 self.go_on(context);
             }
-            Ok(Turn::Empty(_)) if self.is_woken => self.go_on(context),
+            Ok(DrainStep::Empty(_)) if self.is_woken => self.go_on(context),
             // Units that come later announce themselves.
-            Ok(Turn::Empty(next)) => {
+            Ok(DrainStep::Empty(next)) => {
                 self.is_busy = false;
                 context.cancel_future(self.retry);
                 if let Some(next) = next {
                     self.retry = context.run_later(next, Self::take_turn);
                 }
             }
-            Ok(Turn::Refused) => self.take_rest(context),
+            Ok(DrainStep::Refused) => self.take_rest(context),
             Err(error) => {
                 facts::spool_unreadable(&error);
                 self.take_rest(context);
@@ -161,32 +161,32 @@ impl Drainer {
         self.rest = (self.rest * 2).min(REST_MAX);
     }
 
-    async fn drain_once(mut self) -> (Result<Turn, StoreError>, Tries) {
+    async fn drain_once(mut self) -> (Result<DrainStep, StoreError>, Tries) {
         let turn = self.try_batch().await;
         (turn, self.tries)
     }
 
-    async fn try_batch(&mut self) -> Result<Turn, StoreError> {
+    async fn try_batch(&mut self) -> Result<DrainStep, StoreError> {
         // What is begun while the line is paused would be blamed for the end of a process that only waited.
-        if !self.rules.brakes.is_open() {
-            return Ok(Turn::Refused);
+        if !self.rules.controls.all_stages_run() {
+            return Ok(DrainStep::Refused);
         }
         let units = self.next_batch().await?;
         if units.is_empty() {
-            return Ok(Turn::Empty(self.spool.next_retry(WAIT).await?));
+            return Ok(DrainStep::Empty(self.spool.next_retry(WAIT).await?));
         }
         let (unreadable, units): (Vec<_>, Vec<_>) = units.into_iter().partition(|unit| !unit.is_readable);
         for unit in unreadable {
-            self.park(unit.number, UNREADABLE, Until::Later).await?;
+            self.park(unit.number, UNREADABLE, ParkedUntil::Later).await?;
         }
         let (deadly, units): (Vec<_>, Vec<_>) = units.into_iter().partition(|unit| unit.deaths >= DEATHS_MAX);
         for unit in deadly {
-            self.park(unit.number, DEADLY, Until::Told).await?;
+            self.park(unit.number, DEADLY, ParkedUntil::Commanded).await?;
         }
         let numbers: Vec<(i64, usize)> = units.iter().map(|unit| (unit.number, unit.events.len())).collect();
         let events = units.iter().map(|unit| unit.events.len()).sum();
         if units.is_empty() {
-            return Ok(Turn::Drained(0));
+            return Ok(DrainStep::Drained(0));
         }
         // In an outage work on a unit lasts long, and an end in the middle says nothing about the unit.
         if !self.writing.is_failing() {
@@ -199,8 +199,10 @@ impl Drainer {
                 Some(Ok(_)) => stored.push(number),
                 // At fault is one event: the others do not wait for it.
                 Some(Err(Unsettled::Impossible(_))) if events > 1 => self.spool.split(number, WAIT).await?,
-                Some(Err(Unsettled::Impossible(why))) => self.park(number, &why, Until::Later).await?,
-                _ if self.tries.failed(number) >= TRIES_MAX => self.park(number, NEVER_TAKEN, Until::Later).await?,
+                Some(Err(Unsettled::Impossible(why))) => self.park(number, &why, ParkedUntil::Later).await?,
+                _ if self.tries.failed(number) >= TRIES_MAX => {
+                    self.park(number, NEVER_TAKEN, ParkedUntil::Later).await?
+                }
                 _ => left.push(number),
             }
         }
@@ -209,10 +211,10 @@ impl Drainer {
             self.spool.remove(stored, WAIT).await?;
         }
         if left.is_empty() {
-            return Ok(Turn::Drained(events));
+            return Ok(DrainStep::Drained(events));
         }
         self.spool.end(left, WAIT).await?;
-        Ok(Turn::Refused)
+        Ok(DrainStep::Refused)
     }
 
     /// In an outage one unit, another one each time: what is wrong may be the unit.
@@ -229,11 +231,11 @@ impl Drainer {
     }
 
     /// Sends the units down the line; their outcomes in the same order, `None` for one that did not come in time.
-    async fn send(&self, units: Vec<SpooledUnit>) -> Vec<Option<Outcome>> {
+    async fn send(&self, units: Vec<SpooledUnit>) -> Vec<Option<UnitResult>> {
         let (mut works, mut outcomes) = (Vec::new(), Vec::new());
         for unit in units {
             let (reply, outcome) = oneshot::channel();
-            works.push(self.custody.entrust(self.unit(unit, reply)));
+            works.push(self.tracker.track(self.unit(unit, reply)));
             outcomes.push(outcome);
         }
         self.validators.send(Submitted(works));
@@ -267,7 +269,7 @@ impl Drainer {
     }
 
     /// Sets a unit apart, so that it holds up nothing.
-    async fn park(&mut self, number: i64, why: &str, until: Until) -> Result<(), StoreError> {
+    async fn park(&mut self, number: i64, why: &str, until: ParkedUntil) -> Result<(), StoreError> {
         self.tries.failures.remove(&number);
         self.spool.end(vec![number], WAIT).await?;
         let tries = self.spool.park_until(number, cut(why), until, WAIT).await?;
@@ -304,7 +306,7 @@ impl Tries {
 }
 
 /// What the line says of a unit.
-type Outcome = Result<Vec<Receipt>, Unsettled>;
+type UnitResult = Result<Vec<Receipt>, Unsettled>;
 
 impl Actor for Drainer {
     type Context = Context<Self>;

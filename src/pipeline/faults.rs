@@ -49,16 +49,16 @@ mod rules {
 
         /// Strikes at an event, but outside the isolation of events: the actor dies.
         pub fn outside(&self, stage: &str, event: &Event) {
-            let is_meant = |rule: &FaultRule| rule.action == FaultAction::Crash && concerns_event(rule, stage, event);
-            if self.strike(is_meant).is_some() {
+            let matches = |rule: &FaultRule| rule.action == FaultAction::Crash && concerns_event(rule, stage, event);
+            if self.strike(matches).is_some() {
                 panic!("a fault rule kills the actor");
             }
         }
 
         /// Strikes inside the isolation of events.
         pub fn inside(&self, stage: &str, event: &Event) -> Result<(), String> {
-            let is_meant = |rule: &FaultRule| rule.action != FaultAction::Crash && concerns_event(rule, stage, event);
-            match self.strike(is_meant) {
+            let matches = |rule: &FaultRule| rule.action != FaultAction::Crash && concerns_event(rule, stage, event);
+            match self.strike(matches) {
                 Some(rule) if rule.action == FaultAction::Error => Err("a fault rule fails".to_owned()),
                 Some(rule) => {
                     do_harm(rule);
@@ -70,14 +70,14 @@ mod rules {
 
         /// Strikes at no event; says whether the caller's await is never to end.
         pub fn turn(&self, stage: &str) -> bool {
-            let is_meant = |rule: &FaultRule| rule.point == FaultPoint::Turn && rule.stage.as_str() == stage;
-            let Some(rule) = self.strike(is_meant) else { return false };
+            let matches = |rule: &FaultRule| rule.point == FaultPoint::Turn && rule.stage.as_str() == stage;
+            let Some(rule) = self.strike(matches) else { return false };
             do_harm(rule);
             rule.action == FaultAction::Hang
         }
 
-        fn strike(&self, is_meant: impl Fn(&FaultRule) -> bool) -> Option<&FaultRule> {
-            let (rule, struck) = self.0.iter().find(|(rule, _)| is_meant(rule))?;
+        fn strike(&self, matches: impl Fn(&FaultRule) -> bool) -> Option<&FaultRule> {
+            let (rule, struck) = self.0.iter().find(|(rule, _)| matches(rule))?;
             let before = struck.fetch_add(1, Ordering::Relaxed);
             (rule.times == 0 || before < rule.times).then_some(rule)
         }

@@ -20,14 +20,14 @@ pub(super) struct Gauges {
 
 /// A reading of [`Gauges`].
 #[derive(Clone, Copy, Default)]
-pub(super) struct Reading {
+pub(super) struct GaugeReading {
     pub mailbox: usize,
     pub events: u64,
     pub panics: u64,
     pub busy_us: u64,
 }
 
-impl Reading {
+impl GaugeReading {
     /// These figures on top of those of an actor that is gone.
     pub fn after(self, gone: Self) -> Self {
         Self {
@@ -125,8 +125,8 @@ impl Gauges {
         self.is_retired.load(Ordering::Relaxed)
     }
 
-    pub fn read(&self) -> Reading {
-        Reading {
+    pub fn read(&self) -> GaugeReading {
+        GaugeReading {
             mailbox: self.mailbox(),
             events: self.events.load(Ordering::Relaxed),
             panics: self.panics.load(Ordering::Relaxed),

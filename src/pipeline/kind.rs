@@ -4,7 +4,7 @@ use crate::store::Target;
 
 /// The kinds of actors.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(super) enum ActorKind {
     Claimer,
     Drainer,
     Replayer,
@@ -14,7 +14,7 @@ pub(super) enum Kind {
     Validator,
 }
 
-impl Kind {
+impl ActorKind {
     /// Every kind, in the order of the flow.
     pub const ALL: [Self; 7] =
         [Self::Validator, Self::Normalizer, Self::Persister, Self::Retry, Self::Claimer, Self::Drainer, Self::Replayer];

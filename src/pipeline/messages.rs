@@ -2,32 +2,32 @@
 //! [`Scheduled`] → [`Due`]; and [`Spooled`], while the database is away.
 //!
 //! Every message is a batch of units, and a unit a batch of events: what waking a thread costs is paid once for many.
-//! [`Work`] guards each unit: whatever way a message is lost (a panic, a closed mailbox, a dead
-//! thread), its guard hands the unit to the Supervisor, which sends it on its way again.
+//! A [`TrackedUnit`] guards its unit: however a message is lost (a panic, a closed mailbox, a dead thread), the guard
+//! hands the unit to the Supervisor, which sends it through the line again.
 
 use std::time::Duration;
 
 use actix::prelude::*;
 
-use super::custody::{Holder, Work};
+use super::tracker::{ActorId, TrackedUnit};
 
 /// A message that a pool hands to one of its actors.
-pub(super) trait Handed {
+pub(super) trait PoolMessage {
     /// The units in it, if it has any.
-    fn works(&mut self) -> Option<&mut Vec<Work>> {
+    fn units(&mut self) -> Option<&mut Vec<TrackedUnit>> {
         None
     }
 
     /// Passes what is in it to the actor; what was taken back in the meantime goes no further.
-    fn hand_to(&mut self, holder: Holder) {
-        if let Some(works) = self.works() {
-            works.retain(|work| work.pass_to(holder));
+    fn assign_to(&mut self, holder: ActorId) {
+        if let Some(works) = self.units() {
+            works.retain(|work| work.assign_to(holder));
         }
     }
 
     /// Gives its events more time, which they spent waiting for a paused pool.
-    fn put_off(&mut self, by: Duration) {
-        let items = self.works().into_iter().flatten().flat_map(|work| &mut work.items);
+    fn extend_deadlines(&mut self, by: Duration) {
+        let items = self.units().into_iter().flatten().flat_map(|work| &mut work.items);
         items.for_each(|item| item.soft_deadline += by);
     }
 }
@@ -35,17 +35,17 @@ pub(super) trait Handed {
 /// Units that have to be validated.
 #[derive(Message)]
 #[rtype(result = "()")]
-pub(super) struct Submitted(pub Vec<Work>);
+pub(super) struct Submitted(pub Vec<TrackedUnit>);
 
 /// Units whose events are valid, or marked with what is wrong.
 #[derive(Message)]
 #[rtype(result = "()")]
-pub(super) struct Validated(pub Vec<Work>);
+pub(super) struct Validated(pub Vec<TrackedUnit>);
 
 /// Units whose valid events have their properties.
 #[derive(Message)]
 #[rtype(result = "()")]
-pub(super) struct Normalized(pub Vec<Work>);
+pub(super) struct Normalized(pub Vec<TrackedUnit>);
 
 /// Stored events that are to be tried again after a delay.
 #[derive(Message)]
@@ -70,25 +70,25 @@ pub(super) struct Spooled;
 #[rtype(result = "()")]
 pub(super) struct JobMade;
 
-impl Handed for Submitted {
-    fn works(&mut self) -> Option<&mut Vec<Work>> {
+impl PoolMessage for Submitted {
+    fn units(&mut self) -> Option<&mut Vec<TrackedUnit>> {
         Some(&mut self.0)
     }
 }
 
-impl Handed for Validated {
-    fn works(&mut self) -> Option<&mut Vec<Work>> {
+impl PoolMessage for Validated {
+    fn units(&mut self) -> Option<&mut Vec<TrackedUnit>> {
         Some(&mut self.0)
     }
 }
 
-impl Handed for Normalized {
-    fn works(&mut self) -> Option<&mut Vec<Work>> {
+impl PoolMessage for Normalized {
+    fn units(&mut self) -> Option<&mut Vec<TrackedUnit>> {
         Some(&mut self.0)
     }
 }
 
-impl Handed for Scheduled {}
-impl Handed for Due {}
-impl Handed for Spooled {}
-impl Handed for JobMade {}
+impl PoolMessage for Scheduled {}
+impl PoolMessage for Due {}
+impl PoolMessage for Spooled {}
+impl PoolMessage for JobMade {}

@@ -5,20 +5,20 @@
 //! them do what operators want.
 
 mod admission;
-mod brakes;
+mod applied_controls;
 mod claimer;
-mod claims;
 mod control;
-mod custody;
-mod door;
+mod deps;
 mod drainer;
+mod failure_detector;
 mod faults;
 mod gauges;
+mod heartbeat;
+mod held_leases;
+mod ingress;
 mod kind;
 mod messages;
-mod node;
 mod normalizer;
-mod parts;
 mod persister;
 mod pool;
 mod pools;
@@ -28,14 +28,14 @@ mod replayer;
 mod retry;
 mod snapshot;
 mod stage;
-mod storing;
+mod storage_health;
 mod supervisor;
 mod topology;
+mod tracker;
 mod unit;
 mod users;
 mod validator;
 mod view;
-mod watch;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -47,30 +47,30 @@ use tokio::sync::Notify;
 use uuid::Uuid;
 
 use self::admission::Admission;
-use self::brakes::Brakes;
-use self::claims::Claims;
-use self::control::Keeper;
+use self::applied_controls::AppliedControls;
+use self::control::ControlsReconciler;
 pub use self::control::{Changed, NotChanged};
-use self::custody::{Custody, Roll};
-use self::door::{Door, DoorLimits};
-pub use self::door::{Entry, Refused, Room};
+use self::deps::DepsBuilder;
+pub use self::heartbeat::Identity;
+use self::heartbeat::{Heartbeat, NodeHealth, vitals};
+use self::held_leases::HeldLeases;
+pub use self::ingress::{Entry, Refused, Room};
+use self::ingress::{Ingress, IngressLimits};
 use self::messages::Spooled;
-pub use self::node::Identity;
-use self::node::{Health, Node, vitals};
-use self::parts::Material;
 use self::pools::Pools;
 pub use self::receipt::{Handling, Receipt, Verdict};
 pub use self::replay::Replayed;
 use self::snapshot::Publisher;
-pub use self::snapshot::Told;
-use self::storing::Storing;
+pub use self::snapshot::RemoteSnapshot;
+use self::storage_health::StorageHealth;
 use self::supervisor::{Describe, Stop, Supervisor, SupervisorRules};
 use self::topology::Line;
+use self::tracker::{UnitRegistry, UnitTracker};
 pub use self::view::{ActorView, BootView, InFlightView, NodeView, PipelineView, PoolView, SettingView, SnapshotView};
 use crate::config::Config;
 use crate::domain::event::Event;
-use crate::store::{Ids, Level, Parked, ReplayRules, Spool, SpoolKeeper, SpoolLimits, Store, StoreError};
-use crate::telemetry::condition::{Condition, Failure};
+use crate::store::{Ids, Parked, ReplayRules, Spool, SpoolLevel, SpoolLimits, SpoolOwner, Store, StoreError};
+use crate::telemetry::condition::{Condition, FailingCondition};
 use crate::telemetry::facts;
 
 /// Longest wait of the few statements that are not part of an event's way.
@@ -85,31 +85,31 @@ const HEARTBEAT_LOOK: Duration = Duration::from_millis(100);
 /// A handle on the running line; clones share it.
 #[derive(Clone)]
 pub struct Pipeline {
-    inner: Arc<Inner>,
+    inner: Arc<PipelineInner>,
 }
 
-struct Inner {
-    door: Door,
+struct PipelineInner {
+    ingress: Ingress,
     store: Store,
-    claims: Arc<Claims>,
+    claims: Arc<HeldLeases>,
     supervisor: Addr<Supervisor>,
     boot_id: Uuid,
     lease: Duration,
-    health: Arc<Health>,
-    storing: Arc<Storing>,
+    health: Arc<NodeHealth>,
+    storing: Arc<StorageHealth>,
     spool: Option<Spool>,
     replay: ReplayRules,
     pools: Pools,
-    brakes: Arc<Brakes>,
+    controls: Arc<AppliedControls>,
     /// Wakes the Keeper.
     news: Arc<Notify>,
 }
 
-impl Inner {
+impl PipelineInner {
     /// Starts what runs beside the line.
-    fn start_beside(&self, dedupe_window: Duration) -> Result<(), StoreError> {
+    fn start_background(&self, dedupe_window: Duration) -> Result<(), StoreError> {
         let (store, boot_id, supervisor) = (self.store.clone(), self.boot_id, self.supervisor.clone());
-        let node = Node {
+        let node = Heartbeat {
             store: store.clone(),
             boot_id,
             lease: self.lease,
@@ -118,10 +118,10 @@ impl Inner {
             spool: self.spool.clone(),
         };
         node.start()?;
-        node::keep_house(&store, dedupe_window);
-        store.spawn(self.storing.clone().watch());
-        let (brakes, news) = (self.brakes.clone(), self.news.clone());
-        Keeper { store: store.clone(), boot_id, brakes, supervisor: supervisor.clone(), news }.start();
+        heartbeat::start_housekeeping(&store, dedupe_window);
+        store.spawn(self.storing.clone().run());
+        let (controls, news) = (self.controls.clone(), self.news.clone());
+        ControlsReconciler { store: store.clone(), boot_id, controls, supervisor: supervisor.clone(), news }.start();
         Publisher { store, boot_id, supervisor }.start();
         Ok(())
     }
@@ -136,12 +136,12 @@ impl Pipeline {
         spool: Option<Spool>,
         identity: Identity,
     ) -> Result<Self, StoreError> {
-        let (health, pools) = (Arc::new(Health::new()), Pools::new(config.actors.mailbox));
+        let (health, pools) = (Arc::new(NodeHealth::new()), Pools::new(config.actors.mailbox));
         store.register_node(identity.boot_id, &identity.node, identity.folder, WAIT).await?;
-        let brakes = Brakes::new(store.controls(WAIT).await?);
+        let controls = AppliedControls::new(store.controls(WAIT).await?);
         let admission = Admission::new(config.pipeline.in_flight_events, config.pipeline.in_flight_bytes);
         let ids = ids(config, &store, identity.boot_id);
-        let material = Material {
+        let builder = DepsBuilder {
             config,
             store: &store,
             spool: &spool,
@@ -149,27 +149,28 @@ impl Pipeline {
             identity: &identity,
             pools: &pools,
             health: &health,
-            brakes: &brakes,
+            controls: &controls,
         };
-        let parts = material.parts();
-        let storing = Storing::of(&parts, &health);
-        let (claims, replay, line_pools) = (parts.claims.clone(), parts.replayer_rules.replay, pools.clone());
+        let deps = builder.build();
+        let storing = StorageHealth::of(&deps, &health);
+        let (claims, replay, line_pools) = (deps.claims.clone(), deps.replayer_rules.replay, pools.clone());
         let rules = supervisor_rules(config);
         let view = NodeView { name: identity.node.clone(), boot_id: identity.boot_id.to_string() };
-        let (validators, room, roll) = (pools.submitted.clone(), admission.clone(), Arc::<Roll>::default());
-        let for_line = roll.clone();
+        let (validators, room, registry) = (pools.submitted.clone(), admission.clone(), Arc::<UnitRegistry>::default());
+        let for_line = registry.clone();
         let supervisor = Supervisor::start_in_arbiter(&Arbiter::new().handle(), move |context| {
-            let custody = Custody::new(for_line, context.address().recipient());
-            Supervisor::new(rules, Line { parts, pools: line_pools, custody }, room, view)
+            let tracker = UnitTracker::new(for_line, context.address().recipient());
+            Supervisor::new(rules, Line { deps, pools: line_pools, tracker }, room, view)
         });
         let (accept_timeout, soft_timeout) = (config.timeouts.accept, config.timeouts.processing_soft());
-        let limits = DoorLimits { accept_timeout, soft_timeout };
-        let custody = Custody::new(roll, supervisor.clone().recipient());
+        let limits = IngressLimits { accept_timeout, soft_timeout };
+        let tracker = UnitTracker::new(registry, supervisor.clone().recipient());
         let (draining, reserving) = (AtomicBool::new(false), Condition::new("reserving ids"));
-        let door = Door { admission, ids, validators, outbox: Arc::default(), custody, limits, draining, reserving };
+        let ingress =
+            Ingress { admission, ids, validators, outbox: Arc::default(), tracker, limits, draining, reserving };
         let (boot_id, lease, news) = (identity.boot_id, config.lease.duration, Arc::<Notify>::default());
-        let inner = Inner {
-            door,
+        let inner = PipelineInner {
+            ingress,
             store,
             claims,
             supervisor,
@@ -180,21 +181,21 @@ impl Pipeline {
             spool,
             replay,
             pools,
-            brakes,
+            controls,
             news,
         };
-        inner.start_beside(config.dedupe.window)?;
+        inner.start_background(config.dedupe.window)?;
         Ok(Self { inner: Arc::new(inner) })
     }
 
     /// Room for a request: taken while its body is read, handed in with its events.
     pub fn room(&self) -> Room {
-        self.inner.door.room()
+        self.inner.ingress.room()
     }
 
     /// The same for a body of `bytes` that is not read before it is known that it would be let in.
     pub fn room_for(&self, bytes: u64) -> Result<Room, Refused> {
-        self.inner.door.room_for(bytes)
+        self.inner.ingress.room_for(bytes)
     }
 
     /// Takes a batch through the line; one receipt per entry, in their order, once all are committed. `room` is that of
@@ -207,7 +208,7 @@ impl Pipeline {
         handling: Handling,
         room: Room,
     ) -> Result<Vec<Receipt>, Refused> {
-        self.inner.door.submit(entries, handling, room).await
+        self.inner.ingress.submit(entries, handling, room).await
     }
 
     /// Takes one event through the line: a batch of one.
@@ -223,7 +224,7 @@ impl Pipeline {
 
     /// The nodes of the cluster, as the database has them; `None` if it does not answer soon.
     pub async fn nodes(&self) -> Option<Vec<BootView>> {
-        let Inner { store, boot_id, lease, .. } = &*self.inner;
+        let PipelineInner { store, boot_id, lease, .. } = &*self.inner;
         let nodes = store.list_nodes(NODES_WAIT).await.ok()?;
         Some(nodes.into_iter().map(|node| BootView::of(node, *boot_id, *lease)).collect())
     }
@@ -231,9 +232,9 @@ impl Pipeline {
     /// Why events cannot be durably accepted now; empty if they can.
     pub fn readiness(&self) -> Vec<String> {
         let mut reasons = self.inner.storing.reasons();
-        reasons.extend(self.inner.door.ids.shortage().map(|why| format!("no event ids are left: {why}")));
-        reasons.extend(self.inner.brakes.reasons());
-        if self.inner.door.draining.load(Ordering::Acquire) {
+        reasons.extend(self.inner.ingress.ids.shortage().map(|why| format!("no event ids are left: {why}")));
+        reasons.extend(self.inner.controls.pause_reasons());
+        if self.inner.ingress.draining.load(Ordering::Acquire) {
             reasons.push("the node is draining".to_owned());
         }
         if !self.is_supervised() {
@@ -243,7 +244,7 @@ impl Pipeline {
     }
 
     /// What fails now on the way of events onto a disk, also where another way is left, or keeps pending ones waiting.
-    pub fn failing(&self) -> Vec<Failure> {
+    pub fn failing(&self) -> Vec<FailingCondition> {
         let claiming = self.inner.health.claiming.failure();
         self.inner.storing.failing().into_iter().chain(claiming).collect()
     }
@@ -260,7 +261,7 @@ impl Pipeline {
 
     /// Takes nothing new from now on.
     pub fn close(&self) {
-        self.inner.door.draining.store(true, Ordering::Release);
+        self.inner.ingress.draining.store(true, Ordering::Release);
     }
 
     /// The event `id` as it waits in this node's spool; an error if the spool cannot be read.
@@ -277,7 +278,7 @@ impl Pipeline {
     }
 
     /// What this node's spool holds, and how much it may; `None` if there is none.
-    pub fn spool_level(&self) -> Option<(Level, SpoolLimits)> {
+    pub fn spool_level(&self) -> Option<(SpoolLevel, SpoolLimits)> {
         self.inner.spool.as_ref().map(|spool| (spool.level(), spool.limits()))
     }
 
@@ -305,22 +306,22 @@ impl Pipeline {
 
     /// Most events and bytes that may be in flight.
     pub fn in_flight_limits(&self) -> (usize, usize) {
-        self.inner.door.admission.limits()
+        self.inner.ingress.admission.limits()
     }
 
     /// Whether the event `id`, which is not in the database, may wait in the spool of another node. Only who has said
     /// since the question that its spool is empty is believed: the event may have been spooled just before.
-    pub async fn may_wait_elsewhere(&self, id: i64) -> Result<bool, StoreError> {
+    pub async fn may_be_spooled_by_peer(&self, id: i64) -> Result<bool, StoreError> {
         let mut seen: HashMap<Uuid, i64> = HashMap::new();
         loop {
-            let keepers = self.inner.store.spools_for(id, self.inner.boot_id, WAIT).await?;
-            if keepers.iter().any(|keeper| keeper.has_events || keeper.is_silent) {
+            let owners = self.inner.store.spools_for(id, self.inner.boot_id, WAIT).await?;
+            if owners.iter().any(|owner| owner.has_events || owner.is_silent) {
                 return Ok(true);
             }
-            for SpoolKeeper { boot_id, heartbeat, .. } in &keepers {
+            for SpoolOwner { boot_id, heartbeat, .. } in &owners {
                 seen.entry(*boot_id).or_insert(*heartbeat);
             }
-            if keepers.iter().all(|keeper| seen[&keeper.boot_id] < keeper.heartbeat) {
+            if owners.iter().all(|owner| seen[&owner.boot_id] < owner.heartbeat) {
                 return Ok(false);
             }
             tokio::time::sleep(HEARTBEAT_LOOK).await;
@@ -329,7 +330,7 @@ impl Pipeline {
 
     /// Events that were admitted and are not settled.
     pub fn in_flight(&self) -> usize {
-        self.inner.door.admission.in_flight().0
+        self.inner.ingress.admission.in_flight().0
     }
 
     /// Waits until everything that was admitted is settled, then ends the line and gives the node's leases back; all
@@ -337,16 +338,16 @@ impl Pipeline {
     pub async fn drain(&self, limit: Duration) -> u64 {
         self.close();
         self.give_up_paused();
-        self.inner.health.take_leave();
+        self.inner.health.begin_shutdown();
         // What remains then is counted by who asked.
-        let _ = tokio::time::timeout(limit / 2, self.inner.door.admission.emptied()).await;
+        let _ = tokio::time::timeout(limit / 2, self.inner.ingress.admission.emptied()).await;
         // The line must be gone before its leases are: the Claimer could claim again.
         let _ = self.inner.supervisor.send(Stop).timeout(limit / 8).await;
-        self.leave(limit / 8).await
+        self.deregister(limit / 8).await
     }
 
     /// Leases go back and the node is marked as stopped; if the database is away, others find out by its silence.
-    async fn leave(&self, wait: Duration) -> u64 {
+    async fn deregister(&self, wait: Duration) -> u64 {
         let (store, boot_id) = (&self.inner.store, self.inner.boot_id);
         let left = async {
             let released = store.release_orphans(boot_id, Vec::new(), wait).await?;
@@ -379,6 +380,6 @@ fn supervisor_rules(config: &Config) -> SupervisorRules {
 
 fn ids(config: &Config, store: &Store, boot_id: Uuid) -> Ids {
     // With a spool a request must come to it in time.
-    let new = if config.has_spool() { Ids::with_spare } else { Ids::new };
+    let new = if config.has_spool() { Ids::with_fallback } else { Ids::new };
     new(store.clone(), boot_id, config.timeouts.flush)
 }

@@ -11,7 +11,7 @@ use super::stage::Stage;
 use super::unit::Item;
 use crate::clock;
 use crate::domain::normalize::normalize_event_payload;
-use crate::domain::outcome::Normalized as Normal;
+use crate::domain::outcome::NormalizedEvent;
 
 /// The second stage of the line.
 pub(super) struct Normalizer {
@@ -40,5 +40,5 @@ impl Handler<Validated> for Normalizer {
 fn normalize(item: &mut Item) {
     let normalized_at = clock::now().max(item.event.received_at);
     let properties = normalize_event_payload(item.event.payload(), normalized_at);
-    item.result = Some(Ok(Normal { properties, normalized_at }));
+    item.result = Some(Ok(NormalizedEvent { properties, normalized_at }));
 }

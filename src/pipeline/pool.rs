@@ -8,20 +8,20 @@ use std::time::Instant;
 use actix::dev::ToEnvelope;
 use actix::prelude::*;
 
-use super::custody::{Holder, Work};
 use super::gauges::Gauges;
-use super::kind::Kind;
-use super::messages::Handed;
+use super::kind::ActorKind;
+use super::messages::PoolMessage;
+use super::tracker::{ActorId, TrackedUnit};
 
-struct Member<M: Message<Result = ()> + Send> {
-    holder: Holder,
+struct PoolMember<M: Message<Result = ()> + Send> {
+    holder: ActorId,
     recipient: Recipient<M>,
     gauges: Arc<Gauges>,
 }
 
 /// Where messages wait while the pool is paused. It holds their units itself: whatever becomes of actors, they stay.
 struct Gate<M> {
-    holder: Holder,
+    holder: ActorId,
     waiting: Mutex<Vec<(Instant, M)>>,
 }
 
@@ -33,17 +33,17 @@ impl<M> Gate<M> {
 
 /// The actors that take messages of the type `M`; clones share them.
 pub(super) struct Pool<M: Message<Result = ()> + Send> {
-    inner: Arc<Inner<M>>,
+    inner: Arc<PoolInner<M>>,
 }
 
-struct Inner<M: Message<Result = ()> + Send> {
-    members: RwLock<Members<M>>,
+struct PoolInner<M: Message<Result = ()> + Send> {
+    members: RwLock<PoolMembers<M>>,
     next: AtomicUsize,
     mailbox_max: usize,
 }
 
-struct Members<M: Message<Result = ()> + Send> {
-    all: Vec<Member<M>>,
+struct PoolMembers<M: Message<Result = ()> + Send> {
+    all: Vec<PoolMember<M>>,
     /// Shut while the pool is paused.
     gate: Option<Gate<M>>,
 }
@@ -54,39 +54,39 @@ impl<M: Message<Result = ()> + Send> Clone for Pool<M> {
     }
 }
 
-impl<M: Message<Result = ()> + Handed + Send + 'static> Pool<M> {
+impl<M: Message<Result = ()> + PoolMessage + Send + 'static> Pool<M> {
     /// An empty pool whose actors are preferred as long as fewer than `mailbox_max` messages wait at them.
     pub fn new(mailbox_max: usize) -> Self {
-        let members = RwLock::new(Members { all: Vec::new(), gate: None });
-        Self { inner: Arc::new(Inner { members, next: AtomicUsize::new(0), mailbox_max }) }
+        let members = RwLock::new(PoolMembers { all: Vec::new(), gate: None });
+        Self { inner: Arc::new(PoolInner { members, next: AtomicUsize::new(0), mailbox_max }) }
     }
 
     /// Adds an actor.
-    pub fn add<A>(&self, holder: Holder, actor: &Addr<A>, gauges: Arc<Gauges>)
+    pub fn add<A>(&self, holder: ActorId, actor: &Addr<A>, gauges: Arc<Gauges>)
     where
         A: Actor<Context = Context<A>> + Handler<M>,
         A::Context: ToEnvelope<A, M>,
     {
-        let member = Member { holder, recipient: actor.clone().recipient(), gauges };
+        let member = PoolMember { holder, recipient: actor.clone().recipient(), gauges };
         self.write().all.push(member);
     }
 
     /// Removes an actor, if it is one of this pool: when this returns, it is handed nothing more.
-    pub fn remove(&self, holder: Holder) {
+    pub fn remove(&self, holder: ActorId) {
         self.write().all.retain(|member| member.holder != holder);
     }
 
     /// Hands nothing more to the actors, which are of `kind`, or hands them what has waited and what comes. When this
     /// returns, it is so.
-    pub fn set_paused(&self, kind: Kind, is_paused: bool) {
+    pub fn set_paused(&self, kind: ActorKind, is_paused: bool) {
         if is_paused {
-            let shut = || Gate { holder: Holder::new(kind), waiting: Mutex::default() };
+            let shut = || Gate { holder: ActorId::new(kind), waiting: Mutex::default() };
             self.write().gate.get_or_insert_with(shut);
             return;
         }
         let opened = self.write().gate.take();
         for (since, mut message) in opened.iter().flat_map(|gate| std::mem::take(&mut *gate.waiting())) {
-            message.put_off(since.elapsed());
+            message.extend_deadlines(since.elapsed());
             self.send(message);
         }
     }
@@ -96,18 +96,18 @@ impl<M: Message<Result = ()> + Handed + Send + 'static> Pool<M> {
         let members = self.read();
         let Some(gate) = &members.gate else { return 0 };
         let mut waiting = gate.waiting();
-        let works = waiting.iter_mut().flat_map(|(_, message)| message.works()).flatten();
+        let works = waiting.iter_mut().flat_map(|(_, message)| message.units()).flatten();
         works.map(|work| work.items.len()).sum()
     }
 
     /// Takes the units out that wait for the pool to go on and are meant.
-    pub fn take_held(&self, is_meant: impl Fn(&Work) -> bool) -> Vec<Work> {
+    pub fn take_held(&self, matches: impl Fn(&TrackedUnit) -> bool) -> Vec<TrackedUnit> {
         let members = self.read();
         let Some(gate) = &members.gate else { return Vec::new() };
         let mut taken = Vec::new();
         gate.waiting().retain_mut(|(_, message)| {
-            let Some(works) = message.works() else { return true };
-            taken.extend(works.extract_if(.., |work| is_meant(work)));
+            let Some(works) = message.units() else { return true };
+            taken.extend(works.extract_if(.., |work| matches(work)));
             !works.is_empty()
         });
         taken
@@ -120,26 +120,26 @@ impl<M: Message<Result = ()> + Handed + Send + 'static> Pool<M> {
     pub fn send(&self, mut message: M) {
         let members = self.read();
         if let Some(gate) = &members.gate {
-            message.hand_to(gate.holder);
+            message.assign_to(gate.holder);
             gate.waiting().push((Instant::now(), message));
             return;
         }
         let (first, all) = (self.inner.next.fetch_add(1, Ordering::Relaxed), &members.all);
         let in_turn = || (0..all.len()).map(|step| &all[(first + step) % all.len()]);
         let alive = || in_turn().filter(|member| member.recipient.connected());
-        let has_room = |member: &&Member<M>| member.gauges.mailbox() < self.inner.mailbox_max;
+        let has_room = |member: &&PoolMember<M>| member.gauges.mailbox() < self.inner.mailbox_max;
         if let Some(member) = alive().find(has_room).or_else(|| alive().next()) {
-            message.hand_to(member.holder);
+            message.assign_to(member.holder);
             member.gauges.given();
             member.recipient.do_send(message);
         }
     }
 
-    fn read(&self) -> RwLockReadGuard<'_, Members<M>> {
+    fn read(&self) -> RwLockReadGuard<'_, PoolMembers<M>> {
         self.inner.members.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn write(&self) -> RwLockWriteGuard<'_, Members<M>> {
+    fn write(&self) -> RwLockWriteGuard<'_, PoolMembers<M>> {
         self.inner.members.write().unwrap_or_else(PoisonError::into_inner)
     }
 }

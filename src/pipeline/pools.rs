@@ -1,9 +1,9 @@
 //! The pools between the stages.
 
-use super::custody::{Holder, Work};
-use super::kind::Kind;
+use super::kind::ActorKind;
 use super::messages::{Due, JobMade, Normalized, Scheduled, Spooled, Submitted, Validated};
 use super::pool::Pool;
+use super::tracker::{ActorId, TrackedUnit};
 
 /// The pools between the stages.
 #[derive(Clone)]
@@ -31,35 +31,35 @@ impl Pools {
     }
 
     /// Has a pool of a stage paused or not; a Claimer looks by itself whether it may claim.
-    pub fn set_paused(&self, kind: Kind, is_paused: bool) {
+    pub fn set_paused(&self, kind: ActorKind, is_paused: bool) {
         match kind {
-            Kind::Validator => self.submitted.set_paused(kind, is_paused),
-            Kind::Normalizer => self.validated.set_paused(kind, is_paused),
-            Kind::Persister => self.normalized.set_paused(kind, is_paused),
-            Kind::Claimer | Kind::Drainer | Kind::Replayer | Kind::Retry => {}
+            ActorKind::Validator => self.submitted.set_paused(kind, is_paused),
+            ActorKind::Normalizer => self.validated.set_paused(kind, is_paused),
+            ActorKind::Persister => self.normalized.set_paused(kind, is_paused),
+            ActorKind::Claimer | ActorKind::Drainer | ActorKind::Replayer | ActorKind::Retry => {}
         }
     }
 
     /// Events that wait for a pool to go on.
-    pub fn held(&self, kind: Kind) -> usize {
+    pub fn held(&self, kind: ActorKind) -> usize {
         match kind {
-            Kind::Validator => self.submitted.held(),
-            Kind::Normalizer => self.validated.held(),
-            Kind::Persister => self.normalized.held(),
-            Kind::Claimer | Kind::Drainer | Kind::Replayer | Kind::Retry => 0,
+            ActorKind::Validator => self.submitted.held(),
+            ActorKind::Normalizer => self.validated.held(),
+            ActorKind::Persister => self.normalized.held(),
+            ActorKind::Claimer | ActorKind::Drainer | ActorKind::Replayer | ActorKind::Retry => 0,
         }
     }
 
     /// Takes the units out that wait for a pool to go on and are meant.
-    pub fn take_held(&self, is_meant: &impl Fn(&Work) -> bool) -> Vec<Work> {
-        let mut taken = self.submitted.take_held(is_meant);
-        taken.extend(self.validated.take_held(is_meant));
-        taken.extend(self.normalized.take_held(is_meant));
+    pub fn take_held(&self, matches: &impl Fn(&TrackedUnit) -> bool) -> Vec<TrackedUnit> {
+        let mut taken = self.submitted.take_held(matches);
+        taken.extend(self.validated.take_held(matches));
+        taken.extend(self.normalized.take_held(matches));
         taken
     }
 
     /// Hands nothing more to the actor.
-    pub fn remove(&self, holder: Holder) {
+    pub fn remove(&self, holder: ActorId) {
         self.submitted.remove(holder);
         self.validated.remove(holder);
         self.normalized.remove(holder);

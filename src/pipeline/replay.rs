@@ -5,12 +5,12 @@ use std::time::Instant;
 
 use tokio::sync::oneshot;
 
-use super::door::Room;
+use super::ingress::Room;
 use super::messages::JobMade;
 use super::receipt::{Handling, Receipt};
 use super::unit::{Item, Reply, Unit};
 use super::{Pipeline, WAIT};
-use crate::store::{By, ClaimOrder, Claimed, Job, NewJob, Refusal, Reopened, Replay, Seen, StoreError};
+use crate::store::{ClaimOrder, Claimed, EventSnapshot, Job, NewJob, Principal, Refusal, Reopened, Replay, StoreError};
 use crate::telemetry::facts;
 
 /// Most bytes of payloads that are processed at once; the rest of the events is left to the Claimers.
@@ -20,7 +20,7 @@ const BYTES_MAX: usize = 64 * 1_024 * 1_024;
 #[derive(Debug, Default)]
 pub struct Replayed {
     /// Every event that exists and is visible, as it stood before.
-    pub seen: HashMap<i64, Seen>,
+    pub seen: HashMap<i64, EventSnapshot>,
     /// The outcomes of those that were processed.
     pub receipts: HashMap<i64, Receipt>,
     /// Those that were refused, and stayed as they were.
@@ -31,7 +31,7 @@ pub struct Replayed {
 
 impl Pipeline {
     /// Makes a job, which goes on by itself, on this node or another; `None` while too many run.
-    pub async fn make_job(&self, new: NewJob, by: &By) -> Result<Option<Job>, StoreError> {
+    pub async fn make_job(&self, new: NewJob, by: &Principal) -> Result<Option<Job>, StoreError> {
         let job = self.inner.store.create_job(new, by, WAIT).await?;
         self.inner.pools.jobs.send(JobMade);
         Ok(job)
@@ -49,8 +49,8 @@ impl Pipeline {
         facts::claimed(claimed.len());
         let (reply, receipts) = oneshot::channel();
         let unit = self.unit_of(claimed, reply, room);
-        inner.door.send(inner.door.custody.entrust(unit));
-        let receipts: HashMap<i64, Receipt> = match tokio::time::timeout(inner.door.receipt_wait(), receipts).await {
+        inner.ingress.send(inner.ingress.tracker.track(unit));
+        let receipts: HashMap<i64, Receipt> = match tokio::time::timeout(inner.ingress.receipt_wait(), receipts).await {
             Ok(Ok(Ok(receipts))) => receipts.into_iter().map(|receipt| (receipt.event_id, receipt)).collect(),
             // The rows are claimed: whoever finds the lease without work behind it goes on.
             _ => HashMap::new(),
@@ -63,7 +63,7 @@ impl Pipeline {
         let item = |claimed: Claimed| {
             let bytes = claimed.event.payload().map_or(0, |payload| payload.len());
             self.inner.claims.hold(claimed.event.id, claimed.lease_token, false, bytes);
-            Item::of_claimed(claimed, self.inner.door.limits.soft_timeout)
+            Item::of_claimed(claimed, self.inner.ingress.limits.soft_timeout)
         };
         Unit {
             items: claimed.into_iter().map(item).collect(),

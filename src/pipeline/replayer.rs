@@ -11,10 +11,10 @@ use std::time::{Duration, Instant};
 
 use actix::prelude::*;
 
+use super::heartbeat::NodeHealth;
 use super::messages::JobMade;
-use super::node::Health;
 use super::stage::Stage;
-use crate::store::{ReplayRules, Step, Store, StoreError};
+use crate::store::{JobStep, ReplayRules, Store, StoreError};
 use crate::telemetry::condition::Condition;
 use crate::telemetry::facts;
 
@@ -40,7 +40,7 @@ pub(super) struct ReplayerRules {
     pub replay: ReplayRules,
     pub poll: Duration,
     pub lease: Duration,
-    pub health: Arc<Health>,
+    pub health: Arc<NodeHealth>,
 }
 
 /// Does the jobs.
@@ -59,7 +59,7 @@ pub(super) struct Replayer {
 }
 
 /// What one turn came to: nothing if no job runs.
-type Turned = Result<Option<Step>, StoreError>;
+type JobTurnResult = Result<Option<JobStep>, StoreError>;
 
 impl Replayer {
     pub fn new(stage: Stage, store: Store, rules: ReplayerRules) -> Self {
@@ -89,12 +89,14 @@ impl Replayer {
         }));
     }
 
-    fn end_turn(&mut self, turned: Turned, took: Duration, context: &mut Context<Self>) {
+    fn end_turn(&mut self, turned: JobTurnResult, took: Duration, context: &mut Context<Self>) {
         self.condition.note(&turned);
         match turned {
             // Half of the time is for others: SQLite has one connection that writes.
-            Ok(Some(Step::Advanced(_) | Step::Ended(_))) => drop(context.run_later(took.min(REST_MAX), Self::go_on)),
-            Ok(Some(Step::Elsewhere | Step::Crowded)) => drop(context.run_later(REST, Self::go_on)),
+            Ok(Some(JobStep::Advanced(_) | JobStep::Ended(_))) => {
+                context.run_later(took.min(REST_MAX), Self::go_on);
+            }
+            Ok(Some(JobStep::Unavailable | JobStep::Crowded)) => drop(context.run_later(REST, Self::go_on)),
             Ok(None) if self.is_woken => self.go_on(context),
             Ok(None) => self.is_busy = false,
             Err(_) => {
@@ -117,14 +119,14 @@ impl Replayer {
         context.run_later(self.rules.poll, Self::poll);
     }
 
-    async fn run(mut self) -> (Turned, BTreeMap<i64, u32>) {
+    async fn run(mut self) -> (JobTurnResult, BTreeMap<i64, u32>) {
         let _wait = self.stage.gauges.wait();
         self.stage.turn().await;
         let turned = self.run_once().await;
         (turned, self.strikes)
     }
 
-    async fn run_once(&mut self) -> Turned {
+    async fn run_once(&mut self) -> JobTurnResult {
         // Who leaves, or is taken for dead, leaves the jobs to the others.
         if !self.rules.health.is_heard_within(self.rules.lease) {
             return Ok(None);
@@ -135,10 +137,10 @@ impl Replayer {
         };
         match self.store.advance_job(job, self.rules.replay, WAIT).await {
             Ok(step) => {
-                if let Step::Advanced(events) | Step::Ended(events) = step {
+                if let JobStep::Advanced(events) | JobStep::Ended(events) = step {
                     facts::job_advanced(events);
                 }
-                if let Step::Ended(_) = step {
+                if let JobStep::Ended(_) = step {
                     facts::job_done(job);
                 }
                 self.strikes.remove(&job);

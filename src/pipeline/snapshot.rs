@@ -33,7 +33,7 @@ pub(super) struct Publisher {
 
 /// What another node told.
 #[derive(Debug)]
-pub struct Told {
+pub struct RemoteSnapshot {
     /// Its line, with whatever members its version has.
     pub line: Map<String, Value>,
     /// When that was.
@@ -48,14 +48,14 @@ impl Publisher {
 
     async fn publish(self) {
         let condition = Condition::new("telling what the line looks like");
-        let mut told: Option<(String, Instant)> = None;
+        let mut published: Option<(String, Instant)> = None;
         while let Ok(view) = self.supervisor.send(Describe).await {
             let line = serde_json::to_string(&view).expect("views have text keys only");
             let pause = pause_after(line.len());
-            if !told.as_ref().is_some_and(|(before, at)| *before == line && at.elapsed() < CONFIRM) {
-                let written = self.store.tell_line(self.boot_id, line.clone(), WAIT).await;
+            if !published.as_ref().is_some_and(|(before, at)| *before == line && at.elapsed() < CONFIRM) {
+                let written = self.store.publish_snapshot(self.boot_id, line.clone(), WAIT).await;
                 condition.note(&written);
-                told = written.ok().map(|()| (line, Instant::now()));
+                published = written.ok().map(|()| (line, Instant::now()));
             }
             tokio::time::sleep(pause).await;
         }
@@ -69,11 +69,11 @@ fn pause_after(bytes: usize) -> Duration {
 
 impl Pipeline {
     /// What the boot of another node told of its line last; `None` if it has told nothing.
-    pub async fn told(&self, boot_id: Uuid) -> Result<Option<Told>, StoreError> {
-        let Some(snapshot) = self.inner.store.told_line(boot_id, WAIT).await? else { return Ok(None) };
+    pub async fn remote_snapshot(&self, boot_id: Uuid) -> Result<Option<RemoteSnapshot>, StoreError> {
+        let Some(snapshot) = self.inner.store.snapshot_of(boot_id, WAIT).await? else { return Ok(None) };
         // Nodes write objects only; of what is none there is nothing to show.
         let Ok(line) = serde_json::from_str(&snapshot.line) else { return Ok(None) };
-        Ok(Some(Told { line, snapshot: SnapshotView::of(snapshot.age) }))
+        Ok(Some(RemoteSnapshot { line, snapshot: SnapshotView::of(snapshot.age) }))
     }
 }
 
@@ -83,7 +83,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_large_line_is_told_less_often_but_before_it_is_old() {
+    fn a_large_line_is_published_less_often_but_before_it_is_old() {
         assert_eq!(pause_after(2_000), PERIOD);
         assert_eq!(pause_after(BYTES_MAX + 1), PERIOD * 2);
         let largest = 3 * 64 * 200;

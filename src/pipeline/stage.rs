@@ -4,9 +4,9 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::custody::Work;
 use super::faults::Faults;
 use super::gauges::Gauges;
+use super::tracker::TrackedUnit;
 use super::unit::Item;
 use crate::clock;
 use crate::domain::outcome::TransientCode;
@@ -24,7 +24,7 @@ pub(super) struct Stage {
 impl Stage {
     /// Does `work` on every event of `units` that `is_meant`; a panic ends the attempt of its event only. Ends early
     /// when the units were taken back.
-    pub fn each(&self, units: &mut [Work], is_meant: impl Fn(&Item) -> bool, mut work: impl FnMut(&mut Item)) {
+    pub fn each(&self, units: &mut [TrackedUnit], matches: impl Fn(&Item) -> bool, mut work: impl FnMut(&mut Item)) {
         let began = Instant::now();
         let mut events = 0;
         for unit in units {
@@ -32,12 +32,12 @@ impl Stage {
                 if self.gauges.is_retired() {
                     return;
                 }
-                if is_meant(&unit.items[place]) {
-                    unit.take_in_hand(place);
+                if matches(&unit.items[place]) {
+                    unit.begin_item(place);
                     self.gauges.begin();
                     self.isolate(&mut unit.items[place], &mut work);
                     self.gauges.end();
-                    unit.put_down();
+                    unit.end_item();
                 }
             }
             events += unit.items.len();

@@ -12,10 +12,10 @@ use super::admission::Permit;
 use super::receipt::{Handling, Receipt, Unsettled};
 use crate::clock;
 use crate::domain::event::Event;
-use crate::domain::outcome::{Failure, Normalized as Normal, Transient, TransientCode};
+use crate::domain::outcome::{Failure, NormalizedEvent, Transient, TransientCode};
 use crate::store::Claimed;
 use crate::telemetry::facts;
-use crate::telemetry::spans::{AttemptSpan, End};
+use crate::telemetry::spans::{AttemptEnd, AttemptSpan};
 
 /// One event in work.
 #[derive(Clone)]
@@ -28,7 +28,7 @@ pub(super) struct Item {
     /// When the attempt has taken too long.
     pub soft_deadline: Instant,
     /// How the attempt ended; `None` while it is open.
-    pub result: Option<Result<Normal, Failure>>,
+    pub result: Option<Result<NormalizedEvent, Failure>>,
     /// Whether the event's steps get log lines of their own.
     pub has_lines: bool,
     /// The attempt's span, if its spans are told.
@@ -60,7 +60,7 @@ impl Item {
     }
 
     /// Tells the attempt's span, if it has one.
-    pub fn end_span(&self, end: End) {
+    pub fn end_span(&self, end: AttemptEnd) {
         if let Some(span) = self.span {
             span.ended(&self.event, self.started_at, end);
         }

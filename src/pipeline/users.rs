@@ -16,25 +16,25 @@ const LOOKUP_WAIT: Duration = Duration::from_secs(2);
 
 /// What is known of a user.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Known {
+pub(super) enum CachedUser {
     Enabled { email: Arc<str> },
     Disabled,
     Unknown,
 }
 
-struct Memory {
-    known: Known,
+struct UserEntry {
+    known: CachedUser,
     until: Instant,
 }
 
 /// Looks users up, and remembers them.
 pub(super) struct Users {
     store: Store,
-    memory: RwLock<HashMap<i64, Memory>>,
+    memory: RwLock<HashMap<i64, UserEntry>>,
     period: Duration,
     look_up: Condition,
     /// A look-up is under way for which nobody waits.
-    is_asking: AtomicBool,
+    is_looking_up: AtomicBool,
 }
 
 impl Users {
@@ -46,7 +46,7 @@ impl Users {
             memory: RwLock::new(HashMap::new()),
             period,
             look_up,
-            is_asking: AtomicBool::new(false),
+            is_looking_up: AtomicBool::new(false),
         })
     }
 
@@ -56,33 +56,33 @@ impl Users {
         let mut unknown: BTreeSet<i64> = user_ids.filter(|user_id| self.recall(*user_id).is_none()).collect();
         if !unknown.is_empty() && self.look_up.is_failing() {
             let (old, new) = unknown.into_iter().partition(|user_id| self.recall_old(*user_id).is_some());
-            self.ask_on_the_side(old);
+            self.look_up_in_background(old);
             unknown = new;
         }
         unknown
     }
 
     /// One such look-up at a time: it is for finding out when the database is back.
-    fn ask_on_the_side(self: &Arc<Self>, user_ids: BTreeSet<i64>) {
-        if user_ids.is_empty() || self.is_asking.swap(true, Ordering::AcqRel) {
+    fn look_up_in_background(self: &Arc<Self>, user_ids: BTreeSet<i64>) {
+        if user_ids.is_empty() || self.is_looking_up.swap(true, Ordering::AcqRel) {
             return;
         }
         let users = self.clone();
         self.store.spawn(async move {
             // Its failure is noted; whoever waits for an answer asks again.
             let _ = users.look_up(user_ids.into_iter().collect()).await;
-            users.is_asking.store(false, Ordering::Release);
+            users.is_looking_up.store(false, Ordering::Release);
         });
     }
 
     /// What is known of `user_id`; `None` if it has to be looked up.
-    fn recall(&self, user_id: i64) -> Option<Known> {
+    fn recall(&self, user_id: i64) -> Option<CachedUser> {
         let memory = self.memory.read().unwrap_or_else(PoisonError::into_inner);
         memory.get(&user_id).filter(|memory| memory.until > Instant::now()).map(|memory| memory.known.clone())
     }
 
     /// What was last known of `user_id`, however long ago.
-    pub fn recall_old(&self, user_id: i64) -> Option<Known> {
+    pub fn recall_old(&self, user_id: i64) -> Option<CachedUser> {
         let memory = self.memory.read().unwrap_or_else(PoisonError::into_inner);
         memory.get(&user_id).map(|memory| memory.known.clone())
     }
@@ -98,13 +98,13 @@ impl Users {
             memory.clear();
         }
         for user_id in user_ids {
-            let known = users.iter().find(|user| user.id == user_id).map_or(Known::Unknown, known);
-            memory.insert(user_id, Memory { known, until });
+            let known = users.iter().find(|user| user.id == user_id).map_or(CachedUser::Unknown, known);
+            memory.insert(user_id, UserEntry { known, until });
         }
         Ok(())
     }
 }
 
-fn known(user: &User) -> Known {
-    if user.disabled { Known::Disabled } else { Known::Enabled { email: user.email.as_str().into() } }
+fn known(user: &User) -> CachedUser {
+    if user.disabled { CachedUser::Disabled } else { CachedUser::Enabled { email: user.email.as_str().into() } }
 }

@@ -8,12 +8,12 @@ use std::sync::Arc;
 
 use actix::prelude::*;
 
-use super::custody::Work;
 use super::messages::{Submitted, Validated};
 use super::pool::Pool;
 use super::stage::Stage;
+use super::tracker::TrackedUnit;
 use super::unit::Item;
-use super::users::{Known, Users};
+use super::users::{CachedUser, Users};
 use crate::domain::dedupe::DedupeKey;
 use crate::domain::event::validate;
 use crate::domain::outcome::{Failure, TransientCode};
@@ -54,12 +54,12 @@ impl Handler<Submitted> for Validator {
 }
 
 impl Validator {
-    fn users_to_look_up(&self, works: &[Work]) -> BTreeSet<i64> {
+    fn users_to_look_up(&self, works: &[TrackedUnit]) -> BTreeSet<i64> {
         let open = works.iter().flat_map(|work| &work.items).filter(|item| item.is_open());
         self.users.to_look_up(open.map(|item| item.event.user_id))
     }
 
-    fn validate(&mut self, mut works: Vec<Work>) {
+    fn validate(&mut self, mut works: Vec<TrackedUnit>) {
         let (users, limits) = (&self.users, &self.limits);
         self.stage.each(&mut works, Item::is_open, |item| validate_item(item, users, limits));
         // Part of it may be undone, and all of it is somebody else's now.
@@ -88,17 +88,17 @@ fn validate_item(item: &mut Item, users: &Users, limits: &PayloadLimits) {
     }
 }
 
-fn check_user(item: &Item, user: &Known) -> Result<(), Rejection> {
+fn check_user(item: &Item, user: &CachedUser) -> Result<(), Rejection> {
     let user_id = item.event.user_id;
     match user {
-        Known::Enabled { email } => {
+        CachedUser::Enabled { email } => {
             if item.has_lines {
                 facts::user_found(&item.event, email);
             }
             Ok(())
         }
-        Known::Disabled => Err(refuse_user(RejectCode::UserDisabled, format!("user {user_id} is disabled"))),
-        Known::Unknown => Err(refuse_user(RejectCode::UserUnknown, format!("user {user_id} does not exist"))),
+        CachedUser::Disabled => Err(refuse_user(RejectCode::UserDisabled, format!("user {user_id} is disabled"))),
+        CachedUser::Unknown => Err(refuse_user(RejectCode::UserUnknown, format!("user {user_id} does not exist"))),
     }
 }
 

@@ -17,7 +17,7 @@ use crate::clock;
 
 /// Who makes a change.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct By {
+pub struct Principal {
     /// The user whose token it is; `None` for a command on a machine of the service.
     pub user_id: Option<i64>,
     /// That token.
@@ -71,7 +71,7 @@ pub struct AuditEntry {
     /// When.
     pub at: DateTime<Utc>,
     /// Who.
-    pub by: By,
+    pub by: Principal,
     /// What; a newer node may write what this one does not know.
     pub action: String,
     /// To what, as `tokens/7`.
@@ -89,7 +89,7 @@ pub struct AuditFilters {
     pub by_user: Option<i64>,
 }
 
-impl By {
+impl Principal {
     /// A command on a machine of the service, or the service itself.
     pub fn command(node: impl Into<String>) -> Self {
         Self { user_id: None, token_id: None, node: node.into() }
@@ -172,7 +172,7 @@ impl Store {
 /// Writes the row of a change that the transaction makes.
 pub(super) async fn note(
     tx: &DatabaseTransaction,
-    by: &By,
+    by: &Principal,
     action: Action,
     object: String,
     detail: Value,
@@ -195,7 +195,7 @@ impl AuditEntry {
         Self {
             id: row.id,
             at: row.at,
-            by: By { user_id: row.by_user, token_id: row.by_token, node: row.node },
+            by: Principal { user_id: row.by_user, token_id: row.by_token, node: row.node },
             action: row.action,
             object: row.object,
             detail: row.detail,

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use sea_orm::{ConnectionTrait, Statement};
 
-use super::error::{Cause, Kind, Outcome, StoreError};
+use super::error::{Cause, StoreError, StoreErrorKind, StoreOutcome};
 use super::identity::beside;
 use super::open::Store;
 
@@ -32,7 +32,7 @@ impl Store {
         }
         self.reopen_connections(generation).await;
         let text = format!("the log of the database has {bytes} bytes, and something reads what is in it");
-        Err(StoreError::new(Kind::Transient, Outcome::NotStored, Cause::Setup(text)))
+        Err(StoreError::new(StoreErrorKind::Transient, StoreOutcome::NotStored, Cause::Setup(text)))
     }
 }
 

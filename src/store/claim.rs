@@ -14,8 +14,8 @@ use uuid::Uuid;
 use super::dialect::{list, now_plus_micros_sql, now_sql, one_more, placeholder, stored_bytes_sql};
 use super::filters::Filters;
 use super::plans::hidden;
-use super::reading::{self, Cells, Read, Readable};
-use super::{Store, StoreError, hints};
+use super::reading::{self, Cells, ReadEvent, Readable};
+use super::{Store, StoreError, notifications};
 use crate::clock;
 use crate::domain::dedupe::DedupeKey;
 use crate::domain::event::Event;
@@ -29,7 +29,7 @@ const ATTEMPTS_MAX: usize = 1_000;
 
 /// Which events to claim.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Due {
+pub enum ClaimTarget {
     /// Pending events whose time has come and that nobody holds, the most overdue first.
     Waiting,
     /// Those of these ids whose time has come and that nobody holds.
@@ -80,7 +80,12 @@ pub struct Death {
 impl Store {
     /// Claims events for `order.boot_id`, and says whether more were found than it took. On a lost answer the leases stand;
     /// [`Store::release_orphans`] frees them.
-    pub async fn claim(&self, due: Due, order: ClaimOrder, wait: Duration) -> Result<(Vec<Claimed>, bool), StoreError> {
+    pub async fn claim(
+        &self,
+        due: ClaimTarget,
+        order: ClaimOrder,
+        wait: Duration,
+    ) -> Result<(Vec<Claimed>, bool), StoreError> {
         let token = Uuid::new_v4();
         let taken = self.transaction("claim", wait, move |tx| {
             Box::pin(async move {
@@ -108,12 +113,12 @@ impl Store {
         ids.sort_unstable();
         let room = self.room_for(bytes);
         self.run("read claimed events", wait * reading::PATIENCE, move |conn| async move {
-            let read = reading::read::<Held>(&conn, &ids, &Filters::default(), room).await?;
+            let read = reading::read::<ClaimedRow>(&conn, &ids, &Filters::default(), room).await?;
             let others = &ids[read.looked_at..];
             if !others.is_empty() {
                 conn.write().execute_raw(release_statement(conn.backend(), others, token)).await?;
             }
-            Ok((read.events.into_iter().map(|event| Held::claimed(event, token)).collect(), !others.is_empty()))
+            Ok((read.events.into_iter().map(|event| ClaimedRow::claimed(event, token)).collect(), !others.is_empty()))
         })
         .await
     }
@@ -131,7 +136,7 @@ impl Store {
                     entity::attempt::Entity::insert_many(piece.to_vec()).exec_without_returning(tx).await?;
                 }
                 if count > 0 {
-                    hints::work_is_due(tx).await?;
+                    notifications::work_is_due(tx).await?;
                 }
                 Ok(count)
             })
@@ -153,7 +158,7 @@ impl Store {
                 let statement = Statement::from_sql_and_values(backend, sql, [boot_id.into()]);
                 let released = tx.execute_raw(statement).await?.rows_affected();
                 if released > 0 {
-                    hints::work_is_due(tx).await?;
+                    notifications::work_is_due(tx).await?;
                 }
                 Ok(released)
             })
@@ -163,7 +168,7 @@ impl Store {
 }
 
 /// `id, bytes` of the events that may be claimed, locked. How long a payload is once it is written out is seen when it is read.
-fn find_statement(backend: DbBackend, due: &Due, limit: usize) -> Statement {
+fn find_statement(backend: DbBackend, due: &ClaimTarget, limit: usize) -> Statement {
     let lock = if backend == DbBackend::Postgres { "FOR UPDATE SKIP LOCKED" } else { "" };
     let sql = format!(
         "SELECT id, CAST(COALESCE({stored}, 0) AS BIGINT) FROM events WHERE {condition} LIMIT {limit} {lock}",
@@ -175,16 +180,16 @@ fn find_statement(backend: DbBackend, due: &Due, limit: usize) -> Statement {
 
 /// What makes a row claimable. Those that wait are walked in the order of the index of pending events, which nobody holds
 /// first; those that are named are looked up.
-fn condition(backend: DbBackend, due: &Due) -> String {
+fn condition(backend: DbBackend, due: &ClaimTarget) -> String {
     let free = "status = 'pending' AND lease_boot IS NULL";
     let is_time = format!("next_attempt_at <= {}", now_sql(backend));
     let walk = |suspect: &str| {
         format!("{free} AND suspect = {suspect} AND {is_time} ORDER BY lease_boot, suspect, next_attempt_at")
     };
     match due {
-        Due::Waiting => walk("FALSE"),
-        Due::Suspects => walk("TRUE"),
-        Due::These(ids) => {
+        ClaimTarget::Waiting => walk("FALSE"),
+        ClaimTarget::Suspects => walk("TRUE"),
+        ClaimTarget::These(ids) => {
             // Timers run by no wall clock; with SQLite there are no others than this node's.
             let is_time = if backend == DbBackend::Sqlite { "TRUE" } else { &is_time };
             format!("id IN ({}) AND {}", list(ids), hidden(&format!("{free} AND NOT suspect AND {is_time}")))
@@ -254,20 +259,20 @@ const WAITS_SINCE: &str = "CASE WHEN trace_context IS NOT NULL THEN (SELECT MAX(
      WHERE event_id = events.id AND attempts.generation = events.generation) END";
 
 /// A claimed event, as it is read.
-struct Held {
+struct ClaimedRow {
     event: Event,
     suspect: bool,
     waits_since: Option<DateTime<Utc>>,
 }
 
-impl Held {
-    fn claimed(read: Read<Self>, lease_token: Uuid) -> Claimed {
+impl ClaimedRow {
+    fn claimed(read: ReadEvent<Self>, lease_token: Uuid) -> Claimed {
         let Self { event, suspect, waits_since } = read.value;
         Claimed { event, lease_token, suspect, waits_since, flaw: read.flaw }
     }
 }
 
-impl Readable for Held {
+impl Readable for ClaimedRow {
     const COLUMNS: &'static [&'static str] = &[
         "id",
         "task_id",

@@ -13,9 +13,9 @@ use sea_orm::{ColumnTrait, ConnectionTrait, DatabaseTransaction, EntityTrait, Ex
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::audit::{self, Action, By};
+use super::audit::{self, Action, Principal};
 use super::error::StoreError;
-use super::hints::{self, Hint};
+use super::notifications::{self, Notification};
 use super::open::Store;
 use crate::clock;
 
@@ -36,7 +36,7 @@ pub enum Target {
 
 /// What can be done with it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Change {
+pub enum ControlChange {
     /// So many actors; `None` = as configured.
     Size(Option<u16>),
     /// It is handed nothing from now on.
@@ -144,8 +144,8 @@ impl Store {
     pub async fn change_controls(
         &self,
         target: Target,
-        change: Change,
-        by: By,
+        change: ControlChange,
+        by: Principal,
         wait: Duration,
     ) -> Result<Controls, StoreError> {
         self.transaction("change the controls", wait, move |tx| {
@@ -157,7 +157,7 @@ impl Store {
                 move_on(tx).await?;
                 write(tx, target, change, &by).await?;
                 audit::note(tx, &by, action, target.object(), detail).await?;
-                hints::tell(tx, Hint::Controls).await?;
+                notifications::send(tx, Notification::Controls).await?;
                 read(tx).await
             })
         })
@@ -179,13 +179,13 @@ impl Store {
 }
 
 /// What a change is called in the audit log, and what belongs to it; `None` if nothing is changed by it.
-fn effect(before: &Control, change: Change) -> Option<(Action, Value)> {
+fn effect(before: &Control, change: ControlChange) -> Option<(Action, Value)> {
     match change {
-        Change::Size(size) if size.map(usize::from) == before.size => None,
-        Change::Size(size) => Some((Action::PoolResized, json!({"size": size, "before": before.size}))),
-        Change::Pause => (!before.is_paused).then(|| (Action::PipelinePaused, json!({}))),
-        Change::Resume => before.is_paused.then(|| (Action::PipelineResumed, json!({}))),
-        Change::Restart => Some((Action::PoolRestarted, json!({}))),
+        ControlChange::Size(size) if size.map(usize::from) == before.size => None,
+        ControlChange::Size(size) => Some((Action::PoolResized, json!({"size": size, "before": before.size}))),
+        ControlChange::Pause => (!before.is_paused).then(|| (Action::PipelinePaused, json!({}))),
+        ControlChange::Resume => before.is_paused.then(|| (Action::PipelineResumed, json!({}))),
+        ControlChange::Restart => Some((Action::PoolRestarted, json!({}))),
     }
 }
 
@@ -202,21 +202,26 @@ async fn move_on(tx: &DatabaseTransaction) -> Result<(), StoreError> {
     StoreError::unless_written("control_changes", moved.exec(tx).await?.rows_affected, 1)
 }
 
-async fn write(tx: &DatabaseTransaction, target: Target, change: Change, by: &By) -> Result<(), StoreError> {
+async fn write(
+    tx: &DatabaseTransaction,
+    target: Target,
+    change: ControlChange,
+    by: &Principal,
+) -> Result<(), StoreError> {
     use control::Column;
 
     let (by, now) = (Expr::value(by.user_id), Expr::value(clock::now()));
     let update = control::Entity::update_many().filter(Column::Target.eq(target.as_str()));
     let update = match change {
-        Change::Size(size) => update
+        ControlChange::Size(size) => update
             .col_expr(Column::Size, Expr::value(size.map(i32::from)))
             .col_expr(Column::SizeBy, by)
             .col_expr(Column::SizeAt, now),
-        Change::Pause | Change::Resume => update
-            .col_expr(Column::Paused, Expr::value(change == Change::Pause))
+        ControlChange::Pause | ControlChange::Resume => update
+            .col_expr(Column::Paused, Expr::value(change == ControlChange::Pause))
             .col_expr(Column::PausedBy, by)
             .col_expr(Column::PausedAt, now),
-        Change::Restart => update.col_expr(Column::Restarts, Expr::col(Column::Restarts).add(1)),
+        ControlChange::Restart => update.col_expr(Column::Restarts, Expr::col(Column::Restarts).add(1)),
     };
     StoreError::unless_written("controls", update.exec(tx).await?.rows_affected, 1)
 }
@@ -267,15 +272,15 @@ mod tests {
         let sized = Control { size: Some(4), ..Control::default() };
         let paused = Control { is_paused: true, ..Control::default() };
         for (before, change, changes) in [
-            (&sized, Change::Size(Some(4)), false),
-            (&sized, Change::Size(Some(5)), true),
-            (&sized, Change::Size(None), true),
-            (&paused, Change::Size(None), false),
-            (&paused, Change::Pause, false),
-            (&paused, Change::Resume, true),
-            (&sized, Change::Pause, true),
-            (&sized, Change::Resume, false),
-            (&sized, Change::Restart, true),
+            (&sized, ControlChange::Size(Some(4)), false),
+            (&sized, ControlChange::Size(Some(5)), true),
+            (&sized, ControlChange::Size(None), true),
+            (&paused, ControlChange::Size(None), false),
+            (&paused, ControlChange::Pause, false),
+            (&paused, ControlChange::Resume, true),
+            (&sized, ControlChange::Pause, true),
+            (&sized, ControlChange::Resume, false),
+            (&sized, ControlChange::Restart, true),
         ] {
             assert_eq!(effect(before, change).is_some(), changes, "{change:?} of {before:?}");
         }

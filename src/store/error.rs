@@ -14,7 +14,7 @@ use sea_orm::{DbErr, RuntimeErr, SqlxPostgresError, SqlxSqliteError};
 
 /// What a caller can do about an error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub enum StoreErrorKind {
     /// The database is away: the same work may succeed later, and so may any other.
     Transient,
     /// Room, memory or time did not suffice, for this work or for any: it may succeed later.
@@ -29,7 +29,7 @@ pub enum Kind {
     Bug,
 }
 
-impl Kind {
+impl StoreErrorKind {
     /// A word for it.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -45,7 +45,7 @@ impl Kind {
 
 /// What is known about the work that ended in an error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Outcome {
+pub enum StoreOutcome {
     /// Nothing of it is in the database, now or later.
     NotStored,
     /// It may be stored, or may become so: the answer was lost or not waited for.
@@ -57,9 +57,9 @@ pub enum Outcome {
 #[error("{}{cause}", prefix(context))]
 pub struct StoreError {
     /// What can be done about it.
-    pub kind: Kind,
+    pub kind: StoreErrorKind,
     /// What is known about the work.
-    pub outcome: Outcome,
+    pub outcome: StoreOutcome,
     /// The operation, in the words given to `Store::run`.
     pub context: &'static str,
     /// What went wrong; it stands in the text, so it is no `source` that a report would print again.
@@ -121,32 +121,32 @@ fn prefix(context: &str) -> String {
 }
 
 impl StoreError {
-    pub(super) fn new(kind: Kind, outcome: Outcome, cause: Cause) -> Self {
+    pub(super) fn new(kind: StoreErrorKind, outcome: StoreOutcome, cause: Cause) -> Self {
         Self { kind, outcome, context: NO_CONTEXT, cause }
     }
 
     /// A set-up that no retry mends.
     pub(super) fn setup(text: impl Into<String>) -> Self {
-        Self::new(Kind::Bug, Outcome::NotStored, Cause::Setup(text.into()))
+        Self::new(StoreErrorKind::Bug, StoreOutcome::NotStored, Cause::Setup(text.into()))
     }
 
     /// A server that others have to take the place of.
     pub(super) fn wrong_server(text: &'static str) -> Self {
-        Self::new(Kind::Transient, Outcome::NotStored, Cause::WrongServer(text))
+        Self::new(StoreErrorKind::Transient, StoreOutcome::NotStored, Cause::WrongServer(text))
     }
 
     pub(super) fn damage(text: impl Into<String>) -> Self {
-        Self::new(Kind::Bug, Outcome::NotStored, Cause::Damage(text.into()))
+        Self::new(StoreErrorKind::Bug, StoreOutcome::NotStored, Cause::Damage(text.into()))
     }
 
     pub(super) fn file(path: impl Into<PathBuf>, error: io::Error) -> Self {
         let cause = Cause::File { path: path.into(), error: Arc::new(error) };
-        Self::new(Kind::Transient, Outcome::NotStored, cause)
+        Self::new(StoreErrorKind::Transient, StoreOutcome::NotStored, cause)
     }
 
     /// A statement that ended without an error and left rows out: all of its transaction has to be rolled back.
     pub(super) fn unwritten(table: &'static str, missing: usize, of: usize) -> Self {
-        Self::new(Kind::Refused, Outcome::NotStored, Cause::Unwritten { table, missing, of })
+        Self::new(StoreErrorKind::Refused, StoreOutcome::NotStored, Cause::Unwritten { table, missing, of })
     }
 
     /// An error unless as many rows of `table` were written as were to be.
@@ -218,17 +218,20 @@ impl StoreError {
 
     /// Whether SQLite waited in vain for a lock.
     pub(super) fn is_locked(&self) -> bool {
-        self.kind == Kind::Locked && self.of_driver().and_then(sqlite_code).is_some()
+        self.kind == StoreErrorKind::Locked && self.of_driver().and_then(sqlite_code).is_some()
     }
 
     /// Whether the same work may succeed later.
     pub fn is_transient(&self) -> bool {
-        matches!(self.kind, Kind::Transient | Kind::Exhausted | Kind::Locked | Kind::Conflict)
+        matches!(
+            self.kind,
+            StoreErrorKind::Transient | StoreErrorKind::Exhausted | StoreErrorKind::Locked | StoreErrorKind::Conflict
+        )
     }
 
     /// The same error of work whose COMMIT was never sent.
     pub fn before_commit(mut self) -> Self {
-        self.outcome = Outcome::NotStored;
+        self.outcome = StoreOutcome::NotStored;
         self
     }
 
@@ -236,7 +239,7 @@ impl StoreError {
     pub(super) fn of_foreign_constraint(mut self) -> Self {
         let database = self.of_driver().and_then(sqlx::Error::as_database_error);
         if database.is_some_and(|error| error.is_unique_violation()) {
-            self.kind = Kind::Refused;
+            self.kind = StoreErrorKind::Refused;
         }
         self
     }
@@ -246,7 +249,7 @@ impl StoreError {
         let mut error = Self::from(error);
         error.outcome = match error.of_driver() {
             Some(driver @ sqlx::Error::Database(_)) => classify_code(driver).1,
-            _ => Outcome::Unknown,
+            _ => StoreOutcome::Unknown,
         };
         error
     }
@@ -266,31 +269,31 @@ impl From<sqlx::Error> for StoreError {
     }
 }
 
-fn classify(error: &DbErr) -> (Kind, Outcome) {
+fn classify(error: &DbErr) -> (StoreErrorKind, StoreOutcome) {
     match error {
-        DbErr::ConnectionAcquire(_) => (Kind::Transient, Outcome::NotStored),
+        DbErr::ConnectionAcquire(_) => (StoreErrorKind::Transient, StoreOutcome::NotStored),
         // Only while a connection is made or awaited: the work was not sent.
-        DbErr::Conn(RuntimeErr::SqlxError(error)) => (classify_sqlx(error).0, Outcome::NotStored),
+        DbErr::Conn(RuntimeErr::SqlxError(error)) => (classify_sqlx(error).0, StoreOutcome::NotStored),
         DbErr::Exec(RuntimeErr::SqlxError(error)) | DbErr::Query(RuntimeErr::SqlxError(error)) => classify_sqlx(error),
         // An answer came and could not be read: the statement may have been carried out.
-        DbErr::Type(_) | DbErr::Json(_) | DbErr::TryIntoErr { .. } => (Kind::Bug, Outcome::Unknown),
-        _ => (Kind::Bug, Outcome::NotStored),
+        DbErr::Type(_) | DbErr::Json(_) | DbErr::TryIntoErr { .. } => (StoreErrorKind::Bug, StoreOutcome::Unknown),
+        _ => (StoreErrorKind::Bug, StoreOutcome::NotStored),
     }
 }
 
-fn classify_sqlx(error: &sqlx::Error) -> (Kind, Outcome) {
+fn classify_sqlx(error: &sqlx::Error) -> (StoreErrorKind, StoreOutcome) {
     use sqlx::Error as E;
     match error {
         E::Database(_) => classify_code(error),
-        E::PoolTimedOut | E::PoolClosed | E::BeginFailed => (Kind::Transient, Outcome::NotStored),
-        E::Io(_) | E::Tls(_) | E::Protocol(_) | E::WorkerCrashed => (Kind::Transient, Outcome::Unknown),
-        E::Encode(_) | E::InvalidArgument(_) => (Kind::Refused, Outcome::NotStored),
-        E::ColumnDecode { .. } | E::Decode(_) | E::ColumnNotFound(_) => (Kind::Bug, Outcome::Unknown),
-        _ => (Kind::Bug, Outcome::NotStored),
+        E::PoolTimedOut | E::PoolClosed | E::BeginFailed => (StoreErrorKind::Transient, StoreOutcome::NotStored),
+        E::Io(_) | E::Tls(_) | E::Protocol(_) | E::WorkerCrashed => (StoreErrorKind::Transient, StoreOutcome::Unknown),
+        E::Encode(_) | E::InvalidArgument(_) => (StoreErrorKind::Refused, StoreOutcome::NotStored),
+        E::ColumnDecode { .. } | E::Decode(_) | E::ColumnNotFound(_) => (StoreErrorKind::Bug, StoreOutcome::Unknown),
+        _ => (StoreErrorKind::Bug, StoreOutcome::NotStored),
     }
 }
 
-fn classify_code(error: &sqlx::Error) -> (Kind, Outcome) {
+fn classify_code(error: &sqlx::Error) -> (StoreErrorKind, StoreOutcome) {
     let (kind, is_open) = match postgres(error) {
         Some(error) => {
             let is_over = matches!(error.severity(), PgSeverity::Fatal | PgSeverity::Panic);
@@ -301,7 +304,7 @@ fn classify_code(error: &sqlx::Error) -> (Kind, Outcome) {
             (result_code::kind(code), result_code::leaves_open(code))
         }
     };
-    (kind, if is_open { Outcome::Unknown } else { Outcome::NotStored })
+    (kind, if is_open { StoreOutcome::Unknown } else { StoreOutcome::NotStored })
 }
 
 fn postgres(error: &sqlx::Error) -> Option<&SqlxPostgresError> {
@@ -331,7 +334,7 @@ impl fmt::Display for UnreadableEvent {
 
 impl From<UnreadableEvent> for StoreError {
     fn from(event: UnreadableEvent) -> Self {
-        Self::new(Kind::Bug, Outcome::NotStored, Cause::Unreadable(event))
+        Self::new(StoreErrorKind::Bug, StoreOutcome::NotStored, Cause::Unreadable(event))
     }
 }
 
@@ -342,17 +345,17 @@ mod tests {
     #[test]
     fn a_lost_answer_to_a_statement_is_unknown_and_to_a_connect_is_not_stored() {
         let lost = || RuntimeErr::SqlxError(sqlx::Error::Io(io::ErrorKind::BrokenPipe.into()).into());
-        assert_eq!(StoreError::from(DbErr::Exec(lost())).outcome, Outcome::Unknown);
-        assert_eq!(StoreError::from(DbErr::Conn(lost())).outcome, Outcome::NotStored);
-        assert_eq!(StoreError::of_commit(DbErr::Conn(lost())).outcome, Outcome::Unknown);
+        assert_eq!(StoreError::from(DbErr::Exec(lost())).outcome, StoreOutcome::Unknown);
+        assert_eq!(StoreError::from(DbErr::Conn(lost())).outcome, StoreOutcome::NotStored);
+        assert_eq!(StoreError::of_commit(DbErr::Conn(lost())).outcome, StoreOutcome::Unknown);
         let inside = StoreError::from(DbErr::Exec(lost())).before_commit();
-        assert_eq!(inside.outcome, Outcome::NotStored);
+        assert_eq!(inside.outcome, StoreOutcome::NotStored);
     }
 
     #[test]
     fn the_text_names_the_operation_and_the_cause() {
         let cause = Cause::WaitOver(Duration::from_secs(2));
-        let error = StoreError::new(Kind::Transient, Outcome::Unknown, cause).in_context("insert flush");
+        let error = StoreError::new(StoreErrorKind::Transient, StoreOutcome::Unknown, cause).in_context("insert flush");
         assert_eq!(error.to_string(), "insert flush: no answer from the database within 2s");
         assert_eq!(error.outline(), error.to_string());
         let lost = StoreError::from(sqlx::Error::Io(io::Error::other("secret")));

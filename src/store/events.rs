@@ -7,7 +7,7 @@ use serde_json::value::RawValue;
 use uuid::Uuid;
 
 use super::filters::Filters;
-use super::reading::{self, Cells, Quickly, Read, Readable};
+use super::reading::{self, Cells, QuickRead, ReadEvent, Readable};
 use super::{Store, StoreError};
 use crate::domain::outcome::Status;
 use crate::domain::trace::TraceContext;
@@ -74,15 +74,15 @@ impl Store {
             reading::read_quickly::<StoredEvent>(&conn, id, &wanted, room).await
         });
         let read = match quickly.await? {
-            Quickly::Done(read) => read,
-            Quickly::TakesLong => {
+            QuickRead::Done(read) => read,
+            QuickRead::TakesLong => {
                 let read = self.run("read a large event", wait * reading::PATIENCE, move |conn| async move {
                     reading::read_one::<StoredEvent>(&conn, id, &visible, room).await
                 });
                 read.await?
             }
         };
-        Ok(read.map(Read::readable).transpose()?)
+        Ok(read.map(ReadEvent::readable).transpose()?)
     }
 }
 

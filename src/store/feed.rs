@@ -29,18 +29,18 @@ const NEWEST_IDS_MAX: usize = 2 * IDS_MAX;
 
 /// Where in the feed a reader stands: in a flush, after so many of its events.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct FeedPlace {
+pub struct FeedPosition {
     /// The flush.
     pub flush: i64,
     /// Events of it that are told.
-    pub told: usize,
+    pub delivered: usize,
 }
 
 /// An event that a flush wrote, or answered a duplicate with.
 #[derive(Clone, Debug, PartialEq)]
 pub struct FeedEvent {
     /// Where the reader stands after it.
-    pub place: FeedPlace,
+    pub place: FeedPosition,
     /// Its number.
     pub id: i64,
     /// Its user.
@@ -61,10 +61,10 @@ pub struct FeedEvent {
     pub generation: i32,
 }
 
-impl FeedPlace {
+impl FeedPosition {
     /// After all of a flush.
     pub fn after(flush: i64) -> Self {
-        Self { flush, told: usize::MAX }
+        Self { flush, delivered: usize::MAX }
     }
 }
 
@@ -99,18 +99,22 @@ impl Store {
     /// The matching events of some flushes from a place on, and the place after them; the same place at the end.
     pub async fn feed(
         &self,
-        after: FeedPlace,
+        after: FeedPosition,
         filters: &Filters,
         wait: Duration,
-    ) -> Result<(Vec<FeedEvent>, FeedPlace), StoreError> {
+    ) -> Result<(Vec<FeedEvent>, FeedPosition), StoreError> {
         let filters = filters.clone();
         self.run("read the feed", wait, move |conn| async move {
             let (mut named, mut place) = (Vec::new(), after);
             for (flush, ids) in flushes(&conn, after.flush).await? {
-                let told = if flush == after.flush { after.told } else { 0 };
-                named
-                    .extend(ids.iter().enumerate().skip(told).map(|(at, id)| (FeedPlace { flush, told: at + 1 }, *id)));
-                place = FeedPlace::after(flush);
+                let delivered = if flush == after.flush { after.delivered } else { 0 };
+                named.extend(
+                    ids.iter()
+                        .enumerate()
+                        .skip(delivered)
+                        .map(|(at, id)| (FeedPosition { flush, delivered: at + 1 }, *id)),
+                );
+                place = FeedPosition::after(flush);
             }
             let mut events = Vec::new();
             for some in named.chunks(IDS_MAX) {
@@ -137,10 +141,10 @@ impl Store {
             // Unless something is to be left out, the newest of the flushes are the newest that match.
             let room = if filters == Filters::default() { most } else { NEWEST_IDS_MAX };
             let newest_first = |(flush, ids): &(i64, Vec<i64>)| {
-                let place = FeedPlace::after(*flush);
+                let place = FeedPosition::after(*flush);
                 ids.iter().rev().map(move |id| (place, *id)).collect::<Vec<_>>()
             };
-            let mut named: Vec<(FeedPlace, i64)> = flushes.iter().flat_map(newest_first).take(room + 1).collect();
+            let mut named: Vec<(FeedPosition, i64)> = flushes.iter().flat_map(newest_first).take(room + 1).collect();
             is_all &= named.len() <= room;
             named.truncate(room);
             let mut events = Vec::new();
@@ -158,7 +162,7 @@ impl Store {
     /// The events of these ids that there are, as they stand.
     pub async fn feed_events(&self, ids: Vec<i64>, wait: Duration) -> Result<Vec<FeedEvent>, StoreError> {
         self.run("read watched events", wait, move |conn| async move {
-            let named: Vec<(FeedPlace, i64)> = ids.into_iter().map(|id| (FeedPlace::after(0), id)).collect();
+            let named: Vec<(FeedPosition, i64)> = ids.into_iter().map(|id| (FeedPosition::after(0), id)).collect();
             let mut events = Vec::new();
             for some in named.chunks(IDS_MAX) {
                 events.extend(read(&conn, some, &Filters::default()).await?);
@@ -215,22 +219,22 @@ async fn flushes_where(conn: &Conn, rest: &str, values: &[i64]) -> Result<Vec<(i
 }
 
 /// Those of the `named` events that match, in their order; one that a flush names twice is told twice.
-async fn read(conn: &Conn, named: &[(FeedPlace, i64)], filters: &Filters) -> Result<Vec<FeedEvent>, StoreError> {
+async fn read(conn: &Conn, named: &[(FeedPosition, i64)], filters: &Filters) -> Result<Vec<FeedEvent>, StoreError> {
     let mut filter = Filter::new(conn.backend());
     let ids: Vec<i64> = named.iter().map(|(_, id)| *id).collect();
     name(&mut filter, &ids, filters);
     let columns = "id, user_id, event_name, event_type, status, error_code, attempts, processed_at, generation";
     let rows = conn.search(filter.select(columns, "events", "")).await?;
     let by_id: HashMap<i64, FeedEvent> = rows.iter().map(feed_event).map(|event| (event.id, event)).collect();
-    let told = |(place, id): &(FeedPlace, i64)| Some(FeedEvent { place: *place, ..by_id.get(id)?.clone() });
-    Ok(named.iter().filter_map(told).collect())
+    let delivered = |(place, id): &(FeedPosition, i64)| Some(FeedEvent { place: *place, ..by_id.get(id)?.clone() });
+    Ok(named.iter().filter_map(delivered).collect())
 }
 
 /// What cannot be read of an event is empty: it is told all the same.
 fn feed_event(row: &QueryResult) -> FeedEvent {
     let mut cells = Cells::plain(row);
     FeedEvent {
-        place: FeedPlace::after(0),
+        place: FeedPosition::after(0),
         id: cells.get(),
         user_id: cells.get(),
         event_name: cells.get(),

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use sea_orm::prelude::Uuid;
 use sea_orm::{ConnectionTrait, DatabaseConnection, EntityTrait};
 
-use super::error::{Cause, Kind, Outcome, StoreError};
+use super::error::{Cause, StoreError, StoreErrorKind, StoreOutcome};
 use super::options::StoreOptions;
 use super::sqlite;
 
@@ -59,7 +59,7 @@ impl FileId {
         }
         let text = format!("the database {} was replaced while it was open", self.path.display());
         // The right file may be brought back.
-        Err(StoreError::new(Kind::Transient, Outcome::NotStored, Cause::Setup(text)))
+        Err(StoreError::new(StoreErrorKind::Transient, StoreOutcome::NotStored, Cause::Setup(text)))
     }
 }
 

@@ -11,14 +11,14 @@ use std::time::{Duration, Instant};
 
 use sea_orm::prelude::Uuid;
 
-use self::spare::Spare;
+use self::fallback::FallbackIds;
 use super::error::StoreError;
 use super::open::Store;
 
+mod fallback;
 mod known_partitions;
 mod partitions;
 mod reserve;
-mod spare;
 
 pub(super) use self::known_partitions::Partitions;
 
@@ -37,11 +37,11 @@ const REST: Duration = Duration::from_millis(250);
 /// The ids of one boot; clones share them.
 #[derive(Clone, Debug)]
 pub struct Ids {
-    shared: Arc<Shared>,
+    shared: Arc<IdsInner>,
 }
 
 #[derive(Debug)]
-struct Shared {
+struct IdsInner {
     store: Store,
     boot_id: Uuid,
     wait: Duration,
@@ -50,15 +50,15 @@ struct Shared {
     refill: tokio::sync::Mutex<()>,
     prefetching: AtomicBool,
     /// Given out while reservations fail.
-    spare: Option<Spare>,
+    fallback: Option<FallbackIds>,
     /// How the last reservation failed; `None` once one has succeeded again.
-    failure: Mutex<Option<Failure>>,
+    failure: Mutex<Option<RefillFailure>>,
     /// The last id of all blocks.
     highest: AtomicI64,
 }
 
 #[derive(Clone, Debug)]
-struct Failure {
+struct RefillFailure {
     at: Instant,
     error: StoreError,
 }
@@ -87,15 +87,15 @@ impl Ids {
         Self::stocked(store, boot_id, wait, None)
     }
 
-    fn stocked(store: Store, boot_id: Uuid, wait: Duration, spare: Option<Spare>) -> Self {
-        let shared = Shared {
+    fn stocked(store: Store, boot_id: Uuid, wait: Duration, fallback: Option<FallbackIds>) -> Self {
+        let shared = IdsInner {
             store,
             boot_id,
             wait,
             stock: Mutex::new(Stock::new()),
             refill: tokio::sync::Mutex::new(()),
             prefetching: AtomicBool::new(false),
-            spare,
+            fallback,
             failure: Mutex::new(None),
             highest: AtomicI64::new(0),
         };
@@ -103,8 +103,8 @@ impl Ids {
     }
 
     /// The same, with ids laid by at once for an outage of the database.
-    pub fn with_spare(store: Store, boot_id: Uuid, wait: Duration) -> Self {
-        let ids = Self::stocked(store, boot_id, wait, Some(Spare::default()));
+    pub fn with_fallback(store: Store, boot_id: Uuid, wait: Duration) -> Self {
+        let ids = Self::stocked(store, boot_id, wait, Some(FallbackIds::default()));
         ids.prefetch();
         ids
     }
@@ -113,7 +113,7 @@ impl Ids {
     /// reserved and they come from the spare ones. Without spare ones it tries for as long as it is waited for.
     pub async fn take(&self, count: usize) -> Result<Vec<i64>, StoreError> {
         loop {
-            let asked = Instant::now();
+            let requested_at = Instant::now();
             let (taken, low) = {
                 let mut stock = self.shared.stock();
                 (stock.take(count, Instant::now()), stock.is_low())
@@ -124,14 +124,14 @@ impl Ids {
                 }
                 return Ok(ids);
             }
-            if let Some(ids) = self.shared.take_spare(count) {
+            if let Some(ids) = self.shared.take_fallback(count) {
                 self.prefetch();
                 return Ok(ids);
             }
-            if let Err(error) = self.shared.refill(count, asked).await {
+            if let Err(error) = self.shared.refill(count, requested_at).await {
                 self.prefetch();
                 // With ids laid by and used up, the database has been away for long.
-                if self.shared.spare.is_some() || !error.is_transient() {
+                if self.shared.fallback.is_some() || !error.is_transient() {
                     return Err(error);
                 }
                 tokio::time::sleep(REST).await;
@@ -162,13 +162,13 @@ impl Ids {
     }
 }
 
-impl Shared {
+impl IdsInner {
     fn stock(&self) -> MutexGuard<'_, Stock> {
         // A panic cannot leave the stock half changed: its ids are counted last.
         self.stock.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn failure(&self) -> Option<Failure> {
+    fn failure(&self) -> Option<RefillFailure> {
         self.failure.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
@@ -178,34 +178,34 @@ impl Shared {
     }
 
     fn is_used_up(&self) -> bool {
-        self.stock().left() == 0 && self.spare.as_ref().is_none_or(Spare::is_empty)
+        self.stock().left() == 0 && self.fallback.as_ref().is_none_or(FallbackIds::is_empty)
     }
 
     /// `count` of the spare ids, if reservations fail.
-    fn take_spare(&self, count: usize) -> Option<Vec<i64>> {
+    fn take_fallback(&self, count: usize) -> Option<Vec<i64>> {
         self.failure()?;
-        self.spare.as_ref()?.take(count)
+        self.fallback.as_ref()?.take(count)
     }
 
     /// Whether reservations fail and `count` spare ids are here.
-    fn has_spare(&self, count: usize) -> bool {
-        self.failure().is_some() && self.spare.as_ref().is_some_and(|spare| spare.has(count))
+    fn has_fallback(&self, count: usize) -> bool {
+        self.failure().is_some() && self.fallback.as_ref().is_some_and(|fallback| fallback.has(count))
     }
 
     /// Makes sure that `count` ids are in hand, unless others take them first. Who has waited for a reservation that
     /// failed does not wait for another one.
-    async fn refill(&self, count: usize, asked: Instant) -> Result<(), StoreError> {
+    async fn refill(&self, count: usize, requested_at: Instant) -> Result<(), StoreError> {
         let _one = self.refill.lock().await;
         let size = self.stock().wanted(count);
-        let Some(size) = size.filter(|_| !self.has_spare(count)) else {
+        let Some(size) = size.filter(|_| !self.has_fallback(count)) else {
             return Ok(());
         };
-        if let Some(failure) = self.failure().filter(|failure| failure.at > asked) {
+        if let Some(failure) = self.failure().filter(|failure| failure.at > requested_at) {
             return Err(failure.error);
         }
         match self.reserve(size).await {
             // The next look finds the spare ones.
-            Err(_) if self.has_spare(count) => Ok(()),
+            Err(_) if self.has_fallback(count) => Ok(()),
             result => result,
         }
     }
@@ -219,22 +219,22 @@ impl Shared {
         if let Some(size) = size {
             self.reserve(size).await?;
         }
-        self.lay_by().await
+        self.refill_fallback().await
     }
 
     /// Fills the spare ids up to what the present rate would need.
-    async fn lay_by(&self) -> Result<(), StoreError> {
-        let Some(spare) = &self.spare else { return Ok(()) };
+    async fn refill_fallback(&self) -> Result<(), StoreError> {
+        let Some(fallback) = &self.fallback else { return Ok(()) };
         let size = self.stock().size;
-        let Some(missing) = spare.missing(size) else { return Ok(()) };
+        let Some(missing) = fallback.missing(size) else { return Ok(()) };
         let block = self.spend(missing).await?;
-        spare.add(block);
+        fallback.add(block);
         Ok(())
     }
 
     async fn reserve(&self, size: i64) -> Result<(), StoreError> {
         let reserved = self.spend(size).await;
-        let failure = reserved.as_ref().err().map(|error| Failure { at: Instant::now(), error: error.clone() });
+        let failure = reserved.as_ref().err().map(|error| RefillFailure { at: Instant::now(), error: error.clone() });
         *self.failure.lock().unwrap_or_else(PoisonError::into_inner) = failure;
         self.stock().add(reserved?, Instant::now());
         Ok(())

@@ -10,10 +10,10 @@ use migration::{Migrator, MigratorTrait};
 use sea_orm::{ConnectionTrait, DatabaseTransaction, DbBackend, Statement};
 use tokio::runtime::Handle;
 
-use super::error::{Cause, Kind, Outcome, StoreError};
-use super::link::{Link, begin, commit};
+use super::db_pool::{DbPool, begin, commit};
+use super::error::{Cause, StoreError, StoreErrorKind, StoreOutcome};
 use super::options::StoreOptions;
-use super::postgres::{Route, Servers};
+use super::postgres::{AddressKind, PostgresServers};
 use super::{identity, postgres, sqlite};
 
 /// Longest wait for another process that migrates.
@@ -61,7 +61,7 @@ async fn run_postgres(options: &StoreOptions) -> Result<usize, StoreError> {
         lock_timeout: LOCK_WAIT,
         ..options.clone()
     };
-    let link = postgres::pool(&Servers::find(&options).await?.into(), Route::Direct, &options);
+    let link = postgres::pool(&PostgresServers::find(&options).await?.into(), AddressKind::Direct, &options);
     let tx = begin(&link).await?;
     // The lock belongs to the transaction: it cannot outlive it, nor be left to a pooler.
     let sql = format!("SELECT pg_advisory_xact_lock({LOCK_KEY})");
@@ -82,7 +82,7 @@ async fn run_sqlite(options: &StoreOptions) -> Result<usize, StoreError> {
     let options = StoreOptions { lock_timeout: BUSY_WAIT, ..options.clone() };
     let connection = sqlite::writer(&path, &options).await?;
     identity::confirm(&connection, &path).await?;
-    let tx = begin(&Link::from(connection.clone())).await?;
+    let tx = begin(&DbPool::from(connection.clone())).await?;
     let applied = apply(tx).await?;
     identity::confirm(&connection, &path).await?;
     // Closed before the lock is given up.
@@ -140,7 +140,7 @@ async fn wait_for_lock(path: &Path) -> Result<File, StoreError> {
     };
     tokio::time::timeout(LOCK_WAIT, polled).await.unwrap_or_else(|_| {
         let cause = Cause::Setup(format!("another process holds {}", path.display()));
-        Err(StoreError::new(Kind::Transient, Outcome::NotStored, cause))
+        Err(StoreError::new(StoreErrorKind::Transient, StoreOutcome::NotStored, cause))
     })?;
     Ok(file)
 }

@@ -58,7 +58,7 @@ pub struct Vitals {
 
 /// A boot whose folder may have a spool, as it said last.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SpoolKeeper {
+pub struct SpoolOwner {
     /// The boot.
     pub boot_id: Uuid,
     /// Grows while it lives.
@@ -69,7 +69,7 @@ pub struct SpoolKeeper {
     pub is_silent: bool,
 }
 
-impl SpoolKeeper {
+impl SpoolOwner {
     fn read(row: &QueryResult) -> Result<Self, DbErr> {
         Ok(Self {
             boot_id: row.try_get_by_index(0)?,
@@ -156,7 +156,7 @@ impl Store {
     /// Who may have the event `id` in a spool, if it is not in the database: of the folder whose node was given the id the
     /// boots, other than the asking one, that live for all that is known, or said that there are events in it. None on
     /// SQLite, which has one node and no spool.
-    pub async fn spools_for(&self, id: i64, asking: Uuid, wait: Duration) -> Result<Vec<SpoolKeeper>, StoreError> {
+    pub async fn spools_for(&self, id: i64, asker: Uuid, wait: Duration) -> Result<Vec<SpoolOwner>, StoreError> {
         if self.backend() != DbBackend::Postgres {
             return Ok(Vec::new());
         }
@@ -168,10 +168,10 @@ impl Store {
                  WHERE first_id = (SELECT MAX(first_id) FROM id_blocks WHERE first_id <= $1) AND last_id >= $1 \
                  AND heir.boot_id <> $2 AND (heir.spool_events > 0 OR heir.stopped_at IS NULL)"
             );
-            let values: [Value; 3] = [id.into(), asking.into(), micros_ago(SILENCE)];
+            let values: [Value; 3] = [id.into(), asker.into(), micros_ago(SILENCE)];
             let statement = Statement::from_sql_and_values(conn.backend(), sql, values);
             let rows = conn.read().query_all_raw(statement).await?;
-            Ok(rows.iter().map(SpoolKeeper::read).collect::<Result<_, _>>()?)
+            Ok(rows.iter().map(SpoolOwner::read).collect::<Result<_, _>>()?)
         })
         .await
     }

@@ -9,13 +9,13 @@ use sea_orm::{DatabaseTransaction, DbBackend, EntityTrait};
 use tokio::runtime::Handle;
 use tokio::sync::{OwnedRwLockReadGuard, RwLock};
 
-use super::error::{Cause, Kind, Outcome, StoreError};
+use super::db_pool::{DbPool, begin, commit};
+use super::error::{Cause, StoreError, StoreErrorKind, StoreOutcome};
 use super::identity::{self, FileId, IDENTITY};
 use super::ids::Partitions;
-use super::link::{Link, begin, commit};
 use super::options::StoreOptions;
-use super::pools::Pools;
-use super::postgres::{Route, Servers, Upstream};
+use super::pools::ConnectionPools;
+use super::postgres::{AddressKind, PostgresServers, Upstream};
 use super::{migrate, plans, postgres, sqlite};
 
 /// How much longer than its caller an operation of a handle apart may take: it has one connection, and a path that is
@@ -31,22 +31,22 @@ const SILENCE_MAX: Duration = Duration::from_secs(3);
 /// A handle on the open database; clones share it.
 #[derive(Clone, Debug)]
 pub struct Store {
-    inner: Arc<Inner>,
+    inner: Arc<StoreInner>,
 }
 
 /// What an operation works with; cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Conn {
-    inner: Arc<Inner>,
-    pools: Arc<OwnedRwLockReadGuard<Pools>>,
+    inner: Arc<StoreInner>,
+    pools: Arc<OwnedRwLockReadGuard<ConnectionPools>>,
 }
 
 #[derive(Debug)]
-struct Inner {
+struct StoreInner {
     backend: DbBackend,
     options: StoreOptions,
     /// Held by every operation; changed only while there is none.
-    pools: Arc<RwLock<Pools>>,
+    pools: Arc<RwLock<ConnectionPools>>,
     /// Where the pool leads to on PostgreSQL.
     upstream: Option<Upstream>,
     file: Option<FileId>,
@@ -95,8 +95,8 @@ impl Store {
         let runtime = start_thread(name)?;
         let inside = runtime.clone();
         let _inside = inside.enter();
-        let inner = Inner::of_postgres(options, servers.clone(), Route::Direct, runtime);
-        Ok(Self { inner: Arc::new(Inner { patience: PATIENCE_APART, ..inner }) })
+        let inner = StoreInner::of_postgres(options, servers.clone(), AddressKind::Direct, runtime);
+        Ok(Self { inner: Arc::new(StoreInner { patience: PATIENCE_APART, ..inner }) })
     }
 
     /// Which database it is.
@@ -114,12 +114,12 @@ impl Store {
     }
 
     /// Its pools, unless they are made anew just now.
-    pub(super) fn pools(&self) -> Option<OwnedRwLockReadGuard<Pools>> {
+    pub(super) fn pools(&self) -> Option<OwnedRwLockReadGuard<ConnectionPools>> {
         self.inner.pools.clone().try_read_owned().ok()
     }
 
     /// The servers of PostgreSQL.
-    pub(super) fn servers(&self) -> Option<&Arc<Servers>> {
+    pub(super) fn servers(&self) -> Option<&Arc<PostgresServers>> {
         self.inner.upstream.as_ref().map(Upstream::servers)
     }
 
@@ -200,12 +200,12 @@ impl Store {
     }
 }
 
-impl Inner {
-    fn of_postgres(options: StoreOptions, servers: Arc<Servers>, route: Route, runtime: Handle) -> Self {
+impl StoreInner {
+    fn of_postgres(options: StoreOptions, servers: Arc<PostgresServers>, route: AddressKind, runtime: Handle) -> Self {
         let link = postgres::pool(&servers, route, &options);
         Self {
             backend: DbBackend::Postgres,
-            pools: Arc::new(RwLock::new(Pools::new(link.clone(), link))),
+            pools: Arc::new(RwLock::new(ConnectionPools::new(link.clone(), link))),
             upstream: Some(Upstream::new(servers, route)),
             file: None,
             partitions: Partitions::default(),
@@ -223,12 +223,12 @@ impl Conn {
     }
 
     /// For statements that change nothing.
-    pub fn read(&self) -> &Link {
+    pub fn read(&self) -> &DbPool {
         &self.pools.read
     }
 
     /// For statements that write; on SQLite there is one such connection and its users queue.
-    pub fn write(&self) -> &Link {
+    pub fn write(&self) -> &DbPool {
         &self.pools.write
     }
 
@@ -266,12 +266,12 @@ pub async fn begin_write(conn: &Conn) -> Result<DatabaseTransaction, StoreError>
     begin(conn.write()).await
 }
 
-async fn open_postgres(options: &StoreOptions, runtime: Handle) -> Result<Inner, StoreError> {
-    let servers = Servers::find(options).await?;
-    Ok(Inner::of_postgres(options.clone(), servers.into(), Route::Main, runtime))
+async fn open_postgres(options: &StoreOptions, runtime: Handle) -> Result<StoreInner, StoreError> {
+    let servers = PostgresServers::find(options).await?;
+    Ok(StoreInner::of_postgres(options.clone(), servers.into(), AddressKind::Main, runtime))
 }
 
-async fn open_sqlite(options: &StoreOptions, runtime: Handle) -> Result<Inner, StoreError> {
+async fn open_sqlite(options: &StoreOptions, runtime: Handle) -> Result<StoreInner, StoreError> {
     let path = sqlite::path(&options.url)?;
     refuse_missing(&path)?;
     identity::refuse_second_name(&path)?;
@@ -281,10 +281,10 @@ async fn open_sqlite(options: &StoreOptions, runtime: Handle) -> Result<Inner, S
     identity::confirm(&write, &path).await?;
     plans::forget_statistics(&write).await?;
     let read = sqlite::readers(&path, options);
-    Ok(Inner {
+    Ok(StoreInner {
         backend: DbBackend::Sqlite,
         options: options.clone(),
-        pools: Arc::new(RwLock::new(Pools::new(read.into(), write.into()))),
+        pools: Arc::new(RwLock::new(ConnectionPools::new(read.into(), write.into()))),
         upstream: None,
         file: Some(file),
         partitions: Partitions::default(),
@@ -319,15 +319,15 @@ fn patience(options: &StoreOptions) -> Duration {
 }
 
 fn late(cause: Cause) -> StoreError {
-    StoreError::new(Kind::Transient, Outcome::Unknown, cause)
+    StoreError::new(StoreErrorKind::Transient, StoreOutcome::Unknown, cause)
 }
 
 fn lost(error: &tokio::task::JoinError) -> StoreError {
     let kind = if error.is_panic() {
-        Kind::Bug
+        StoreErrorKind::Bug
     } else {
         // Its runtime is shutting down.
-        Kind::Transient
+        StoreErrorKind::Transient
     };
-    StoreError::new(kind, Outcome::Unknown, Cause::Lost(error.to_string()))
+    StoreError::new(kind, StoreOutcome::Unknown, Cause::Lost(error.to_string()))
 }

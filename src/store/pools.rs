@@ -7,7 +7,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use super::link::Link;
+use super::db_pool::DbPool;
 use super::options::StoreOptions;
 use super::sqlite;
 use crate::telemetry::facts;
@@ -18,15 +18,15 @@ const CLOSE_MAX: Duration = Duration::from_secs(15);
 
 /// What operations work on.
 #[derive(Debug)]
-pub(super) struct Pools {
-    pub read: Link,
-    pub write: Link,
+pub(super) struct ConnectionPools {
+    pub read: DbPool,
+    pub write: DbPool,
     /// How often they were made anew.
     pub generation: u64,
 }
 
-impl Pools {
-    pub fn new(read: Link, write: Link) -> Self {
+impl ConnectionPools {
+    pub fn new(read: DbPool, write: DbPool) -> Self {
         Self { read, write, generation: 0 }
     }
 
@@ -42,7 +42,7 @@ impl Pools {
     pub async fn reopen(&mut self, path: &Path, options: &StoreOptions) {
         facts::connections_reopened();
         let _ = tokio::time::timeout(CLOSE_MAX, self.close()).await;
-        let [read, write] = [sqlite::readers(path, options), sqlite::writer_later(path, options)].map(Link::from);
+        let [read, write] = [sqlite::readers(path, options), sqlite::writer_later(path, options)].map(DbPool::from);
         *self = Self { read, write, generation: self.generation + 1 };
     }
 }

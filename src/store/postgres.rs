@@ -10,9 +10,9 @@ use std::time::Duration;
 use sea_orm::sqlx::postgres::{PgConnection, PgPool, PgPoolOptions};
 use sea_orm::sqlx::{self, Connection};
 
-pub(super) use self::servers::{Route, Servers, check_url};
+pub(super) use self::servers::{AddressKind, PostgresServers, check_url};
 pub(super) use self::upstream::Upstream;
-use super::link::Link;
+use super::db_pool::DbPool;
 use super::options::StoreOptions;
 
 /// A connection that does not answer a probe within this time is given up.
@@ -23,7 +23,7 @@ const IDLE_UNPROBED: Duration = Duration::from_secs(1);
 const LIFETIME_MAX: Duration = Duration::from_secs(300);
 
 /// A pool; no connection is made until one is needed.
-pub(super) fn pool(servers: &Arc<Servers>, route: Route, options: &StoreOptions) -> Link {
+pub(super) fn pool(servers: &Arc<PostgresServers>, route: AddressKind, options: &StoreOptions) -> DbPool {
     let address = servers.address(route);
     let (welcoming, acquired, released) = (servers.clone(), servers.clone(), servers.clone());
     let pool = PgPoolOptions::new()
@@ -50,7 +50,7 @@ pub(super) fn pool(servers: &Arc<Servers>, route: Route, options: &StoreOptions)
             Box::pin(async move { Ok(bounded(leave_transaction(connection)).await? && !is_outdated) })
         })
         .connect_lazy_with(address.options());
-    Link::new(pool.into(), address.prelude.clone())
+    DbPool::new(pool.into(), address.prelude.clone())
 }
 
 /// Closes the connections that nobody uses now.

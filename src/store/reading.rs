@@ -18,7 +18,7 @@ use super::StoreError;
 use super::error::UnreadableEvent;
 use super::filters::{Filter, Filters, name};
 use super::open::Store;
-use super::search::Source;
+use super::search::RowSource;
 use crate::domain::outcome::Status;
 
 /// Bytes of a value as it is stored, above which it is not written out beside others. What a write would have to be refused
@@ -49,7 +49,7 @@ pub(super) trait Readable: Sized + Send {
 }
 
 /// An event that was read.
-pub(super) struct Read<T> {
+pub(super) struct ReadEvent<T> {
     pub id: i64,
     /// What could be read; what could not is empty.
     pub value: T,
@@ -57,7 +57,7 @@ pub(super) struct Read<T> {
     pub flaw: Option<String>,
 }
 
-impl<T> Read<T> {
+impl<T> ReadEvent<T> {
     /// The event, if all of it could be read.
     pub fn readable(self) -> Result<T, UnreadableEvent> {
         let Self { id, value, flaw } = self;
@@ -66,24 +66,24 @@ impl<T> Read<T> {
 }
 
 /// How far a reading came.
-pub(super) struct Reading<T> {
+pub(super) struct ReadProgress<T> {
     /// The events that are there, in the order in which they were asked for.
-    pub events: Vec<Read<T>>,
+    pub events: Vec<ReadEvent<T>>,
     /// How many of those asked for were looked at, from the first one on.
     pub looked_at: usize,
 }
 
 /// What is known of an event at once.
-pub(super) enum Quickly<T> {
+pub(super) enum QuickRead<T> {
     /// The event, if it is there.
-    Done(Option<Read<T>>),
+    Done(Option<ReadEvent<T>>),
     /// That it has to be read by [`read_one`].
     TakesLong,
 }
 
 /// How many bytes of JSON may be read.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Room {
+pub(super) struct ReadBudget {
     /// Of all events together; the one that passes it is still read.
     pub all: usize,
     /// Of one value; a longer one counts as one that cannot be read.
@@ -92,14 +92,14 @@ pub(super) struct Room {
 
 impl Store {
     /// The room for reading events with `bytes` of JSON in all.
-    pub(super) fn room_for(&self, bytes: usize) -> Room {
-        Room { all: bytes, one: self.options().json_bytes_max }
+    pub(super) fn room_for(&self, bytes: usize) -> ReadBudget {
+        ReadBudget { all: bytes, one: self.options().json_bytes_max }
     }
 }
 
 /// A row, before it is known whether it has to be read apart.
-struct Found<T> {
-    read: Read<T>,
+struct FoundRow<T> {
+    read: ReadEvent<T>,
     is_put_off: bool,
     bytes: usize,
 }
@@ -114,24 +114,24 @@ pub(super) struct Bounds {
 
 /// Reads those of the events `ids` that match.
 pub(super) async fn read<T: Readable>(
-    source: &impl Source,
+    source: &impl RowSource,
     ids: &[i64],
     filters: &Filters,
-    room: Room,
-) -> Result<Reading<T>, StoreError> {
+    room: ReadBudget,
+) -> Result<ReadProgress<T>, StoreError> {
     if ids.is_empty() {
-        return Ok(Reading { events: Vec::new(), looked_at: 0 });
+        return Ok(ReadProgress { events: Vec::new(), looked_at: 0 });
     }
     let mut found = find(source, ids, filters, room.of_each(ids.len() * T::JSON.len())).await?;
     let (mut events, mut bytes, began) = (Vec::new(), 0, Instant::now());
     for (place, id) in ids.iter().enumerate() {
         if place > 0 && bytes >= room.all {
-            return Ok(Reading { events, looked_at: place });
+            return Ok(ReadProgress { events, looked_at: place });
         }
         let Some(mut event) = found.remove(id) else { continue };
         if event.is_put_off {
             if place > 0 && began.elapsed() >= APART_MAX {
-                return Ok(Reading { events, looked_at: place });
+                return Ok(ReadProgress { events, looked_at: place });
             }
             // It may have ceased to match.
             let Some(alone) = find(source, &[*id], filters, room.of_one()).await?.remove(id) else { continue };
@@ -140,34 +140,34 @@ pub(super) async fn read<T: Readable>(
         bytes += event.bytes;
         events.push(event.read);
     }
-    Ok(Reading { events, looked_at: ids.len() })
+    Ok(ReadProgress { events, looked_at: ids.len() })
 }
 
 /// Reads one event if that takes no long.
 pub(super) async fn read_quickly<T: Readable>(
-    source: &impl Source,
+    source: &impl RowSource,
     id: i64,
     filters: &Filters,
-    room: Room,
-) -> Result<Quickly<T>, StoreError> {
+    room: ReadBudget,
+) -> Result<QuickRead<T>, StoreError> {
     let bounds = Bounds { bytes_max: room.one, ..room.of_each(1) };
     Ok(match find(source, &[id], filters, bounds).await?.remove(&id) {
-        Some(found) if found.is_put_off => Quickly::TakesLong,
-        found => Quickly::Done(found.map(|found| found.read)),
+        Some(found) if found.is_put_off => QuickRead::TakesLong,
+        found => QuickRead::Done(found.map(|found| found.read)),
     })
 }
 
 /// Reads one event, however long it takes.
 pub(super) async fn read_one<T: Readable>(
-    source: &impl Source,
+    source: &impl RowSource,
     id: i64,
     filters: &Filters,
-    room: Room,
-) -> Result<Option<Read<T>>, StoreError> {
+    room: ReadBudget,
+) -> Result<Option<ReadEvent<T>>, StoreError> {
     Ok(find(source, &[id], filters, room.of_one()).await?.remove(&id).map(|found| found.read))
 }
 
-impl Room {
+impl ReadBudget {
     fn of_each(self, values: usize) -> Bounds {
         let bytes_max = (self.all / values).max(VALUE_MIN).min(self.one);
         Bounds { stored_max: STORED_MAX, bytes_max, writing_max: WRITING_MAX }
@@ -184,11 +184,11 @@ impl Room {
 }
 
 async fn find<T: Readable>(
-    source: &impl Source,
+    source: &impl RowSource,
     ids: &[i64],
     filters: &Filters,
     bounds: Bounds,
-) -> Result<HashMap<i64, Found<T>>, StoreError> {
+) -> Result<HashMap<i64, FoundRow<T>>, StoreError> {
     let rows = source.rows(statement::<T>(source.backend(), ids, filters, bounds)).await?;
     let is_alone = bounds.stored_max == usize::MAX;
     let found = |row: &QueryResult| {
@@ -197,7 +197,7 @@ async fn find<T: Readable>(
         let Cells { flaw, too_long, is_late, bytes, .. } = cells;
         let is_put_off = is_late || (too_long.is_some() && !is_alone);
         let id = row.try_get_by_index(0)?;
-        Ok((id, Found { read: Read { id, value, flaw: flaw.or(too_long) }, is_put_off, bytes }))
+        Ok((id, FoundRow { read: ReadEvent { id, value, flaw: flaw.or(too_long) }, is_put_off, bytes }))
     };
     rows.iter().map(found).collect()
 }

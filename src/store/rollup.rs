@@ -15,8 +15,8 @@ use sea_orm::{
 
 use super::dialect::{micros_ago, now_plus_micros_sql, placeholder};
 use super::flush::counts;
-use super::{Store, StoreError, key_clock, times};
-use crate::domain::histogram::{CLASSES, Histogram};
+use super::{Store, StoreError, duration_columns, key_clock};
+use crate::domain::histogram::{CLASSES, DurationHistogram};
 use crate::domain::outcome::Status;
 
 /// Keys that one statement removes.
@@ -26,16 +26,16 @@ const KEYS_MAX: usize = 5_000;
 const FLUSHES_MAX: usize = 5_000;
 
 /// Counts by status and event type.
-type Counts = counts::Counts<String>;
+type MinuteCounts = counts::Counts<String>;
 
 /// What one node flushed in one minute.
 #[derive(Default)]
 struct Minute {
-    counts: Counts,
+    counts: MinuteCounts,
     flushes: i64,
     events: i64,
     figures: [i64; FIGURES.len()],
-    times: Histogram,
+    times: DurationHistogram,
 }
 
 /// The columns that are summed up, beside those of the times.
@@ -104,7 +104,7 @@ async fn take_minutes(
         DbBackend::Postgres => ("::text", "FOR UPDATE SKIP LOCKED"),
         _ => ("", ""),
     };
-    let figures: Vec<&str> = FIGURES.iter().map(IdenStatic::as_str).chain(times::names()).collect();
+    let figures: Vec<&str> = FIGURES.iter().map(IdenStatic::as_str).chain(duration_columns::names()).collect();
     let sql = format!(
         "DELETE FROM flushes WHERE (boot_id, seq) IN (SELECT boot_id, seq FROM flushes WHERE flushed_at <= {} \
          ORDER BY flushed_at LIMIT {FLUSHES_MAX} {lock}) RETURNING flushed_at, node, counts{json}, {figures}",
@@ -148,14 +148,14 @@ async fn add(
     for (sum, column) in taken.figures.iter_mut().zip(FIGURES) {
         *sum += present.get(column).unwrap::<i64>();
     }
-    for (class, column) in times::TIMES.into_iter().enumerate() {
+    for (class, column) in duration_columns::TIMES.into_iter().enumerate() {
         taken.times.add(class, present.get(column).unwrap::<Option<i32>>().map_or(0, i64::from));
     }
     taken.row(minute, node).update(tx).await?;
     Ok(())
 }
 
-fn parse(counts: &str) -> Result<Counts, DbErr> {
+fn parse(counts: &str) -> Result<MinuteCounts, DbErr> {
     serde_json::from_str(counts).map_err(|error| DbErr::Json(error.to_string()))
 }
 
@@ -172,13 +172,13 @@ impl Minute {
         for (column, sum) in FIGURES.into_iter().zip(self.figures) {
             row.set(column, sum.into());
         }
-        for (column, events) in times::TIMES.into_iter().zip(times::stored(&self.times)) {
+        for (column, events) in duration_columns::TIMES.into_iter().zip(duration_columns::stored(&self.times)) {
             row.set(column, events.into());
         }
         row
     }
 
-    fn add(&mut self, other: &Counts) {
+    fn add(&mut self, other: &MinuteCounts) {
         for (what, types) in other {
             let is_of_events = Status::parse(what).is_some();
             for (event_type, count) in types {

@@ -36,13 +36,13 @@ impl Conn {
 }
 
 /// What answers a statement that searches among events.
-pub(super) trait Source: Sync {
+pub(super) trait RowSource: Sync {
     fn backend(&self) -> DbBackend;
 
     fn rows(&self, statement: Statement) -> impl Future<Output = Result<Vec<QueryResult>, StoreError>> + Send;
 }
 
-impl Source for Conn {
+impl RowSource for Conn {
     fn backend(&self) -> DbBackend {
         Self::backend(self)
     }
@@ -52,7 +52,7 @@ impl Source for Conn {
     }
 }
 
-impl Source for DatabaseTransaction {
+impl RowSource for DatabaseTransaction {
     fn backend(&self) -> DbBackend {
         self.get_database_backend()
     }

@@ -9,8 +9,8 @@ use chrono::{DateTime, Utc};
 use sea_orm::{ConnectionTrait, DbBackend, DbErr, QueryResult, Statement};
 
 use super::dialect::{placeholder, sum};
-use super::{Store, StoreError, times};
-use crate::domain::histogram::Histogram;
+use super::{Store, StoreError, duration_columns};
+use crate::domain::histogram::DurationHistogram;
 
 /// The columns that are summed up, in the order of a bucket's fields; those of the times follow.
 const FIGURES: [&str; 9] = [
@@ -58,7 +58,7 @@ pub struct Bucket {
     /// Microseconds of work on events.
     pub worked_us: i64,
     /// How long finished events took.
-    pub times: Histogram,
+    pub times: DurationHistogram,
 }
 
 impl Store {
@@ -92,7 +92,7 @@ fn sql(backend: DbBackend) -> String {
         DbBackend::Postgres => "CAST(FLOOR(EXTRACT(EPOCH FROM counted_at)) AS BIGINT)",
         _ => "CAST(strftime('%s', counted_at) AS INTEGER)",
     };
-    let columns = [&FIGURES[..], &times::names()].concat();
+    let columns = [&FIGURES[..], &duration_columns::names()].concat();
     let sums: Vec<String> = columns.iter().map(|column| sum(column)).collect();
     let (sums, figures) = (sums.join(", "), columns[1..].join(", "));
     format!(
@@ -116,6 +116,6 @@ fn bucket(row: &QueryResult) -> Result<Bucket, DbErr> {
         cancelled: number(7)?,
         pending: number(8)?,
         worked_us: number(9)?,
-        times: times::sums(row, 1 + FIGURES.len())?,
+        times: duration_columns::sums(row, 1 + FIGURES.len())?,
     })
 }

@@ -12,10 +12,10 @@ use sea_orm::ActiveValue::Set;
 use sea_orm::{ColumnTrait, DatabaseTransaction, EntityTrait, QueryFilter, QueryOrder};
 use serde_json::json;
 
-use super::audit::{self, Action, By};
+use super::audit::{self, Action, Principal};
 use super::error::StoreError;
 use super::open::Store;
-use super::secret::Secret;
+use super::token_secret::TokenSecret;
 use super::tokens::{NewToken, Token, insert, object, revoke, row_of};
 use super::users::bump_auth_version;
 use crate::domain::timestamp;
@@ -35,10 +35,10 @@ impl Store {
         parent_id: i64,
         lasts: Duration,
         now: DateTime<Utc>,
-        by: &By,
+        by: &Principal,
         wait: Duration,
-    ) -> Result<Option<(Token, Secret)>, StoreError> {
-        let secret = Secret::generate()?;
+    ) -> Result<Option<(Token, TokenSecret)>, StoreError> {
+        let secret = TokenSecret::generate()?;
         let (made, by) = (secret.clone(), by.clone());
         let token = self
             .transaction("open a session", wait, move |tx| {
@@ -60,7 +60,7 @@ impl Store {
         id: i64,
         parent_id: i64,
         now: DateTime<Utc>,
-        by: &By,
+        by: &Principal,
         wait: Duration,
     ) -> Result<bool, StoreError> {
         let by = by.clone();
@@ -77,7 +77,7 @@ async fn close(
     parent_id: i64,
     why: &str,
     now: DateTime<Utc>,
-    by: &By,
+    by: &Principal,
 ) -> Result<bool, StoreError> {
     let is_changed = revoke(tx, id, now).await?;
     if is_changed {
@@ -92,8 +92,8 @@ async fn open(
     parent_id: i64,
     lasts: Duration,
     now: DateTime<Utc>,
-    secret: &Secret,
-    by: &By,
+    secret: &TokenSecret,
+    by: &Principal,
 ) -> Result<Option<Token>, StoreError> {
     // First: sessions of one token are opened one after the other, so the bound holds.
     bump_auth_version(tx).await?;
@@ -110,7 +110,12 @@ async fn open(
 }
 
 /// Removes what ended long ago, and ends the oldest of those that are too many.
-async fn make_room(tx: &DatabaseTransaction, parent_id: i64, now: DateTime<Utc>, by: &By) -> Result<(), StoreError> {
+async fn make_room(
+    tx: &DatabaseTransaction,
+    parent_id: i64,
+    now: DateTime<Utc>,
+    by: &Principal,
+) -> Result<(), StoreError> {
     let of_parent = api_token::Column::ParentId.eq(parent_id);
     let long_ago = now - TimeDelta::days(KEPT_DAYS);
     api_token::Entity::delete_many()

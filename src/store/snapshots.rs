@@ -25,7 +25,7 @@ pub struct Snapshot {
 
 impl Store {
     /// Puts what the line of a registered boot looks like in the place of what it looked like before.
-    pub async fn tell_line(&self, boot_id: Uuid, line: String, wait: Duration) -> Result<(), StoreError> {
+    pub async fn publish_snapshot(&self, boot_id: Uuid, line: String, wait: Duration) -> Result<(), StoreError> {
         self.run("tell what the line looks like", wait, move |conn| async move {
             let columns = [snapshot::Column::Line, snapshot::Column::ToldAt];
             let insert = Query::insert()
@@ -41,7 +41,7 @@ impl Store {
     }
 
     /// What the boot said last; `None` if it has said nothing.
-    pub async fn told_line(&self, boot_id: Uuid, wait: Duration) -> Result<Option<Snapshot>, StoreError> {
+    pub async fn snapshot_of(&self, boot_id: Uuid, wait: Duration) -> Result<Option<Snapshot>, StoreError> {
         self.run("read what a line looks like", wait, move |conn| async move {
             let Some(row) = snapshot::Entity::find_by_id(boot_id).one(conn.read()).await? else { return Ok(None) };
             let age = (present(conn.read()).await? - row.told_at).to_std().unwrap_or_default();

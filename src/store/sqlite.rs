@@ -11,7 +11,7 @@ use sea_orm::sqlx::{ConnectOptions, Connection};
 
 use super::error::StoreError;
 use super::options::StoreOptions;
-use crate::config::Planted;
+use crate::config::PlantedBug;
 
 /// Statements kept prepared per connection.
 const STATEMENTS_KEPT: usize = 256;
@@ -62,7 +62,7 @@ pub(super) fn readers(path: &Path, options: &StoreOptions) -> DatabaseConnection
 
 fn writing(path: &Path, options: &StoreOptions) -> SqliteConnectOptions {
     let synchronous =
-        if Planted::SynchronousNormal.is_chosen() { SqliteSynchronous::Normal } else { SqliteSynchronous::Full };
+        if PlantedBug::SynchronousNormal.is_chosen() { SqliteSynchronous::Normal } else { SqliteSynchronous::Full };
     file(path, options).journal_mode(SqliteJournalMode::Wal).synchronous(synchronous)
 }
 

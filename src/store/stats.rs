@@ -9,8 +9,8 @@ use chrono::{DateTime, Utc};
 use sea_orm::{ConnectionTrait, DbBackend, DbErr, QueryResult, Statement, Value};
 
 use super::dialect::{placeholder, sum};
-use super::{Store, StoreError, times};
-use crate::domain::histogram::Histogram;
+use super::{Store, StoreError, duration_columns};
+use crate::domain::histogram::DurationHistogram;
 
 /// Event types whose figures are told at most.
 pub const TYPES_MAX: usize = 100;
@@ -53,7 +53,7 @@ pub struct Sums {
     /// Microseconds of work on events in it.
     pub worked_us: i64,
     /// How long finished events took.
-    pub times: Histogram,
+    pub times: DurationHistogram,
 }
 
 /// Every event that was ever received, by what became of it.
@@ -178,7 +178,7 @@ impl Stats {
     /// Adds a slice's row to the balance and to the windows that it is part of.
     fn add(&mut self, row: &QueryResult, within: Vec<usize>) -> Result<(), DbErr> {
         let number = |figure: usize| row.try_get_by_index::<i64>(2 + figure);
-        let times = times::sums(row, 2 + FIGURES.len())?;
+        let times = duration_columns::sums(row, 2 + FIGURES.len())?;
         self.balance.received += number(1)?;
         self.balance.processed += number(2)?;
         self.balance.duplicate += number(3)?;
@@ -210,7 +210,7 @@ impl Sums {
             "pending" => self.pending += events,
             "worked_us" => self.worked_us += events,
             other => {
-                if let Some(class) = times::names().iter().position(|name| *name == other) {
+                if let Some(class) = duration_columns::names().iter().position(|name| *name == other) {
                     self.times.add(class, events);
                 }
             }
@@ -220,7 +220,7 @@ impl Sums {
 
 /// A row per slice: each reads its part of the index of times, so that nothing is sorted or grouped.
 fn sql(backend: DbBackend, slices: &Slices) -> String {
-    let columns = [&FIGURES[..], &times::names()].concat();
+    let columns = [&FIGURES[..], &duration_columns::names()].concat();
     let sums: Vec<String> = columns.iter().map(|column| sum(column)).collect();
     let (sums, figures) = (sums.join(", "), columns[1..].join(", "));
     let part = |slice| {

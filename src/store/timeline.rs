@@ -12,7 +12,7 @@ use super::error::{StoreError, UnreadableEvent};
 use super::events::trace_id;
 use super::filters::{Filter, Filters, name};
 use super::open::{Conn, Store};
-use super::reading::{self, Cells, Room};
+use super::reading::{self, Cells, ReadBudget};
 use crate::domain::outcome::Status;
 
 /// Attempts of one event that are read at most; replays have their own, so there is no other bound.
@@ -146,7 +146,7 @@ async fn timeline(
     let row = conn.search_one(filter.select(&COLUMNS.join(", "), "events", "")).await?;
     let Some(row) = row else { return Ok(None) };
     let mut cells = Cells::named(&row, COLUMNS);
-    let row = Row::read(&mut cells);
+    let row = EventRow::read(&mut cells);
     match cells.flaw() {
         None => Ok(Some(row.timeline(failed))),
         Some(reason) => Err(UnreadableEvent { id, reason }.into()),
@@ -180,7 +180,7 @@ fn failed_attempt(row: &QueryResult) -> Attempt {
     }
 }
 
-async fn changes(conn: &Conn, id: i64, room: Room) -> Result<Vec<OperatorChange>, DbErr> {
+async fn changes(conn: &Conn, id: i64, room: ReadBudget) -> Result<Vec<OperatorChange>, DbErr> {
     let backend = conn.backend();
     let sql = format!(
         "SELECT generation, action, by_user, at, job_id, patched, {} FROM replays \
@@ -207,7 +207,7 @@ async fn changes(conn: &Conn, id: i64, room: Room) -> Result<Vec<OperatorChange>
 }
 
 /// The event's row.
-struct Row {
+struct EventRow {
     task_id: Uuid,
     status: Status,
     generation: i32,
@@ -225,7 +225,7 @@ struct Row {
     last_repeated_at: Option<DateTime<Utc>>,
 }
 
-impl Row {
+impl EventRow {
     /// Reads the cells of [`COLUMNS`].
     fn read(cells: &mut Cells<'_>) -> Self {
         Self {
@@ -273,8 +273,8 @@ impl Row {
     /// The attempt that finished the event: only failures that may pass have rows of their own.
     fn last_attempt(self, failed: &[Attempt]) -> Option<Attempt> {
         let this = (self.generation, self.attempts);
-        let is_told = self.attempts == 0 || failed.iter().any(|failed| (failed.generation, failed.attempt) == this);
-        (self.status.is_final() && !is_told).then_some(Attempt {
+        let is_stored = self.attempts == 0 || failed.iter().any(|failed| (failed.generation, failed.attempt) == this);
+        (self.status.is_final() && !is_stored).then_some(Attempt {
             generation: self.generation,
             attempt: self.attempts,
             outcome: self.status,

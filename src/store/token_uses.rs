@@ -12,7 +12,7 @@ use super::open::Store;
 
 impl Store {
     /// Notes when tokens were last used; never turns a time back.
-    pub async fn touch_tokens(&self, used: &[(i64, DateTime<Utc>)], wait: Duration) -> Result<(), StoreError> {
+    pub async fn record_token_uses(&self, used: &[(i64, DateTime<Utc>)], wait: Duration) -> Result<(), StoreError> {
         if used.is_empty() {
             return Ok(());
         }
@@ -22,7 +22,7 @@ impl Store {
         self.transaction("note the use of tokens", wait, move |tx| {
             Box::pin(async move {
                 for (id, at) in used {
-                    touch(tx, id, at).await?;
+                    record_use(tx, id, at).await?;
                 }
                 Ok(())
             })
@@ -31,7 +31,7 @@ impl Store {
     }
 }
 
-async fn touch(tx: &DatabaseTransaction, id: i64, at: DateTime<Utc>) -> Result<(), StoreError> {
+async fn record_use(tx: &DatabaseTransaction, id: i64, at: DateTime<Utc>) -> Result<(), StoreError> {
     let older = Cond::any().add(api_token::Column::LastUsedAt.is_null()).add(api_token::Column::LastUsedAt.lt(at));
     api_token::Entity::update_many()
         .col_expr(api_token::Column::LastUsedAt, Expr::value(at))

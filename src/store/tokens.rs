@@ -10,11 +10,11 @@ use sea_orm::sea_query::Expr;
 use sea_orm::{ColumnTrait, DatabaseTransaction, EntityTrait, QueryFilter, QueryOrder, QuerySelect, QueryTrait};
 use serde_json::{Value, json};
 
-use super::audit::{self, Action, By};
+use super::audit::{self, Action, Principal};
 use super::error::StoreError;
 use super::open::Store;
-use super::secret::{Secret, hash_token};
 use super::token_parents;
+use super::token_secret::{TokenSecret, hash_token};
 use super::users::{self, User, bump_auth_version};
 use crate::domain::scopes::Scopes;
 use crate::domain::timestamp;
@@ -100,10 +100,10 @@ impl Store {
         &self,
         new: NewToken,
         now: DateTime<Utc>,
-        by: &By,
+        by: &Principal,
         wait: Duration,
-    ) -> Result<(Token, Secret), StoreError> {
-        let secret = Secret::generate()?;
+    ) -> Result<(Token, TokenSecret), StoreError> {
+        let secret = TokenSecret::generate()?;
         let (row, by) = (row_of(new, &secret, now), by.clone());
         let made = self.transaction("create a token", wait, move |tx| {
             Box::pin(async move {
@@ -120,9 +120,9 @@ impl Store {
         &self,
         email: &str,
         name: &str,
-        secret: &Secret,
+        secret: &TokenSecret,
         now: DateTime<Utc>,
-        by: &By,
+        by: &Principal,
         wait: Duration,
     ) -> Result<Option<User>, StoreError> {
         let (email, name, secret, by) = (email.to_owned(), name.to_owned(), secret.clone(), by.clone());
@@ -194,7 +194,13 @@ impl Store {
     }
 
     /// Revokes a token. False when there is none of this id that is not revoked yet.
-    pub async fn revoke_token(&self, id: i64, now: DateTime<Utc>, by: &By, wait: Duration) -> Result<bool, StoreError> {
+    pub async fn revoke_token(
+        &self,
+        id: i64,
+        now: DateTime<Utc>,
+        by: &Principal,
+        wait: Duration,
+    ) -> Result<bool, StoreError> {
         let by = by.clone();
         self.transaction("revoke a token", wait, move |tx| {
             Box::pin(async move {
@@ -214,10 +220,10 @@ impl Store {
         id: i64,
         overlap: Duration,
         now: DateTime<Utc>,
-        by: &By,
+        by: &Principal,
         wait: Duration,
-    ) -> Result<Option<(Token, Secret)>, StoreError> {
-        let secret = Secret::generate()?;
+    ) -> Result<Option<(Token, TokenSecret)>, StoreError> {
+        let secret = TokenSecret::generate()?;
         let (made, by) = (secret.clone(), by.clone());
         let rotated = self.transaction("rotate a token", wait, move |tx| {
             Box::pin(async move {
@@ -295,7 +301,7 @@ async fn rotate(
     id: i64,
     overlap: Duration,
     now: DateTime<Utc>,
-    secret: &Secret,
+    secret: &TokenSecret,
 ) -> Result<Option<Token>, StoreError> {
     // Held to the end, so that the version moves and two rotations of one token queue.
     bump_auth_version(tx).await?;
@@ -324,7 +330,7 @@ async fn rotate(
     insert(tx, row).await.map(Some)
 }
 
-pub(super) fn row_of(new: NewToken, secret: &Secret, now: DateTime<Utc>) -> api_token::ActiveModel {
+pub(super) fn row_of(new: NewToken, secret: &TokenSecret, now: DateTime<Utc>) -> api_token::ActiveModel {
     api_token::ActiveModel {
         user_id: Set(new.user_id),
         name: Set(new.name),

@@ -9,7 +9,7 @@ use sea_orm::sea_query::Expr;
 use sea_orm::{ColumnTrait, DatabaseTransaction, EntityTrait, ExprTrait, QueryFilter, QueryOrder, QuerySelect};
 use serde_json::json;
 
-use super::audit::{self, Action, By};
+use super::audit::{self, Action, Principal};
 use super::error::StoreError;
 use super::open::Store;
 
@@ -38,7 +38,7 @@ impl Store {
         &self,
         email: &str,
         now: DateTime<Utc>,
-        by: &By,
+        by: &Principal,
         wait: Duration,
     ) -> Result<Option<User>, StoreError> {
         let (email, by) = (email.to_owned(), by.clone());
@@ -107,7 +107,7 @@ impl Store {
         &self,
         id: i64,
         disabled: bool,
-        by: &By,
+        by: &Principal,
         wait: Duration,
     ) -> Result<Option<User>, StoreError> {
         let by = by.clone();

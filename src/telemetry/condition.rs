@@ -16,10 +16,10 @@ pub struct Condition {
     is_grave: bool,
     /// Repeats whether there is a `failing`: saves those whose work goes well the lock.
     fails: AtomicBool,
-    failing: Mutex<Option<Failing>>,
+    failing: Mutex<Option<FailureStreak>>,
 }
 
-struct Failing {
+struct FailureStreak {
     since: Instant,
     since_at: DateTime<Utc>,
     last: Instant,
@@ -29,7 +29,7 @@ struct Failing {
 
 /// What fails, for whoever asks.
 #[derive(Clone, Debug)]
-pub struct Failure {
+pub struct FailingCondition {
     /// Its subject.
     pub what: &'static str,
     /// When it began to fail.
@@ -71,10 +71,10 @@ impl Condition {
     }
 
     /// What fails, if it fails.
-    pub fn failure(&self) -> Option<Failure> {
+    pub fn failure(&self) -> Option<FailingCondition> {
         let failing = self.lock();
-        let Failing { since_at, failures, outline, .. } = failing.as_ref()?;
-        Some(Failure { what: self.what, since: *since_at, failures: *failures, outline: outline.clone() })
+        let FailureStreak { since_at, failures, outline, .. } = failing.as_ref()?;
+        Some(FailingCondition { what: self.what, since: *since_at, failures: *failures, outline: outline.clone() })
     }
 
     /// Notes how a try went.
@@ -112,12 +112,12 @@ impl Condition {
         let is_first = failing.is_none();
         let (since, since_at, failures) =
             failing.as_ref().map_or((now, clock::now(), 0), |before| (before.since, before.since_at, before.failures));
-        *failing = Some(Failing { since, since_at, last: now, failures: failures + 1, outline });
+        *failing = Some(FailureStreak { since, since_at, last: now, failures: failures + 1, outline });
         self.fails.store(true, Ordering::Release);
         is_first
     }
 
-    fn lock(&self) -> MutexGuard<'_, Option<Failing>> {
+    fn lock(&self) -> MutexGuard<'_, Option<FailureStreak>> {
         self.failing.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -137,12 +137,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_the_first_failure_and_the_first_success_after_it_are_told() {
+    fn only_the_first_failure_and_the_first_success_after_it_are_logged() {
         let (condition, start) = (Condition::new("heartbeat"), Instant::now());
         let at = |seconds| start + Duration::from_secs(seconds);
         assert_eq!(condition.works_since(at(0)), None, "it worked before");
-        let told: Vec<bool> = (1..=3).map(|second| condition.fails_since(at(second), String::new())).collect();
-        assert_eq!(told, [true, false, false]);
+        let reported: Vec<bool> = (1..=3).map(|second| condition.fails_since(at(second), String::new())).collect();
+        assert_eq!(reported, [true, false, false]);
         assert_eq!(condition.works_since(at(5)), Some((3, Duration::from_secs(4))));
         assert_eq!(condition.works_since(at(6)), None);
         assert!(condition.fails_since(at(7), "again".to_owned()), "it failed anew");

@@ -21,7 +21,7 @@ use tracing_subscriber::{Layer, Registry};
 use super::escape::{JsonEscaped, LineEscaped, is_plain};
 use super::outlet::Outlet;
 use crate::clock;
-use crate::config::{Log, LogFormat};
+use crate::config::{LogConfig, LogFormat};
 use crate::domain::timestamp;
 
 /// Why logging could not start.
@@ -39,7 +39,7 @@ pub enum LoggingError {
 }
 
 /// Sends the log to standard error for the rest of the process; coloured only when that is a terminal.
-pub fn init(log: &Log) -> Result<Outlet, LoggingError> {
+pub fn init(log: &LogConfig) -> Result<Outlet, LoggingError> {
     let outlet = Outlet::start(io::stderr())?;
     let lines = outlet.clone();
     let subscriber = subscriber(log, io::stderr().is_terminal(), move || lines.clone())?;
@@ -49,7 +49,7 @@ pub fn init(log: &Log) -> Result<Outlet, LoggingError> {
 
 /// A subscriber that writes to `writer`, for `init` and for tests that read what was written.
 pub fn subscriber<W>(
-    log: &Log,
+    log: &LogConfig,
     colours: bool,
     writer: W,
 ) -> Result<impl Subscriber + Send + Sync + use<W>, LoggingError>

@@ -25,12 +25,12 @@ const RETRY_EVERY: Duration = Duration::from_millis(10);
 /// The way of the log's lines; clones share it.
 #[derive(Clone)]
 pub struct Outlet {
-    shared: Arc<Shared>,
+    shared: Arc<OutletInner>,
 }
 
 #[derive(Default)]
-struct Shared {
-    queue: Mutex<Queue>,
+struct OutletInner {
+    queue: Mutex<LineQueue>,
     /// There is something to write.
     filled: Condvar,
     /// There is room, or all is written.
@@ -38,7 +38,7 @@ struct Shared {
 }
 
 #[derive(Default)]
-struct Queue {
+struct LineQueue {
     lines: Vec<u8>,
     is_writing: bool,
     /// A line waited for room in vain since something was written last.
@@ -57,9 +57,9 @@ impl Outlet {
 
     /// Waits until all lines are written, at most for `limit`, and not at all where nothing is taken.
     pub fn finish(&self, limit: Duration) {
-        let is_under_way = |queue: &mut Queue| !queue.is_stuck && (queue.is_writing || !queue.lines.is_empty());
+        let is_busy = |queue: &mut LineQueue| !queue.is_stuck && (queue.is_writing || !queue.lines.is_empty());
         // What is not written by then is lost, as it would be in a kill.
-        let _ = self.shared.emptied.wait_timeout_while(self.shared.queue(), limit, is_under_way);
+        let _ = self.shared.emptied.wait_timeout_while(self.shared.queue(), limit, is_busy);
     }
 
     fn put(&self, line: &[u8]) {
@@ -90,8 +90,8 @@ impl Write for Outlet {
     }
 }
 
-impl Shared {
-    fn queue(&self) -> MutexGuard<'_, Queue> {
+impl OutletInner {
+    fn queue(&self) -> MutexGuard<'_, LineQueue> {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -136,7 +136,7 @@ impl Shared {
     }
 }
 
-impl Queue {
+impl LineQueue {
     fn has_room(&self, line: &[u8]) -> bool {
         self.lines.is_empty() || self.lines.len() + line.len() <= WAITING_BYTES_MAX
     }
@@ -159,12 +159,12 @@ fn write(sink: &mut impl Write, bytes: &[u8]) -> usize {
 
 /// Writes `text` as a whole, at most for `limit`: then it is an error, and a thread is left behind that goes on.
 pub fn write_within(limit: Duration, mut sink: impl Write + Send + 'static, text: String) -> io::Result<()> {
-    let (done, told) = mpsc::channel();
+    let (done, result) = mpsc::channel();
     thread::Builder::new().name("output".to_owned()).spawn(move || {
         // Nobody listens any more if it took too long.
         let _ = done.send(sink.write_all(text.as_bytes()).and_then(|()| sink.flush()));
     })?;
-    told.recv_timeout(limit).unwrap_or_else(|_| Err(ErrorKind::TimedOut.into()))
+    result.recv_timeout(limit).unwrap_or_else(|_| Err(ErrorKind::TimedOut.into()))
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::metrics::{Page, catalogue, write_process};
+use super::metrics::{Exposition, catalogue, write_process};
 
 /// The media type of the page.
 pub const MEDIA_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -93,7 +93,7 @@ pub struct ConnectionFigures {
 
 /// The page.
 pub fn page(figures: &Figures) -> String {
-    let mut page = Page::default();
+    let mut page = Exposition::default();
     write_node(&mut page, figures);
     if let Some(line) = &figures.line {
         write_line(&mut page, line);
@@ -112,7 +112,7 @@ pub fn page(figures: &Figures) -> String {
     page.into_text()
 }
 
-fn write_node(page: &mut Page, figures: &Figures) {
+fn write_node(page: &mut Exposition, figures: &Figures) {
     page.begin("gristmill_build_info", "gauge", "1, with the version and the kind of the database.");
     let labels: (&[&str], &[&str]) = (&["version", "database"], &[env!("CARGO_PKG_VERSION"), figures.database]);
     page.sample("gristmill_build_info", "", labels, 1);
@@ -124,7 +124,7 @@ fn write_node(page: &mut Page, figures: &Figures) {
     page.gauge("gristmill_claims_failing_seconds", help, figures.claims_fail_for.as_secs_f64());
 }
 
-fn write_line(page: &mut Page, line: &LineFigures) {
+fn write_line(page: &mut Exposition, line: &LineFigures) {
     page.gauge("gristmill_line_generation", "How often the line of actors was built.", line.generation);
     page.gauge("gristmill_in_flight_events", "Events between the door and the answer.", line.events.0);
     page.gauge("gristmill_in_flight_events_limit", "Above it requests get 503.", line.events.1);
@@ -142,7 +142,7 @@ fn write_line(page: &mut Page, line: &LineFigures) {
     }
 }
 
-fn write_spool(page: &mut Page, spool: SpoolFigures) {
+fn write_spool(page: &mut Exposition, spool: SpoolFigures) {
     page.gauge("gristmill_spool_events", "Events that wait in the spool of this node.", spool.events);
     page.gauge("gristmill_spool_bytes", "Bytes of all events in the spool, parked ones too.", spool.bytes.0);
     page.gauge("gristmill_spool_bytes_limit", "At this size the spool takes no more; 0 without one.", spool.bytes.1);
@@ -151,7 +151,7 @@ fn write_spool(page: &mut Page, spool: SpoolFigures) {
     page.gauge("gristmill_spool_oldest_age_seconds", help, spool.oldest.as_secs_f64());
 }
 
-fn write_connections(page: &mut Page, pools: &[ConnectionFigures]) {
+fn write_connections(page: &mut Exposition, pools: &[ConnectionFigures]) {
     const OPEN: &str = "gristmill_database_connections";
     page.begin(OPEN, "gauge", "Open connections to the database, by pool and state.");
     for pool in pools {

@@ -82,7 +82,7 @@ both_databases! {
         assert_eq!(number(&database, &format!("SELECT crashes FROM events WHERE id = {id}")), 0);
     }
 
-    // Guards the count of `Written::Fenced` in `Consequences::follow_up`, and that nothing else follows from it.
+    // Guards the count of `Written::Fenced` in `Settlement::follow_up`, and that nothing else follows from it.
     fn an_outcome_that_comes_too_late_is_counted_and_changes_nothing(database) {
         let mut server = Server::start(Setup::new(&database).with_config(STUCK));
         let (client, id) = post_stuck(&mut server, &database);

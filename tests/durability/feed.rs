@@ -10,10 +10,10 @@ use crate::support::database::{Database, Kind};
 use crate::support::session::Session;
 use crate::support::wait::{SOON, wait_for};
 
-use gristmill::store::{FeedPlace, Filters, Store};
+use gristmill::store::{FeedPosition, Filters, Store};
 
 async fn told(store: &Store) -> Vec<i64> {
-    let (events, _) = store.feed(FeedPlace::after(0), &Filters::default(), WAIT).await.expect("the feed is read");
+    let (events, _) = store.feed(FeedPosition::after(0), &Filters::default(), WAIT).await.expect("the feed is read");
     events.iter().map(|event| event.id).collect()
 }
 

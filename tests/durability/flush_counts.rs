@@ -9,7 +9,7 @@ use super::{EVENTS, WAIT, number, post, posted, with_store};
 use crate::support::database::{Database, Kind};
 use crate::support::server::Server;
 
-use gristmill::store::{Balance, Due};
+use gristmill::store::{Balance, ClaimTarget};
 use sea_orm::prelude::Uuid;
 
 /// The sum of all counts in a column `counts`.
@@ -85,7 +85,7 @@ both_databases! {
             flush(&store, vec![transient(plain(1, "a", ""))]).await;
             let due = "UPDATE events SET next_attempt_at = received_at";
             super::execute(&database, due);
-            let claimed = claim(&store, Uuid::new_v4(), Due::Waiting).await.remove(0);
+            let claimed = claim(&store, Uuid::new_v4(), ClaimTarget::Waiting).await.remove(0);
             assert_eq!(claimed.event.attempts, 1);
             flush(&store, vec![under(claimed.lease_token, processed(claimed.event))]).await;
             assert_eq!(counted(&database, "flushes", "pending"), 1);
@@ -105,7 +105,7 @@ both_databases! {
             let window = stats.windows[0];
             assert_eq!((stats.balance, window.pending, window.flushes), (halfway, 2, 1));
             super::execute(&database, "UPDATE events SET next_attempt_at = received_at WHERE id = 2");
-            let claimed = claim(&store, Uuid::new_v4(), Due::Waiting).await.remove(0);
+            let claimed = claim(&store, Uuid::new_v4(), ClaimTarget::Waiting).await.remove(0);
             flush(&store, vec![under(claimed.lease_token, processed(claimed.event))]).await;
             let young = store.stats(vec![long_ago], WAIT).await.expect("figures");
             let settled = Balance { received: 3, processed: 2, pending: 1, ..Balance::default() };

@@ -77,7 +77,7 @@ fn a_lock_that_keeps_the_next_partition_from_being_made_stops_no_post() {
     wait_for("the next partition", SOON, made, || server.log());
 }
 
-// Guards `Ids::take_spare` while the database answers everything else.
+// Guards `Ids::take_fallback` while the database answers everything else.
 #[test]
 fn a_lock_on_the_blocks_of_ids_is_bridged_by_those_laid_by() {
     let database = Database::postgres();

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use std::time::Duration;
 
-use gristmill::store::{ClaimOrder, Death, Due, Hint, Listener, Store, Vitals, Written};
+use gristmill::store::{ClaimOrder, ClaimTarget, Death, Notification, NotificationListener, Store, Vitals, Written};
 use sea_orm::prelude::Uuid;
 
 use super::records::{claim, deferred, event, flush, plain, processed, transient, under};
@@ -39,14 +39,14 @@ both_databases! {
             store_waiting(&store, 1..=3).await;
             assert_eq!(uncharged(&database), 3);
             let boot = Uuid::new_v4();
-            let claimed = claim(&store, boot, Due::Waiting).await;
+            let claimed = claim(&store, boot, ClaimTarget::Waiting).await;
             assert_eq!(claimed.len(), 3);
             assert_eq!(uncharged(&database), 3, "a claim was charged");
             let leased = "SELECT COUNT(*) FROM events \
                           WHERE lease_boot IS NOT NULL AND lease_token IS NOT NULL AND lease_until IS NOT NULL";
             assert_eq!(number(&database, leased), 3);
-            assert_eq!(claim(&store, Uuid::new_v4(), Due::Waiting).await, [], "claimed twice");
-            assert_eq!(claim(&store, Uuid::new_v4(), Due::These(vec![1, 2, 3])).await, [], "claimed twice");
+            assert_eq!(claim(&store, Uuid::new_v4(), ClaimTarget::Waiting).await, [], "claimed twice");
+            assert_eq!(claim(&store, Uuid::new_v4(), ClaimTarget::These(vec![1, 2, 3])).await, [], "claimed twice");
         });
     }
 
@@ -57,10 +57,10 @@ both_databases! {
             let payload = number(&database, "SELECT length(CAST(payload AS TEXT)) FROM events WHERE id = 1");
             let bytes = usize::try_from(2 * payload - 1).expect("a length");
             let order = ClaimOrder { boot_id: Uuid::new_v4(), limit: 10, bytes, lease: Duration::from_secs(10) };
-            let (claimed, _) = store.claim(Due::Waiting, order, WAIT).await.expect("an answer");
+            let (claimed, _) = store.claim(ClaimTarget::Waiting, order, WAIT).await.expect("an answer");
             assert_eq!(claimed.len(), 2);
             let none = ClaimOrder { bytes: 0, ..order };
-            assert_eq!(store.claim(Due::Waiting, none, WAIT).await.expect("an answer"), (Vec::new(), false));
+            assert_eq!(store.claim(ClaimTarget::Waiting, none, WAIT).await.expect("an answer"), (Vec::new(), false));
         });
     }
 
@@ -71,7 +71,7 @@ both_databases! {
             let smiles = body(&format!("\"{}\"", "😀".repeat(10_000)));
             flush(&store, (1..=10).map(|id| deferred(event(id, 1, &smiles))).collect()).await;
             let order = ClaimOrder { boot_id: Uuid::new_v4(), limit: 10, bytes: 100_000, lease: Duration::from_secs(10) };
-            let (claimed, _) = store.claim(Due::Waiting, order, WAIT).await.expect("an answer");
+            let (claimed, _) = store.claim(ClaimTarget::Waiting, order, WAIT).await.expect("an answer");
             assert_eq!(ids_of(&claimed), [1, 2, 3]);
             assert_eq!(number(&database, "SELECT COUNT(*) FROM events WHERE lease_boot IS NOT NULL"), 3);
 
@@ -79,7 +79,7 @@ both_databases! {
             flush(&store, (21..=30).map(|id| deferred(event(id, 1, &numbers))).collect()).await;
             let order = ClaimOrder { bytes: 700_000, ..order };
             let named = (21..=30).collect();
-            let (claimed, _) = store.claim(Due::These(named), order, WAIT).await.expect("an answer");
+            let (claimed, _) = store.claim(ClaimTarget::These(named), order, WAIT).await.expect("an answer");
             // PostgreSQL writes 310,000 bytes of each.
             assert_eq!(claimed.len(), if database.kind() == Kind::Sqlite { 10 } else { 3 });
         });
@@ -89,9 +89,9 @@ both_databases! {
     fn an_outcome_under_a_stale_lease_changes_nothing(database) {
         with_store(&database, async |store| {
             store_waiting(&store, 1..=1).await;
-            let first = claim(&store, Uuid::new_v4(), Due::Waiting).await.remove(0);
+            let first = claim(&store, Uuid::new_v4(), ClaimTarget::Waiting).await.remove(0);
             execute(&database, "UPDATE events SET lease_boot = NULL");
-            let second = claim(&store, Uuid::new_v4(), Due::Waiting).await.remove(0);
+            let second = claim(&store, Uuid::new_v4(), ClaimTarget::Waiting).await.remove(0);
             let late = under(first.lease_token, transient(first.event));
             assert_eq!(flush(&store, vec![late.clone()]).await, [Written::Fenced]);
             assert_eq!(uncharged(&database), 1, "a stale outcome was written");
@@ -110,7 +110,7 @@ both_databases! {
         with_store(&database, async |store| {
             store_waiting(&store, 1..=1).await;
             let boot = Uuid::new_v4();
-            let claimed = claim(&store, boot, Due::Waiting).await.remove(0);
+            let claimed = claim(&store, boot, ClaimTarget::Waiting).await.remove(0);
             assert_eq!(store.release_orphans(boot, Vec::new(), WAIT).await.expect("released"), 1);
             let late = under(claimed.lease_token, processed(claimed.event));
             assert_eq!(flush(&store, vec![late]).await, [Written::Fenced]);
@@ -122,7 +122,7 @@ both_databases! {
     fn an_outcome_whose_answer_was_lost_is_repeated_and_counted_once(database) {
         with_store(&database, async |store| {
             store_waiting(&store, 1..=2).await;
-            let claimed = claim(&store, Uuid::new_v4(), Due::Waiting).await;
+            let claimed = claim(&store, Uuid::new_v4(), ClaimTarget::Waiting).await;
             let [one, two] = <[_; 2]>::try_from(claimed).expect("two events wait");
             let records =
                 vec![under(one.lease_token, processed(one.event)), under(two.lease_token, transient(two.event))];
@@ -139,11 +139,11 @@ both_databases! {
         with_store(&database, async |store| {
             store_waiting(&store, 1..=3).await;
             let (boot, other) = (Uuid::new_v4(), Uuid::new_v4());
-            claim(&store, other, Due::These(vec![3])).await;
-            claim(&store, boot, Due::Waiting).await;
+            claim(&store, other, ClaimTarget::These(vec![3])).await;
+            claim(&store, boot, ClaimTarget::Waiting).await;
             assert_eq!(store.release_orphans(boot, vec![2], WAIT).await.expect("released"), 1);
             assert_eq!(uncharged(&database), 3);
-            let again = claim(&store, boot, Due::Waiting).await;
+            let again = claim(&store, boot, ClaimTarget::Waiting).await;
             assert_eq!(ids_of(&again), [1], "2 has work behind it, 3 is another node's");
         });
     }
@@ -154,8 +154,8 @@ both_databases! {
             store_waiting(&store, 1..=3).await;
             let (dead, alive) = (Uuid::new_v4(), Uuid::new_v4());
             store.register_node(dead, "mill", Uuid::new_v4(), WAIT).await.expect("registered");
-            claim(&store, dead, Due::These(vec![1, 2])).await;
-            claim(&store, alive, Due::Waiting).await;
+            claim(&store, dead, ClaimTarget::These(vec![1, 2])).await;
+            claim(&store, alive, ClaimTarget::Waiting).await;
             let death = Death { boot_id: dead, name: "mill".to_owned(), heartbeat: 0 };
             assert_eq!(store.take_over(death.clone(), WAIT).await.expect("taken over"), 2);
             assert_eq!(store.take_over(death, WAIT).await.expect("nothing left"), 0);
@@ -164,9 +164,9 @@ both_databases! {
             assert_eq!(uncharged(&database), 1, "the living node's event was touched");
             let lost = "SELECT COUNT(*) FROM attempts WHERE error_code = 'worker_lost' AND attempt = 1 AND node = 'mill'";
             assert_eq!(number(&database, lost), 2);
-            assert_eq!(claim(&store, alive, Due::Waiting).await, [], "a suspect runs with others");
-            assert_eq!(claim(&store, alive, Due::These(vec![1, 2])).await, [], "a suspect runs with others");
-            let suspects = claim(&store, alive, Due::Suspects).await;
+            assert_eq!(claim(&store, alive, ClaimTarget::Waiting).await, [], "a suspect runs with others");
+            assert_eq!(claim(&store, alive, ClaimTarget::These(vec![1, 2])).await, [], "a suspect runs with others");
+            let suspects = claim(&store, alive, ClaimTarget::Suspects).await;
             assert_eq!(ids_of(&suspects), [1, 2]);
             assert!(suspects.iter().all(|claimed| claimed.suspect && claimed.event.attempts == 1), "{suspects:?}");
         });
@@ -179,7 +179,7 @@ both_databases! {
             store.register_node(node, "mill", Uuid::new_v4(), WAIT).await.expect("registered");
             store_waiting(&store, 1..=1).await;
             assert!(store.heartbeat(node, Vitals::default(), WAIT).await.expect("an answer"));
-            assert_eq!(claim(&store, node, Due::Waiting).await.len(), 1);
+            assert_eq!(claim(&store, node, ClaimTarget::Waiting).await.len(), 1);
             let judged = |heartbeat| Death { boot_id: node, name: "mill".to_owned(), heartbeat };
             assert_eq!(store.take_over(judged(0), WAIT).await.expect("nothing taken"), 0);
             assert_eq!(uncharged(&database), 1);
@@ -192,9 +192,9 @@ both_databases! {
         with_store(&database, async |store| {
             flush(&store, vec![transient(plain(1, "later", ""))]).await;
             let boot = Uuid::new_v4();
-            assert_eq!(claim(&store, boot, Due::Waiting).await, []);
+            assert_eq!(claim(&store, boot, ClaimTarget::Waiting).await, []);
             if database.kind() == Kind::Postgres {
-                assert_eq!(claim(&store, boot, Due::These(vec![1])).await, []);
+                assert_eq!(claim(&store, boot, ClaimTarget::These(vec![1])).await, []);
             }
             assert_eq!(number(&database, "SELECT COUNT(*) FROM events WHERE status = 'pending'"), 1);
         });
@@ -202,13 +202,13 @@ both_databases! {
 }
 
 both_databases! {
-    // Guards `is_silent` in `Watch::observe`, and that `Turn::run` takes over from whom it found dead.
+    // Guards `is_silent` in `FailureDetector::observe`, and that `Turn::run` takes over from whom it found dead.
     fn claims_of_a_node_that_fell_silent_are_taken_over_and_charged(database) {
         with_store(&database, async |store| {
             let silent = Uuid::new_v4();
             store.register_node(silent, "silent", Uuid::new_v4(), WAIT).await.expect("registered");
             store_waiting(&store, 9_000..=9_000).await;
-            assert_eq!(claim(&store, silent, Due::Waiting).await.len(), 1);
+            assert_eq!(claim(&store, silent, ClaimTarget::Waiting).await.len(), 1);
         });
         let lease = "lease = { duration = \"1s\", poll = \"200ms\" }";
         let mut server = Server::start(Setup::new(&database).with_config(lease));
@@ -220,7 +220,7 @@ both_databases! {
 }
 
 both_databases! {
-    // Guards `holds_leases` in `Store::neighbours` and `Watch::deaths`: a claim that is committed after its node's end was
+    // Guards `holds_leases` in `Store::neighbours` and `FailureDetector::deaths`: a claim that is committed after its node's end was
     // never looked for again, once everything had been taken over.
     fn a_lease_that_is_committed_after_its_nodes_end_is_taken_over(database) {
         let ended = Uuid::new_v4();
@@ -248,12 +248,12 @@ both_databases! {
 /// Counts the hints that it hears.
 struct Ear(Arc<AtomicUsize>);
 
-impl Listener for Ear {
+impl NotificationListener for Ear {
     fn wake(&self) {
         self.0.fetch_add(1, Ordering::Relaxed);
     }
 
-    fn listens(&self) -> bool {
+    fn is_listening(&self) -> bool {
         true
     }
 }
@@ -264,7 +264,7 @@ fn only_a_flush_that_leaves_due_work_tells_the_other_nodes_and_once() {
     let database = Database::postgres();
     with_store(&database, async |store| {
         let heard = Arc::new(AtomicUsize::new(0));
-        store.listen(Hint::Due, Ear(heard.clone()));
+        store.listen(Notification::Due, Ear(heard.clone()));
         let count = |wanted| {
             let reached = || (heard.load(Ordering::Relaxed) >= wanted).then_some(());
             wait_for("hints", SOON, reached, || format!("{} of {wanted}", heard.load(Ordering::Relaxed)));
@@ -277,7 +277,7 @@ fn only_a_flush_that_leaves_due_work_tells_the_other_nodes_and_once() {
         // Hints come in the order of commits.
         assert_eq!(aside(|| count(2)), 2);
         let boot = Uuid::new_v4();
-        claim(&store, boot, Due::Waiting).await;
+        claim(&store, boot, ClaimTarget::Waiting).await;
         assert_eq!(store.release_orphans(boot, vec![3, 4, 5], WAIT).await.expect("nothing to release"), 0);
         assert_eq!(store.release_orphans(boot, Vec::new(), WAIT).await.expect("released"), 3);
         assert_eq!(aside(|| count(3)), 3);
@@ -289,7 +289,7 @@ async fn claim_all(store: Store) -> Vec<i64> {
     let boot = Uuid::new_v4();
     let mut all = Vec::new();
     loop {
-        let claimed = claim(&store, boot, Due::Waiting).await;
+        let claimed = claim(&store, boot, ClaimTarget::Waiting).await;
         if claimed.is_empty() {
             return all;
         }

@@ -39,7 +39,7 @@ fn an_outage_of_the_database_costs_no_attempt_and_no_acknowledged_event() {
     assert_eq!(number(&database, "SELECT COUNT(*) FROM attempts"), 0);
 }
 
-// Guards `Turnstile` and the bound on `acquire_timeout` in `app::store_options`: a flush that found no connection in
+// Guards `CommitGate` and the bound on `acquire_timeout` in `app::store_options`: a flush that found no connection in
 // its time is certainly not stored. Only the first statement on a connection that broke while it was idle leaves that
 // open: an event without a key is one statement.
 #[test]

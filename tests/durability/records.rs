@@ -7,10 +7,12 @@ use gristmill::clock;
 use gristmill::domain::dedupe::DedupeKey;
 use gristmill::domain::event::Event;
 use gristmill::domain::normalize::normalize_event_payload;
-use gristmill::domain::outcome::{Failure, Normalized, Outcome, Transient, TransientCode};
+use gristmill::domain::outcome::{Failure, NormalizedEvent, Outcome, Transient, TransientCode};
 use gristmill::domain::retry::RetryPolicy;
 use gristmill::domain::submission::Submission;
-use gristmill::store::{ClaimOrder, Claimed, Due, FailedAttempt, FlushError, FlushHeader, Record, Store, Written};
+use gristmill::store::{
+    ClaimOrder, ClaimTarget, Claimed, FailedAttempt, FlushError, FlushHeader, Record, Store, Written,
+};
 use sea_orm::prelude::Uuid;
 
 use super::WAIT;
@@ -33,7 +35,7 @@ pub fn plain(id: i64, name: &str, uid: &str) -> Event {
 /// The event's record after every stage succeeded.
 pub fn processed(event: Event) -> Record {
     let properties = normalize_event_payload(event.payload(), clock::now());
-    let normalized = Normalized { properties, normalized_at: clock::now() };
+    let normalized = NormalizedEvent { properties, normalized_at: clock::now() };
     let outcome = Outcome::of(&event, Ok(normalized), &POLICY, clock::now());
     with(event, outcome, None)
 }
@@ -87,7 +89,7 @@ pub async fn flush(store: &Store, records: Vec<Record>) -> Vec<Written> {
 }
 
 /// Claims for this boot.
-pub async fn claim(store: &Store, boot_id: Uuid, due: Due) -> Vec<Claimed> {
+pub async fn claim(store: &Store, boot_id: Uuid, due: ClaimTarget) -> Vec<Claimed> {
     let order = ClaimOrder { boot_id, limit: 10, bytes: 1 << 20, lease: Duration::from_secs(10) };
     store.claim(due, order, WAIT).await.expect("the claim is answered").0
 }

@@ -6,7 +6,7 @@ use gristmill::clock;
 use gristmill::domain::outcome::{Failure, Outcome};
 use gristmill::domain::payload::PayloadLimits;
 use gristmill::domain::rejection::{Flaw, RejectCode, Rejection};
-use gristmill::store::{By, ClaimOrder, Claimed, Record, Replay, ReplayRules, Store, Written};
+use gristmill::store::{ClaimOrder, Claimed, Principal, Record, Replay, ReplayRules, Store, Written};
 use sea_orm::prelude::Uuid;
 
 use super::records::{POLICY, flush, plain, processed, under};
@@ -28,7 +28,7 @@ fn refused(id: i64, name: &str, uid: &str) -> Record {
 async fn reopened(store: &Store, ids: Vec<i64>) -> Vec<Claimed> {
     let order =
         ClaimOrder { boot_id: Uuid::new_v4(), limit: ids.len(), bytes: usize::MAX, lease: Duration::from_secs(10) };
-    let replay = Replay { ids, visible_to: None, is_forced: true, patch: None, by: By::command("test") };
+    let replay = Replay { ids, visible_to: None, is_forced: true, patch: None, by: Principal::command("test") };
     store.reopen(replay, RULES, order, WAIT).await.expect("an answer").claimed
 }
 
@@ -64,7 +64,7 @@ both_databases! {
         with_store(&database, async |store| {
             flush(&store, vec![refused(1, "a", "key")]).await;
             let late = reopened(&store, vec![1]).await.remove(0);
-            assert!(store.cancel(1, None, &By::command("test"), WAIT).await.expect("an answer"));
+            assert!(store.cancel(1, None, &Principal::command("test"), WAIT).await.expect("an answer"));
             assert_eq!(outcome_of(&store, &late).await, Written::Fenced);
             assert_eq!(number(&database, "SELECT COUNT(*) FROM dedupe_keys"), 0);
             let again = reopened(&store, vec![1]).await.remove(0);
@@ -74,7 +74,7 @@ both_databases! {
         });
     }
 
-    // Guards `bow_to_holders` for records with a lease: two rows would be in force under one key.
+    // Guards `apply_key_conflicts` for records with a lease: two rows would be in force under one key.
     fn a_replay_that_loses_its_key_on_the_way_fails(database) {
         with_store(&database, async |store| {
             flush(&store, vec![refused(1, "a", "key")]).await;

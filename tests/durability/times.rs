@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use chrono::{DateTime, DurationRound, TimeDelta, Utc};
-use gristmill::domain::histogram::Histogram;
+use gristmill::domain::histogram::DurationHistogram;
 use gristmill::domain::outcome::Status;
 use gristmill::store::{Record, Series, Store};
 
@@ -17,19 +17,19 @@ fn took(us: i64, mut record: Record) -> Record {
     record
 }
 
-fn of_times(times: impl Iterator<Item = i64>) -> Histogram {
-    let mut histogram = Histogram::default();
+fn of_times(times: impl Iterator<Item = i64>) -> DurationHistogram {
+    let mut histogram = DurationHistogram::default();
     times.for_each(|us| histogram.count(us));
     histogram
 }
 
 /// What statistics and series tell of the times since then; they have to tell the same.
-async fn told(store: &Store, since: DateTime<Utc>) -> Histogram {
+async fn told(store: &Store, since: DateTime<Utc>) -> DurationHistogram {
     let later = Utc::now() + TimeDelta::hours(1);
     let stats = store.stats(vec![later, since], WAIT).await.expect("figures");
-    assert_eq!(stats.windows[0].times, Histogram::default(), "nothing is in a window that has not begun");
+    assert_eq!(stats.windows[0].times, DurationHistogram::default(), "nothing is in a window that has not begun");
     let course = store.series(Series { since, step: 86_400 * 365 * 1_000 }, WAIT).await.expect("a series");
-    let mut sum = Histogram::default();
+    let mut sum = DurationHistogram::default();
     course.iter().for_each(|bucket| sum.merge(&bucket.times));
     assert_eq!(stats.windows[1].times, sum);
     sum

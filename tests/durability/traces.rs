@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use gristmill::domain::event::Event;
 use gristmill::domain::trace::TraceContext;
-use gristmill::store::Due;
+use gristmill::store::ClaimTarget;
 use sea_orm::prelude::Uuid;
 
 use super::records::{claim, flush, plain, processed, transient, under};
@@ -42,7 +42,7 @@ both_databases! {
             let ended_at = first.finished_at;
             flush(&store, vec![first, transient(plain(2, "a", ""))]).await;
             execute(&database, "UPDATE events SET next_attempt_at = received_at");
-            let mut claimed = claim(&store, Uuid::new_v4(), Due::Waiting).await;
+            let mut claimed = claim(&store, Uuid::new_v4(), ClaimTarget::Waiting).await;
             claimed.sort_by_key(|claimed| claimed.event.id);
             let known: Vec<_> = claimed.iter().map(|claimed| (claimed.event.submission.trace.as_ref().map(|trace| trace.text()), claimed.waits_since)).collect();
             assert_eq!(known, [(Some(TRACE.to_owned()), Some(ended_at)), (None, None)]);

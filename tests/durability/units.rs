@@ -5,7 +5,7 @@ use std::sync::Barrier;
 use gristmill::config::Config;
 use gristmill::domain::submission::Submission;
 use gristmill::pipeline::{Entry, Handling, Identity, Pipeline, Receipt, Verdict};
-use gristmill::store::By;
+use gristmill::store::Principal;
 use sea_orm::prelude::Uuid;
 
 use super::Session;
@@ -39,7 +39,7 @@ fn receipts_of_a_line(database: &Database, names: &[&str]) -> Vec<Receipt> {
     let config = Config::from_toml(&text).expect("an allowed configuration");
     with_store(database, async |store| {
         store
-            .create_user("a@example.com", gristmill::clock::now(), &By::command("test"), WAIT)
+            .create_user("a@example.com", gristmill::clock::now(), &Principal::command("test"), WAIT)
             .await
             .expect("the user is stored");
         let entry = |name: &&str| Entry {

@@ -3,7 +3,8 @@
 
 use gristmill::domain::scopes::Scopes;
 use gristmill::store::{
-    By, Cause, Change, ClaimOrder, Due, FlushError, NewToken, Replay, StoreError, StoreOutcome, Target, Written,
+    Cause, ClaimOrder, ClaimTarget, ControlChange, FlushError, NewToken, Principal, Replay, StoreError, StoreOutcome,
+    Target, Written,
 };
 use sea_orm::prelude::Uuid;
 
@@ -75,7 +76,7 @@ both_databases! {
     // revoked and is not, a change that no other node hears of, one without its row in the audit log.
     fn a_change_that_is_left_out_is_no_change_and_told_as_an_error(database) {
         with_store(&database, async |store| {
-            let (by, now) = (By::command("test"), gristmill::clock::now());
+            let (by, now) = (Principal::command("test"), gristmill::clock::now());
             let user = store.create_user("a@example.com", now, &by, WAIT).await.expect("made").expect("the first");
             let new = NewToken { user_id: user.id, name: "t".to_owned(), scopes: Scopes::all(), expires_at: None };
             let (token, _) = store.create_token(new.clone(), now, &by, WAIT).await.expect("made");
@@ -92,7 +93,7 @@ both_databases! {
             }
             for (table, statement) in [("control_changes", "UPDATE"), ("controls", "UPDATE"), ("audit", "INSERT")] {
                 suppress(&database, table, statement, "1 = 1");
-                let change = store.change_controls(Target::Validators, Change::Pause, by.clone(), WAIT);
+                let change = store.change_controls(Target::Validators, ControlChange::Pause, by.clone(), WAIT);
                 assert_left_out(table, change.await);
                 end_suppression(&database, table);
             }
@@ -150,7 +151,7 @@ both_databases! {
     fn an_outcome_that_is_left_out_is_not_taken_for_a_late_one(database) {
         with_store(&database, async |store| {
             flush(&store, vec![deferred(plain(1, "a", "")), deferred(plain(2, "b", ""))]).await;
-            let claimed = claim(&store, Uuid::new_v4(), Due::Waiting).await;
+            let claimed = claim(&store, Uuid::new_v4(), ClaimTarget::Waiting).await;
             suppress(&database, "events", "UPDATE", "NEW.status = 'processed' AND NEW.id = 2");
             let outcomes: Vec<_> =
                 claimed.into_iter().map(|claimed| under(claimed.lease_token, processed(claimed.event))).collect();
@@ -164,7 +165,7 @@ both_databases! {
     // Guards `all_written` in `replay/rows.rs`: the balance would take back, or count, what did not change.
     fn a_replay_or_a_cancellation_that_is_left_out_changes_and_counts_nothing(database) {
         with_store(&database, async |store| {
-            let by = By::command("test");
+            let by = Principal::command("test");
             flush(&store, vec![processed(plain(1, "a", "")), deferred(plain(2, "b", ""))]).await;
             for (table, statement) in [("events", "UPDATE"), ("replays", "INSERT")] {
                 suppress(&database, table, statement, "1 = 1");

@@ -63,7 +63,7 @@ both_databases! {
         assert_eq!(finished(&client, free)["status"], "processed");
     }
 
-    // Guards `bow_to_holders` for claimed records: in one unit the second is judged by the first.
+    // Guards `apply_key_conflicts` for claimed records: in one unit the second is judged by the first.
     fn of_two_refused_events_with_one_key_only_one_is_processed(database) {
         let mut server = Server::start(&database);
         let client = server.client();

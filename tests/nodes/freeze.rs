@@ -65,7 +65,7 @@ fn freeze_once() -> Duration {
     took
 }
 
-// Guards the lease token in `update_events`, `Watch`, and that the take-over comes without any restart.
+// Guards the lease token in `update_events`, `FailureDetector`, and that the take-over comes without any restart.
 #[test]
 fn a_frozen_node_loses_its_claims_and_its_late_writes_change_nothing() {
     let took = run(1);

@@ -62,7 +62,7 @@ fn a_node_whose_ids_are_used_up_in_an_outage_is_not_ready_until_it_is_over() {
     wait_for("an event to be taken", SOON, taken, || server.log_tail());
 }
 
-// Guards `Touch` in `Auth::authenticate`.
+// Guards `Staleness` in `Auth::authenticate`.
 #[test]
 fn in_an_outage_known_tokens_work_and_unknown_ones_are_not_called_wrong() {
     let (cluster, mut server) = at_work("auth.refresh = \"50ms\"");

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use gristmill::domain::event::Event;
 use gristmill::domain::submission::Submission;
-use gristmill::store::{Opened, Spool, SpoolLimits};
+use gristmill::store::{OpenedSpool, Spool, SpoolLimits};
 
 use crate::support::run;
 
@@ -20,7 +20,7 @@ fn event(id: i64) -> Event {
 
 async fn open(folder: &std::path::Path) -> Spool {
     let opened = Spool::open(folder, "database-a", LIMITS, tokio::runtime::Handle::current()).await;
-    let Opened { spool, set_aside } = opened.expect("it opens");
+    let OpenedSpool { spool, set_aside } = opened.expect("it opens");
     assert_eq!(set_aside, None);
     spool
 }

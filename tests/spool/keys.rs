@@ -11,7 +11,7 @@ fn with_other_content(uid: &str) -> Value {
     event
 }
 
-// Guards `bow_to_holders` in the flush: an acknowledged event gets a row whatever becomes of its key.
+// Guards `apply_key_conflicts` in the flush: an acknowledged event gets a row whatever becomes of its key.
 #[test]
 fn of_spooled_events_with_one_key_the_first_is_stored_and_the_others_become_its_duplicates() {
     let (cluster, mut server) = at_work("");

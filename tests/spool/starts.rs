@@ -80,7 +80,7 @@ fn an_event_that_waits_in_a_dead_nodes_spool_is_not_called_unknown() {
     assert_eq!(finished(&reader, id)["status"], "processed");
 }
 
-// Guards `seen` in `Pipeline::may_wait_elsewhere`: what was said before the question says nothing.
+// Guards `seen` in `Pipeline::may_be_spooled_by_peer`: what was said before the question says nothing.
 #[test]
 fn a_node_that_has_just_started_calls_no_event_unknown_that_waits_in_a_dead_nodes_spool() {
     let (cluster, mut dead) = at_work("");

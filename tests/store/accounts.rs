@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use gristmill::domain::scopes::{Scope, Scopes};
-use gristmill::store::{Kind, NewToken, Store, StoreOptions, User, hash_token};
+use gristmill::store::{NewToken, Store, StoreErrorKind, StoreOptions, User, hash_token};
 
 use super::{WAIT, by, migrated};
 
@@ -63,7 +63,7 @@ pub async fn contract_tokens_live_from_creation_to_revocation(options: StoreOpti
 
     let later = noon() + Duration::from_secs(60);
     for at in [later, noon()] {
-        store.touch_tokens(&[(token.id, at)], WAIT).await.expect("noted");
+        store.record_token_uses(&[(token.id, at)], WAIT).await.expect("noted");
     }
     assert!(store.revoke_token(token.id, later, &by(), WAIT).await.expect("an answer"));
     assert!(!store.revoke_token(token.id, later, &by(), WAIT).await.expect("an answer"));
@@ -84,7 +84,7 @@ pub async fn contract_tokens_live_from_creation_to_revocation(options: StoreOpti
 
     let nobody = NewToken { user_id: 999, ..token_of(&ann) };
     let error = store.create_token(nobody, noon(), &by(), WAIT).await.expect_err("no such user");
-    assert_eq!(error.kind, Kind::Refused);
+    assert_eq!(error.kind, StoreErrorKind::Refused);
 }
 
 /// The old token ends after the overlap at the latest, and an ended one makes no new one.

@@ -1,6 +1,6 @@
 //! Controls: one change after the other, each with its generation and its row of the audit log.
 
-use gristmill::store::{Change, Controls, StoreOptions, Target};
+use gristmill::store::{ControlChange, Controls, StoreOptions, Target};
 
 use super::{WAIT, by, migrated, number};
 
@@ -12,7 +12,8 @@ pub async fn contract_changes_of_controls_are_made_one_after_the_other(options: 
         tokio::spawn(async move {
             let mut seen = Vec::new();
             for _ in 0..10 {
-                let changed = store.change_controls(target, Change::Restart, by(), WAIT).await.expect("an answer");
+                let changed =
+                    store.change_controls(target, ControlChange::Restart, by(), WAIT).await.expect("an answer");
                 seen.push(changed.generation);
             }
             seen
@@ -41,18 +42,18 @@ pub async fn contract_a_control_is_stored_until_it_is_changed(options: StoreOpti
     assert_eq!(store.controls(WAIT).await.expect("the controls"), Controls::default());
     let change =
         async |target, change| store.change_controls(target, change, by(), WAIT).await.expect("an answer").generation;
-    assert_eq!(change(Target::Validators, Change::Size(Some(64))).await, 1);
-    assert_eq!(change(Target::Validators, Change::Size(Some(64))).await, 1);
-    assert_eq!(change(Target::Pipeline, Change::Pause).await, 2);
-    assert_eq!(change(Target::Pipeline, Change::Pause).await, 2);
+    assert_eq!(change(Target::Validators, ControlChange::Size(Some(64))).await, 1);
+    assert_eq!(change(Target::Validators, ControlChange::Size(Some(64))).await, 1);
+    assert_eq!(change(Target::Pipeline, ControlChange::Pause).await, 2);
+    assert_eq!(change(Target::Pipeline, ControlChange::Pause).await, 2);
     let controls = store.controls(WAIT).await.expect("the controls");
     assert_eq!((controls.of(Target::Validators).size, controls.is_paused(Target::Claimer)), (Some(64), true));
-    assert_eq!(change(Target::Validators, Change::Size(None)).await, 3);
-    assert_eq!(change(Target::Pipeline, Change::Resume).await, 4);
+    assert_eq!(change(Target::Validators, ControlChange::Size(None)).await, 3);
+    assert_eq!(change(Target::Pipeline, ControlChange::Resume).await, 4);
     let controls = store.controls(WAIT).await.expect("the controls");
     assert_eq!((controls.of(Target::Validators).size, controls.is_paused(Target::Claimer)), (None, false));
     assert!(
-        store.change_controls(Target::Validators, Change::Size(Some(65)), by(), WAIT).await.is_err(),
+        store.change_controls(Target::Validators, ControlChange::Size(Some(65)), by(), WAIT).await.is_err(),
         "out of range"
     );
     assert_eq!(store.control_generation(WAIT).await.expect("a generation"), 4, "what fails moves nothing");

@@ -5,7 +5,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use gristmill::domain::outcome::Status;
 use gristmill::domain::payload::PayloadLimits;
-use gristmill::store::{Filters, Job, JobKind, JobStatus, NewJob, ReplayRules, Step, Store, StoreOptions};
+use gristmill::store::{Filters, Job, JobKind, JobStatus, JobStep, NewJob, ReplayRules, Store, StoreOptions};
 use sea_orm::{ConnectionTrait, DbBackend, Statement};
 
 use super::{WAIT, by, migrated, number};
@@ -67,8 +67,8 @@ async fn carried_out(store: &Store, id: i64) -> Vec<usize> {
     let mut pieces = Vec::new();
     loop {
         match store.advance_job(id, RULES, WAIT).await.expect("a piece") {
-            Step::Advanced(changed) => pieces.push(changed),
-            Step::Ended(changed) => {
+            JobStep::Advanced(changed) => pieces.push(changed),
+            JobStep::Ended(changed) => {
                 pieces.push(changed);
                 return pieces;
             }
@@ -135,7 +135,7 @@ pub async fn contract_a_job_changes_each_event_once_and_no_later_one(options: St
     assert_eq!((done.status, done.matched, done.changed, done.skipped), (JobStatus::Done, 1_189, 1_189, 0));
     assert_eq!(count(&store, "status = 'pending' AND generation = 1 AND lease_boot IS NULL").await, 1_189);
     assert_eq!(number(&store, "SELECT CAST(SUM(failed) AS BIGINT) FROM flushes").await, -1_189, "taken back");
-    assert_eq!(store.advance_job(job.id, RULES, WAIT).await.expect("a look"), Step::Elsewhere, "it has ended");
+    assert_eq!(store.advance_job(job.id, RULES, WAIT).await.expect("a look"), JobStep::Unavailable, "it has ended");
 }
 
 /// However many advance it, also at once.
@@ -159,7 +159,7 @@ async fn race(store: Store, id: i64) -> usize {
     let mut changed = 0;
     loop {
         match store.advance_job(id, RULES, WAIT).await.expect("a piece") {
-            Step::Advanced(count) | Step::Ended(count) => changed += count,
+            JobStep::Advanced(count) | JobStep::Ended(count) => changed += count,
             _ if read(&store, id).await.status == JobStatus::Done => return changed,
             _ => tokio::task::yield_now().await,
         }
@@ -202,7 +202,7 @@ pub async fn contract_a_retry_waits_while_much_is_due_and_a_cancellation_does_no
     insert(&store, 2_002, "'a'", "CASE WHEN n = 1 THEN 'failed' ELSE 'pending' END", "'{}'").await;
     let retry =
         store.create_job(wanted(JobKind::Retry, named("a")), &by(), WAIT).await.expect("an answer").expect("a job");
-    assert_eq!(store.advance_job(retry.id, RULES, WAIT).await.expect("a look"), Step::Crowded);
+    assert_eq!(store.advance_job(retry.id, RULES, WAIT).await.expect("a look"), JobStep::Crowded);
     let cancel =
         store.create_job(wanted(JobKind::Cancel, named("a")), &by(), WAIT).await.expect("an answer").expect("a job");
     assert_eq!(carried_out(&store, cancel.id).await.iter().sum::<usize>(), 2_001);

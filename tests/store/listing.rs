@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 use gristmill::domain::outcome::Status;
-use gristmill::store::{Filters, JobKind, ListQuery, NewJob, Order, Place, Store, StoreOptions};
+use gristmill::store::{Filters, JobKind, ListOrder, ListPosition, ListQuery, NewJob, Store, StoreOptions};
 use sea_orm::{ConnectionTrait, DbBackend};
 
 use super::{WAIT, migrated};
@@ -61,11 +61,11 @@ fn combinations() -> Vec<ListQuery> {
     let mut all = Vec::new();
     for bits in 0..64_u32 {
         for (status, order) in [
-            (None, Order::Desc),
-            (None, Order::Asc),
-            (Some(Status::Failed), Order::Desc),
-            (Some(Status::ValidationError), Order::Asc),
-            (Some(Status::Processed), Order::Desc),
+            (None, ListOrder::Desc),
+            (None, ListOrder::Asc),
+            (Some(Status::Failed), ListOrder::Desc),
+            (Some(Status::ValidationError), ListOrder::Asc),
+            (Some(Status::Processed), ListOrder::Desc),
         ] {
             let has = |bit: u32| bits & (1 << bit) != 0;
             let filters = Filters {
@@ -91,7 +91,7 @@ const FORBIDDEN: [&str; 5] = ["Seq Scan", "Sort Method", "Bitmap", "Rows Removed
 /// Every slice is a walk along one index.
 pub async fn contract_no_list_scans_the_table_or_sorts(options: StoreOptions) {
     let store = filled(&options).await;
-    let middle = Place { received_at: Some(received(6_000)), id: 6_000 };
+    let middle = ListPosition { received_at: Some(received(6_000)), id: 6_000 };
     for query in combinations() {
         for after in [None, Some(middle)] {
             let plan = store.explain_list(&query, after, WAIT).await.expect("a plan").join("\n");
@@ -107,9 +107,10 @@ pub async fn contract_no_list_scans_the_table_or_sorts(options: StoreOptions) {
 /// So is every piece of a job.
 pub async fn contract_no_job_scans_the_table_or_sorts(options: StoreOptions) {
     let store = filled(&options).await;
-    let middle = Place { received_at: Some(received(6_000)), id: 6_000 };
-    let until = Place { received_at: Some(received(11_000)), id: FAR + 11_000 };
-    for query in combinations().into_iter().filter(|query| query.order == Order::Asc || query.filters.status.is_some())
+    let middle = ListPosition { received_at: Some(received(6_000)), id: 6_000 };
+    let until = ListPosition { received_at: Some(received(11_000)), id: FAR + 11_000 };
+    for query in
+        combinations().into_iter().filter(|query| query.order == ListOrder::Asc || query.filters.status.is_some())
     {
         let new = NewJob { kind: JobKind::Retry, filters: query.filters, patch: None, is_forced: true, by: 1 };
         for after in [None, Some(middle)] {
@@ -123,7 +124,7 @@ pub async fn contract_no_job_scans_the_table_or_sorts(options: StoreOptions) {
     }
 }
 
-async fn walked(store: &Store, query: &ListQuery, limit: usize) -> Vec<Place> {
+async fn walked(store: &Store, query: &ListQuery, limit: usize) -> Vec<ListPosition> {
     let (mut met, mut after) = (Vec::new(), None);
     loop {
         let slice = store.list_events(query, after, limit, 1 << 20, WAIT).await.expect("a slice");
@@ -136,7 +137,7 @@ async fn walked(store: &Store, query: &ListQuery, limit: usize) -> Vec<Place> {
     }
 }
 
-fn wanted(query: &ListQuery) -> Vec<Place> {
+fn wanted(query: &ListQuery) -> Vec<ListPosition> {
     let filters = &query.filters;
     let is_wanted = |id: &i64| {
         let n = id % FAR;
@@ -156,11 +157,11 @@ fn wanted(query: &ListQuery) -> Vec<Place> {
             && filters.received_before.is_none_or(|before| received(*id) < before)
     };
     let ids = (1..=EVENTS).chain(FAR + 1..=FAR + EVENTS).filter(is_wanted);
-    let mut wanted: Vec<Place> = ids.map(|id| Place { received_at: Some(received(id)), id }).collect();
+    let mut wanted: Vec<ListPosition> = ids.map(|id| ListPosition { received_at: Some(received(id)), id }).collect();
     if filters.received_after.is_some() {
         wanted.sort_by_key(|place| (place.received_at, place.id));
     }
-    if query.order == Order::Desc {
+    if query.order == ListOrder::Desc {
         wanted.reverse();
     }
     wanted

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use gristmill::store::{By, Store, StoreOptions, migrate};
+use gristmill::store::{Principal, Store, StoreOptions, migrate};
 use sea_orm::prelude::Uuid;
 use sea_orm::{ConnectionTrait, Statement};
 
@@ -25,8 +25,8 @@ mod times;
 const WAIT: Duration = Duration::from_secs(10);
 
 /// Who makes changes in these tests.
-fn by() -> By {
-    By::command("test")
+fn by() -> Principal {
+    Principal::command("test")
 }
 
 /// Options for `url` with the limits that the service has by default.

@@ -105,19 +105,19 @@ pub async fn contract_a_line_is_told_anew_in_its_place_and_forgotten_with_its_bo
     for boot in [boot, other] {
         store.register_node(boot, "mill", Uuid::new_v4(), WAIT).await.expect("registered");
     }
-    assert_eq!(store.told_line(boot, WAIT).await.expect("an answer"), None);
+    assert_eq!(store.snapshot_of(boot, WAIT).await.expect("an answer"), None);
     for line in ["{\"a\":1}", "{\"a\": 2}"] {
-        store.tell_line(boot, line.to_owned(), WAIT).await.expect("it is told");
-        let told = store.told_line(boot, WAIT).await.expect("an answer").expect("it was told");
+        store.publish_snapshot(boot, line.to_owned(), WAIT).await.expect("it is told");
+        let told = store.snapshot_of(boot, WAIT).await.expect("an answer").expect("it was told");
         assert_eq!(told.line, line);
         assert!(told.age < WAIT, "{told:?}");
     }
-    assert_eq!(store.told_line(other, WAIT).await.expect("an answer"), None);
+    assert_eq!(store.snapshot_of(other, WAIT).await.expect("an answer"), None);
     assert_eq!(number(&store, "SELECT COUNT(*) FROM snapshots").await, 1);
     assert!(store.stop_node(boot, WAIT).await.expect("an answer"));
-    assert!(store.told_line(boot, WAIT).await.expect("an answer").is_some());
+    assert!(store.snapshot_of(boot, WAIT).await.expect("an answer").is_some());
     let now = std::time::Duration::ZERO;
     assert_eq!(store.prune_nodes(Vec::new(), now, WAIT).await.expect("an answer"), 1);
-    assert_eq!(store.told_line(boot, WAIT).await.expect("an answer"), None);
-    assert!(store.tell_line(boot, "{}".to_owned(), WAIT).await.is_err(), "nobody would forget it");
+    assert_eq!(store.snapshot_of(boot, WAIT).await.expect("an answer"), None);
+    assert!(store.publish_snapshot(boot, "{}".to_owned(), WAIT).await.is_err(), "nobody would forget it");
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use gristmill::store::{Cause, Kind, Store, StoreError, StoreOptions, StoreOutcome as Outcome};
+use gristmill::store::{Cause, Store, StoreError, StoreErrorKind, StoreOptions, StoreOutcome};
 use sea_orm::ConnectionTrait;
 use tokio::sync::oneshot;
 
@@ -27,7 +27,7 @@ pub async fn contract_work_goes_on_when_its_caller_stops_waiting(options: StoreO
         Ok(())
     });
     let error = result.await.expect_err("the wait is over first");
-    assert_eq!((error.kind, error.outcome), (Kind::Transient, Outcome::Unknown));
+    assert_eq!((error.kind, error.outcome), (StoreErrorKind::Transient, StoreOutcome::Unknown));
     assert!(matches!(error.cause, Cause::WaitOver(_)));
     assert!(!written(&store).await);
     go.send(()).expect("the work waits");
@@ -82,7 +82,7 @@ pub async fn contract_a_failed_transaction_stores_nothing(options: StoreOptions)
         })
     });
     let error = result.await.expect_err("the key is taken");
-    assert_eq!((error.kind, error.outcome), (Kind::Conflict, Outcome::NotStored));
+    assert_eq!((error.kind, error.outcome), (StoreErrorKind::Conflict, StoreOutcome::NotStored));
     assert!(error.to_string().starts_with("write twice: "), "{error}");
     assert!(!written(&store).await);
 }
@@ -98,7 +98,7 @@ pub async fn contract_a_panic_is_an_error_of_unknown_outcome(options: StoreOptio
         })
     });
     let error = result.await.expect_err("it panics");
-    assert_eq!((error.kind, error.outcome), (Kind::Bug, Outcome::Unknown));
+    assert_eq!((error.kind, error.outcome), (StoreErrorKind::Bug, StoreOutcome::Unknown));
     assert!(!written(&store).await, "its transaction is rolled back");
 }
 

@@ -159,5 +159,5 @@ async fn contract_sessions_have_their_limits(options: StoreOptions) {
         Ok(())
     });
     let error = slow.await.expect_err("the server ends it");
-    assert_eq!(error.kind, gristmill::store::Kind::Exhausted, "{error}");
+    assert_eq!(error.kind, gristmill::store::StoreErrorKind::Exhausted, "{error}");
 }

@@ -1,7 +1,7 @@
 //! The tables: what they refuse, derive and give back.
 
 use gristmill::store::dialect::{now_plus_micros_sql, now_sql, placeholder};
-use gristmill::store::{Kind, Store, StoreError, StoreOptions};
+use gristmill::store::{Store, StoreError, StoreErrorKind, StoreOptions};
 use sea_orm::prelude::Uuid;
 use sea_orm::{ConnectionTrait, EntityTrait, Statement, Value};
 
@@ -32,9 +32,9 @@ pub async fn contract_the_database_refuses_what_the_limits_forbid(options: Store
     let store = migrated(&options).await;
     let kind = |result: Result<(), StoreError>| result.err().map(|error| error.kind);
     assert_eq!(kind(insert(&store, 1, &"ü".repeat(255), "pending").await), None);
-    assert_eq!(kind(insert(&store, 2, &"ü".repeat(256), "pending").await), Some(Kind::Refused));
-    assert_eq!(kind(insert(&store, 3, "name", "unheard").await), Some(Kind::Refused));
-    assert_eq!(kind(insert(&store, 1, "name", "pending").await), Some(Kind::Conflict));
+    assert_eq!(kind(insert(&store, 2, &"ü".repeat(256), "pending").await), Some(StoreErrorKind::Refused));
+    assert_eq!(kind(insert(&store, 3, "name", "unheard").await), Some(StoreErrorKind::Refused));
+    assert_eq!(kind(insert(&store, 1, "name", "pending").await), Some(StoreErrorKind::Conflict));
 }
 
 /// `processed` cannot disagree with `status`.

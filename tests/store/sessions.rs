@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use gristmill::domain::scopes::{Scope, Scopes};
-use gristmill::store::{AuditFilters, NewToken, Secret, Series, Store, StoreOptions, Token, hash_token};
+use gristmill::store::{AuditFilters, NewToken, Series, Store, StoreOptions, Token, TokenSecret, hash_token};
 use sea_orm::ConnectionTrait;
 use serde_json::json;
 
@@ -28,7 +28,7 @@ async fn token(store: &Store, expires_at: Option<DateTime<Utc>>) -> Token {
     store.create_token(new, noon(), &by(), WAIT).await.expect("a token").0
 }
 
-async fn open(store: &Store, parent: i64, now: DateTime<Utc>) -> Option<(Token, Secret)> {
+async fn open(store: &Store, parent: i64, now: DateTime<Utc>) -> Option<(Token, TokenSecret)> {
     store.open_session(parent, DAY, now, &by(), WAIT).await.expect("an answer")
 }
 

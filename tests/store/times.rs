@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use gristmill::domain::histogram::Histogram;
+use gristmill::domain::histogram::DurationHistogram;
 use gristmill::store::{Series, Store, StoreOptions, migrate};
 use sea_orm::ConnectionTrait;
 
@@ -53,9 +53,9 @@ pub async fn contract_what_was_counted_before_there_were_times_has_no_percentile
         assert_eq!((course.len(), course[0].processed, course[0].times), (1, window.processed, window.times));
         (window.processed, window.times)
     };
-    assert_eq!(told().await, (10, Histogram::default()));
+    assert_eq!(told().await, (10, DurationHistogram::default()));
     execute(&store, vec![flush(2, ", took10", ", 2")]).await;
-    let mut two = Histogram::default();
+    let mut two = DurationHistogram::default();
     [600, 600].into_iter().for_each(|us| two.count(us));
     assert_eq!(told().await, (12, two));
     assert_eq!(store.roll_up(Duration::ZERO, WAIT).await.expect("rolled up"), 2);

@@ -105,7 +105,7 @@ both_databases! {
     }
 }
 
-// Guards `rate_limited` and `problem_told`.
+// Guards `rate_limited` and `problem_answered`.
 #[test]
 fn problems_and_requests_over_the_rate_are_counted() {
     let setup = Setup::new(&Database::sqlite()).with_config("[limits]\nrequests_per_second = 1\nrequests_burst = 2");

@@ -54,7 +54,7 @@ fn a_scrape_in_an_outage_tells_everything_else_and_counts_agree_afterwards() {
     assert_eq!(counted(&page, "not_stored") + counted(&page, "unknown"), 0);
 }
 
-// Guards `given_up` in `Consequences::abandon`.
+// Guards `given_up` in `Settlement::abandon`.
 #[test]
 fn what_neither_database_nor_spool_takes_is_counted_as_not_stored() {
     let cluster = Cluster::start();

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use gristmill::store::{FeedPlace, Filters};
+use gristmill::store::{FeedPosition, Filters};
 use serde_json::{Value, json};
 
 use super::{TOO_LONG_FOR_POSTGRES, assert_told, damage, damages, mixed, show};
@@ -110,7 +110,7 @@ both_databases! {
         let more = [lost(never), lost("attempts = -1")];
         let ids: BTreeSet<i64> = sound.into_iter().chain(damaged.into_iter().map(|(id, _)| id)).chain(more).collect();
         let told = with_store(&database, async |store| {
-            let (mut told, mut place) = (BTreeSet::new(), FeedPlace::after(0));
+            let (mut told, mut place) = (BTreeSet::new(), FeedPosition::after(0));
             loop {
                 let (events, next) = store.feed(place, &Filters::default(), WAIT).await.expect("the feed is read");
                 told.extend(events.iter().map(|event| event.id));

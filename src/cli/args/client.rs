@@ -7,7 +7,7 @@ use clap::{Args as ClapArgs, Subcommand, ValueEnum};
 
 use super::pipeline::PipelineCommand;
 use super::server::ServerArgs;
-use super::top::{TOP_HELP, Top};
+use super::top::{TOP_HELP, TopArgs};
 use super::values::parse_span;
 
 const IMPORT_HELP: &str = "\
@@ -33,29 +33,29 @@ Exit codes:
 pub enum ClientCommand {
     /// Send the events of a file: a JSON array, NDJSON or CSV, also packed as .gz or .zst
     #[command(after_long_help = IMPORT_HELP)]
-    Import(Import),
+    Import(ImportArgs),
     /// Send one event and print the answer
     #[command(after_long_help = SEND_HELP)]
-    Send(Send),
+    Send(SendArgs),
     /// Have stored events processed anew: those named, or all that match
-    Retry(Retry),
+    Retry(RetryArgs),
     /// Write the stored events as NDJSON; exit code 1 if it breaks off
-    Export(Export),
+    Export(ExportArgs),
     /// Print the server's figures
-    Stats(Stats),
+    Stats(StatsArgs),
     /// Show the pipeline; pause, resume, restart or resize its pools, on every node
     #[command(subcommand)]
     Pipeline(PipelineCommand),
     /// Print outcomes as they happen, a line of JSON each, until it is interrupted
-    Tail(Tail),
+    Tail(TailArgs),
     /// Show figures, percentiles, actors, nodes and failures, live in the terminal
     #[command(after_long_help = TOP_HELP)]
-    Top(Top),
+    Top(TopArgs),
 }
 
 /// The file to import.
 #[derive(Debug, Clone, PartialEq, ClapArgs)]
-pub struct Import {
+pub struct ImportArgs {
     /// The file; - for standard input, which cannot be resumed
     #[arg(value_name = "FILE|-")]
     pub file: PathBuf,
@@ -95,7 +95,7 @@ pub enum Format {
 
 /// The event to send.
 #[derive(Debug, Clone, PartialEq, ClapArgs)]
-pub struct Send {
+pub struct SendArgs {
     /// The event as JSON; - for standard input
     #[arg(value_name = "JSON|-", required_unless_present = "name", conflicts_with_all = ["name", "event_type", "payload"])]
     pub event: Option<String>,
@@ -118,13 +118,13 @@ pub struct Send {
 
 /// The events to process anew.
 #[derive(Debug, Clone, PartialEq, ClapArgs)]
-pub struct Retry {
+pub struct RetryArgs {
     /// Ids of events
     #[arg(value_name = "ID", required_unless_present_any = CHOOSING, conflicts_with_all = MATCHING)]
     pub ids: Vec<i64>,
     /// Or which of all
     #[command(flatten)]
-    pub matching: Matching,
+    pub matching: MatchingArgs,
     /// Answer in JSON
     #[arg(long)]
     pub json: bool,
@@ -140,10 +140,10 @@ const MATCHING: [&str; 9] =
 
 /// All events that match, in a job of the server that is followed to its end.
 #[derive(Debug, Clone, PartialEq, ClapArgs)]
-pub struct Matching {
+pub struct MatchingArgs {
     /// Which of them
     #[command(flatten)]
-    pub filters: Filters,
+    pub filters: FilterArgs,
     /// Only events with this error_code
     #[arg(long, value_name = "CODE")]
     pub error_code: Option<String>,
@@ -166,7 +166,7 @@ pub struct Matching {
 
 /// What events are chosen by.
 #[derive(Debug, Clone, PartialEq, ClapArgs)]
-pub struct Filters {
+pub struct FilterArgs {
     /// Only events with this status
     #[arg(long)]
     pub status: Option<String>,
@@ -178,7 +178,7 @@ pub struct Filters {
     pub event_type: Option<String>,
 }
 
-impl Filters {
+impl FilterArgs {
     /// The parameters of a query.
     pub fn parameters(&self) -> Vec<(&'static str, &str)> {
         given([("status", &self.status), ("event_name", &self.name), ("event_type", &self.event_type)])
@@ -192,10 +192,10 @@ pub fn given<'a, const N: usize>(parameters: [(&'static str, &'a Option<String>)
 
 /// The events to export.
 #[derive(Debug, Clone, PartialEq, ClapArgs)]
-pub struct Export {
+pub struct ExportArgs {
     /// Which of them
     #[command(flatten)]
-    pub filters: Filters,
+    pub filters: FilterArgs,
     /// Only events received after this time
     #[arg(long, value_name = "TIME")]
     pub after: Option<String>,
@@ -212,7 +212,7 @@ pub struct Export {
 
 /// The figures to print.
 #[derive(Debug, Clone, PartialEq, ClapArgs)]
-pub struct Stats {
+pub struct StatsArgs {
     /// Print the answer as it came
     #[arg(long)]
     pub json: bool,
@@ -223,10 +223,10 @@ pub struct Stats {
 
 /// The outcomes to follow.
 #[derive(Debug, Clone, PartialEq, ClapArgs)]
-pub struct Tail {
+pub struct TailArgs {
     /// Which of them
     #[command(flatten)]
-    pub filters: Filters,
+    pub filters: FilterArgs,
     /// Which server, and who asks
     #[command(flatten)]
     pub server: ServerArgs,

@@ -31,7 +31,7 @@ Exit codes:
 
 /// How to show it.
 #[derive(Debug, Clone, PartialEq, ClapArgs)]
-pub struct Top {
+pub struct TopArgs {
     /// How often the screen is drawn anew: 100ms to 1h; the server tells what changes once a second, and what turns is shown at
     /// once
     #[arg(long, value_name = "DURATION", default_value = "1s", value_parser = parse_interval)]

@@ -9,8 +9,8 @@ use std::process::ExitCode;
 use anyhow::{Context, bail};
 use serde::Deserialize;
 
-use super::link::Link;
-use crate::cli::args::client::{Export, given};
+use super::api_client::ApiClient;
+use crate::cli::args::client::{ExportArgs, given};
 use crate::cli::output::{OutputError, remark};
 
 /// What the lines that are no event begin with: a cursor after each chunk, an event that cannot be read, and the summary as
@@ -21,11 +21,11 @@ const SUMMARY: &str = "{\"summary\":";
 
 #[derive(Deserialize)]
 struct Last {
-    summary: Summary,
+    summary: SummaryReply,
 }
 
 #[derive(Deserialize, PartialEq, Eq)]
-struct Summary {
+struct SummaryReply {
     events: u64,
     #[serde(default)]
     unreadable: u64,
@@ -34,19 +34,19 @@ struct Summary {
 
 #[derive(Deserialize)]
 struct Missing {
-    unreadable: Unreadable,
+    unreadable: UnreadableItem,
 }
 
 #[derive(Deserialize)]
-struct Unreadable {
+struct UnreadableItem {
     id: i64,
     detail: String,
 }
 
-pub(super) fn run(export: &Export, link: &Link) -> anyhow::Result<ExitCode> {
-    let Summary { events, unreadable, .. } = match &export.output {
-        None => copy(export, link, &mut stdout().lock())?,
-        Some(path) => into_file(export, link, path)?,
+pub(super) fn run(export: &ExportArgs, client: &ApiClient) -> anyhow::Result<ExitCode> {
+    let SummaryReply { events, unreadable, .. } = match &export.output {
+        None => copy(export, client, &mut stdout().lock())?,
+        Some(path) => into_file(export, client, path)?,
     };
     remark(format_args!("{events} events exported"));
     if unreadable > 0 {
@@ -55,12 +55,12 @@ pub(super) fn run(export: &Export, link: &Link) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn into_file(export: &Export, link: &Link, path: &Path) -> anyhow::Result<Summary> {
+fn into_file(export: &ExportArgs, client: &ApiClient, path: &Path) -> anyhow::Result<SummaryReply> {
     let mut draft = path.as_os_str().to_owned();
     draft.push(".part");
     let cannot = || format!("cannot write {}", path.display());
     let mut file = BufWriter::new(File::create(&draft).with_context(cannot)?);
-    let summary = copy(export, link, &mut file)?;
+    let summary = copy(export, client, &mut file)?;
     file.into_inner()
         .map_err(std::io::IntoInnerError::into_error)
         .and_then(|file| file.sync_all())
@@ -69,8 +69,8 @@ fn into_file(export: &Export, link: &Link, path: &Path) -> anyhow::Result<Summar
     Ok(summary)
 }
 
-fn copy(export: &Export, link: &Link, output: &mut impl Write) -> anyhow::Result<Summary> {
-    let mut lines = link.read("/api/v1/events/export", &filters(export), &[])?;
+fn copy(export: &ExportArgs, client: &ApiClient, output: &mut impl Write) -> anyhow::Result<SummaryReply> {
+    let mut lines = client.read("/api/v1/events/export", &filters(export), &[])?;
     let (mut line, mut events, mut unreadable) = (String::new(), 0, 0);
     loop {
         line.clear();
@@ -81,14 +81,14 @@ fn copy(export: &Export, link: &Link, output: &mut impl Write) -> anyhow::Result
         if line.starts_with(SUMMARY) {
             let Last { summary } = serde_json::from_str(&line).context("the summary cannot be read")?;
             output.flush().map_err(OutputError)?;
-            let counted = Summary { events, unreadable, complete: unreadable == 0 };
+            let counted = SummaryReply { events, unreadable, complete: unreadable == 0 };
             if summary != counted {
                 bail!("the export has {events} events, the server counts {}", summary.events);
             }
             return Ok(summary);
         }
         if line.starts_with(UNREADABLE) {
-            let Missing { unreadable: Unreadable { id, detail } } =
+            let Missing { unreadable: UnreadableItem { id, detail } } =
                 serde_json::from_str(&line).context("a line of the export cannot be read")?;
             remark(format_args!("event {id} cannot be read: {detail}"));
             unreadable += 1;
@@ -99,7 +99,7 @@ fn copy(export: &Export, link: &Link, output: &mut impl Write) -> anyhow::Result
     }
 }
 
-fn filters(export: &Export) -> Vec<(&'static str, &str)> {
+fn filters(export: &ExportArgs) -> Vec<(&'static str, &str)> {
     let mut filters = export.filters.parameters();
     filters.extend(given([("received_after", &export.after), ("received_before", &export.before)]));
     filters

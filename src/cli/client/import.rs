@@ -6,14 +6,14 @@
 //!
 //! Not guaranteed: standard input has no state and a key of its own in each run; a second run sends it anew.
 
+mod batch_queue;
 mod batches;
+mod concurrency;
 mod delivery;
-mod desk;
 mod events;
-mod keeper;
-mod pace;
 mod progress;
 mod source;
+mod state_file;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -24,14 +24,14 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, bail};
 use tokio::signal::unix::{SignalKind, signal};
 
+use self::batch_queue::{BatchQueue, StopReason};
 use self::batches::Batches;
-use self::desk::{Desk, End};
 use self::events::Events;
-use self::keeper::Keeper;
 use self::progress::Progress;
 use self::source::is_stdin;
-use super::link::{Link, exit_code};
-use crate::cli::args::client::Import;
+use self::state_file::StateFile;
+use super::api_client::{ApiClient, exit_code};
+use crate::cli::args::client::ImportArgs;
 use crate::cli::output::{print, remark};
 
 /// How often this thread looks at the desk.
@@ -40,55 +40,59 @@ const LOOK_EVERY: Duration = Duration::from_millis(200);
 /// How long requests under way are waited for at an early end; what they store then comes back as duplicates.
 const GRACE: Duration = Duration::from_secs(5);
 
-pub(super) fn run(import: &Import, link: Link) -> anyhow::Result<ExitCode> {
+pub(super) fn run(import: &ImportArgs, client: ApiClient) -> anyhow::Result<ExitCode> {
     let source = source::open(import)?;
     let (identity, position, bytes) = (source.identity.clone(), Arc::clone(&source.position), source.bytes);
     let rejects = import.rejects.clone().unwrap_or_else(|| beside(&import.file, ".rejects.ndjson"));
-    let mut keeper = Keeper::open(state_path(import)?, rejects, &identity)?;
-    let before = keeper.state.done;
+    let mut state_file = StateFile::open(state_path(import)?, rejects, &identity)?;
+    let before = state_file.state.done;
     if before > 0 {
         remark(format_args!("going on behind the first {before} events, which are done"));
     }
     let events = Events::of(source).context("the file cannot be read")?;
     let cut = if is_stdin(&import.file) { Batches::of_live } else { Batches::of_file };
     let batches = cut(events, import.batch);
-    let desk = Arc::new(Desk::new(before, import.connections, import.patience));
-    stop_on_signals(&desk)?;
-    let reader = Arc::clone(&desk);
+    let queue = Arc::new(BatchQueue::new(before, import.connections, import.patience));
+    stop_on_signals(&queue)?;
+    let reader = Arc::clone(&queue);
     thread::spawn(move || reader.finish(read(&reader, batches, before)));
     for _ in 0..import.connections {
-        let (desk, link, identity) = (Arc::clone(&desk), link.clone(), identity.clone());
-        thread::spawn(move || delivery::deliver(&desk, &link, &identity));
+        let (queue, client, identity) = (Arc::clone(&queue), client.clone(), identity.clone());
+        thread::spawn(move || delivery::deliver(&queue, &client, &identity));
     }
     let mut progress = Progress::new(before, position, bytes);
-    watch(&desk, &mut keeper, &mut progress)?;
+    monitor(&queue, &mut state_file, &mut progress)?;
     progress.end();
-    end(&desk, &keeper, &progress)
+    end(&queue, &state_file, &progress)
 }
 
 /// Looks at the desk until all is over, and keeps what there is to keep.
-fn watch(desk: &Desk, keeper: &mut Keeper, progress: &mut Progress) -> anyhow::Result<()> {
+fn monitor(queue: &BatchQueue, state_file: &mut StateFile, progress: &mut Progress) -> anyhow::Result<()> {
     let mut ended_at = None;
     loop {
-        let look = desk.look(LOOK_EVERY);
-        keeper.keep(&look.fresh, look.done)?;
-        progress.tell(&look, &keeper.state);
+        let look = queue.status(LOOK_EVERY);
+        state_file.record(&look.fresh, look.done)?;
+        progress.update(&look, &state_file.state);
         if look.is_ended {
             ended_at.get_or_insert_with(Instant::now);
         }
         let is_late = ended_at.is_some_and(|ended: Instant| ended.elapsed() >= GRACE && look.at_work > 0);
         if look.is_over || is_late {
-            return keeper.save();
+            return state_file.save();
         }
     }
 }
 
 /// Says how it ended.
-fn end(desk: &Desk, keeper: &Keeper, progress: &Progress) -> anyhow::Result<ExitCode> {
-    let state = &keeper.state;
-    match desk.take_end() {
-        Some(End::Failed(error)) => Err(error.context(format!("stopped behind the first {} events", state.done))),
-        Some(End::Interrupted) => bail!("interrupted behind the first {} events; the same command goes on", state.done),
+fn end(queue: &BatchQueue, state_file: &StateFile, progress: &Progress) -> anyhow::Result<ExitCode> {
+    let state = &state_file.state;
+    match queue.take_end() {
+        Some(StopReason::Failed(error)) => {
+            Err(error.context(format!("stopped behind the first {} events", state.done)))
+        }
+        Some(StopReason::Interrupted) => {
+            bail!("interrupted behind the first {} events; the same command goes on", state.done)
+        }
         None => {
             let stored = state.done - state.rejected;
             let (duplicates, rejected, seconds) = (state.duplicates, state.rejected, progress.seconds());
@@ -97,20 +101,20 @@ fn end(desk: &Desk, keeper: &Keeper, progress: &Progress) -> anyhow::Result<Exit
                 state.done
             ))?;
             if rejected > 0 {
-                print(format_args!("the rejected ones are in {}", keeper.rejects_path().display()))?;
+                print(format_args!("the rejected ones are in {}", state_file.rejects_path().display()))?;
             }
-            keeper.remove()?;
+            state_file.remove()?;
             Ok(exit_code(rejected == 0))
         }
     }
 }
 
 /// Reads batches; those that are done are only counted.
-fn read(desk: &Desk, mut batches: Batches, done: u64) -> anyhow::Result<()> {
+fn read(queue: &BatchQueue, mut batches: Batches, done: u64) -> anyhow::Result<()> {
     let mut behind = 0;
     while let Some(batch) = batches.next().context("the file cannot be read further")? {
         behind = batch.end();
-        if batch.first >= done && !desk.put(batch) {
+        if batch.first >= done && !queue.put(batch) {
             return Ok(());
         }
     }
@@ -121,12 +125,12 @@ fn read(desk: &Desk, mut batches: Batches, done: u64) -> anyhow::Result<()> {
 }
 
 /// The first SIGINT or SIGTERM ends the import, a second one the process.
-fn stop_on_signals(desk: &Arc<Desk>) -> anyhow::Result<()> {
+fn stop_on_signals(queue: &Arc<BatchQueue>) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let entered = runtime.enter();
     let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
     drop(entered);
-    let desk = Arc::clone(desk);
+    let queue = Arc::clone(queue);
     thread::spawn(move || {
         runtime.block_on(async {
             for is_first in [true, false] {
@@ -135,7 +139,7 @@ fn stop_on_signals(desk: &Arc<Desk>) -> anyhow::Result<()> {
                     _ = terminate.recv() => {}
                 }
                 match is_first {
-                    true => desk.end(End::Interrupted),
+                    true => queue.end(StopReason::Interrupted),
                     false => std::process::exit(1),
                 }
             }
@@ -144,7 +148,7 @@ fn stop_on_signals(desk: &Arc<Desk>) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn state_path(import: &Import) -> anyhow::Result<Option<PathBuf>> {
+fn state_path(import: &ImportArgs) -> anyhow::Result<Option<PathBuf>> {
     match (is_stdin(&import.file), &import.state) {
         (true, Some(_)) => bail!("standard input cannot be read twice, --state is of no use"),
         (true, None) => Ok(None),

@@ -9,15 +9,15 @@ use anyhow::{Context, bail};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use super::link::{Link, exit_code};
-use crate::cli::args::client::{Matching, given};
+use super::api_client::{ApiClient, exit_code};
+use crate::cli::args::client::{MatchingArgs, given};
 use crate::cli::output::{OutputError, print, remark};
 
 /// How often the job is looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 
 #[derive(Serialize)]
-struct Wish<'a> {
+struct JobRequest<'a> {
     filter: BTreeMap<&'static str, &'a str>,
     /// Its text: a value would lose digits.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -27,14 +27,14 @@ struct Wish<'a> {
 }
 
 #[derive(Deserialize)]
-struct DryRun {
+struct JobPreviewReply {
     matched: u64,
     complete: bool,
     event_ids: Vec<i64>,
 }
 
 #[derive(Deserialize)]
-struct Job {
+struct JobReply {
     id: i64,
     status: String,
     matched: u64,
@@ -44,20 +44,20 @@ struct Job {
     error: Option<String>,
 }
 
-pub(super) fn run(matching: &Matching, is_json: bool, link: &Link) -> anyhow::Result<ExitCode> {
-    let wish = serde_json::to_string(&wish(matching)?)?;
-    let answer = link.post_once("/api/v1/events/retry", &[], &wish)?.understood(&[200, 202])?;
+pub(super) fn run(matching: &MatchingArgs, is_json: bool, client: &ApiClient) -> anyhow::Result<ExitCode> {
+    let body = serde_json::to_string(&job_request(matching)?)?;
+    let answer = client.post_once("/api/v1/events/retry", &[], &body)?.understood(&[200, 202])?;
     if matching.dry_run {
         if is_json {
             print(answer.text.trim_end())?;
         } else {
-            answer.json::<DryRun>()?.print()?;
+            answer.json::<JobPreviewReply>()?.print()?;
         }
         return Ok(ExitCode::SUCCESS);
     }
-    let made: Job = answer.json()?;
+    let made: JobReply = answer.json()?;
     remark(format_args!("job {} goes on by itself, also when this command is interrupted", made.id));
-    let (job, text) = followed(made, answer.text, link)?;
+    let (job, text) = followed(made, answer.text, client)?;
     if is_json {
         print(text.trim_end())?;
     } else {
@@ -69,7 +69,7 @@ pub(super) fn run(matching: &Matching, is_json: bool, link: &Link) -> anyhow::Re
     }
 }
 
-fn wish(matching: &Matching) -> anyhow::Result<Wish<'_>> {
+fn job_request(matching: &MatchingArgs) -> anyhow::Result<JobRequest<'_>> {
     let mut filter: BTreeMap<_, _> = matching.filters.parameters().into_iter().collect();
     filter.extend(given([
         ("error_code", &matching.error_code),
@@ -77,16 +77,16 @@ fn wish(matching: &Matching) -> anyhow::Result<Wish<'_>> {
         ("received_before", &matching.before),
     ]));
     let patch = matching.patch.clone().map(RawValue::from_string).transpose().context("the patch is not JSON")?;
-    Ok(Wish { filter, patch, force: matching.force, dry_run: matching.dry_run })
+    Ok(JobRequest { filter, patch, force: matching.force, dry_run: matching.dry_run })
 }
 
 /// The job once it has ended, and the answer that says so.
-fn followed(mut job: Job, mut text: String, link: &Link) -> anyhow::Result<(Job, String)> {
+fn followed(mut job: JobReply, mut text: String, client: &ApiClient) -> anyhow::Result<(JobReply, String)> {
     while job.status == "running" {
         std::thread::sleep(LOOK_EVERY);
         text.clear();
-        link.read(&format!("/api/v1/jobs/{}", job.id), &[], &[])?.read_to_string(&mut text)?;
-        let now: Job = serde_json::from_str(&text).context("the server answered with what is no job")?;
+        client.read(&format!("/api/v1/jobs/{}", job.id), &[], &[])?.read_to_string(&mut text)?;
+        let now: JobReply = serde_json::from_str(&text).context("the server answered with what is no job")?;
         if now.status == "running" && now.matched > job.matched {
             remark(now.summary());
         }
@@ -95,7 +95,7 @@ fn followed(mut job: Job, mut text: String, link: &Link) -> anyhow::Result<(Job,
     Ok((job, text))
 }
 
-impl DryRun {
+impl JobPreviewReply {
     fn print(&self) -> Result<(), OutputError> {
         let more = if self.complete { "" } else { " or more" };
         print(format_args!("{}{more} events match", self.matched))?;
@@ -106,7 +106,7 @@ impl DryRun {
     }
 }
 
-impl Job {
+impl JobReply {
     fn summary(&self) -> String {
         let refused: String = self.refused.iter().map(|(code, count)| format!(", {count} refused ({code})")).collect();
         let Self { id, status, matched, changed, skipped, .. } = self;

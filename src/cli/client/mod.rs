@@ -1,8 +1,8 @@
 //! The commands that talk to a server over HTTP, this machine's or another's.
 
+mod api_client;
 mod export;
 mod import;
-mod link;
 mod matching;
 mod pipeline;
 mod retry;
@@ -22,8 +22,8 @@ use crate::config::Config;
 pub(super) fn run(command: ClientCommand, load: impl FnOnce() -> anyhow::Result<Config>) -> anyhow::Result<ExitCode> {
     match command {
         ClientCommand::Import(import) => {
-            let link = target::find(&import.server, load)?;
-            import::run(&import, link)
+            let client = target::find(&import.server, load)?;
+            import::run(&import, client)
         }
         ClientCommand::Send(send) => send::run(&send, &target::find(&send.server, load)?),
         ClientCommand::Export(export) => export::run(&export, &target::find(&export.server, load)?),

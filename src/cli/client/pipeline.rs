@@ -7,7 +7,7 @@ use anyhow::Context;
 use serde::Deserialize;
 use serde_json::json;
 
-use super::link::{Link, exit_code};
+use super::api_client::{ApiClient, exit_code};
 use super::target;
 use crate::cli::args::pipeline::{PipelineCommand, Which};
 use crate::cli::args::server::ServerArgs;
@@ -18,30 +18,30 @@ const PATH: &str = "/api/pipeline";
 
 /// The line as a table shows it.
 #[derive(Deserialize)]
-struct Line {
-    node: Whose,
+struct PipelineReply {
+    node: NodeName,
     control_generation: i64,
     state: Setting<String>,
-    pools: Vec<Pool>,
+    pools: Vec<PoolReply>,
     /// Of a server that tells of other nodes, if it is one of those.
-    snapshot: Option<Snapshot>,
-    nodes: Option<Vec<Node>>,
+    snapshot: Option<SnapshotAge>,
+    nodes: Option<Vec<NodeReply>>,
 }
 
 #[derive(Deserialize)]
-struct Whose {
+struct NodeName {
     name: String,
     boot_id: String,
 }
 
 #[derive(Deserialize)]
-struct Snapshot {
+struct SnapshotAge {
     age_ms: u64,
     is_old: bool,
 }
 
 #[derive(Deserialize)]
-struct Pool {
+struct PoolReply {
     name: String,
     state: Option<Setting<String>>,
     size: Option<Setting<u64>>,
@@ -56,7 +56,7 @@ struct Setting<T> {
 }
 
 #[derive(Deserialize)]
-struct Node {
+struct NodeReply {
     name: String,
     boot_id: String,
     state: String,
@@ -67,14 +67,14 @@ pub(super) fn run(
     command: &PipelineCommand,
     load: impl FnOnce() -> anyhow::Result<Config>,
 ) -> anyhow::Result<ExitCode> {
-    let link = target::find_operations(&command.server().server(), load)?;
+    let client = target::find_operations(&command.server().server(), load)?;
     match command {
-        PipelineCommand::Show { node, json, .. } => show(node.as_deref(), *json, &link),
-        PipelineCommand::Pause(which) => told(&link, &path_of(which, "pause"), "{}"),
-        PipelineCommand::Resume(which) => told(&link, &path_of(which, "resume"), "{}"),
-        PipelineCommand::Restart { pool, .. } => told(&link, &format!("{PATH}/pools/{pool}/restart"), "{}"),
+        PipelineCommand::Show { node, json, .. } => show(node.as_deref(), *json, &client),
+        PipelineCommand::Pause(which) => post_and_print(&client, &path_of(which, "pause"), "{}"),
+        PipelineCommand::Resume(which) => post_and_print(&client, &path_of(which, "resume"), "{}"),
+        PipelineCommand::Restart { pool, .. } => post_and_print(&client, &format!("{PATH}/pools/{pool}/restart"), "{}"),
         PipelineCommand::Size { pool, size, .. } => {
-            told(&link, &format!("{PATH}/pools/{pool}"), &json!({"size": size.0}).to_string())
+            post_and_print(&client, &format!("{PATH}/pools/{pool}"), &json!({"size": size.0}).to_string())
         }
     }
 }
@@ -84,28 +84,28 @@ fn path_of(which: &Which, verb: &str) -> String {
 }
 
 /// Prints what was stored, as it came.
-fn told(link: &Link, path: &str, body: &str) -> anyhow::Result<ExitCode> {
-    let answer = link.post_once(path, &[], body)?.understood(&[200])?;
+fn post_and_print(client: &ApiClient, path: &str, body: &str) -> anyhow::Result<ExitCode> {
+    let answer = client.post_once(path, &[], body)?.understood(&[200])?;
     print(answer.text.trim_end())?;
     Ok(exit_code(true))
 }
 
 /// Has the server of the data folder try what is parked in its spool.
 pub(in crate::cli) fn retry_parked(config: &Config, gives_up: bool) -> anyhow::Result<()> {
-    let link = target::find_operations(&ServerArgs::default(), || Ok(config.clone()))?;
-    told(&link, "/api/spool/retry", &json!({ "give_up": gives_up }).to_string()).map(drop)
+    let client = target::find_operations(&ServerArgs::default(), || Ok(config.clone()))?;
+    post_and_print(&client, "/api/spool/retry", &json!({ "give_up": gives_up }).to_string()).map(drop)
 }
 
-fn show(node: Option<&str>, as_it_came: bool, link: &Link) -> anyhow::Result<ExitCode> {
+fn show(node: Option<&str>, as_it_came: bool, client: &ApiClient) -> anyhow::Result<ExitCode> {
     let mut text = String::new();
     let query: Vec<(&str, &str)> = node.map(|node| ("node", node)).into_iter().collect();
-    link.read(PATH, &query, &[])?.read_to_string(&mut text).context("the answer broke off")?;
+    client.read(PATH, &query, &[])?.read_to_string(&mut text).context("the answer broke off")?;
     if as_it_came {
         print(text.trim_end())?;
         return Ok(exit_code(true));
     }
-    let line: Line = serde_json::from_str(&text).context("the answer is not JSON of a pipeline")?;
-    if let Some(words) = line.as_told() {
+    let line: PipelineReply = serde_json::from_str(&text).context("the answer is not JSON of a pipeline")?;
+    if let Some(words) = line.snapshot_note() {
         print(words)?;
     }
     print(format_args!(
@@ -125,10 +125,10 @@ fn show(node: Option<&str>, as_it_came: bool, link: &Link) -> anyhow::Result<Exi
     Ok(exit_code(true))
 }
 
-impl Line {
+impl PipelineReply {
     /// Whose line it is and of when, unless it is that of the node that answers.
-    fn as_told(&self) -> Option<String> {
-        let Snapshot { age_ms, is_old } = self.snapshot.as_ref()?;
+    fn snapshot_note(&self) -> Option<String> {
+        let SnapshotAge { age_ms, is_old } = self.snapshot.as_ref()?;
         let mut nodes = self.nodes.iter().flatten();
         let state = nodes.find(|node| node.boot_id == self.node.boot_id).map_or("unknown", |node| node.state.as_str());
         let old = if *is_old { ", which is old" } else { "" };

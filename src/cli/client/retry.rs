@@ -5,35 +5,35 @@ use std::process::ExitCode;
 use serde::Deserialize;
 use serde_json::json;
 
-use super::link::{Link, exit_code};
+use super::api_client::{ApiClient, exit_code};
 use super::matching;
-use crate::cli::args::client::Retry;
+use crate::cli::args::client::RetryArgs;
 use crate::cli::output::print;
 
 /// Answers with a report.
 const REPORTS: [u16; 4] = [200, 202, 207, 422];
 
 #[derive(Deserialize)]
-struct Report {
+struct RetryReport {
     failed: u64,
-    results: Vec<Outcome>,
+    results: Vec<RetriedEvent>,
 }
 
 #[derive(Deserialize)]
-struct Outcome {
+struct RetriedEvent {
     event_id: Option<i64>,
     status: String,
     event_name: Option<String>,
     error: Option<String>,
 }
 
-pub(super) fn run(retry: &Retry, link: &Link) -> anyhow::Result<ExitCode> {
+pub(super) fn run(retry: &RetryArgs, client: &ApiClient) -> anyhow::Result<ExitCode> {
     if retry.ids.is_empty() {
-        return matching::run(&retry.matching, retry.json, link);
+        return matching::run(&retry.matching, retry.json, client);
     }
     let body = json!({ "event_ids": retry.ids }).to_string();
-    let answer = link.post_once("/api/v1/events/process", &[], &body)?.understood(&REPORTS)?;
-    let report: Report = answer.json()?;
+    let answer = client.post_once("/api/v1/events/process", &[], &body)?.understood(&REPORTS)?;
+    let report: RetryReport = answer.json()?;
     if retry.json {
         print(answer.text.trim_end())?;
     } else {

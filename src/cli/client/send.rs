@@ -7,24 +7,24 @@ use anyhow::Context;
 use serde_json::json;
 use serde_json::value::RawValue;
 
-use super::link::{Link, exit_code};
-use crate::cli::args::client::Send;
+use super::api_client::{ApiClient, exit_code};
+use crate::cli::args::client::SendArgs;
 use crate::cli::output::print;
 
 /// Answers that say what became of the event.
 const OUTCOMES: [u16; 5] = [200, 202, 409, 413, 422];
 
-pub(super) fn run(send: &Send, link: &Link) -> anyhow::Result<ExitCode> {
+pub(super) fn run(send: &SendArgs, client: &ApiClient) -> anyhow::Result<ExitCode> {
     let event = event(send)?;
     let prefer = send.wait.map(|seconds| format!("wait={seconds}"));
     let headers: Vec<(&str, &str)> = prefer.iter().map(|prefer| ("Prefer", prefer.as_str())).collect();
-    let answer = link.post_once("/api/v1/events", &headers, &event)?.understood(&OUTCOMES)?;
+    let answer = client.post_once("/api/v1/events", &headers, &event)?.understood(&OUTCOMES)?;
     print(answer.text.trim_end())?;
     let outcome: serde_json::Value = answer.json()?;
     Ok(exit_code(answer.status < 300 && outcome["status"] != "failed"))
 }
 
-fn event(send: &Send) -> anyhow::Result<String> {
+fn event(send: &SendArgs) -> anyhow::Result<String> {
     let text = match send.event.as_deref() {
         Some("-") => {
             let mut text = String::new();

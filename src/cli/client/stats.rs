@@ -5,13 +5,13 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 
-use super::link::Link;
-use crate::cli::args::client::Stats;
+use super::api_client::ApiClient;
+use crate::cli::args::client::StatsArgs;
 use crate::cli::output::print;
 
-pub(super) fn run(stats: &Stats, link: &Link) -> anyhow::Result<ExitCode> {
+pub(super) fn run(stats: &StatsArgs, client: &ApiClient) -> anyhow::Result<ExitCode> {
     let mut text = String::new();
-    link.read("/api/v1/stats", &[], &[])?.read_to_string(&mut text).context("the answer broke off")?;
+    client.read("/api/v1/stats", &[], &[])?.read_to_string(&mut text).context("the answer broke off")?;
     if !stats.json {
         let figures: serde_json::Value = serde_json::from_str(&text).context("the answer is not JSON")?;
         text = serde_json::to_string_pretty(&figures)?;

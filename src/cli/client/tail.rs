@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use anyhow::Context;
 
-use super::link::Link;
-use crate::cli::args::client::Tail;
+use super::api_client::ApiClient;
+use crate::cli::args::client::TailArgs;
 use crate::cli::output::{OutputError, print, remark};
 
 /// Waits between two connections.
@@ -19,18 +19,18 @@ const WAIT_MAX: Duration = Duration::from_secs(15);
 
 /// Where the stream is, and what it tells just now.
 #[derive(Debug, Default, PartialEq)]
-struct Place {
+struct StreamPosition {
     id: Option<String>,
     /// The place behind what comes next: one that was cut off on its way is asked for again.
     next: Option<String>,
     kind: String,
 }
 
-pub(super) fn run(tail: &Tail, link: &Link) -> anyhow::Result<ExitCode> {
-    let (mut place, mut wait, mut is_first) = (Place::default(), WAIT_FIRST, true);
+pub(super) fn run(tail: &TailArgs, client: &ApiClient) -> anyhow::Result<ExitCode> {
+    let (mut place, mut wait, mut is_first) = (StreamPosition::default(), WAIT_FIRST, true);
     loop {
         let before = place.id.clone();
-        let why = match follow(tail, link, &mut place) {
+        let why = match follow(tail, client, &mut place) {
             // What is wrong from the start will not get better, nor will an output that takes nothing more.
             Err(error) if error.is::<OutputError>() || (is_first && place.id.is_none()) => return Err(error),
             Err(error) => format!("{error:#}"),
@@ -44,9 +44,9 @@ pub(super) fn run(tail: &Tail, link: &Link) -> anyhow::Result<ExitCode> {
 }
 
 /// Follows one connection to its end.
-fn follow(tail: &Tail, link: &Link, place: &mut Place) -> anyhow::Result<()> {
+fn follow(tail: &TailArgs, client: &ApiClient, place: &mut StreamPosition) -> anyhow::Result<()> {
     let last: Vec<(&str, &str)> = place.id.iter().map(|id| ("Last-Event-ID", id.as_str())).collect();
-    let mut lines = link.read("/api/v1/events/stream", &tail.filters.parameters(), &last)?;
+    let mut lines = client.read("/api/v1/events/stream", &tail.filters.parameters(), &last)?;
     let mut line = String::new();
     loop {
         line.clear();
@@ -61,7 +61,7 @@ fn follow(tail: &Tail, link: &Link, place: &mut Place) -> anyhow::Result<()> {
     }
 }
 
-impl Place {
+impl StreamPosition {
     /// Takes a line of the stream; the kind and data of what it tells.
     fn take<'a>(&'a mut self, line: &'a str) -> Option<(&'a str, &'a str)> {
         match line.split_once(": ")? {
@@ -82,8 +82,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_streams_lines_tell_place_kind_and_data() {
-        let mut place = Place::default();
+    fn a_streams_lines_carry_place_kind_and_data() {
+        let mut place = StreamPosition::default();
         for line in [": alive", "", "id: 7.1", "event: outcome"] {
             assert_eq!(place.take(line), None, "{line}");
         }

@@ -7,7 +7,7 @@ use std::path::Path;
 use anyhow::{Context, bail};
 use serde::Deserialize;
 
-use super::link::Link;
+use super::api_client::ApiClient;
 use crate::cli::args::server::ServerArgs;
 use crate::config::Config;
 
@@ -15,13 +15,13 @@ use crate::config::Config;
 const OTHERS: &str = "--token-file or GRISTMILL_TOKEN names another one, gristmill token create makes one";
 
 #[derive(Deserialize)]
-struct Ports {
+struct PortsFile {
     http: SocketAddr,
     dashboard: SocketAddr,
 }
 
 /// A link to the server that is meant.
-pub(super) fn find(args: &ServerArgs, load: impl FnOnce() -> anyhow::Result<Config>) -> anyhow::Result<Link> {
+pub(super) fn find(args: &ServerArgs, load: impl FnOnce() -> anyhow::Result<Config>) -> anyhow::Result<ApiClient> {
     find_at(args, |ports| ports.http, load)
 }
 
@@ -29,29 +29,29 @@ pub(super) fn find(args: &ServerArgs, load: impl FnOnce() -> anyhow::Result<Conf
 pub(super) fn find_operations(
     args: &ServerArgs,
     load: impl FnOnce() -> anyhow::Result<Config>,
-) -> anyhow::Result<Link> {
+) -> anyhow::Result<ApiClient> {
     find_at(args, |ports| ports.dashboard, load)
 }
 
 fn find_at(
     args: &ServerArgs,
-    port: fn(&Ports) -> SocketAddr,
+    port: fn(&PortsFile) -> SocketAddr,
     load: impl FnOnce() -> anyhow::Result<Config>,
-) -> anyhow::Result<Link> {
+) -> anyhow::Result<ApiClient> {
     let token = token(args)?;
     match (&args.url, token) {
-        (Some(url), Some(token)) => Ok(Link::new(checked(url)?, &token, None)),
+        (Some(url), Some(token)) => Ok(ApiClient::new(checked(url)?, &token, None)),
         // The first token may do everything: it is not for a server that anybody can name.
         (Some(url), None) => bail!("a token is needed for {url}: --token-file or GRISTMILL_TOKEN"),
         (None, token) => {
             let config = load().context("the configuration is wrong")?;
             let url = running_in(&config.data_dir, port)?;
             if let Some(token) = token {
-                return Ok(Link::new(url, &token, None));
+                return Ok(ApiClient::new(url, &token, None));
             }
             let path = config.data_dir.join("first-token");
             let token = read_token(&path).with_context(|| format!("no token: {OTHERS}"))?;
-            Ok(Link::new(url, &token, Some(format!("it stands in {}: {OTHERS}", path.display()))))
+            Ok(ApiClient::new(url, &token, Some(format!("it stands in {}: {OTHERS}", path.display()))))
         }
     }
 }
@@ -88,11 +88,11 @@ fn checked(url: &str) -> anyhow::Result<String> {
 }
 
 /// The URL of the server whose data folder this is.
-fn running_in(data_dir: &Path, port: fn(&Ports) -> SocketAddr) -> anyhow::Result<String> {
+fn running_in(data_dir: &Path, port: fn(&PortsFile) -> SocketAddr) -> anyhow::Result<String> {
     let path = data_dir.join("ports.json");
     let unknown = || format!("no server is known: --url or GRISTMILL_URL names one; {} cannot be read", path.display());
     let text = fs::read_to_string(&path).with_context(unknown)?;
-    let ports: Ports = serde_json::from_str(&text).with_context(unknown)?;
+    let ports: PortsFile = serde_json::from_str(&text).with_context(unknown)?;
     Ok(format!("http://{}", reachable(port(&ports))))
 }
 

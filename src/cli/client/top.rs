@@ -21,13 +21,13 @@ use std::time::{Duration, Instant};
 
 use anyhow::bail;
 
-use self::draw::Ink;
-use self::model::{Model, News};
-use self::screen::{Report, Screen};
+use self::draw::Palette;
+use self::model::{Model, Update};
+use self::screen::{Screen, TerminalInput};
 use self::text::Text;
-use self::view::{Page, View, Wish};
-use super::link::Link;
-use crate::cli::args::top::Top;
+use self::view::{KeyAction, Tab, ViewState};
+use super::api_client::ApiClient;
+use crate::cli::args::top::TopArgs;
 use crate::cli::output::print;
 
 /// Longest wait for a key: so soon a signal is seen.
@@ -36,45 +36,47 @@ const TICK: Duration = Duration::from_millis(100);
 /// News that wait to be shown; a server tells some a second.
 const NEWS_MAX: usize = 64;
 
-pub(super) fn run(top: &Top, link: Link) -> anyhow::Result<ExitCode> {
+pub(super) fn run(top: &TopArgs, client: ApiClient) -> anyhow::Result<ExitCode> {
     if top.once || !stdout().is_terminal() {
-        return once(&link);
+        return once(&client);
     }
     let is_plain = top.no_color.as_ref().is_some_and(|value| !value.is_empty());
-    let (news, heard) = sync_channel(NEWS_MAX);
+    let (news, updates) = sync_channel(NEWS_MAX);
     watch::stop_on_signals(news.clone())?;
     let wants_failures = Arc::new(AtomicBool::new(false));
-    let workers =
-        [watch::follow(link.clone(), news.clone()), watch::failures(link.clone(), Arc::clone(&wants_failures), news)];
-    let session = Session {
-        heard,
+    let workers = [
+        watch::follow(client.clone(), news.clone()),
+        watch::failures(client.clone(), Arc::clone(&wants_failures), news),
+    ];
+    let session = LiveView {
+        updates,
         wants_failures,
-        model: Model::new(link.base()),
-        view: View::default(),
+        model: Model::new(client.base()),
+        view: ViewState::default(),
         interval: top.interval,
-        ink: Ink { has_colours: !is_plain },
+        palette: Palette { has_colours: !is_plain },
     };
     session.run(|| workers.iter().all(|worker| !worker.is_finished()))
 }
 
-fn once(link: &Link) -> anyhow::Result<ExitCode> {
+fn once(client: &ApiClient) -> anyhow::Result<ExitCode> {
     // The words of a server are text from outside.
-    let model = watch::once(link).map_err(|error| anyhow::anyhow!("{}", Text::of(&format!("{error:#}"))))?;
+    let model = watch::once(client).map_err(|error| anyhow::anyhow!("{}", Text::of(&format!("{error:#}"))))?;
     print(plain::snapshot(&model, Instant::now()).trim_end())?;
     Ok(ExitCode::SUCCESS)
 }
 
 /// A screen that somebody looks at.
-struct Session {
-    heard: Receiver<News>,
+struct LiveView {
+    updates: Receiver<Update>,
     wants_failures: Arc<AtomicBool>,
     model: Model,
-    view: View,
+    view: ViewState,
     interval: Duration,
-    ink: Ink,
+    palette: Palette,
 }
 
-impl Session {
+impl LiveView {
     /// Draws until the end is asked for, by a key or a signal, as long as everything that is needed lives.
     fn run(mut self, lives: impl Fn() -> bool) -> anyhow::Result<ExitCode> {
         let mut screen = Screen::open()?;
@@ -92,19 +94,19 @@ impl Session {
                 if !self.view.is_paused {
                     (shown, shown_at) = (self.model.clone(), Instant::now());
                 }
-                let (view, ink) = (&self.view, self.ink);
-                screen.draw(|frame| draw::draw(frame, &shown, view, ink, shown_at))?;
+                let (view, palette) = (&self.view, self.palette);
+                screen.draw(|frame| draw::draw(frame, &shown, view, palette, shown_at))?;
                 drawn_at = Some(Instant::now());
             }
             let due = drawn_at.map_or(Duration::ZERO, |drawn_at| self.interval.saturating_sub(drawn_at.elapsed()));
             match screen.report(due.min(TICK))? {
-                Report::Key(key) => match self.view.press(key) {
-                    Wish::Quit => return Ok(ExitCode::SUCCESS),
-                    Wish::Draw => drawn_at = None,
-                    Wish::None => {}
+                TerminalInput::Key(key) => match self.view.press(key) {
+                    KeyAction::Quit => return Ok(ExitCode::SUCCESS),
+                    KeyAction::Draw => drawn_at = None,
+                    KeyAction::None => {}
                 },
-                Report::Resized => drawn_at = None,
-                Report::Nothing => {}
+                TerminalInput::Resized => drawn_at = None,
+                TerminalInput::Nothing => {}
             }
             self.keep_within();
         }
@@ -113,11 +115,11 @@ impl Session {
     /// Takes the news; whether a signal asks for the end.
     fn listen(&mut self) -> bool {
         let now = Instant::now();
-        while let Ok(news) = self.heard.try_recv() {
-            if matches!(news, News::Stop) {
+        while let Ok(news) = self.updates.try_recv() {
+            if matches!(news, Update::Stop) {
                 return true;
             }
-            self.model.hear(news, now);
+            self.model.apply(news, now);
         }
         false
     }
@@ -125,11 +127,11 @@ impl Session {
     /// Scrolling ends with the table; failures are asked for while they are shown.
     fn keep_within(&mut self) {
         let rows = match self.view.page {
-            Page::Overview => 0,
-            Page::Pipeline => self.model.line.iter().flat_map(|line| &line.pools).map(|pool| pool.actors.len()).sum(),
-            Page::Failures => self.model.failures.as_ref().map_or(0, Vec::len),
+            Tab::Overview => 0,
+            Tab::Pipeline => self.model.line.iter().flat_map(|line| &line.pools).map(|pool| pool.actors.len()).sum(),
+            Tab::Failures => self.model.failures.as_ref().map_or(0, Vec::len),
         };
         self.view.scroll = self.view.scroll.min(rows.saturating_sub(1));
-        self.wants_failures.store(self.view.page == Page::Failures, Ordering::Relaxed);
+        self.wants_failures.store(self.view.page == Tab::Failures, Ordering::Relaxed);
     }
 }

@@ -11,7 +11,7 @@ fn files_that_are_not_configurations_are_refused_without_repeating_their_text() 
         (&[b'#'; (1 << 20) + 1], "the file is larger than 1048576 bytes"),
     ] {
         let file = TempFile::new(bytes);
-        let lines = mistakes(&sources(Some(&file.0), &[("GRISTMILL__HTTP__WORKERS", "x")], &[]));
+        let lines = errors(&sources(Some(&file.0), &[("GRISTMILL__HTTP__WORKERS", "x")], &[]));
         assert_eq!(lines.len(), 2, "the environment is still checked: {lines:?}");
         assert!(lines[0].contains(expected), "{lines:?}");
         assert!(!lines.concat().contains("s3cret"), "{lines:?}");
@@ -19,7 +19,7 @@ fn files_that_are_not_configurations_are_refused_without_repeating_their_text() 
 }
 
 #[test]
-fn all_mistakes_of_all_sources_are_reported_at_once() {
+fn all_errors_of_all_sources_are_reported_at_once() {
     let file = TempFile::new(
         b"data_dir = 7\ncolour = 1\nlog = 3\n[http]\nbnd = \"x\"\nworkers = \"2\"\n[htp]\nbind = 1\n[pipeline.flush_bytes]\nx = 1",
     );
@@ -31,7 +31,7 @@ fn all_mistakes_of_all_sources_are_reported_at_once() {
         ("GRISTMILL_PORT", "tcp://10.0.0.1:8000"),
     ];
     let flags = [("retry.jitter", "0.6"), ("actors.validators", "0"), ("http", "1")];
-    let lines = mistakes(&sources(Some(&file.0), &environment, &flags));
+    let lines = errors(&sources(Some(&file.0), &environment, &flags));
     let file = file.0.to_string_lossy().into_owned();
     for expected in [
         format!("{file}: colour is unknown, allowed: data_dir and the sections "),
@@ -102,7 +102,7 @@ const RULES: [(&str, &str); 13] = [
 #[test]
 fn rules_over_several_keys_name_both() {
     for (text, expected) in RULES {
-        assert_eq!(mistakes_of_text(text), [expected]);
+        assert_eq!(errors_of_text(text), [expected]);
     }
     let free_ports = "[http]\nbind = \"127.0.0.1:0\"\n[dashboard]\nbind = \"127.0.0.1:0\"";
     assert!(Config::from_toml(free_ports).is_ok());
@@ -110,7 +110,7 @@ fn rules_over_several_keys_name_both() {
 
 #[test]
 fn a_rule_over_several_keys_is_silent_while_one_of_them_is_wrong() {
-    let lines = mistakes_of_text("[timeouts]\nflush = \"11s\"\naccept = \"often\"");
+    let lines = errors_of_text("[timeouts]\nflush = \"11s\"\naccept = \"often\"");
     assert_eq!(lines.len(), 1, "{lines:?}");
 }
 
@@ -135,7 +135,7 @@ fn values_out_of_range_are_refused_key_by_key() {
         ("node.name", "\"a\\nb\""),
         ("lease.duration", "10"),
     ] {
-        let lines = mistakes_of_text(&format!("{key} = {value}"));
+        let lines = errors_of_text(&format!("{key} = {value}"));
         assert!(lines[0].starts_with(&format!("text: {key} is ")), "{lines:?}");
         assert!(lines.iter().all(|line| !line.contains('\n')), "{lines:?}");
     }

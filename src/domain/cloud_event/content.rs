@@ -8,7 +8,7 @@ use chrono::{DateTime, Utc};
 use serde_json::value::RawValue;
 
 use super::{ATTRIBUTES, BASE64, EVENT_TYPE, Members};
-use crate::domain::json::{Kind, SPACE, check_syntax, integer};
+use crate::domain::json::{JsonKind, SPACE, check_syntax, integer};
 use crate::domain::submission::Submission;
 
 const TIME: &str = "time";
@@ -87,9 +87,9 @@ impl Incidental {
 
 /// An attribute as headers have it: 5 is `5`, and a boolean `true`, also where a library writes `True`.
 fn text_of(value: &RawValue) -> Cow<'_, str> {
-    let text: Cow<'_, str> = match Kind::of(value.get()) {
-        Kind::String => serde_json::from_str::<String>(value.get()).map_or_else(|_| value.get().into(), Cow::Owned),
-        Kind::Number => number(value.get()),
+    let text: Cow<'_, str> = match JsonKind::of(value.get()) {
+        JsonKind::String => serde_json::from_str::<String>(value.get()).map_or_else(|_| value.get().into(), Cow::Owned),
+        JsonKind::Number => number(value.get()),
         _ => value.get().into(),
     };
     let boolean = ["true", "false"].into_iter().find(|word| text.eq_ignore_ascii_case(word));
@@ -115,26 +115,26 @@ fn bytes_parts(bytes: &[u8], part: &mut dyn FnMut(&[u8])) {
 
 /// A value, whatever its white space, its escapes and the order of its keys.
 fn value_parts(text: &str, levels: usize, part: &mut dyn FnMut(&[u8])) {
-    match Kind::of(text) {
-        Kind::Object if levels > 0 => {
+    match JsonKind::of(text) {
+        JsonKind::Object if levels > 0 => {
             if let Ok(members) = serde_json::from_str(text) {
                 return members_parts(&members, levels, part);
             }
         }
-        Kind::Array if levels > 0 => {
+        JsonKind::Array if levels > 0 => {
             if let Ok(items) = serde_json::from_str::<Vec<&RawValue>>(text) {
                 part(b"[");
                 items.iter().for_each(|item| value_parts(item.get(), levels - 1, part));
                 return part(b"]");
             }
         }
-        Kind::String => {
+        JsonKind::String => {
             if let Ok(string) = serde_json::from_str::<String>(text) {
                 part(b"\"");
                 return part(string.as_bytes());
             }
         }
-        Kind::Number => return part(number(text).as_bytes()),
+        JsonKind::Number => return part(number(text).as_bytes()),
         _ => {}
     }
     part(text.as_bytes());

@@ -8,7 +8,7 @@ pub mod tokens;
 pub mod users;
 mod view;
 
-pub use pages::{PAGE_DEFAULT, PAGE_MAX, Page};
+pub use pages::{AccountPage, PAGE_DEFAULT, PAGE_MAX};
 pub use view::{MadeToken, TokenView, UserView};
 
 use actix_web::web::Data;
@@ -55,13 +55,13 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::store::{Cause, Kind};
+    use crate::store::{Cause, StoreErrorKind};
 
     #[test]
     fn a_change_whose_commit_was_not_answered_is_unknown_and_not_denied() {
         let code = |outcome| {
             let cause = Cause::WaitOver(Duration::from_secs(5));
-            let error = StoreError { kind: Kind::Transient, outcome, context: "a test", cause };
+            let error = StoreError { kind: StoreErrorKind::Transient, outcome, context: "a test", cause };
             not_changed(error).problem().entry().code
         };
         assert_eq!(code(StoreOutcome::Unknown), "outcome_unknown");

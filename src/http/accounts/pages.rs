@@ -11,7 +11,7 @@ use crate::http::error::ApiError;
 use crate::http::events::cursor;
 use crate::http::fields::shown;
 use crate::http::respond::{header_value, json};
-use crate::store::{Action, Place};
+use crate::store::{Action, ListPosition};
 
 /// Rows on a page when the client does not say.
 pub const PAGE_DEFAULT: u64 = 50;
@@ -20,7 +20,7 @@ pub const PAGE_MAX: u64 = 500;
 
 /// What a client asked of a list.
 #[derive(Debug, PartialEq)]
-pub struct Asked {
+pub struct PageParams {
     /// Most rows of the page.
     pub limit: u64,
     /// The id after which the page begins.
@@ -37,12 +37,12 @@ pub struct Asked {
 /// A page of a list.
 #[derive(JsonSchema, Serialize)]
 #[schemars(rename = "{T}Page")]
-pub struct Page<T> {
+pub struct AccountPage<T> {
     data: Vec<T>,
     next_cursor: Option<String>,
 }
 
-impl Asked {
+impl PageParams {
     /// Reads the parameters of the list at the path `list`, which takes those in `known`.
     pub fn read(list: &'static str, known: &[&str], query: &str) -> Result<Self, ApiError> {
         let pairs = Query::<Vec<(String, String)>>::from_query(query)
@@ -64,9 +64,9 @@ impl Asked {
         let limit = limit.map_or(Ok(PAGE_DEFAULT), |text| whole("limit", &text, PAGE_MAX))?;
         let user_id = user_id.map(|text| whole(user, &text, i64::MAX as u64)).transpose()?;
         let action = action.map(|text| known_action(&text)).transpose()?;
-        let asked = Self { limit, after: 0, user_id: user_id.map(u64::cast_signed), action, user, list };
-        let after = cursor.map_or(Ok(0), |text| cursor::read(&asked.filters(), &text).map(|place| place.id))?;
-        Ok(Self { after, ..asked })
+        let params = Self { limit, after: 0, user_id: user_id.map(u64::cast_signed), action, user, list };
+        let after = cursor.map_or(Ok(0), |text| cursor::read(&params.filters(), &text).map(|place| place.id))?;
+        Ok(Self { after, ..params })
     }
 
     /// Rows to fetch: one more than asked for tells whether there is a next page.
@@ -90,7 +90,7 @@ impl Asked {
             let action = self.action.map_or_else(String::new, |action| format!("&action={action}"));
             format!("<{}?limit={}&cursor={cursor}{user}{action}>; rel=\"next\"", self.list, self.limit)
         });
-        let mut response = json(StatusCode::OK, &Page { data, next_cursor });
+        let mut response = json(StatusCode::OK, &AccountPage { data, next_cursor });
         if let Some(link) = link {
             response.headers_mut().insert(LINK, header_value(link));
         }
@@ -126,26 +126,26 @@ fn known_action(text: &str) -> Result<&'static str, ApiError> {
 }
 
 /// These lists are in the order of ids alone.
-fn place(id: i64) -> Place {
-    Place { received_at: None, id }
+fn place(id: i64) -> ListPosition {
+    ListPosition { received_at: None, id }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn asked(limit: u64, user_id: Option<i64>) -> Asked {
-        Asked { limit, after: 0, user_id, action: None, user: "user_id", list: "/x" }
+    fn params(limit: u64, user_id: Option<i64>) -> PageParams {
+        PageParams { limit, after: 0, user_id, action: None, user: "user_id", list: "/x" }
     }
 
-    fn read(query: &str) -> Result<Asked, String> {
-        Asked::read("/x", &["limit", "cursor", "user_id"], query).map_err(|error| error.detail().to_owned())
+    fn read(query: &str) -> Result<PageParams, String> {
+        PageParams::read("/x", &["limit", "cursor", "user_id"], query).map_err(|error| error.detail().to_owned())
     }
 
     #[test]
     fn parameters_are_known_once_and_in_range() {
-        assert_eq!(read(""), Ok(asked(50, None)));
-        assert_eq!(read("limit=500&user_id=7"), Ok(asked(500, Some(7))));
+        assert_eq!(read(""), Ok(params(50, None)));
+        assert_eq!(read("limit=500&user_id=7"), Ok(params(500, Some(7))));
         for (query, detail) in [
             ("limit=501", "limit is \"501\", expected a whole number from 1 to 500"),
             ("limit=%2B1", "limit is \"+1\", expected a whole number from 1 to 500"),
@@ -155,13 +155,13 @@ mod tests {
         ] {
             assert_eq!(read(query), Err(detail.to_owned()), "{query}");
         }
-        assert!(Asked::read("/x", &["limit", "cursor"], "user_id=1").is_err());
+        assert!(PageParams::read("/x", &["limit", "cursor"], "user_id=1").is_err());
     }
 
     #[test]
     fn a_cursor_is_good_for_its_own_list_and_filter_only() {
-        let cursor = |list, user_id| cursor::write(&Asked { list, ..asked(1, user_id) }.filters(), place(9));
-        assert_eq!(read(&format!("cursor={}", cursor("/x", None))).map(|asked| asked.after), Ok(9));
+        let cursor = |list, user_id| cursor::write(&PageParams { list, ..params(1, user_id) }.filters(), place(9));
+        assert_eq!(read(&format!("cursor={}", cursor("/x", None))).map(|params| params.after), Ok(9));
         assert!(read(&format!("cursor={}", cursor("/y", None))).is_err());
         assert!(read(&format!("cursor={}", cursor("/x", Some(1)))).is_err());
         assert!(read(&format!("user_id=1&cursor={}", cursor("/x", Some(1)))).is_ok());

@@ -7,7 +7,7 @@ use actix_web::http::StatusCode;
 use actix_web::http::header::{CACHE_CONTROL, HeaderValue, LOCATION};
 use chrono::{DateTime, Utc};
 
-use super::pages::Asked;
+use super::pages::PageParams;
 use super::view::{MadeToken, TokenView};
 use super::{id_in_path, no_such, not_changed, see_change};
 use crate::clock;
@@ -43,7 +43,7 @@ pub async fn create(call: Call) -> Result<HttpResponse, ApiError> {
     let wanted = fields.finish(wanted)?;
     refuse_more_than_own(&caller, wanted.user_id, wanted.scopes)?;
     let (token, secret) =
-        state.store.create_token(wanted, now, &state.by(&caller), STORE_WAIT).await.map_err(not_changed)?;
+        state.store.create_token(wanted, now, &state.principal(&caller), STORE_WAIT).await.map_err(not_changed)?;
     audit::token_created(token.id, token.user_id, caller.token_id);
     Ok(made(token.id, &MadeToken::of(&token, &secret, None, now)))
 }
@@ -51,11 +51,11 @@ pub async fn create(call: Call) -> Result<HttpResponse, ApiError> {
 /// `GET /api/v1/tokens`.
 pub async fn list(call: Call) -> Result<HttpResponse, ApiError> {
     call.authorise(Scope::Admin, WHAT).await?;
-    let asked = Asked::read(PATH, &["limit", "cursor", "user_id"], call.request.query_string())?;
-    let mut rows = call.state.store.tokens_after(asked.user_id, asked.after, asked.fetched(), STORE_WAIT).await?;
+    let params = PageParams::read(PATH, &["limit", "cursor", "user_id"], call.request.query_string())?;
+    let mut rows = call.state.store.tokens_after(params.user_id, params.after, params.fetched(), STORE_WAIT).await?;
     let now = clock::now();
-    let next = asked.cut(&mut rows, |token| token.id);
-    Ok(asked.respond(rows.iter().map(|token| TokenView::of(token, now)).collect(), next))
+    let next = params.cut(&mut rows, |token| token.id);
+    Ok(params.respond(rows.iter().map(|token| TokenView::of(token, now)).collect(), next))
 }
 
 /// `GET /api/v1/tokens/{id}`.
@@ -77,7 +77,7 @@ pub async fn rotate(call: Call) -> Result<HttpResponse, ApiError> {
     refuse_more_than_own(&caller, old.user_id, old.scopes)?;
     let now = clock::now();
     let rotated =
-        state.store.rotate_token(id, overlap, now, &state.by(&caller), STORE_WAIT).await.map_err(not_changed)?;
+        state.store.rotate_token(id, overlap, now, &state.principal(&caller), STORE_WAIT).await.map_err(not_changed)?;
     let Some((token, secret)) = rotated else {
         return Err(ApiError::new(Problem::TokenEnded, format!("token {id} is revoked or expired")));
     };
@@ -92,7 +92,7 @@ pub async fn revoke(call: Call) -> Result<HttpResponse, ApiError> {
     let id = id_in_path(&call, "token")?;
     let store = &call.state.store;
     store.token_by_id(id, STORE_WAIT).await?.ok_or_else(|| no_such("token", id))?;
-    let by = call.state.by(&caller);
+    let by = call.state.principal(&caller);
     if store.revoke_token(id, clock::now(), &by, STORE_WAIT).await.map_err(not_changed)? {
         audit::token_revoked(id, caller.token_id);
     }

@@ -4,7 +4,7 @@ use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
 use actix_web::http::header::LOCATION;
 
-use super::pages::Asked;
+use super::pages::PageParams;
 use super::view::UserView;
 use super::{id_in_path, no_such, not_changed, see_change};
 use crate::clock;
@@ -27,8 +27,11 @@ pub async fn create(call: Call) -> Result<HttpResponse, ApiError> {
     let (state, mut fields) = fields::read(call).await?;
     let email = fields.required("email", email);
     let email = fields.finish(email)?;
-    let made =
-        state.store.create_user(&email, clock::now(), &state.by(&caller), STORE_WAIT).await.map_err(not_changed)?;
+    let made = state
+        .store
+        .create_user(&email, clock::now(), &state.principal(&caller), STORE_WAIT)
+        .await
+        .map_err(not_changed)?;
     let user = made.ok_or_else(|| ApiError::new(Problem::EmailTaken, "there is a user with this email already"))?;
     audit::user_created(user.id, caller.token_id);
     let mut response = json(StatusCode::CREATED, &UserView::of(&user));
@@ -39,10 +42,10 @@ pub async fn create(call: Call) -> Result<HttpResponse, ApiError> {
 /// `GET /api/v1/users`.
 pub async fn list(call: Call) -> Result<HttpResponse, ApiError> {
     call.authorise(Scope::Admin, WHAT).await?;
-    let asked = Asked::read(PATH, &["limit", "cursor"], call.request.query_string())?;
-    let mut rows = call.state.store.users_after(asked.after, asked.fetched(), STORE_WAIT).await?;
-    let next = asked.cut(&mut rows, |user| user.id);
-    Ok(asked.respond(rows.iter().map(UserView::of).collect(), next))
+    let params = PageParams::read(PATH, &["limit", "cursor"], call.request.query_string())?;
+    let mut rows = call.state.store.users_after(params.after, params.fetched(), STORE_WAIT).await?;
+    let next = params.cut(&mut rows, |user| user.id);
+    Ok(params.respond(rows.iter().map(UserView::of).collect(), next))
 }
 
 /// `GET /api/v1/users/{id}`.
@@ -61,8 +64,11 @@ pub async fn change(call: Call) -> Result<HttpResponse, ApiError> {
     let (state, mut fields) = fields::read(call).await?;
     let disabled = fields.required("disabled", Fields::flag);
     let disabled = fields.finish(disabled)?;
-    let changed =
-        state.store.set_user_disabled(id, disabled, &state.by(&caller), STORE_WAIT).await.map_err(not_changed)?;
+    let changed = state
+        .store
+        .set_user_disabled(id, disabled, &state.principal(&caller), STORE_WAIT)
+        .await
+        .map_err(not_changed)?;
     let user = changed.ok_or_else(|| no_such("user", id))?;
     audit::user_changed(user.id, user.disabled, caller.token_id);
     see_change(&state).await;

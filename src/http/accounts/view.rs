@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use crate::domain::scopes::Scope;
 use crate::domain::timestamp::render;
-use crate::store::{Secret, Token, User};
+use crate::store::{Token, TokenSecret, User};
 
 /// A token without its secret.
 #[derive(Debug, JsonSchema, Serialize)]
@@ -62,7 +62,7 @@ pub struct MadeToken<'a> {
 
 impl<'a> MadeToken<'a> {
     /// The token made at `now`, in the place of `replaces` if it was rotated.
-    pub fn of(token: &'a Token, secret: &'a Secret, replaces: Option<i64>, now: DateTime<Utc>) -> Self {
+    pub fn of(token: &'a Token, secret: &'a TokenSecret, replaces: Option<i64>, now: DateTime<Utc>) -> Self {
         Self { view: TokenView::of(token, now), token: secret.expose(), replaces }
     }
 }

@@ -31,12 +31,12 @@ pub struct Head {
     /// What is read in its place, unless it is good as it is.
     pub instead: Option<Vec<u8>>,
     /// What follows it.
-    pub body: Body,
+    pub body: BodyFraming,
 }
 
 /// Where the body ends.
 #[derive(Debug, PartialEq)]
-pub enum Body {
+pub enum BodyFraming {
     /// After so many bytes.
     Length(u64),
     /// With the last chunk.
@@ -59,7 +59,7 @@ impl Beginning {
             return Self::Unknown;
         };
         let headers = &*request.headers;
-        let body = if method == "CONNECT" { Body::Unknown } else { Body::of(headers, minor) };
+        let body = if method == "CONNECT" { BodyFraming::Unknown } else { BodyFraming::of(headers, minor) };
         // A body that is not announced is empty (RFC 9112, section 6.3), also that of an old POST.
         let lacks_length = minor == 0 && method == "POST" && !headers.iter().any(announces_body);
         let is_good = !lacks_length && headers.iter().all(|header| rewritten(header, minor) == Rewritten::Same);
@@ -80,7 +80,7 @@ impl Beginning {
     }
 }
 
-impl Body {
+impl BodyFraming {
     /// What is ambiguous is left to actix-http, which refuses it.
     fn of(headers: &[Header<'_>], minor: u8) -> Self {
         let mut announced = headers.iter().filter(|header| announces_body(header));
@@ -196,10 +196,10 @@ mod tests {
     #[test]
     fn a_body_ends_where_its_head_says() {
         let body = |version: &str, headers: &str| head(&format!("POST / HTTP/{version}\r\n{headers}\r\nmore")).body;
-        assert_eq!(body("1.1", ""), Body::Length(0));
-        assert_eq!(body("1.1", "content-length:  17 \r\n"), Body::Length(17));
-        assert_eq!(body("1.1", "transfer-encoding: chunked\r\n"), Body::Chunks);
-        assert_eq!(body("1.0", "transfer-encoding: chunked\r\n"), Body::Unknown);
+        assert_eq!(body("1.1", ""), BodyFraming::Length(0));
+        assert_eq!(body("1.1", "content-length:  17 \r\n"), BodyFraming::Length(17));
+        assert_eq!(body("1.1", "transfer-encoding: chunked\r\n"), BodyFraming::Chunks);
+        assert_eq!(body("1.0", "transfer-encoding: chunked\r\n"), BodyFraming::Unknown);
         for ambiguous in [
             "content-length: +1\r\n",
             "content-length: \r\n",
@@ -208,9 +208,9 @@ mod tests {
             "content-length: 1\r\nContent-Length: 1\r\n",
             "content-length: 1\r\ntransfer-encoding: chunked\r\n",
         ] {
-            assert_eq!(body("1.1", ambiguous), Body::Unknown, "{ambiguous}");
+            assert_eq!(body("1.1", ambiguous), BodyFraming::Unknown, "{ambiguous}");
         }
-        assert_eq!(head("CONNECT a:1 HTTP/1.1\r\n\r\n").body, Body::Unknown);
+        assert_eq!(head("CONNECT a:1 HTTP/1.1\r\n\r\n").body, BodyFraming::Unknown);
     }
 
     #[test]

@@ -6,7 +6,7 @@ use actix_http::h1::{Codec, Message, MessageType};
 use bytes::{Buf, BytesMut};
 use tokio_util::codec::Decoder;
 
-use super::head::{Beginning, Body, Head};
+use super::head::{Beginning, BodyFraming, Head};
 
 /// Longest head that is waited for; actix-http refuses a longer one.
 const HEAD_BYTES_MAX: usize = 128 * 1_024;
@@ -95,10 +95,10 @@ impl Inbound {
     fn begin(&mut self, Head { length, instead, body }: Head) -> usize {
         let text = instead.as_deref().unwrap_or(&self.raw[..length]);
         self.next = match body {
-            Body::Length(0) => Next::Head,
-            Body::Length(bytes) => Next::Body(bytes),
-            Body::Chunks => chunked(text, &self.config).map_or(Next::Anything, Next::Chunks),
-            Body::Unknown => Next::Anything,
+            BodyFraming::Length(0) => Next::Head,
+            BodyFraming::Length(bytes) => Next::Body(bytes),
+            BodyFraming::Chunks => chunked(text, &self.config).map_or(Next::Anything, Next::Chunks),
+            BodyFraming::Unknown => Next::Anything,
         };
         let Some(instead) = instead else { return length };
         self.raw.advance(length);

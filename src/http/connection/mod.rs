@@ -47,7 +47,7 @@ pub struct Interim(Rc<Cell<bool>>);
 
 impl Interim {
     /// `100 Continue` is sent, unless it is withdrawn in the same turn.
-    pub fn ask(&self) {
+    pub fn request_body(&self) {
         self.0.set(true);
     }
 

@@ -66,7 +66,7 @@ mod tests {
     use crate::store::Action;
 
     #[test]
-    fn every_file_is_named_once_and_loads_only_its_neighbours() {
+    fn every_file_is_named_once_and_loads_only_files_beside_it() {
         for (at, (name, _, content)) in ASSETS.iter().enumerate() {
             assert!(ASSETS[at + 1..].iter().all(|(other, _, _)| other != name), "{name}");
             for line in content.lines().filter(|line| line.starts_with("import ")) {

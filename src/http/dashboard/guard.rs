@@ -50,15 +50,15 @@ pub async fn guard(mut request: ServiceRequest, next: Next<BoxBody>) -> Result<S
         response.headers_mut().insert(HeaderName::from_static("x-request-id"), header_value(id.as_str().to_owned()));
         protect(response.headers_mut());
         if let Some(state) = request.app_data::<Data<AppState>>() {
-            state.closing.mark(request.request(), &mut response);
+            state.shutdown.mark(request.request(), &mut response);
         }
         return Ok(request.into_response(response));
     }
     let is_page = is_safe(request.method()) && prefers_html(request.headers());
     let mut response = next.call(request).await?;
     if is_page && response.status() == StatusCode::UNAUTHORIZED {
-        let mut elsewhere = HttpResponse::build(StatusCode::SEE_OTHER);
-        response = response.into_response(elsewhere.insert_header((header::LOCATION, "/login")).finish());
+        let mut redirect = HttpResponse::build(StatusCode::SEE_OTHER);
+        response = response.into_response(redirect.insert_header((header::LOCATION, "/login")).finish());
     }
     protect(response.headers_mut());
     Ok(response)

@@ -12,13 +12,13 @@ use chrono::TimeDelta;
 use serde::Serialize;
 use tokio::sync::watch;
 
-use super::watcher::{self, News, event};
+use super::sse::{self, LineSource, event};
 use crate::http::bounds::STORE_WAIT;
 use crate::http::cluster::Cluster;
 use crate::http::error::ApiError;
 use crate::http::request::Call;
 use crate::http::series::{BucketView, begin_of};
-use crate::http::shared::{Live, Shot};
+use crate::http::shared::{Live, LiveSnapshot};
 use crate::http::state::AppState;
 use crate::http::{cluster, ops};
 use crate::store::Series;
@@ -32,7 +32,7 @@ const BACKLOG_MAX: u32 = 10_000;
 
 /// The newest figures of all nodes.
 #[derive(Serialize)]
-struct Figures {
+struct LiveFigures {
     step_seconds: i64,
     /// The bucket that is being filled, and the one before it.
     buckets: Vec<BucketView>,
@@ -45,7 +45,7 @@ struct Figures {
 
 impl Live {
     /// Looks for as long as the future is polled.
-    pub async fn watch(state: Data<AppState>) {
+    pub async fn run(state: Data<AppState>) {
         loop {
             if state.live.latest.receiver_count() > 0 {
                 let before = state.live.latest.borrow().clone();
@@ -58,7 +58,7 @@ impl Live {
 }
 
 /// What does not answer now keeps the text of the look before.
-async fn look(state: &AppState, mut shot: Shot) -> Shot {
+async fn look(state: &AppState, mut shot: LiveSnapshot) -> LiveSnapshot {
     let Some(mut cluster) = cluster::cluster(state).await else { return shot };
     let nodes = cluster.nodes.as_deref().unwrap_or_default();
     let spooled = nodes.iter().filter(|node| node.state != "stopped").map(|node| node.spool_events).sum();
@@ -70,13 +70,13 @@ async fn look(state: &AppState, mut shot: Shot) -> Shot {
     shot
 }
 
-async fn figures(state: &AppState, spooled: u64) -> Option<Figures> {
+async fn figures(state: &AppState, spooled: u64) -> Option<LiveFigures> {
     let now = state.store.now(STORE_WAIT).await.ok()?;
     let since = begin_of(now, STEP) - TimeDelta::seconds(STEP);
     let buckets = state.store.series(Series { since, step: STEP }, STORE_WAIT).await.ok()?;
     let pending = state.store.pending_up_to(BACKLOG_MAX + 1, STORE_WAIT).await.ok()?;
     let and_more = pending > i64::from(BACKLOG_MAX);
-    Some(Figures {
+    Some(LiveFigures {
         step_seconds: STEP,
         buckets: BucketView::all(since, STEP, 2, &buckets),
         pending: pending.min(i64::from(BACKLOG_MAX)),
@@ -93,20 +93,20 @@ pub(super) fn quieten(cluster: &mut Cluster) {
 }
 
 /// The parts that differ from what was told last.
-struct LiveNews {
-    latest: watch::Receiver<Shot>,
-    told: Shot,
+struct LiveChanges {
+    latest: watch::Receiver<LiveSnapshot>,
+    sent: LiveSnapshot,
 }
 
 /// `GET /api/live`, for the scopes that open the pipeline.
 pub async fn follow(call: Call) -> Result<HttpResponse, ApiError> {
     ops::permit_view(&call, "the state of the pipeline").await?;
-    let permit = watcher::room(&call.state)?;
-    let news = LiveNews { latest: call.state.live.latest.subscribe(), told: Shot::default() };
-    watcher::stream(call, permit, news)
+    let permit = sse::room(&call.state)?;
+    let news = LiveChanges { latest: call.state.live.latest.subscribe(), sent: LiveSnapshot::default() };
+    sse::stream(call, permit, news)
 }
 
-impl News for LiveNews {
+impl LineSource for LiveChanges {
     async fn next(&mut self) -> Bytes {
         loop {
             let news = self.take();
@@ -119,16 +119,16 @@ impl News for LiveNews {
     }
 }
 
-impl LiveNews {
+impl LiveChanges {
     fn take(&mut self) -> Vec<u8> {
         let shot = self.latest.borrow_and_update().clone();
         let mut news = Vec::new();
-        for (part, told) in [(&shot.pipeline, &self.told.pipeline), (&shot.figures, &self.told.figures)] {
-            if part != told {
+        for (part, sent) in [(&shot.pipeline, &self.sent.pipeline), (&shot.figures, &self.sent.figures)] {
+            if part != sent {
                 news.extend_from_slice(part);
             }
         }
-        self.told = shot;
+        self.sent = shot;
         news
     }
 }

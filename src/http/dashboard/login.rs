@@ -74,7 +74,7 @@ async fn open(call: Call) -> Result<HttpResponse, ApiError> {
     let credentials = Credentials::read(&bearer(&body)?, Origin::of(&call.request))?;
     let state = call.state;
     let caller = state.auth.authenticate(credentials).await?;
-    let by = state.by(&caller);
+    let by = state.principal(&caller);
     let opened = state.store.open_session(caller.token_id, SESSION_LASTS, clock::now(), &by, STORE_WAIT).await?;
     let Some((session, secret)) = opened else {
         return Err(ApiError::unauthorized(true, "the token opens no session: it has ended, or is a session itself"));
@@ -101,7 +101,7 @@ fn bearer(form: &[u8]) -> Result<HeaderMap, ApiError> {
 pub async fn leave(call: Call) -> Result<HttpResponse, ApiError> {
     let caller = call.caller().await?;
     if let Some(parent_id) = caller.parent_id {
-        let (store, by) = (&call.state.store, call.state.by(&caller));
+        let (store, by) = (&call.state.store, call.state.principal(&caller));
         if store.close_session(caller.token_id, parent_id, clock::now(), &by, STORE_WAIT).await.map_err(not_changed)? {
             audit::session_closed(caller.token_id, parent_id);
         }

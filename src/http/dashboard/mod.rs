@@ -5,19 +5,19 @@
 //! decided in one place, by scopes, and the page only leaves out what would be refused.
 
 mod assets;
-mod elsewhere;
 mod guard;
 mod live;
+mod live_outcomes;
 mod login;
-mod newest;
-mod watcher;
+mod remote_node;
+mod sse;
 
 pub use assets::show as asset;
-pub use elsewhere::follow_node;
 pub use guard::guard;
 pub use live::follow;
+pub use live_outcomes::{follow_event, follow_outcomes};
 pub use login::{COOKIE, enter, form, leave};
-pub use newest::{follow_event, follow_outcomes};
+pub use remote_node::follow_node;
 
 use actix_web::HttpResponse;
 use actix_web::http::StatusCode;

@@ -36,7 +36,7 @@ async fn packed_as(coding: Coding, plain: &[u8]) -> Vec<u8> {
 }
 
 /// What another program makes of it; `None` if there is none here.
-fn unpacked_elsewhere(coding: Coding, packed: &[u8]) -> Option<io::Result<Vec<u8>>> {
+fn unpacked_by_another(coding: Coding, packed: &[u8]) -> Option<io::Result<Vec<u8>>> {
     let mut plain = Vec::new();
     let mut all = |mut reader: Box<dyn Read + '_>| reader.read_to_end(&mut plain).map(|_| ());
     let read = match coding {
@@ -82,7 +82,7 @@ fn a_damaged_packed_body_is_refused_or_what_others_make_of_it() {
         match read {
             Ok(body) if packed == whole => assert!(body == plain, "{}", shown()),
             Ok(body) if packed.is_empty() => assert!(body.is_empty(), "{}", shown()),
-            Ok(body) => match unpacked_elsewhere(coding, &packed) {
+            Ok(body) => match unpacked_by_another(coding, &packed) {
                 Some(Ok(other)) => assert!(body == other, "{}", shown()),
                 // Bits that mean nothing are let through here, and the data behind them has its checksum.
                 Some(Err(error)) if error.to_string() == "invalid gzip header" => {}

@@ -84,7 +84,7 @@ pub struct Success<'a> {
 }
 
 /// What a processed event's answer repeats of what was submitted.
-pub struct Submitted {
+pub struct SubmittedFields {
     /// The event's name.
     pub event_name: String,
     /// The event's type.
@@ -94,8 +94,8 @@ pub struct Submitted {
 }
 
 /// 200: the reference's return value of an event that was processed.
-pub fn success(event_id: i64, submitted: &Submitted, processed_at: DateTime<Utc>) -> HttpResponse {
-    let Submitted { event_name, event_type, user_id } = submitted;
+pub fn success(event_id: i64, submitted: &SubmittedFields, processed_at: DateTime<Utc>) -> HttpResponse {
+    let SubmittedFields { event_name, event_type, user_id } = submitted;
     let processed_at = render(processed_at);
     json(
         StatusCode::OK,
@@ -133,7 +133,7 @@ pub fn outcome(event: &StoredEvent) -> Result<HttpResponse, ApiError> {
     match event.status {
         Status::Pending => Ok(accepted(event.id, event.task_id)),
         Status::Processed => {
-            let submitted = Submitted {
+            let submitted = SubmittedFields {
                 event_name: event.event_name.clone().unwrap_or_default(),
                 event_type: event.event_type.clone().unwrap_or_default(),
                 user_id: event.user_id,

@@ -7,7 +7,7 @@ use actix_web::http::header::HeaderMap;
 use bytes::Bytes;
 
 use super::bulk::Sender;
-use super::intake::{Intake, Taken};
+use super::intake::{Intake, TakenEvents};
 use super::key::idempotency_key;
 use super::prefer::Preferences;
 use super::report::{self, ItemResult, Tally};
@@ -21,14 +21,14 @@ use crate::domain::scopes::Scope;
 use crate::http::auth::Caller;
 use crate::http::body;
 use crate::http::error::ApiError;
-use crate::http::media::{Media, Taken as TakenMedia};
+use crate::http::media::{AcceptedMedia, Media};
 use crate::http::request::Call;
 use crate::http::request_trace::RequestTrace;
 use crate::http::state::AppState;
 use crate::pipeline::{Handling, Receipt, Room, Verdict};
 
 /// What may be sent as a batch: whatever may be posted. A CloudEvent alone is a batch of one.
-pub const BATCH_MEDIA: TakenMedia = TakenMedia {
+pub const BATCH_MEDIA: AcceptedMedia = AcceptedMedia {
     others: &[Media::Ndjson, Media::CloudEvent, Media::CloudEvents],
     accept_post: "application/json, application/x-ndjson, application/cloudevents+json, \
                   application/cloudevents-batch+json",
@@ -77,7 +77,7 @@ pub(super) fn take(
     media: Option<Media>,
     body: &Bytes,
     max: usize,
-) -> Result<Taken, ApiError> {
+) -> Result<TakenEvents, ApiError> {
     let Some(media) = media.filter(|media| *media != Media::CloudEvent) else {
         intake.add(read(headers, media, BATCH_MEDIA, body)?);
         return Ok(intake.finish());
@@ -104,7 +104,7 @@ fn batch_key(call: &Call) -> Result<Option<String>, ApiError> {
 }
 
 /// Hands in what can be handed in: an invalid event is an outcome.
-async fn hand_in(state: &AppState, mut taken: Taken, room: Room) -> Result<Vec<ItemResult>, ApiError> {
+async fn hand_in(state: &AppState, mut taken: TakenEvents, room: Room) -> Result<Vec<ItemResult>, ApiError> {
     let entries = taken.take_entries();
     if entries.is_empty() {
         return Ok(taken.results(Vec::new()));
@@ -114,7 +114,7 @@ async fn hand_in(state: &AppState, mut taken: Taken, room: Room) -> Result<Vec<I
 }
 
 /// Hands in all or nothing.
-async fn hand_in_whole(state: &AppState, mut taken: Taken, room: Room) -> Result<Vec<ItemResult>, ApiError> {
+async fn hand_in_whole(state: &AppState, mut taken: TakenEvents, room: Room) -> Result<Vec<ItemResult>, ApiError> {
     let events = taken.len();
     let flaws = taken.flaws(|entry| validate(&entry.submission, &state.payload_limits).err());
     if !flaws.is_empty() {

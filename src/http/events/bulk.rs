@@ -16,7 +16,7 @@ use futures_util::{Stream, StreamExt};
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::intake::{Intake, Taken};
+use super::intake::{Intake, TakenEvents};
 use super::lines::{Lines, Piece, ROOM_WAIT};
 use super::report::{ItemResult, Tally};
 use crate::domain::json::write_line;
@@ -63,7 +63,7 @@ pub struct Sender {
 #[derive(Clone, Copy)]
 pub struct Purpose {
     /// Does with the events of a piece what is to be done.
-    pub settle: fn(Arc<AppState>, Taken, Room) -> LocalBoxFuture<'static, Settled>,
+    pub settle: fn(Arc<AppState>, TakenEvents, Room) -> LocalBoxFuture<'static, Settled>,
     /// What the results are counted in.
     pub tally: Tally,
 }
@@ -110,7 +110,7 @@ fn settle_all(state: Arc<AppState>, sender: Sender, lines: Lines, purpose: Purpo
             Some((piece, (lines, next, stop)))
         }
     });
-    let settle = move |piece: Result<(Taken, Room), ApiError>| {
+    let settle = move |piece: Result<(TakenEvents, Room), ApiError>| {
         let (state, stop) = (state.clone(), stop.clone());
         async move {
             let settled = match piece {
@@ -124,7 +124,7 @@ fn settle_all(state: Arc<AppState>, sender: Sender, lines: Lines, purpose: Purpo
     pieces.map(settle).buffered(PIECES_MAX)
 }
 
-fn read(sender: &Sender, first: u64, piece: Piece) -> (Taken, Room) {
+fn read(sender: &Sender, first: u64, piece: Piece) -> (TakenEvents, Room) {
     let intake = Intake::new(&sender.caller, sender.key.as_deref(), first);
     let mut intake = intake.in_trace(sender.trace.clone());
     for line in piece.body.split(|byte| *byte == b'\n').filter(|line| !line.trim_ascii().is_empty()) {
@@ -142,7 +142,7 @@ fn read(sender: &Sender, first: u64, piece: Piece) -> (Taken, Room) {
     (intake.finish(), piece.room)
 }
 
-async fn store(state: Arc<AppState>, mut taken: Taken, mut room: Room) -> Settled {
+async fn store(state: Arc<AppState>, mut taken: TakenEvents, mut room: Room) -> Settled {
     let entries = taken.take_entries();
     if entries.is_empty() {
         return Settled { results: taken.results(Vec::new()), stop: None };
@@ -159,7 +159,7 @@ async fn store(state: Arc<AppState>, mut taken: Taken, mut room: Room) -> Settle
 /// The report of lines that were not streamed.
 #[derive(JsonSchema, Serialize)]
 #[schemars(rename = "LinesReport")]
-pub struct Report {
+pub struct LinesReport {
     status: &'static str,
     #[serde(flatten)]
     tally: Tally,
@@ -191,7 +191,7 @@ async fn collected(
         stop => {
             let code = if stop.is_some() { StatusCode::MULTI_STATUS } else { tally.code() };
             let status = if stop.is_some() { "partial" } else { tally.status() };
-            let report = Report {
+            let report = LinesReport {
                 status,
                 tally,
                 complete: stop.is_none(),
@@ -211,7 +211,7 @@ fn without_lines() -> ApiError {
 /// The last line of streamed results.
 #[derive(JsonSchema, Serialize)]
 #[schemars(rename = "LinesSummary")]
-pub struct Summary {
+pub struct LinesSummary {
     summary: Totals,
 }
 
@@ -245,7 +245,7 @@ where
             let end = match stop {
                 None => {
                     let mut last = Vec::new();
-                    write_line(&mut last, &Summary { summary: Totals { status: tally.status(), tally } });
+                    write_line(&mut last, &LinesSummary { summary: Totals { status: tally.status(), tally } });
                     Ok(Bytes::from(last))
                 }
                 // An answer that breaks off is seen by every client.

@@ -6,7 +6,7 @@ use actix_web::http::header::LOCATION;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::wish;
+use super::replay_request;
 use crate::domain::outcome::Status;
 use crate::domain::scopes::Scope;
 use crate::http::accounts::not_changed;
@@ -43,10 +43,10 @@ pub async fn retry_matching(call: Call) -> Result<HttpResponse, ApiError> {
     let caller = call.authorise(Scope::Operate, "replaying events").await?;
     let (state, mut fields) = fields::read(call).await?;
     fields.refuse_unknown(&["filter", "patch", "dry_run", "force"]);
-    let patch = wish::patch(&mut fields, &state.payload_limits).map(|patch| patch.as_str().to_owned());
+    let patch = replay_request::patch(&mut fields, &state.payload_limits).map(|patch| patch.as_str().to_owned());
     let is_forced = flag(&mut fields, "force");
     let is_dry = flag(&mut fields, "dry_run");
-    let filters = wish::filters(&mut fields, &caller)?;
+    let filters = replay_request::filters(&mut fields, &caller)?;
     let (filters, is_dry) = fields.finish(filters.zip(is_dry))?;
     let is_forced = is_forced.unwrap_or_default();
     let new = NewJob { kind: JobKind::Retry, filters, patch, is_forced, by: caller.user_id };
@@ -59,7 +59,7 @@ pub async fn cancel_matching(call: Call) -> Result<HttpResponse, ApiError> {
     let (state, mut fields) = fields::read(call).await?;
     fields.refuse_unknown(&["filter", "dry_run"]);
     let is_dry = flag(&mut fields, "dry_run");
-    let filters = wish::filters(&mut fields, &caller)?;
+    let filters = replay_request::filters(&mut fields, &caller)?;
     let (filters, is_dry) = fields.finish(filters.zip(is_dry))?;
     let new = NewJob { kind: JobKind::Cancel, filters, patch: None, is_forced: false, by: caller.user_id };
     carry_out(&state, &caller, new, is_dry).await
@@ -81,7 +81,7 @@ async fn carry_out(state: &AppState, caller: &Caller, new: NewJob, is_dry: bool)
     if state.is_draining() {
         return Err(ApiError::new(Problem::Draining, "the server is stopping, nothing was changed"));
     }
-    let Some(job) = state.pipeline.make_job(new, &state.by(caller)).await.map_err(not_changed)? else {
+    let Some(job) = state.pipeline.make_job(new, &state.principal(caller)).await.map_err(not_changed)? else {
         return Err(ApiError::new(Problem::Overloaded, "too many jobs are running, none was made"));
     };
     audit::job_made(job.id, job.wanted.kind.as_str(), caller.token_id);
@@ -100,5 +100,5 @@ fn check_status(new: &NewJob) -> Result<(), ApiError> {
         JobKind::Cancel => "pending",
     };
     let status = new.filters.status.map_or("", Status::as_str);
-    Err(wish::flaw("/filter/status", format!("filter/status is {status:?}, expected {possible}")))
+    Err(replay_request::flaw("/filter/status", format!("filter/status is {status:?}, expected {possible}")))
 }

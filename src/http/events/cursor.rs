@@ -9,7 +9,7 @@ use sha2::{Digest, Sha256};
 
 use crate::http::error::ApiError;
 use crate::http::problems::Problem;
-use crate::store::Place;
+use crate::store::ListPosition;
 
 const VERSION: u8 = 2;
 /// Bytes before the digest, and all of them.
@@ -19,12 +19,12 @@ const BYTES: usize = 25;
 const NO_TIME: i64 = i64::MIN;
 
 /// The cursor of the page that begins after `place`, for a list with `filters` as canonical text.
-pub fn write(filters: &str, place: Place) -> String {
+pub fn write(filters: &str, place: ListPosition) -> String {
     bytes(filters, place).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// The place after which the page begins; 400 if the cursor was made for another list, or not by us.
-pub fn read(filters: &str, cursor: &str) -> Result<Place, ApiError> {
+pub fn read(filters: &str, cursor: &str) -> Result<ListPosition, ApiError> {
     let place = decode(cursor).and_then(place).filter(|place| cursor == write(filters, *place));
     place.ok_or_else(|| {
         ApiError::new(
@@ -34,7 +34,7 @@ pub fn read(filters: &str, cursor: &str) -> Result<Place, ApiError> {
     })
 }
 
-fn bytes(filters: &str, place: Place) -> [u8; BYTES] {
+fn bytes(filters: &str, place: ListPosition) -> [u8; BYTES] {
     let mut bytes = [VERSION; BYTES];
     let micros = place.received_at.map_or(NO_TIME, |time| time.timestamp_micros());
     bytes[1..9].copy_from_slice(&micros.to_be_bytes());
@@ -45,13 +45,13 @@ fn bytes(filters: &str, place: Place) -> [u8; BYTES] {
 }
 
 /// `None` for a time that no database could compare.
-fn place(bytes: [u8; BYTES]) -> Option<Place> {
+fn place(bytes: [u8; BYTES]) -> Option<ListPosition> {
     let number = |from: usize| i64::from_be_bytes(std::array::from_fn(|at| bytes[from + at]));
     let received_at = match number(1) {
         NO_TIME => None,
         micros => Some(DateTime::from_timestamp_micros(micros).filter(|time| (1..=9999).contains(&time.year()))?),
     };
-    Some(Place { received_at, id: number(9) })
+    Some(ListPosition { received_at, id: number(9) })
 }
 
 fn decode(cursor: &str) -> Option<[u8; BYTES]> {
@@ -69,13 +69,13 @@ fn decode(cursor: &str) -> Option<[u8; BYTES]> {
 mod tests {
     use super::*;
 
-    fn at(micros: i64, id: i64) -> Place {
-        Place { received_at: Some(DateTime::from_timestamp_micros(micros).expect("a time")), id }
+    fn at(micros: i64, id: i64) -> ListPosition {
+        ListPosition { received_at: Some(DateTime::from_timestamp_micros(micros).expect("a time")), id }
     }
 
     #[test]
     fn a_cursor_leads_back_to_its_place() {
-        let timeless = Place { received_at: None, id: 7 };
+        let timeless = ListPosition { received_at: None, id: 7 };
         for place in [at(0, 1), at(-1, 42), at(1_766_053_800_123_456, i64::MAX), timeless] {
             assert_eq!(read("viewer=7", &write("viewer=7", place)).ok(), Some(place));
         }

@@ -12,8 +12,8 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use tokio::sync::OwnedSemaphorePermit;
 
-use super::asked::{Asked, WHOLE};
 use super::list::FETCH_ROWS;
+use super::list_params::{ListParams, WHOLE};
 use super::view::{EventView, UnreadableView};
 use crate::domain::json::write_line;
 use crate::domain::scopes::Scope;
@@ -24,7 +24,7 @@ use crate::http::problems::Problem;
 use crate::http::request::Call;
 use crate::http::state::AppState;
 use crate::http::streaming;
-use crate::store::{Place, Slice};
+use crate::store::{ListPosition, Slice};
 
 /// Bytes of the events of a chunk; the one that passes it is still in it.
 const CHUNK_BYTES: usize = 2 * 1_024 * 1_024;
@@ -44,13 +44,13 @@ pub struct UnreadableLine<'a> {
 /// The last line of an export.
 #[derive(JsonSchema, Serialize)]
 pub struct SummaryLine {
-    summary: Summary,
+    summary: ExportSummary,
 }
 
 /// An export that broke off has no summary.
 #[derive(JsonSchema, Serialize)]
 #[schemars(rename = "ExportSummary")]
-struct Summary {
+struct ExportSummary {
     events: u64,
     /// Events that cannot be read, each of which has a line; absent if there are none.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -60,11 +60,11 @@ struct Summary {
 }
 
 /// An export under way.
-struct Export {
+struct ExportStream {
     state: Data<AppState>,
     credentials: Credentials,
-    asked: Asked,
-    after: Option<Place>,
+    params: ListParams,
+    after: Option<ListPosition>,
     events: u64,
     unreadable: u64,
     is_over: bool,
@@ -74,12 +74,12 @@ struct Export {
 /// `GET /api/v1/events/export`.
 pub async fn export(call: Call) -> Result<HttpResponse, ApiError> {
     let caller = call.authorise(Scope::Read, "reading events").await?;
-    let asked = Asked::read(call.request.query_string(), &caller, &WHOLE)?;
+    let params = ListParams::read(call.request.query_string(), &caller, &WHOLE)?;
     let permit = call.state.exports.clone().try_acquire_owned();
     let _permit = permit.map_err(|_| ApiError::new(Problem::Overloaded, "too many exports are under way"))?;
-    let (after, credentials) = (asked.after, call.credentials()?);
+    let (after, credentials) = (params.after, call.credentials()?);
     let (state, events, unreadable) = (call.state, 0, 0);
-    let export = Export { state, credentials, asked, after, events, unreadable, is_over: false, _permit };
+    let export = ExportStream { state, credentials, params, after, events, unreadable, is_over: false, _permit };
     // The first chunk is made before the answer begins, so that what is wrong from the start has a status.
     let (first, export) = export.chunk().await?;
     let chunks = try_unfold((Some(first), export), |(first, export)| async move {
@@ -101,7 +101,7 @@ fn cut_off(error: ApiError) -> std::io::Error {
     std::io::Error::other(error.detail().to_owned())
 }
 
-impl Export {
+impl ExportStream {
     /// The next events with their cursor, or with the summary if they are the last.
     async fn chunk(mut self) -> Result<(Bytes, Self), ApiError> {
         let slice = self.next_slice().await?;
@@ -117,11 +117,11 @@ impl Export {
         self.unreadable += (slice.events.len() - readable) as u64;
         self.after = slice.next;
         match slice.next {
-            Some(place) => write_line(&mut lines, &CursorLine { cursor: self.asked.cursor(place) }),
+            Some(place) => write_line(&mut lines, &CursorLine { cursor: self.params.cursor(place) }),
             None => {
                 self.is_over = true;
                 let unreadable = (self.unreadable > 0).then_some(self.unreadable);
-                let summary = Summary { events: self.events, unreadable, complete: unreadable.is_none() };
+                let summary = ExportSummary { events: self.events, unreadable, complete: unreadable.is_none() };
                 write_line(&mut lines, &SummaryLine { summary });
             }
         }
@@ -136,6 +136,6 @@ impl Export {
         // A token that is revoked ends what it began.
         self.state.auth.authenticate(self.credentials).await?;
         let store = &self.state.store;
-        Ok(store.list_events(&self.asked.query, self.after, FETCH_ROWS, CHUNK_BYTES, STORE_WAIT).await?)
+        Ok(store.list_events(&self.params.query, self.after, FETCH_ROWS, CHUNK_BYTES, STORE_WAIT).await?)
     }
 }

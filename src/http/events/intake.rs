@@ -19,29 +19,29 @@ pub struct Intake<'a> {
     /// The request's `Idempotency-Key`; an item without a uid has `key:index`.
     key: Option<&'a str>,
     first: u64,
-    read: Reader,
+    read: EventParser,
     trace: RequestTrace,
     entries: Vec<Entry>,
-    items: Vec<Item>,
+    items: Vec<ItemState>,
 }
 
 /// Reads an event from a part of a body.
-type Reader = fn(&Bytes, &str) -> Result<Submission, Unreadable>;
+type EventParser = fn(&Bytes, &str) -> Result<Submission, Unreadable>;
 
 /// A key as it is told.
-type Key = (Namespace, String);
+type ReportedKey = (Namespace, String);
 
 /// What is remembered of an event while it is on its way.
-enum Item {
-    HandedIn { event_name: Option<String>, user_id: i64, key: Option<Key> },
+enum ItemState {
+    HandedIn { event_name: Option<String>, user_id: i64, key: Option<ReportedKey> },
     Refused { code: &'static str, error: String, rejection: Option<Box<Rejection>> },
 }
 
 /// Events that were taken, apart from what is remembered of them.
-pub struct Taken {
+pub struct TakenEvents {
     entries: Vec<Entry>,
     first: u64,
-    items: Vec<Item>,
+    items: Vec<ItemState>,
 }
 
 impl<'a> Intake<'a> {
@@ -52,7 +52,7 @@ impl<'a> Intake<'a> {
     }
 
     /// For events of another form.
-    pub fn of(self, read: Reader) -> Self {
+    pub fn of(self, read: EventParser) -> Self {
         Self { read, ..self }
     }
 
@@ -66,7 +66,9 @@ impl<'a> Intake<'a> {
         let item = match (self.read)(body, text) {
             Ok(submission) => self.hand_in(submission),
             Err(Unreadable::NotObject(rejection)) => refused(*rejection),
-            Err(unreadable) => Item::Refused { code: "invalid_json", error: unreadable.to_string(), rejection: None },
+            Err(unreadable) => {
+                ItemState::Refused { code: "invalid_json", error: unreadable.to_string(), rejection: None }
+            }
         };
         self.items.push(item);
     }
@@ -79,15 +81,15 @@ impl<'a> Intake<'a> {
 
     /// Takes an event that is none, for the reason of `code`.
     pub fn refuse(&mut self, code: &'static str, error: String) {
-        self.items.push(Item::Refused { code, error, rejection: None });
+        self.items.push(ItemState::Refused { code, error, rejection: None });
     }
 
-    fn hand_in(&mut self, mut submission: Submission) -> Item {
+    fn hand_in(&mut self, mut submission: Submission) -> ItemState {
         let user_id = match owner(&submission, self.caller) {
             Ok(user_id) => user_id,
             Err(error) => {
                 let (code, error) = (error.problem().entry().code, error.detail().to_owned());
-                return Item::Refused { code, error, rejection: None };
+                return ItemState::Refused { code, error, rejection: None };
             }
         };
         self.trace.take_in(&mut submission);
@@ -97,16 +99,16 @@ impl<'a> Intake<'a> {
         let event_name = submission.event_name.clone();
         let remembered = key.as_ref().map(|key| (key.namespace, key.text.clone()));
         self.entries.push(Entry { user_id, submission, key });
-        Item::HandedIn { event_name, user_id, key: remembered }
+        ItemState::HandedIn { event_name, user_id, key: remembered }
     }
 
     /// Ends the taking.
-    pub fn finish(self) -> Taken {
-        Taken { entries: self.entries, first: self.first, items: self.items }
+    pub fn finish(self) -> TakenEvents {
+        TakenEvents { entries: self.entries, first: self.first, items: self.items }
     }
 }
 
-impl Taken {
+impl TakenEvents {
     /// How many events were taken.
     pub fn len(&self) -> usize {
         self.items.len()
@@ -142,12 +144,12 @@ impl Taken {
     }
 
     /// `next` gives the result of each event that can be handed in, by its index and key.
-    fn results_by(self, mut next: impl FnMut(u64, Option<Key>) -> ItemResult) -> Vec<ItemResult> {
+    fn results_by(self, mut next: impl FnMut(u64, Option<ReportedKey>) -> ItemResult) -> Vec<ItemResult> {
         let result = |(index, item)| match item {
-            Item::Refused { code, error, rejection } => {
+            ItemState::Refused { code, error, rejection } => {
                 ItemResult::new(index, "validation_error").because(code, error).with_flaws(rejection.as_deref())
             }
-            Item::HandedIn { event_name, user_id, key } => next(index, key).named(event_name, user_id),
+            ItemState::HandedIn { event_name, user_id, key } => next(index, key).named(event_name, user_id),
         };
         (self.first..).zip(self.items).map(result).collect()
     }
@@ -160,11 +162,11 @@ impl Taken {
     /// What is wrong with each event that is: with those not handed in, and with those that `judge` refuses.
     pub fn flaws(&self, judge: impl Fn(&Entry) -> Option<Rejection>) -> Vec<(u64, Rejection)> {
         let mut entries = self.entries.iter();
-        let of_item = |(index, item): (u64, &Item)| match item {
-            Item::Refused { error, rejection, .. } => {
+        let of_item = |(index, item): (u64, &ItemState)| match item {
+            ItemState::Refused { error, rejection, .. } => {
                 Some((index, rejection.as_deref().cloned().unwrap_or_else(|| unread(error))))
             }
-            Item::HandedIn { .. } => entries.next().and_then(&judge).map(|rejection| (index, rejection)),
+            ItemState::HandedIn { .. } => entries.next().and_then(&judge).map(|rejection| (index, rejection)),
         };
         (self.first..).zip(&self.items).filter_map(of_item).collect()
     }
@@ -180,15 +182,15 @@ fn of_rejection(index: u64, rejection: &Rejection) -> ItemResult {
     result.because(rejection.code().as_str(), rejection.error.clone()).with_flaws(Some(rejection))
 }
 
-fn refused(rejection: Rejection) -> Item {
-    Item::Refused {
+fn refused(rejection: Rejection) -> ItemState {
+    ItemState::Refused {
         code: rejection.code().as_str(),
         error: rejection.error.clone(),
         rejection: Some(Box::new(rejection)),
     }
 }
 
-pub(super) fn of_receipt(index: u64, receipt: Receipt, key: Option<Key>) -> ItemResult {
+pub(super) fn of_receipt(index: u64, receipt: Receipt, key: Option<ReportedKey>) -> ItemResult {
     let of = |status, event_id| ItemResult::new(index, status).stored_as(event_id);
     match receipt.verdict {
         Verdict::Processed { processed_at } => of("processed", receipt.event_id).processed_at(processed_at),

@@ -8,14 +8,14 @@ use actix_web::http::header::LINK;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::asked::{Asked, LIMIT};
+use super::list_params::{LIMIT, ListParams};
 use super::view::{EventView, UnreadableView, bytes_of};
 use crate::domain::scopes::Scope;
 use crate::http::bounds::STORE_WAIT;
 use crate::http::error::ApiError;
 use crate::http::request::Call;
 use crate::http::respond::{header_value, json};
-use crate::store::{ListQuery, Place, Store, StoreError, StoredEvent, UnreadableEvent};
+use crate::store::{ListPosition, ListQuery, Store, StoreError, StoredEvent, UnreadableEvent};
 
 /// Rows fetched at once.
 pub const FETCH_ROWS: usize = 51;
@@ -29,7 +29,7 @@ const PAGE_TIME_MAX: Duration = Duration::from_secs(2);
 /// A page of events.
 #[derive(JsonSchema, Serialize)]
 #[schemars(rename = "EventPage")]
-pub struct Page<'a> {
+pub struct EventPage<'a> {
     data: Vec<EventView<'a>>,
     /// Events of this page that are there and cannot be read; absent if there are none.
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -40,15 +40,15 @@ pub struct Page<'a> {
 /// `GET /api/v1/events`.
 pub async fn list(call: Call) -> Result<HttpResponse, ApiError> {
     let caller = call.authorise(Scope::Read, "reading events").await?;
-    let asked = Asked::read(call.request.query_string(), &caller, &LIMIT)?;
-    let rows = page(&call.state.store, &asked.query, asked.after, asked.limit).await?;
-    let next_cursor = rows.next.map(|place| asked.cursor(place));
+    let params = ListParams::read(call.request.query_string(), &caller, &LIMIT)?;
+    let rows = page(&call.state.store, &params.query, params.after, params.limit).await?;
+    let next_cursor = rows.next.map(|place| params.cursor(place));
     let link = next_cursor
         .as_ref()
-        .map(|cursor| format!("</api/v1/events?{}limit={}&cursor={cursor}>; rel=\"next\"", asked.text, asked.limit));
+        .map(|cursor| format!("</api/v1/events?{}limit={}&cursor={cursor}>; rel=\"next\"", params.text, params.limit));
     let data = rows.events.iter().map(EventView::of).collect();
     let unreadable = rows.unreadable.iter().map(UnreadableView::of).collect();
-    let mut response = json(StatusCode::OK, &Page { data, unreadable, next_cursor });
+    let mut response = json(StatusCode::OK, &EventPage { data, unreadable, next_cursor });
     if let Some(link) = link {
         response.headers_mut().insert(LINK, header_value(link));
     }
@@ -60,7 +60,7 @@ struct Rows {
     events: Vec<StoredEvent>,
     unreadable: Vec<UnreadableEvent>,
     /// The place after which the next page begins, if there is one.
-    next: Option<Place>,
+    next: Option<ListPosition>,
 }
 
 impl Rows {
@@ -70,7 +70,7 @@ impl Rows {
 }
 
 /// Fetches in small steps and one event more than asked for, which tells whether there is a next page.
-async fn page(store: &Store, query: &ListQuery, after: Option<Place>, limit: usize) -> Result<Rows, StoreError> {
+async fn page(store: &Store, query: &ListQuery, after: Option<ListPosition>, limit: usize) -> Result<Rows, StoreError> {
     let (mut rows, mut bytes, mut looks, began) = (Rows { next: after, ..Rows::default() }, 0, 0, Instant::now());
     loop {
         let wanted = (limit + 1 - rows.len()).min(FETCH_ROWS);

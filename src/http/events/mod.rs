@@ -1,7 +1,6 @@
 //! `/api/v1/events`: post one, a batch, or lines; get one with its timeline, list, export, stream; replay.
 
 mod answers;
-mod asked;
 mod batch;
 mod bulk;
 mod by_filter;
@@ -12,9 +11,11 @@ mod intake;
 mod key;
 mod lines;
 mod list;
+mod list_params;
 mod operate;
 mod prefer;
 mod read;
+mod replay_request;
 mod report;
 mod sniff;
 mod spooled;
@@ -25,19 +26,18 @@ mod timeline;
 mod validate;
 mod view;
 mod wait;
-mod wish;
 
 pub use answers::{Enqueued, Failed, Other, Success};
-pub use asked::filters_of_newest;
 pub use batch::submit_batch;
-pub use bulk::{Report as LinesReport, Summary as LinesSummary};
+pub use bulk::{LinesReport, LinesSummary};
 pub use by_filter::{DryRun, cancel_matching, retry_matching};
 pub use export::{CursorLine, SummaryLine, UnreadableLine, export};
-pub use list::{Page as EventPage, list};
+pub use list::{EventPage, list};
+pub use list_params::filters_of_newest;
 pub use operate::{Cancelled, cancel, process, retry};
 pub use prefer::WAIT_SECONDS_MAX;
 pub use read::{show, visible_id};
-pub use report::{ItemResult, Report as BatchReport};
+pub use report::{BatchReport, ItemResult};
 pub use stream::{OutcomeView, stream};
 pub use submit::submit;
 pub use timeline::{TimelineView, timeline};

@@ -7,11 +7,11 @@ use actix_web::http::StatusCode;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::answers::{self, Submitted};
+use super::answers::{self, SubmittedFields};
 use super::intake::of_receipt;
 use super::read::{event_id, viewer};
 use super::report::{ItemResult, Tally, report};
-use super::{spooled, wish};
+use super::{replay_request, spooled};
 use crate::domain::outcome::Status;
 use crate::domain::patch::Patch;
 use crate::domain::scopes::Scope;
@@ -24,7 +24,7 @@ use crate::http::request::Call;
 use crate::http::respond::json;
 use crate::http::state::AppState;
 use crate::pipeline::{Replayed, Verdict};
-use crate::store::{Refusal, Replay, Seen};
+use crate::store::{EventSnapshot, Refusal, Replay};
 use crate::telemetry::facts;
 
 /// `POST /api/v1/events/process`: stored events, in one transaction, with the reference's report.
@@ -56,7 +56,7 @@ pub async fn retry(call: Call) -> Result<HttpResponse, ApiError> {
     let id = event_id(call.request.match_info().query("id"))?;
     let (state, mut fields) = fields::read_if_any(call).await?;
     fields.refuse_unknown(&["patch"]);
-    let patch = wish::patch(&mut fields, &state.payload_limits);
+    let patch = replay_request::patch(&mut fields, &state.payload_limits);
     let patch = fields.finish(Some(patch))?;
     let mut replayed = replay(&state, &caller, vec![id], false, patch).await?;
     let Some(seen) = replayed.seen.remove(&id) else {
@@ -96,7 +96,7 @@ pub async fn cancel(call: Call) -> Result<HttpResponse, ApiError> {
     let caller = call.authorise(Scope::Operate, "cancelling events").await?;
     let id = event_id(call.request.match_info().query("id"))?;
     let (store, visible_to) = (&call.state.store, viewer(&caller));
-    if store.cancel(id, visible_to, &call.state.by(&caller), STORE_WAIT).await? {
+    if store.cancel(id, visible_to, &call.state.principal(&caller), STORE_WAIT).await? {
         facts::cancelled();
     } else {
         let mut seen = store.fetch_event_with_user(vec![id], visible_to, STORE_WAIT).await?;
@@ -128,12 +128,12 @@ async fn replay(
     }
     let mut room = state.pipeline.room();
     room.cover(ids.len())?;
-    let replay = Replay { ids, visible_to: viewer(caller), is_forced, patch, by: state.by(caller) };
+    let replay = Replay { ids, visible_to: viewer(caller), is_forced, patch, by: state.principal(caller) };
     Ok(state.pipeline.process_stored(replay, room).await?)
 }
 
-fn submitted(seen: Seen) -> Submitted {
-    Submitted {
+fn submitted(seen: EventSnapshot) -> SubmittedFields {
+    SubmittedFields {
         event_name: seen.event_name.unwrap_or_default(),
         event_type: seen.event_type.unwrap_or_default(),
         user_id: seen.user_id,
@@ -165,7 +165,7 @@ fn refused(index: u64, id: i64, refusal: &Refusal) -> ItemResult {
 }
 
 /// An event that was left as it is: processed already, a duplicate, or held by another node.
-fn as_it_stood(index: u64, seen: &Seen) -> ItemResult {
+fn as_it_stood(index: u64, seen: &EventSnapshot) -> ItemResult {
     let result = |status| ItemResult::new(index, status).stored_as(seen.id);
     match seen.status {
         Status::Pending => result("enqueued"),

@@ -12,7 +12,7 @@ use crate::domain::rejection::Rejection;
 use crate::domain::timestamp::render;
 use crate::http::error::FlawBody;
 use crate::http::respond::json;
-use crate::store::End;
+use crate::store::FinalState;
 
 /// What may become of one event.
 const RESULTS: [&str; 8] =
@@ -127,7 +127,7 @@ impl ItemResult {
     }
 
     /// Takes the outcome that was waited for.
-    pub fn end(&mut self, end: &End) {
+    pub fn finish(&mut self, end: &FinalState) {
         self.status = end.status.as_str();
         self.processed_at = end.processed_at.map(render);
         self.error.clone_from(&end.error);
@@ -205,7 +205,7 @@ impl Tally {
 /// The report of a batch.
 #[derive(JsonSchema, Serialize)]
 #[schemars(rename = "BatchReport")]
-pub struct Report<'a> {
+pub struct BatchReport<'a> {
     #[schemars(extend("enum" = VERDICTS))]
     status: &'static str,
     #[serde(flatten)]
@@ -217,7 +217,7 @@ pub struct Report<'a> {
 pub fn report(results: &[ItemResult], mut tally: Tally, is_minimal: bool) -> HttpResponse {
     results.iter().for_each(|result| tally.add(result));
     let shown = results.iter().filter(|result| !is_minimal || !result.is_success()).collect();
-    json(tally.code(), &Report { status: tally.status(), tally, results: shown })
+    json(tally.code(), &BatchReport { status: tally.status(), tally, results: shown })
 }
 
 #[cfg(test)]

@@ -18,7 +18,7 @@ use crate::http::request::Call;
 use crate::http::state::AppState;
 
 /// A body on its way to who reads it.
-pub struct Opened {
+pub struct OpenedBody {
     /// Whether it holds lines, which may be any number.
     pub is_lines: bool,
     /// All of it, unpacked.
@@ -29,12 +29,12 @@ pub struct Opened {
 ///
 /// `media` is `None` for a CloudEvent whose attributes stand in headers; `alone` says what a single line is that holds one
 /// event, where nothing is declared.
-pub async fn open(call: &Call, media: Option<Media>, limits: &BodyLimits, alone: bool) -> Result<Opened, ApiError> {
+pub async fn open(call: &Call, media: Option<Media>, limits: &BodyLimits, alone: bool) -> Result<OpenedBody, ApiError> {
     let body = Coding::declared(call.headers())?.unpack(call.payload.clone());
     let opened = if media.is_some_and(Media::is_undeclared) {
         sniff(&call.state, body, alone).await?
     } else {
-        Opened { is_lines: media == Some(Media::Ndjson), body }
+        OpenedBody { is_lines: media == Some(Media::Ndjson), body }
     };
     if !opened.is_lines {
         refuse_announced(call.headers(), limits)?;
@@ -43,7 +43,7 @@ pub async fn open(call: &Call, media: Option<Media>, limits: &BodyLimits, alone:
 }
 
 /// Looks at the beginning of `body`, at most at one line.
-async fn sniff(state: &AppState, mut body: Unpacked, alone: bool) -> Result<Opened, ApiError> {
+async fn sniff(state: &AppState, mut body: Unpacked, alone: bool) -> Result<OpenedBody, ApiError> {
     let (mut head, mut room) = (BytesMut::new(), state.pipeline.room());
     let mut clock = Deadlines::start(&state.body_limits);
     let is_lines = loop {
@@ -62,7 +62,7 @@ async fn sniff(state: &AppState, mut body: Unpacked, alone: bool) -> Result<Open
         drop(room);
         Ok(head.freeze())
     });
-    Ok(Opened { is_lines, body: Box::pin(head.chain(body)) })
+    Ok(OpenedBody { is_lines, body: Box::pin(head.chain(body)) })
 }
 
 /// Whether `head` is the beginning of lines; `None` if that cannot be said yet. Where it `is_over` nothing more comes.

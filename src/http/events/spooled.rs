@@ -25,7 +25,7 @@ pub async fn or_spooled(
         return Ok(waiting(event));
     }
     seen?;
-    if state.pipeline.may_wait_elsewhere(id).await? {
+    if state.pipeline.may_be_spooled_by_peer(id).await? {
         let detail = format!("event {id} is not in the database; the node that gave out this id has a spool to drain");
         return Err(ApiError::new(Problem::EventInSpool, detail));
     }

@@ -18,7 +18,7 @@ use serde::Serialize;
 use tokio::sync::{OwnedSemaphorePermit, watch};
 use tokio::time::Instant;
 
-use super::asked;
+use super::list_params;
 use crate::domain::json::write_line;
 use crate::domain::outcome::Status;
 use crate::domain::scopes::Scope;
@@ -29,10 +29,10 @@ use crate::http::error::ApiError;
 use crate::http::headers::single;
 use crate::http::problems::Problem;
 use crate::http::request::Call;
-use crate::http::shared::{Head, Streams};
+use crate::http::shared::{FeedHead, Streams};
 use crate::http::state::AppState;
 use crate::http::streaming;
-use crate::store::{FeedEvent, FeedPlace, Filters, StoreError};
+use crate::store::{FeedEvent, FeedPosition, Filters, StoreError};
 use crate::telemetry::condition::Condition;
 
 /// How often a node looks whether the feed has grown, while it has streams.
@@ -44,7 +44,7 @@ const REACH: Duration = Duration::from_secs(50 * 60);
 
 impl Streams {
     /// Looks for the feed's head for as long as the future is polled.
-    pub async fn watch(state: Data<AppState>) {
+    pub async fn run(state: Data<AppState>) {
         let condition = Condition::new("the look at the feed");
         loop {
             if state.streams.head.receiver_count() > 0 {
@@ -52,7 +52,7 @@ impl Streams {
                 let looked = state.store.feed_head(STORE_WAIT).await;
                 condition.note(&looked);
                 if let Ok(flush) = looked {
-                    let new = Head { flush, seen_at };
+                    let new = FeedHead { flush, seen_at };
                     // Who waits is woken only by news.
                     state.streams.head.send_if_modified(|head| std::mem::replace(head, new).flush != flush);
                 }
@@ -67,27 +67,27 @@ struct Stream {
     state: Data<AppState>,
     credentials: Credentials,
     filters: Filters,
-    head: watch::Receiver<Head>,
-    place: FeedPlace,
+    head: watch::Receiver<FeedHead>,
+    place: FeedPosition,
     /// When nothing was left to tell; what came later than [`REACH`] after it may be gone.
     up_to_date_at: Instant,
-    told_at: Instant,
+    sent_at: Instant,
     _permit: OwnedSemaphorePermit,
 }
 
 /// `GET /api/v1/events/stream`.
 pub async fn stream(call: Call) -> Result<HttpResponse, ApiError> {
     let caller = call.authorise(Scope::Read, "reading events").await?;
-    let filters = asked::filters_of_stream(call.request.query_string(), &caller)?;
+    let filters = list_params::filters_of_stream(call.request.query_string(), &caller)?;
     let permit = Arc::clone(&call.state.stream_room).try_acquire_owned();
     let permit = permit.map_err(|_| ApiError::new(Problem::Overloaded, "too many streams are open"))?;
     let last = single(call.headers(), "last-event-id")?.map(str::to_owned);
     let head = call.state.store.feed_head(STORE_WAIT).await?;
     let (place, gap) = match last {
-        None => (FeedPlace::after(head), None),
+        None => (FeedPosition::after(head), None),
         Some(last) => match resume(&call.state, head, &last).await? {
             Some(place) => (place, None),
-            None => (FeedPlace::after(head), Some("the place of Last-Event-ID is unknown or too old")),
+            None => (FeedPosition::after(head), Some("the place of Last-Event-ID is unknown or too old")),
         },
     };
     let now = Instant::now();
@@ -97,7 +97,7 @@ pub async fn stream(call: Call) -> Result<HttpResponse, ApiError> {
         head: call.state.streams.head.subscribe(),
         place,
         up_to_date_at: now,
-        told_at: now,
+        sent_at: now,
         _permit: permit,
         state: call.state,
     };
@@ -114,27 +114,27 @@ pub async fn stream(call: Call) -> Result<HttpResponse, ApiError> {
 }
 
 /// The place that a client has seen last, if all that followed it is still there.
-async fn resume(state: &AppState, head: i64, last: &str) -> Result<Option<FeedPlace>, StoreError> {
+async fn resume(state: &AppState, head: i64, last: &str) -> Result<Option<FeedPosition>, StoreError> {
     let Some(place) = read_place(last).filter(|place| place.flush <= head) else { return Ok(None) };
     let reaches = place.flush == head || state.store.feed_reaches(place.flush, REACH, STORE_WAIT).await?;
     Ok(reaches.then_some(place))
 }
 
 /// `flush-told`, or `flush` for all of it.
-fn read_place(text: &str) -> Option<FeedPlace> {
+fn read_place(text: &str) -> Option<FeedPosition> {
     let number =
         |text: &str| text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse::<i64>().ok()).flatten();
     match text.split_once('-') {
-        Some((flush, told)) => {
-            let told = usize::try_from(number(told)?).ok()?;
-            Some(FeedPlace { flush: number(flush)?, told })
+        Some((flush, delivered)) => {
+            let delivered = usize::try_from(number(delivered)?).ok()?;
+            Some(FeedPosition { flush: number(flush)?, delivered })
         }
-        None => Some(FeedPlace::after(number(text)?)),
+        None => Some(FeedPosition::after(number(text)?)),
     }
 }
 
-fn written_place(place: FeedPlace) -> String {
-    if place.told == usize::MAX { place.flush.to_string() } else { format!("{}-{}", place.flush, place.told) }
+fn written_place(place: FeedPosition) -> String {
+    if place.delivered == usize::MAX { place.flush.to_string() } else { format!("{}-{}", place.flush, place.delivered) }
 }
 
 /// An outcome as the stream tells it.
@@ -182,11 +182,11 @@ impl Stream {
                 return None;
             }
             if let Some(lines) = self.look().await {
-                self.told_at = Instant::now();
+                self.sent_at = Instant::now();
                 return Some(lines);
             }
-            if self.told_at.elapsed() >= HEARTBEAT {
-                self.told_at = Instant::now();
+            if self.sent_at.elapsed() >= HEARTBEAT {
+                self.sent_at = Instant::now();
                 return Some(self.heartbeat());
             }
             if self.head.borrow_and_update().flush <= self.place.flush {
@@ -199,19 +199,19 @@ impl Stream {
     /// What the feed has for this stream now; a database that does not answer is asked again after a pause.
     async fn look(&mut self) -> Option<Bytes> {
         let head = *self.head.borrow();
-        if self.place.told == usize::MAX && head.flush <= self.place.flush {
+        if self.place.delivered == usize::MAX && head.flush <= self.place.flush {
             self.up_to_date_at = self.up_to_date_at.max(head.seen_at);
             return None;
         }
         if self.up_to_date_at.elapsed() > REACH {
             let head = self.state.store.feed_head(STORE_WAIT).await.ok()?;
-            (self.place, self.up_to_date_at) = (FeedPlace::after(head), Instant::now());
+            (self.place, self.up_to_date_at) = (FeedPosition::after(head), Instant::now());
             return Some(self.gap("the stream was read too slowly, or the database was away for too long"));
         }
         match self.state.store.feed(self.place, &self.filters, STORE_WAIT).await {
             Ok((events, place)) => {
                 // A place inside of a flush that is gone, or not settled yet, has nothing to tell either.
-                self.place = if place == self.place { FeedPlace::after(place.flush) } else { place };
+                self.place = if place == self.place { FeedPosition::after(place.flush) } else { place };
                 let mut lines = Vec::new();
                 events.iter().for_each(|event| write_outcome(&mut lines, event));
                 (!lines.is_empty()).then(|| lines.into())
@@ -239,7 +239,7 @@ mod tests {
 
     #[test]
     fn a_place_reads_back_and_nothing_else_is_one() {
-        for place in [FeedPlace::after(0), FeedPlace::after(i64::MAX), FeedPlace { flush: 12, told: 3 }] {
+        for place in [FeedPosition::after(0), FeedPosition::after(i64::MAX), FeedPosition { flush: 12, delivered: 3 }] {
             assert_eq!(read_place(&written_place(place)), Some(place));
         }
         for text in ["-", "1-", "-1", "+1", "a", "1-2-3", "99999999999999999999", " 1"] {

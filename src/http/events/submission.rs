@@ -9,10 +9,10 @@ use crate::domain::scopes::Scope;
 use crate::domain::submission::{Submission, Unreadable};
 use crate::http::auth::{Caller, allows};
 use crate::http::error::ApiError;
-use crate::http::media::{Media, Taken};
+use crate::http::media::{AcceptedMedia, Media};
 
 /// What the headers declare; `None` for a CloudEvent whose attributes they hold.
-pub(super) fn declared(headers: &HeaderMap, taken: Taken) -> Result<Option<Media>, ApiError> {
+pub(super) fn declared(headers: &HeaderMap, taken: AcceptedMedia) -> Result<Option<Media>, ApiError> {
     if cloud::is_binary(headers) { Ok(None) } else { Media::declared(headers, taken).map(Some) }
 }
 
@@ -20,7 +20,7 @@ pub(super) fn declared(headers: &HeaderMap, taken: Taken) -> Result<Option<Media
 pub(super) fn read(
     headers: &HeaderMap,
     media: Option<Media>,
-    taken: Taken,
+    taken: AcceptedMedia,
     body: &Bytes,
 ) -> Result<Submission, ApiError> {
     let Some(media) = media else { return Ok(cloud_event::read(body, &cloud::structured(headers, body)?)?) };

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use actix_web::HttpResponse;
 
-use super::answers::{self, Submitted};
+use super::answers::{self, SubmittedFields};
 use super::key::{conflict, idempotency_key};
 use super::prefer::Preferences;
 use super::submission::{declared, owner, read};
@@ -14,14 +14,14 @@ use crate::domain::outcome::Status;
 use crate::domain::scopes::Scope;
 use crate::http::body;
 use crate::http::error::ApiError;
-use crate::http::media::{Media, Taken};
+use crate::http::media::{AcceptedMedia, Media};
 use crate::http::request::Call;
 use crate::http::request_trace::RequestTrace;
 use crate::http::state::AppState;
 use crate::pipeline::{Entry, Receipt, Room, Verdict};
 
 /// What one event may be sent as.
-const EVENT_MEDIA: Taken = Taken {
+const EVENT_MEDIA: AcceptedMedia = AcceptedMedia {
     others: &[Media::CloudEvent, Media::CloudEvents],
     accept_post: "application/json, application/cloudevents+json, application/cloudevents-batch+json",
 };
@@ -53,7 +53,7 @@ pub async fn submit(call: Call) -> Result<HttpResponse, ApiError> {
             Ok(enqueued(receipt, is_keyed))
         }
         Some(wait) => {
-            let submitted = Submitted {
+            let submitted = SubmittedFields {
                 event_name: submission.event_name.clone().unwrap_or_default(),
                 event_type: submission.event_type.clone().unwrap_or_default(),
                 user_id,
@@ -90,7 +90,7 @@ fn enqueued(receipt: Receipt, is_keyed: bool) -> HttpResponse {
 async fn waited(
     state: &AppState,
     receipt: Receipt,
-    submitted: &Submitted,
+    submitted: &SubmittedFields,
     wait: Duration,
     is_keyed: bool,
 ) -> Result<HttpResponse, ApiError> {

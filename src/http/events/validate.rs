@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use super::batch::{self, BATCH_MEDIA};
 use super::bulk::{self, Purpose, Sender, Settled};
-use super::intake::{Intake, Taken};
+use super::intake::{Intake, TakenEvents};
 use super::report::{Tally, report};
 use super::sniff;
 use super::submission::{declared, owner, read};
@@ -69,7 +69,7 @@ pub async fn validate(call: Call) -> Result<HttpResponse, ApiError> {
     Ok(json(StatusCode::OK, &Valid { status: "valid" }))
 }
 
-async fn judge_piece(state: Arc<AppState>, taken: Taken, _room: Room) -> Settled {
+async fn judge_piece(state: Arc<AppState>, taken: TakenEvents, _room: Room) -> Settled {
     match unknown_users(&state, taken.entries()).await {
         Ok(users) => Settled { results: taken.judged(|entry| judge(&state, entry, &users).err()), stop: None },
         Err(error) => Settled { results: taken.unsettled(&error), stop: Some(error) },

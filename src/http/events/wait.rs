@@ -28,10 +28,10 @@ pub async fn results(state: &AppState, results: &mut [ItemResult], wait: Duratio
         sleep(pause.min(left)).await;
         pause = (pause * 3 / 2).min(PAUSE_MAX);
         // The events are durable: that their ends cannot be seen now is no error.
-        let Ok(ends) = state.store.ends(pending, STORE_WAIT).await else { continue };
+        let Ok(states) = state.store.final_states(pending, STORE_WAIT).await else { continue };
         for result in results.iter_mut().filter(|result| result.is_pending()) {
-            if let Some(end) = result.event_id().and_then(|id| ends.get(&id)) {
-                result.end(end);
+            if let Some(end) = result.event_id().and_then(|id| states.get(&id)) {
+                result.finish(end);
             }
         }
     }
@@ -50,12 +50,12 @@ pub async fn finished(
     let mut pause = PAUSE_MIN;
     loop {
         let seen = state.store.event(id, visible_to, STORE_WAIT).await;
-        let is_told = match &seen {
+        let is_final = match &seen {
             Ok(event) => event.as_ref().is_none_or(|event| event.status.is_final()),
             Err(error) => !error.is_transient(),
         };
         let left = deadline.saturating_duration_since(Instant::now());
-        if is_told || left.is_zero() || state.is_draining() {
+        if is_final || left.is_zero() || state.is_draining() {
             return seen;
         }
         sleep(pause.min(left)).await;

@@ -28,7 +28,7 @@ pub fn operations(schemas: &mut Schemas) -> Vec<Operation> {
         administered(Method::GET, "/api/v1/audit", AUDIT, "listAudit", "List who changed what")
             .says("The newest first: users, tokens, replays, jobs and the pipeline. Never a secret.")
             .parameters(&["Action", "ByUser", "Limit", "Cursor"])
-            .answers(200, "A page", schemas.of::<shapes::Page<AuditView>>())
+            .answers(200, "A page", schemas.of::<shapes::AccountPage<AuditView>>())
             .with_header(200, "Link")
             .problems(&[Problem::InvalidRequest, Problem::InvalidCursor]),
     );
@@ -55,7 +55,7 @@ fn tokens(schemas: &mut Schemas) -> Vec<Operation> {
             .problems(&[Problem::OutcomeUnknown]),
         administered(Method::GET, "/api/v1/tokens", TOKENS, "listTokens", "List tokens")
             .parameters(&["UserId", "Limit", "Cursor"])
-            .answers(200, "A page", schemas.of::<shapes::Page<shapes::TokenView<'_>>>())
+            .answers(200, "A page", schemas.of::<shapes::AccountPage<shapes::TokenView<'_>>>())
             .with_header(200, "Link")
             .problems(&[Problem::InvalidRequest, Problem::InvalidCursor]),
         administered(Method::GET, "/api/v1/tokens/{id}", TOKENS, "showToken", "Show a token")
@@ -92,7 +92,7 @@ fn users(schemas: &mut Schemas) -> Vec<Operation> {
             .problems(&OF_FIELDS),
         administered(Method::GET, "/api/v1/users", USERS, "listUsers", "List users")
             .parameters(&["Limit", "Cursor"])
-            .answers(200, "A page", schemas.of::<shapes::Page<shapes::UserView<'_>>>())
+            .answers(200, "A page", schemas.of::<shapes::AccountPage<shapes::UserView<'_>>>())
             .with_header(200, "Link")
             .problems(&[Problem::InvalidRequest, Problem::InvalidCursor]),
         administered(Method::GET, "/api/v1/users/{id}", USERS, "showUser", "Show a user")

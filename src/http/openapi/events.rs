@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::jobs::retry_of_one;
 use super::operation::Operation;
 use super::schemas::{JSON, NDJSON, Schemas, cloud_event, new_batch, new_event, process_order, storable};
-use crate::config::Limits;
+use crate::config::LimitsConfig;
 use crate::domain::rejection::RejectCode;
 use crate::domain::scopes::Scope;
 use crate::http::events as shapes;
@@ -33,7 +33,7 @@ struct Forms {
 }
 
 /// All of them.
-pub fn operations(schemas: &mut Schemas, limits: &Limits) -> Vec<Operation> {
+pub fn operations(schemas: &mut Schemas, limits: &LimitsConfig) -> Vec<Operation> {
     let itself = Schemas::named("Storable");
     let storable = schemas.body("Storable", storable(&itself));
     let event = schemas.body("NewEvent", new_event(limits, &storable));
@@ -156,7 +156,7 @@ fn reported(operation: Operation, report: &Value) -> Operation {
     meanings.into_iter().fold(operation, |operation, (status, text)| operation.answers(status, text, report.clone()))
 }
 
-fn process(schemas: &mut Schemas, limits: &Limits) -> Operation {
+fn process(schemas: &mut Schemas, limits: &LimitsConfig) -> Operation {
     let report = schemas.of::<shapes::BatchReport<'_>>();
     let order = schemas.body("ProcessOrder", process_order(limits));
     let operation = Operation::new(

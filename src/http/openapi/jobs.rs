@@ -8,7 +8,7 @@ use super::schemas::{JSON, Schemas};
 use crate::domain::outcome::Status;
 use crate::domain::rejection::RejectCode;
 use crate::domain::scopes::Scope;
-use crate::http::accounts::Page;
+use crate::http::accounts::AccountPage;
 use crate::http::events::DryRun;
 use crate::http::jobs::JobView;
 use crate::http::problems::Problem;
@@ -41,7 +41,7 @@ pub fn operations(schemas: &mut Schemas) -> Vec<Operation> {
         operated(Method::GET, "/api/v1/jobs", "listJobs", "List jobs")
             .says("The newest first; one's own, or with `read:all` or `admin` everyone's.")
             .parameters(&["Limit", "Cursor"])
-            .answers(200, "A page", schemas.of::<Page<JobView>>())
+            .answers(200, "A page", schemas.of::<AccountPage<JobView>>())
             .with_header(200, "Link")
             .problems(&[Problem::InvalidRequest, Problem::InvalidCursor]),
         operated(Method::GET, "/api/v1/jobs/{id}", "showJob", "Show how far a job has come")

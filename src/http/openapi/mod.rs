@@ -24,7 +24,7 @@ use super::error::ApiError;
 use super::request::Call;
 use super::respond;
 use super::state::AppState;
-use crate::config::Limits;
+use crate::config::LimitsConfig;
 
 const DESCRIPTION: &str = "JSON events in, durable processed rows out. A 2xx means that the event is durable. Errors are \
     `application/problem+json` with a stable `code`, explained at `/problems`, and say whether the same request is worth \
@@ -37,14 +37,14 @@ const OF_OPERATIONS: &str = "The operations port: the dashboard, the pipeline an
     is refused with 403 `cross_site`, and a browser without a session is sent to the login instead of a 401.";
 
 /// The document of the API for a service with these limits.
-pub fn document(limits: &Limits) -> Value {
+pub fn document(limits: &LimitsConfig) -> Value {
     let mut schemas = Schemas::new();
     let operations = of_api(&mut schemas, limits);
     written("Gristmill", DESCRIPTION, operations, schemas, json!({"token": token_scheme()}))
 }
 
 /// The document of the operations port.
-pub fn document_of_operations(limits: &Limits) -> Value {
+pub fn document_of_operations(limits: &LimitsConfig) -> Value {
     let mut schemas = Schemas::new();
     let api = of_api(&mut schemas, limits);
     let operations = port::operations(&mut schemas, api);
@@ -52,7 +52,7 @@ pub fn document_of_operations(limits: &Limits) -> Value {
     written("Gristmill: operations", OF_OPERATIONS, operations, schemas, security)
 }
 
-fn of_api(schemas: &mut Schemas, limits: &Limits) -> Vec<Operation> {
+fn of_api(schemas: &mut Schemas, limits: &LimitsConfig) -> Vec<Operation> {
     let mut operations = events::operations(schemas, limits);
     operations.extend(jobs::operations(schemas));
     operations.extend(accounts::operations(schemas));

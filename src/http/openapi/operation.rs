@@ -33,12 +33,12 @@ pub struct Operation {
     pub path: &'static str,
     members: Map<String, Value>,
     parameters: Vec<Value>,
-    answers: BTreeMap<u16, Answer>,
+    answers: BTreeMap<u16, OperationResponse>,
     problems: Vec<Problem>,
 }
 
 #[derive(Default)]
-struct Answer {
+struct OperationResponse {
     description: String,
     content: Map<String, Value>,
     headers: Map<String, Value>,
@@ -82,7 +82,7 @@ impl Operation {
         let security =
             self.members.get_mut("security").and_then(Value::as_array_mut).expect("every operation has some");
         let sessions: Vec<Value> =
-            security.iter().filter_map(|way| way.get("token")).map(|scopes| json!({"session": scopes})).collect();
+            security.iter().filter_map(|scheme| scheme.get("token")).map(|scopes| json!({"session": scopes})).collect();
         let is_closed = !sessions.is_empty();
         security.extend(sessions);
         if self.method != Method::GET {
@@ -180,7 +180,7 @@ impl Operation {
     }
 }
 
-impl Answer {
+impl OperationResponse {
     fn add_problems(&mut self, status: u16, problems: &[Problem]) {
         let codes: Vec<&str> = problems.iter().map(|problem| problem.entry().code).collect();
         let titles: Vec<String> =

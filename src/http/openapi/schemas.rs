@@ -5,7 +5,7 @@ use schemars::JsonSchema;
 use schemars::generate::{SchemaGenerator, SchemaSettings};
 use serde_json::{Map, Value, json};
 
-use crate::config::Limits;
+use crate::config::LimitsConfig;
 use crate::domain::scopes::Scopes;
 use crate::domain::submission::NAME_CHARS_MAX;
 use crate::http::error;
@@ -42,7 +42,7 @@ impl Schemas {
             settings.meta_schema = None;
         });
         let mut schemas = Self { generator: settings.into_generator(), bodies: Map::new() };
-        schemas.of::<error::Body>();
+        schemas.of::<error::ProblemBody>();
         schemas
     }
 
@@ -91,7 +91,7 @@ fn names_in(text: &str) -> Vec<String> {
 }
 
 /// One event as it is posted.
-pub fn new_event(limits: &Limits, storable: &Value) -> Value {
+pub fn new_event(limits: &LimitsConfig, storable: &Value) -> Value {
     let payload = format!(
         "Any object of at most {} bytes and {} levels, with numbers of at most {} characters.",
         limits.payload_bytes, limits.payload_depth, limits.number_chars
@@ -134,7 +134,7 @@ pub fn storable(own: &Value) -> Value {
 }
 
 /// A batch: a list of events, bare or under `events`.
-pub fn new_batch(limits: &Limits, event: &Value) -> Value {
+pub fn new_batch(limits: &LimitsConfig, event: &Value) -> Value {
     let list = json!({"type": "array", "items": event, "minItems": 1, "maxItems": limits.batch_events});
     json!({"anyOf": [{"type": "object", "required": ["events"], "properties": {"events": list}}, list]})
 }
@@ -166,7 +166,7 @@ pub fn cloud_event(storable: &Value) -> Value {
 }
 
 /// Stored events that are to be processed.
-pub fn process_order(limits: &Limits) -> Value {
+pub fn process_order(limits: &LimitsConfig) -> Value {
     json!({
         "type": "object",
         "required": ["event_ids"],

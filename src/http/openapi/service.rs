@@ -8,7 +8,7 @@ use super::schemas::Schemas;
 use crate::domain::scopes::Scope;
 use crate::http::health::Health;
 use crate::http::limits::Limits;
-use crate::http::problem_pages::{Catalogue, View};
+use crate::http::problem_pages::{Catalogue, ProblemView};
 use crate::http::problems::Problem;
 use crate::http::series::SeriesView;
 use crate::http::stats::StatsView;
@@ -55,7 +55,7 @@ pub fn operations(schemas: &mut Schemas) -> Vec<Operation> {
             .answers_as(200, "", HTML, page()),
         Operation::new(Method::GET, "/problems/{code}", DOCUMENTS, "showProblem", "Explain one problem")
             .parameter("Code")
-            .answers(200, "Its entry", schemas.of::<View>())
+            .answers(200, "Its entry", schemas.of::<ProblemView>())
             .answers_as(200, "", HTML, page())
             .problems(&[Problem::NotFound]),
         Operation::new(Method::GET, "/openapi.json", DOCUMENTS, "showOpenApi", "This document").answers(

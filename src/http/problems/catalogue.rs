@@ -2,7 +2,7 @@
 
 use actix_web::http::StatusCode;
 
-use super::{Entry, Problem};
+use super::{CatalogueEntry, Problem};
 use crate::domain::rejection::RejectCode;
 
 const fn row(
@@ -11,12 +11,12 @@ const fn row(
     status: StatusCode,
     title: &'static str,
     explanation: &'static str,
-) -> Entry {
-    Entry { problem, code, status, title, explanation }
+) -> CatalogueEntry {
+    CatalogueEntry { problem, code, status, title, explanation }
 }
 
 /// Every problem, in the order of their status.
-pub static CATALOGUE: &[Entry] = &[
+pub static CATALOGUE: &[CatalogueEntry] = &[
     row(
         Problem::InvalidJson,
         "invalid_json",

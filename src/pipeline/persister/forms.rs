@@ -5,7 +5,7 @@ use crate::domain::dedupe::DedupeKey;
 use crate::domain::event::Event;
 use crate::domain::json::JsonText;
 use crate::domain::normalize::normalize_event_payload;
-use crate::domain::outcome::{Failure, Normalized, Outcome, Status};
+use crate::domain::outcome::{Failure, NormalizedEvent, Outcome, Status};
 use crate::domain::retry::RetryPolicy;
 use crate::domain::submission::Submission;
 use crate::store::Record;
@@ -60,7 +60,7 @@ pub(super) fn bare(record: &Record, policy: &RetryPolicy) -> Record {
 pub(super) fn ordinary(record: &Record, policy: &RetryPolicy) -> Record {
     let payload = JsonText::parse("{}").expect("an empty object is JSON");
     let now = clock::now();
-    let normalized = Normalized { properties: normalize_event_payload(Some(&payload), now), normalized_at: now };
+    let normalized = NormalizedEvent { properties: normalize_event_payload(Some(&payload), now), normalized_at: now };
     let name = || Some(PROBE.to_owned());
     let submission =
         Submission { event_name: name(), event_type: name(), payload: Some(payload), ..Submission::default() };
@@ -84,7 +84,7 @@ fn made_of(
     record: &Record,
     submission: Submission,
     policy: &RetryPolicy,
-    result: Result<Normalized, &Failure>,
+    result: Result<NormalizedEvent, &Failure>,
 ) -> Record {
     let mut made = Record { failed_attempt: None, ..record.clone() };
     made.event.submission = submission;

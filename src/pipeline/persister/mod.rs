@@ -19,15 +19,15 @@ use std::time::{Duration, Instant};
 use actix::prelude::*;
 
 pub(super) use self::queue::FlushLimits;
-use self::queue::{Gathered, Queue};
-use self::round::{Ended, Finished};
-pub(super) use self::settle::Consequences;
-pub(super) use self::spooling::Refuge;
+use self::queue::{FlushQueue, PreparedUnit};
+use self::round::{FinishedUnit, WriteOutcome};
+pub(super) use self::settle::Settlement;
+pub(super) use self::spooling::SpoolWriter;
 pub(super) use self::write::Writer;
-use super::custody::Work;
 use super::messages::Normalized;
 use super::receipt::Handling;
 use super::stage::Stage;
+use super::tracker::TrackedUnit;
 use super::unit::Item;
 use crate::clock;
 use crate::domain::event::Event;
@@ -53,9 +53,9 @@ pub(super) struct Persister {
     stage: Stage,
     rules: PersisterRules,
     writer: Arc<Writer>,
-    consequences: Consequences,
-    queue: Queue,
-    refuge: Option<Refuge>,
+    consequences: Settlement,
+    queue: FlushQueue,
+    spool_writer: Option<SpoolWriter>,
     is_busy: bool,
     backoff: Duration,
 }
@@ -66,16 +66,16 @@ impl Persister {
         stage: Stage,
         rules: PersisterRules,
         writer: Arc<Writer>,
-        consequences: Consequences,
-        refuge: Option<Refuge>,
+        consequences: Settlement,
+        spool_writer: Option<SpoolWriter>,
     ) -> Self {
-        let (queue, is_busy, backoff) = (Queue::default(), false, BACKOFF_MIN);
-        Self { stage, rules, writer, consequences, queue, refuge, is_busy, backoff }
+        let (queue, is_busy, backoff) = (FlushQueue::default(), false, BACKOFF_MIN);
+        Self { stage, rules, writer, consequences, queue, spool_writer, is_busy, backoff }
     }
 
-    fn gather(&self, mut work: Work) -> Gathered {
+    fn gather(&self, mut work: TrackedUnit) -> PreparedUnit {
         if work.handling == Handling::Strict && work.items.iter().any(Item::is_rejected) {
-            return Gathered { work, records: Vec::new(), places: Vec::new(), is_blocked: false };
+            return PreparedUnit { work, records: Vec::new(), places: Vec::new(), is_blocked: false };
         }
         let is_spooled = work.is_spooled;
         if work.items.iter().all(|item| item.lease.is_some()) {
@@ -91,7 +91,7 @@ impl Persister {
                 places.push(place);
             }
         }
-        Gathered { work, records, places, is_blocked: false }
+        PreparedUnit { work, records, places, is_blocked: false }
     }
 
     fn flush(&mut self, context: &mut Context<Self>) {
@@ -100,12 +100,12 @@ impl Persister {
             return;
         }
         let accept_timeout = self.rules.accept_timeout;
-        self.take_refuge(accept_timeout, context);
+        self.spool_units(accept_timeout, context);
         if self.is_busy {
             return;
         }
-        self.give_up_late(accept_timeout);
-        let is_outage = self.refuge.as_ref().is_some_and(Refuge::is_open);
+        self.expire_late(accept_timeout);
+        let is_outage = self.spool_writer.as_ref().is_some_and(SpoolWriter::takes_new_units);
         let units = self.queue.take(self.rules.flush, |unit| !(is_outage && unit.is_new()));
         if units.is_empty() {
             return;
@@ -120,16 +120,16 @@ impl Persister {
         context.spawn(written.into_actor(self).map(|finished, persister, context| persister.finish(finished, context)));
     }
 
-    fn finish(&mut self, finished: Vec<Finished>, context: &mut Context<Self>) {
+    fn finish(&mut self, finished: Vec<FinishedUnit>, context: &mut Context<Self>) {
         let (mut again, mut has_written) = (Vec::new(), false);
-        for Finished { unit, ended } in finished {
+        for FinishedUnit { unit, ended } in finished {
             match ended {
-                Ended::Written(written) => {
+                WriteOutcome::Written(written) => {
                     has_written = true;
                     self.consequences.settle(unit, written);
                 }
-                Ended::Refused(error) => self.consequences.refuse(unit, &error),
-                Ended::Again => again.push(unit),
+                WriteOutcome::Refused(error) => self.consequences.refuse(unit, &error),
+                WriteOutcome::Again => again.push(unit),
             }
         }
         self.is_busy = false;
@@ -143,17 +143,18 @@ impl Persister {
         // In a failure that lasts, what came while the database was tried once more hears at once that it was in vain.
         let lasts = self.writer.has_failed_for_long();
         let longest = if lasts { Duration::ZERO } else { self.rules.accept_timeout };
-        self.take_refuge(longest, context);
-        self.give_up_late(longest);
+        self.spool_units(longest, context);
+        self.expire_late(longest);
         self.pause(context);
     }
 
     /// Gives up what waits for too long: new units, unless they may go to the spool, for `longest`.
-    fn give_up_late(&mut self, longest: Duration) {
-        let (now, flush_timeout, has_refuge) = (Instant::now(), self.writer.flush_timeout, self.refuge.is_some());
+    fn expire_late(&mut self, longest: Duration) {
+        let (now, flush_timeout, has_spool_writer) =
+            (Instant::now(), self.writer.flush_timeout, self.spool_writer.is_some());
         let accept_timeout = self.rules.accept_timeout;
-        let is_lost = |unit: &Gathered| match unit.is_new() {
-            true => !has_refuge && unit.is_late(now, longest, flush_timeout),
+        let is_lost = |unit: &PreparedUnit| match unit.is_new() {
+            true => !has_spool_writer && unit.is_late(now, longest, flush_timeout),
             false => unit.is_late(now, accept_timeout, flush_timeout),
         };
         for unit in self.queue.take_all(is_lost) {

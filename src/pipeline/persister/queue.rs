@@ -3,14 +3,14 @@
 use std::collections::{HashSet, VecDeque};
 use std::time::{Duration, Instant};
 
-use super::super::custody::Work;
+use super::super::tracker::TrackedUnit;
 use crate::domain::dedupe::Namespace;
 use crate::domain::outcome::TransientCode;
 use crate::store::Record;
 
 /// A unit with the records that it is to become.
-pub(super) struct Gathered {
-    pub work: Work,
+pub(super) struct PreparedUnit {
+    pub work: TrackedUnit,
     pub records: Vec<Record>,
     /// Which item of the unit each record comes from; an item that is not kept has none.
     pub places: Vec<usize>,
@@ -18,7 +18,7 @@ pub(super) struct Gathered {
     pub is_blocked: bool,
 }
 
-impl Gathered {
+impl PreparedUnit {
     /// Whether the unit has no row and does not lie in the spool.
     pub fn is_new(&self) -> bool {
         !self.work.is_spooled && self.work.items.iter().all(|item| item.lease.is_none())
@@ -46,17 +46,17 @@ pub(in crate::pipeline) struct FlushLimits {
 
 /// Units in the order in which they came.
 #[derive(Default)]
-pub(super) struct Queue {
-    waiting: VecDeque<Gathered>,
+pub(super) struct FlushQueue {
+    waiting: VecDeque<PreparedUnit>,
 }
 
-impl Queue {
-    pub fn push(&mut self, unit: Gathered) {
+impl FlushQueue {
+    pub fn push(&mut self, unit: PreparedUnit) {
         self.waiting.push_back(unit);
     }
 
     /// Puts units back that could not be written, ahead of all others.
-    pub fn put_back(&mut self, units: Vec<Gathered>) {
+    pub fn put_back(&mut self, units: Vec<PreparedUnit>) {
         for unit in units.into_iter().rev() {
             self.waiting.push_front(unit);
         }
@@ -66,11 +66,11 @@ impl Queue {
     ///
     /// A unit whose key is in the flush already is held back: it must meet that key in the database. So is one that
     /// is not meant.
-    pub fn take(&mut self, limits: FlushLimits, is_meant: impl Fn(&Gathered) -> bool) -> Vec<Gathered> {
+    pub fn take(&mut self, limits: FlushLimits, matches: impl Fn(&PreparedUnit) -> bool) -> Vec<PreparedUnit> {
         let (mut taken, mut held_back) = (Vec::new(), Vec::new());
         let (mut events, mut bytes, mut keys) = (0, 0, HashSet::new());
         while let Some(unit) = self.waiting.pop_front() {
-            if !is_meant(&unit) {
+            if !matches(&unit) {
                 held_back.push(unit);
                 continue;
             }
@@ -94,11 +94,11 @@ impl Queue {
     }
 
     /// Takes the units that `is_meant`.
-    pub fn take_all(&mut self, is_meant: impl Fn(&Gathered) -> bool) -> Vec<Gathered> {
-        if !self.waiting.iter().any(&is_meant) {
+    pub fn take_all(&mut self, matches: impl Fn(&PreparedUnit) -> bool) -> Vec<PreparedUnit> {
+        if !self.waiting.iter().any(&matches) {
             return Vec::new();
         }
-        let (taken, waiting): (VecDeque<_>, _) = self.waiting.drain(..).partition(is_meant);
+        let (taken, waiting): (VecDeque<_>, _) = self.waiting.drain(..).partition(matches);
         self.waiting = waiting;
         taken.into()
     }

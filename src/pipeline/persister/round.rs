@@ -8,9 +8,9 @@
 use std::time::Instant;
 
 use super::forms::{Stripped, bare, ordinary, strip};
-use super::queue::Gathered;
+use super::queue::PreparedUnit;
 use super::write::Writer;
-use crate::store::{Cause, FlushError, Kind, Record, StoreError, Written};
+use crate::store::{Cause, FlushError, Record, StoreError, StoreErrorKind, Written};
 use crate::telemetry::facts;
 
 /// How often a unit is tried again at once when another transaction is in its way; each try may wait for a lock, and the
@@ -31,16 +31,16 @@ const TAKEN: &str = "the event's id belongs to another event";
 
 /// Units that are written by the same statements.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Sort {
+enum UnitClass {
     Plain,
     Keyed,
     Claimed,
 }
 
-impl Sort {
+impl UnitClass {
     const ALL: [Self; 3] = [Self::Plain, Self::Keyed, Self::Claimed];
 
-    fn of(unit: &Gathered) -> Self {
+    fn of(unit: &PreparedUnit) -> Self {
         if unit.records.iter().any(|record| record.lease.is_some()) {
             Self::Claimed
         } else if unit.records.iter().any(|record| record.event.key.is_some()) {
@@ -53,7 +53,7 @@ impl Sort {
 
 /// Whether the database takes units of one sort.
 #[derive(Clone)]
-enum Known {
+enum Acceptance {
     Nothing,
     /// A row without anything of a client's: what is refused is refused for itself.
     Taken,
@@ -62,33 +62,33 @@ enum Known {
 }
 
 /// Units that are to be written together.
-struct Part {
-    units: Vec<Gathered>,
+struct WriteGroup {
+    units: Vec<PreparedUnit>,
     /// How often they were tried again at once.
     tries: u32,
     /// Whether others of its flush are tried one by one as well, because of a lock.
     is_alone: bool,
 }
 
-impl Part {
-    fn of(units: Vec<Gathered>) -> Self {
+impl WriteGroup {
+    fn of(units: Vec<PreparedUnit>) -> Self {
         Self { units, tries: 0, is_alone: false }
     }
 
     /// A unit that may meet a lock.
-    fn alone(unit: Gathered) -> Self {
+    fn alone(unit: PreparedUnit) -> Self {
         Self { units: vec![unit], tries: 0, is_alone: true }
     }
 
     /// The sort of all of its units, if they are of one.
-    fn sort(&self) -> Option<Sort> {
-        let first = Sort::of(self.units.first()?);
-        self.units.iter().all(|unit| Sort::of(unit) == first).then_some(first)
+    fn sort(&self) -> Option<UnitClass> {
+        let first = UnitClass::of(self.units.first()?);
+        self.units.iter().all(|unit| UnitClass::of(unit) == first).then_some(first)
     }
 }
 
 /// How the write of one unit ended.
-pub(super) enum Ended {
+pub(super) enum WriteOutcome {
     /// Committed.
     Written(Vec<Written>),
     /// It may succeed later.
@@ -98,14 +98,14 @@ pub(super) enum Ended {
 }
 
 /// A unit after its write: its records are whole again.
-pub(super) struct Finished {
-    pub unit: Gathered,
-    pub ended: Ended,
+pub(super) struct FinishedUnit {
+    pub unit: PreparedUnit,
+    pub ended: WriteOutcome,
 }
 
 impl Writer {
     /// Writes `units` in as few transactions as the database allows; a unit is never split.
-    pub(super) async fn write(&self, units: Vec<Gathered>) -> Vec<Finished> {
+    pub(super) async fn write(&self, units: Vec<PreparedUnit>) -> Vec<FinishedUnit> {
         Round::of(self, units).run().await
     }
 }
@@ -114,17 +114,17 @@ impl Writer {
 pub(super) struct Round<'a> {
     writer: &'a Writer,
     /// What is still to be written, the next part last.
-    parts: Vec<Part>,
+    groups: Vec<WriteGroup>,
     /// Nothing more is begun then: others wait.
     until: Instant,
-    finished: Vec<Finished>,
+    finished: Vec<FinishedUnit>,
     /// Units that are put off.
-    later: Vec<Gathered>,
+    later: Vec<PreparedUnit>,
     /// Units that were tried in vain: the next flush comes to them last.
-    blocked: Vec<Gathered>,
+    blocked: Vec<PreparedUnit>,
     /// Units of a sort of which the database takes none.
-    refused: Vec<(Gathered, StoreError)>,
-    known: [Known; 3],
+    refused: Vec<(PreparedUnit, StoreError)>,
+    known: [Acceptance; 3],
     searches_left: u32,
     blocked_in_a_row: usize,
     /// Why new units could not be written that are not at fault themselves.
@@ -136,18 +136,18 @@ pub(super) struct Round<'a> {
 
 impl<'a> Round<'a> {
     /// The flush of `units`. Those that met a lock before are tried last, each alone: they hold up nobody.
-    pub fn of(writer: &'a Writer, units: Vec<Gathered>) -> Self {
+    pub fn of(writer: &'a Writer, units: Vec<PreparedUnit>) -> Self {
         let (blocked, free): (Vec<_>, Vec<_>) = units.into_iter().partition(|unit| unit.is_blocked);
-        let alone = blocked.into_iter().rev().map(Part::alone);
+        let alone = blocked.into_iter().rev().map(WriteGroup::alone);
         Self {
             writer,
-            parts: alone.chain((!free.is_empty()).then(|| Part::of(free))).collect(),
+            groups: alone.chain((!free.is_empty()).then(|| WriteGroup::of(free))).collect(),
             until: Instant::now() + writer.flush_timeout,
             finished: Vec::new(),
             later: Vec::new(),
             blocked: Vec::new(),
             refused: Vec::new(),
-            known: [const { Known::Nothing }; 3],
+            known: [const { Acceptance::Nothing }; 3],
             searches_left: SEARCHES_MAX,
             blocked_in_a_row: 0,
             failure: None,
@@ -157,95 +157,99 @@ impl<'a> Round<'a> {
     }
 
     /// Carries it out; every unit comes back.
-    pub async fn run(mut self) -> Vec<Finished> {
-        while let Some(part) = self.parts.pop() {
+    pub async fn run(mut self) -> Vec<FinishedUnit> {
+        while let Some(group) = self.groups.pop() {
             // Where not one key is held but many or all of them, the rest does not wait for each.
-            let is_held_up = part.is_alone && self.blocked_in_a_row >= BLOCKED_MAX;
+            let is_held_up = group.is_alone && self.blocked_in_a_row >= BLOCKED_MAX;
             if self.is_stopped || is_held_up || Instant::now() >= self.until {
-                self.later.extend(part.units);
-            } else if let Some(error) = self.refusal_of(&part) {
-                self.refused.extend(part.units.into_iter().map(|unit| (unit, error.clone())));
+                self.later.extend(group.units);
+            } else if let Some(error) = self.refusal_of(&group) {
+                self.refused.extend(group.units.into_iter().map(|unit| (unit, error.clone())));
             } else {
-                self.write(part).await;
+                self.write(group).await;
             }
         }
         self.end()
     }
 
-    fn refusal_of(&self, part: &Part) -> Option<StoreError> {
-        match &self.known[part.sort()? as usize] {
-            Known::Refused(error) => Some(error.clone()),
-            Known::Nothing | Known::Taken => None,
+    fn refusal_of(&self, group: &WriteGroup) -> Option<StoreError> {
+        match &self.known[group.sort()? as usize] {
+            Acceptance::Refused(error) => Some(error.clone()),
+            Acceptance::Nothing | Acceptance::Taken => None,
         }
     }
 
-    async fn write(&mut self, mut part: Part) {
-        let error = match self.writer.flush(&mut part.units).await {
-            Ok(written) => return self.written(part, written),
-            Err(FlushError::Collision(events)) => return self.renumber(part, &events).await,
+    async fn write(&mut self, mut group: WriteGroup) {
+        let error = match self.writer.flush(&mut group.units).await {
+            Ok(written) => return self.written(group, written),
+            Err(FlushError::Collision(events)) => return self.renumber(group, &events).await,
             Err(FlushError::Store(error)) => error,
         };
         match error.kind {
-            Kind::Transient => self.stop(part, error),
-            Kind::Locked if self.writer.is_table_locked().await => self.stop(part, error),
+            StoreErrorKind::Transient => self.stop(group, error),
+            StoreErrorKind::Locked if self.writer.is_table_locked().await => self.stop(group, error),
             // Who met a lock alone would only wait for it again.
-            Kind::Locked if part.is_alone => self.block(part, error),
-            Kind::Locked | Kind::Conflict if part.tries < CONFLICT_TRIES => self.take_apart(part),
-            Kind::Locked | Kind::Conflict => self.block(part, error),
-            Kind::Exhausted | Kind::Refused | Kind::Bug => self.search(part, error).await,
+            StoreErrorKind::Locked if group.is_alone => self.block(group, error),
+            StoreErrorKind::Locked | StoreErrorKind::Conflict if group.tries < CONFLICT_TRIES => self.take_apart(group),
+            StoreErrorKind::Locked | StoreErrorKind::Conflict => self.block(group, error),
+            StoreErrorKind::Exhausted | StoreErrorKind::Refused | StoreErrorKind::Bug => {
+                self.search(group, error).await
+            }
         }
     }
 
-    fn written(&mut self, part: Part, written: Vec<Written>) {
+    fn written(&mut self, group: WriteGroup, written: Vec<Written>) {
         self.blocked_in_a_row = 0;
         let mut written = written.into_iter();
-        for unit in part.units {
-            self.has_written |= Sort::of(&unit) != Sort::Claimed;
-            let ended = Ended::Written(written.by_ref().take(unit.records.len()).collect());
-            self.finished.push(Finished { unit, ended });
+        for unit in group.units {
+            self.has_written |= UnitClass::of(&unit) != UnitClass::Claimed;
+            let ended = WriteOutcome::Written(written.by_ref().take(unit.records.len()).collect());
+            self.finished.push(FinishedUnit { unit, ended });
         }
     }
 
     /// Tries nothing more: all would fail as this did.
-    fn stop(&mut self, part: Part, error: StoreError) {
-        self.later.extend(part.units);
+    fn stop(&mut self, group: WriteGroup, error: StoreError) {
+        self.later.extend(group.units);
         self.failure = Some(error);
         self.is_stopped = true;
     }
 
     /// Units that may wait for a key or a row each alone, the others together and first.
-    fn take_apart(&mut self, part: Part) {
-        let tries = part.tries + 1;
-        let (others, alone): (Vec<_>, Vec<_>) = part.units.into_iter().partition(|unit| Sort::of(unit) == Sort::Plain);
-        let alone = alone.into_iter().rev().map(|unit| Part { tries, ..Part::alone(unit) });
-        self.parts.extend(alone);
+    fn take_apart(&mut self, group: WriteGroup) {
+        let tries = group.tries + 1;
+        let (others, alone): (Vec<_>, Vec<_>) =
+            group.units.into_iter().partition(|unit| UnitClass::of(unit) == UnitClass::Plain);
+        let alone = alone.into_iter().rev().map(|unit| WriteGroup { tries, ..WriteGroup::alone(unit) });
+        self.groups.extend(alone);
         if !others.is_empty() {
-            self.parts.push(Part { tries, ..Part::of(others) });
+            self.groups.push(WriteGroup { tries, ..WriteGroup::of(others) });
         }
     }
 
     /// A key or a row may be held for a while; whatever else is in the way is in the way of every event.
-    fn block(&mut self, part: Part, error: StoreError) {
+    fn block(&mut self, group: WriteGroup, error: StoreError) {
         self.blocked_in_a_row += 1;
-        if part.sort() == Some(Sort::Plain) {
+        if group.sort() == Some(UnitClass::Plain) {
             self.failure = Some(error);
         } else {
             facts::key_awaited(&error);
         }
-        let blocked = part.units.into_iter().map(|unit| Gathered { is_blocked: true, ..unit });
+        let blocked = group.units.into_iter().map(|unit| PreparedUnit { is_blocked: true, ..unit });
         self.blocked.extend(blocked);
     }
 
     /// Gives new ids to events whose ids belong to others; nothing was acknowledged under the old ones.
-    async fn renumber(&mut self, part: Part, events: &[(i64, uuid::Uuid)]) {
+    async fn renumber(&mut self, group: WriteGroup, events: &[(i64, uuid::Uuid)]) {
         facts::ids_collided(&events.iter().map(|(id, _)| *id).collect::<Vec<_>>());
         let is_taken = |record: &Record| events.contains(&(record.event.id, record.event.task_id));
         // What was promised under its id cannot get another one.
-        let is_promised = |unit: &Gathered| unit.work.is_spooled && unit.records.iter().any(is_taken);
-        let (promised, mut units): (Vec<_>, Vec<_>) = part.units.into_iter().partition(is_promised);
-        self.finished
-            .extend(promised.into_iter().map(|unit| Finished { unit, ended: Ended::Refused(TAKEN.to_owned()) }));
-        if units.is_empty() || part.tries >= COLLISION_TRIES {
+        let is_promised = |unit: &PreparedUnit| unit.work.is_spooled && unit.records.iter().any(is_taken);
+        let (promised, mut units): (Vec<_>, Vec<_>) = group.units.into_iter().partition(is_promised);
+        self.finished.extend(
+            promised.into_iter().map(|unit| FinishedUnit { unit, ended: WriteOutcome::Refused(TAKEN.to_owned()) }),
+        );
+        if units.is_empty() || group.tries >= COLLISION_TRIES {
             return self.blocked.extend(units);
         }
         let mut fresh = match self.writer.ids.take(events.len()).await {
@@ -261,28 +265,28 @@ impl<'a> Round<'a> {
                 unit.work.renumber(*place, record.event.id);
             }
         }
-        self.parts.push(Part { units, tries: part.tries + 1, ..part });
+        self.groups.push(WriteGroup { units, tries: group.tries + 1, ..group });
     }
 
     /// Looks for the units at fault.
-    async fn search(&mut self, part: Part, error: StoreError) {
-        let Some(sort) = part.sort() else { return self.parts.extend(by_sort(part)) };
-        if matches!(self.known[sort as usize], Known::Nothing) {
-            let is_taken = self.takes_neutral_rows(&part.units).await;
-            self.known[sort as usize] = if is_taken { Known::Taken } else { Known::Refused(error.clone()) };
-            if is_taken && part.units.len() == 1 {
+    async fn search(&mut self, group: WriteGroup, error: StoreError) {
+        let Some(sort) = group.sort() else { return self.groups.extend(by_sort(group)) };
+        if matches!(self.known[sort as usize], Acceptance::Nothing) {
+            let is_taken = self.takes_neutral_rows(&group.units).await;
+            self.known[sort as usize] = if is_taken { Acceptance::Taken } else { Acceptance::Refused(error.clone()) };
+            if is_taken && group.units.len() == 1 {
                 // What was in the way of everything may have gone since.
-                return self.parts.push(part);
+                return self.groups.push(group);
             }
         }
-        if self.refusal_of(&part).is_some() {
-            self.refused.extend(part.units.into_iter().map(|unit| (unit, error.clone())));
+        if self.refusal_of(&group).is_some() {
+            self.refused.extend(group.units.into_iter().map(|unit| (unit, error.clone())));
         } else if !self.may_search() {
-            self.later.extend(part.units);
-        } else if part.units.len() > 1 {
-            self.parts.extend(in_halves(part));
+            self.later.extend(group.units);
+        } else if group.units.len() > 1 {
+            self.groups.extend(in_halves(group));
         } else {
-            self.judge(part, error).await;
+            self.judge(group, error).await;
         }
     }
 
@@ -294,7 +298,7 @@ impl<'a> Round<'a> {
     }
 
     /// Two of them, which differ in what an operator's constraint may forbid, made of two units.
-    async fn takes_neutral_rows(&self, units: &[Gathered]) -> bool {
+    async fn takes_neutral_rows(&self, units: &[PreparedUnit]) -> bool {
         let (Some(first), Some(last)) = (units.first(), units.last()) else { return true };
         let policy = &self.writer.policy;
         self.writer.rehearse(vec![bare(typical(first), policy)]).await.is_ok()
@@ -302,29 +306,31 @@ impl<'a> Round<'a> {
     }
 
     /// One unit that the database refuses while it takes others.
-    async fn judge(&mut self, mut part: Part, error: StoreError) {
-        let Some(mut unit) = part.units.pop() else { return };
+    async fn judge(&mut self, mut group: WriteGroup, error: StoreError) {
+        let Some(mut unit) = group.units.pop() else { return };
         // One refusal is no verdict on what was promised, and a row that is left out is no refusal.
         if unit.work.is_spooled && !unit.work.gives_up || matches!(error.cause, Cause::Unwritten { .. }) {
-            return self.finished.push(Finished { unit, ended: Ended::Refused(error.to_string()) });
+            return self.finished.push(FinishedUnit { unit, ended: WriteOutcome::Refused(error.to_string()) });
         }
-        if error.kind == Kind::Exhausted {
+        if error.kind == StoreErrorKind::Exhausted {
             self.failure = Some(error);
             return self.blocked.push(unit);
         }
         let refused = self.find_refused(&unit.records).await;
-        if refused.is_empty() && part.tries >= CONFLICT_TRIES {
+        if refused.is_empty() && group.tries >= CONFLICT_TRIES {
             return self.blocked.push(unit);
         }
         for place in &refused {
             match strip(&mut unit.records[*place], &self.writer.policy) {
                 Some(Stripped::Payload) => facts::refused_by_database(&unit.records[*place].event, &error),
                 Some(Stripped::All) => {}
-                None => return self.finished.push(Finished { unit, ended: Ended::Refused(error.to_string()) }),
+                None => {
+                    return self.finished.push(FinishedUnit { unit, ended: WriteOutcome::Refused(error.to_string()) });
+                }
             }
         }
-        let tries = if refused.is_empty() { part.tries + 1 } else { part.tries };
-        self.parts.push(Part { units: vec![unit], tries, ..part });
+        let tries = if refused.is_empty() { group.tries + 1 } else { group.tries };
+        self.groups.push(WriteGroup { units: vec![unit], tries, ..group });
     }
 
     /// The places of the records that the database refuses when each is tried again, found by halving; some of them if
@@ -333,7 +339,8 @@ impl<'a> Round<'a> {
         let (mut refused, mut ranges) = (Vec::new(), vec![(0, records.len())]);
         while let Some((first, end)) = ranges.pop().filter(|_| self.may_search()) {
             let rehearsed = self.writer.rehearse(records[first..end].to_vec()).await;
-            let is_refused = rehearsed.is_err_and(|error| matches!(error.kind, Kind::Refused | Kind::Bug));
+            let is_refused =
+                rehearsed.is_err_and(|error| matches!(error.kind, StoreErrorKind::Refused | StoreErrorKind::Bug));
             if is_refused && end - first > 1 {
                 let middle = first + (end - first) / 2;
                 ranges.extend([(middle, end), (first, middle)]);
@@ -344,10 +351,10 @@ impl<'a> Round<'a> {
         refused
     }
 
-    fn end(mut self) -> Vec<Finished> {
+    fn end(mut self) -> Vec<FinishedUnit> {
         for (unit, error) in std::mem::take(&mut self.refused) {
-            if self.has_written || Sort::of(&unit) == Sort::Claimed {
-                self.finished.push(Finished { unit, ended: Ended::Refused(error.to_string()) });
+            if self.has_written || UnitClass::of(&unit) == UnitClass::Claimed {
+                self.finished.push(FinishedUnit { unit, ended: WriteOutcome::Refused(error.to_string()) });
             } else {
                 self.failure = Some(error);
                 self.later.push(unit);
@@ -361,26 +368,26 @@ impl<'a> Round<'a> {
             _ => {}
         }
         let again = self.later.into_iter().chain(self.blocked);
-        self.finished.extend(again.map(|unit| Finished { unit, ended: Ended::Again }));
+        self.finished.extend(again.map(|unit| FinishedUnit { unit, ended: WriteOutcome::Again }));
         self.finished
     }
 }
 
 /// The record that has most of what units of its sort have.
-fn typical(unit: &Gathered) -> &Record {
+fn typical(unit: &PreparedUnit) -> &Record {
     let keyed = unit.records.iter().find(|record| record.event.key.is_some());
     keyed.unwrap_or_else(|| unit.records.first().expect("a unit without records is settled, not written"))
 }
 
-fn by_sort(mut part: Part) -> Vec<Part> {
-    let tries = part.tries;
-    let of_sort = |sort| part.units.extract_if(.., |unit| Sort::of(unit) == sort).collect::<Vec<_>>();
-    let sorts: Vec<Vec<Gathered>> = Sort::ALL.map(of_sort).into();
+fn by_sort(mut group: WriteGroup) -> Vec<WriteGroup> {
+    let tries = group.tries;
+    let of_sort = |sort| group.units.extract_if(.., |unit| UnitClass::of(unit) == sort).collect::<Vec<_>>();
+    let sorts: Vec<Vec<PreparedUnit>> = UnitClass::ALL.map(of_sort).into();
     let sorts = sorts.into_iter().filter(|units| !units.is_empty());
-    sorts.map(|units| Part { tries, ..Part::of(units) }).collect()
+    sorts.map(|units| WriteGroup { tries, ..WriteGroup::of(units) }).collect()
 }
 
-fn in_halves(mut part: Part) -> [Part; 2] {
-    let second = part.units.split_off(part.units.len() / 2);
-    [Part { units: second, ..part }, part]
+fn in_halves(mut group: WriteGroup) -> [WriteGroup; 2] {
+    let second = group.units.split_off(group.units.len() / 2);
+    [WriteGroup { units: second, ..group }, group]
 }

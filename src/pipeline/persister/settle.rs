@@ -4,29 +4,29 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use super::super::claims::Claims;
+use super::super::held_leases::HeldLeases;
 use super::super::messages::{Due, Scheduled};
 use super::super::pool::Pool;
 use super::super::receipt::{Receipt, Unsettled, Verdict};
 use super::super::unit::Item;
-use super::queue::Gathered;
+use super::queue::PreparedUnit;
 use crate::domain::outcome::{Failure, Outcome, Status};
-use crate::store::{First, Record, Written};
+use crate::store::{KeptEvent, Record, Written};
 use crate::telemetry::facts;
-use crate::telemetry::spans::End;
+use crate::telemetry::spans::AttemptEnd;
 
 /// Where the consequences of outcomes go.
 #[derive(Clone)]
-pub(in crate::pipeline) struct Consequences {
+pub(in crate::pipeline) struct Settlement {
     pub retry: Pool<Scheduled>,
     pub claimer: Pool<Due>,
-    pub claims: Arc<Claims>,
+    pub claims: Arc<HeldLeases>,
     pub stale_writes: Arc<AtomicU64>,
 }
 
-impl Consequences {
+impl Settlement {
     /// Settles a unit that was committed: only now may anybody be told.
-    pub(super) fn settle(&self, gathered: Gathered, written: Vec<Written>) {
+    pub(super) fn settle(&self, gathered: PreparedUnit, written: Vec<Written>) {
         let Some(mut unit) = gathered.work.settle() else { return };
         let mut verdicts: Vec<Option<Verdict>> = unit.items.iter().map(|_| None).collect();
         for ((record, place), written) in gathered.records.iter().zip(&gathered.places).zip(written) {
@@ -46,7 +46,7 @@ impl Consequences {
     }
 
     /// Settles a unit that lies synced in the spool: its events are promised now.
-    pub(super) fn settle_spooled(&self, gathered: Gathered) {
+    pub(super) fn settle_spooled(&self, gathered: PreparedUnit) {
         let Some(mut unit) = gathered.work.settle() else { return };
         let receipts = unit.items.iter().map(|item| {
             let verdict = match &item.result {
@@ -55,7 +55,7 @@ impl Consequences {
             };
             if verdict == Verdict::Spooled {
                 facts::spooled(&item.event, item.has_lines);
-                item.end_span(End::without_row("spooled", None));
+                item.end_span(AttemptEnd::without_row("spooled", None));
             }
             Receipt { event_id: item.event.id, task_id: item.event.task_id, verdict }
         });
@@ -66,13 +66,13 @@ impl Consequences {
     }
 
     /// Gives a unit up that could not be written in time; leases are given back by the Claimer.
-    pub(super) fn give_up(&self, gathered: Gathered) {
+    pub(super) fn give_up(&self, gathered: PreparedUnit) {
         let unsettled = if gathered.work.maybe_stored { Unsettled::Unknown } else { Unsettled::NotStored };
         self.abandon(gathered, unsettled);
     }
 
     /// Gives a unit up that the database takes in no form; who drains it from the spool is told.
-    pub(super) fn refuse(&self, gathered: Gathered, error: &str) {
+    pub(super) fn refuse(&self, gathered: PreparedUnit, error: &str) {
         gathered.work.items.iter().for_each(|item| facts::not_stored(&item.event, &error));
         if gathered.work.is_spooled {
             self.abandon(gathered, Unsettled::Impossible(error.to_owned()));
@@ -81,11 +81,11 @@ impl Consequences {
         }
     }
 
-    fn abandon(&self, gathered: Gathered, unsettled: Unsettled) {
+    fn abandon(&self, gathered: PreparedUnit, unsettled: Unsettled) {
         let Some(mut unit) = gathered.work.settle() else { return };
         for item in &unit.items {
             self.end_claim(item);
-            item.end_span(End::unsettled(unsettled == Unsettled::Unknown));
+            item.end_span(AttemptEnd::not_settled(unsettled == Unsettled::Unknown));
         }
         // What has a row, or lies in the spool, is tried again.
         let without_row = unit.items.iter().filter(|item| item.lease.is_none() && !unit.is_spooled).count();
@@ -130,13 +130,15 @@ impl Consequences {
 }
 
 /// How the attempt's span ends.
-fn end(record: &Record, written: &Written) -> End {
+fn end(record: &Record, written: &Written) -> AttemptEnd {
     match written {
-        Written::Stored | Written::Repeated => End::from(&record.outcome),
-        Written::StoredAs(outcome) => End::from(&**outcome),
-        Written::Fenced => End::without_row("fenced", Some("lease_lost")),
-        Written::Duplicate(first) => End { duplicate_of: Some(first.id), ..End::without_row("duplicate", None) },
-        Written::Conflict { .. } => End::without_row("conflict", Some("event_uid_conflict")),
+        Written::Stored | Written::Repeated => AttemptEnd::from(&record.outcome),
+        Written::StoredAs(outcome) => AttemptEnd::from(&**outcome),
+        Written::Fenced => AttemptEnd::without_row("fenced", Some("lease_lost")),
+        Written::Duplicate(first) => {
+            AttemptEnd { duplicate_of: Some(first.id), ..AttemptEnd::without_row("duplicate", None) }
+        }
+        Written::Conflict { .. } => AttemptEnd::without_row("conflict", Some("event_uid_conflict")),
     }
 }
 
@@ -150,7 +152,7 @@ fn verdict(record: &Record, item: &Item, written: Written) -> Verdict {
     }
 }
 
-fn duplicate(first: First, item: &Item) -> Verdict {
+fn duplicate(first: KeptEvent, item: &Item) -> Verdict {
     match &item.result {
         Some(Err(Failure::Reject(rejection))) => {
             Verdict::Rejected { rejection: rejection.clone(), kept: Some(first.id), repeats: first.repeats }
@@ -184,12 +186,12 @@ fn not_kept(item: &Item) -> Verdict {
     match &item.result {
         Some(Err(Failure::Reject(rejection))) => {
             facts::not_kept(rejection.code().as_str());
-            item.end_span(End::without_row("not_kept", Some(rejection.code().as_str())));
+            item.end_span(AttemptEnd::without_row("not_kept", Some(rejection.code().as_str())));
             Verdict::Rejected { rejection: rejection.clone(), kept: None, repeats: 0 }
         }
         _ => {
             facts::withheld();
-            item.end_span(End::without_row("withheld", None));
+            item.end_span(AttemptEnd::without_row("withheld", None));
             Verdict::Withheld
         }
     }
@@ -197,11 +199,11 @@ fn not_kept(item: &Item) -> Verdict {
 
 /// The planted bug: receipts of what is not committed yet.
 #[cfg(feature = "fault-injection")]
-pub(super) fn acknowledge_too_early(units: &mut [Gathered]) {
-    if !crate::config::Planted::AckBeforeCommit.is_chosen() {
+pub(super) fn acknowledge_too_early(units: &mut [PreparedUnit]) {
+    if !crate::config::PlantedBug::AckBeforeCommit.is_chosen() {
         return;
     }
-    for Gathered { work, records, places, .. } in units {
+    for PreparedUnit { work, records, places, .. } in units {
         let Some(reply) = work.take_reply() else { continue };
         let items = places.iter().map(|place| &work.items[*place]);
         let receipts = records.iter().zip(items).map(|(record, item)| Receipt {

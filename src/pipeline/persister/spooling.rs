@@ -8,7 +8,7 @@ use actix::prelude::*;
 use super::super::messages::Spooled;
 use super::super::pool::Pool;
 use super::Persister;
-use super::queue::Gathered;
+use super::queue::PreparedUnit;
 use crate::clock;
 use crate::domain::event::Event;
 use crate::domain::outcome::Status;
@@ -17,7 +17,7 @@ use crate::telemetry::condition::Condition;
 
 /// Where new units go while the database is away.
 #[derive(Clone)]
-pub(in crate::pipeline) struct Refuge {
+pub(in crate::pipeline) struct SpoolWriter {
     pub spool: Spool,
     /// Whether the database takes first writes.
     pub writing: Arc<Condition>,
@@ -30,10 +30,10 @@ pub(in crate::pipeline) struct Refuge {
     pub is_busy: bool,
 }
 
-impl Refuge {
+impl SpoolWriter {
     /// Whether new units go to the spool: the database does not take them, and the spool does. Where neither does, the
     /// database is tried, or its return would be seen by nobody.
-    pub fn is_open(&self) -> bool {
+    pub fn takes_new_units(&self) -> bool {
         self.writing.is_failing() && !self.spooling.is_failing()
     }
 }
@@ -41,11 +41,13 @@ impl Refuge {
 impl Persister {
     /// Appends to the spool what has to go there: every new unit during an outage, else those that wait for longer than
     /// `longest`.
-    pub(super) fn take_refuge(&mut self, longest: Duration, context: &mut Context<Self>) {
+    pub(super) fn spool_units(&mut self, longest: Duration, context: &mut Context<Self>) {
         let flush_timeout = self.writer.flush_timeout;
-        let Some(refuge) = self.refuge.as_mut().filter(|refuge| !refuge.is_busy) else { return };
-        let (now, is_outage) = (Instant::now(), refuge.is_open());
-        let is_late = |unit: &Gathered| unit.is_late(now, longest, flush_timeout);
+        let Some(spool_writer) = self.spool_writer.as_mut().filter(|spool_writer| !spool_writer.is_busy) else {
+            return;
+        };
+        let (now, is_outage) = (Instant::now(), spool_writer.takes_new_units());
+        let is_late = |unit: &PreparedUnit| unit.is_late(now, longest, flush_timeout);
         // Outside of an outage only what waits for long is looked for, and not with every message.
         if !is_outage && self.is_busy {
             return;
@@ -54,8 +56,8 @@ impl Persister {
         if units.is_empty() {
             return;
         }
-        refuge.is_busy = true;
-        let (spool, wait) = (refuge.spool.clone(), refuge.wait);
+        spool_writer.is_busy = true;
+        let (spool, wait) = (spool_writer.spool.clone(), spool_writer.wait);
         let events: Vec<Vec<Event>> = units.iter().map(events).filter(|events| !events.is_empty()).collect();
         // Until the answer is here: this actor may die while it waits.
         let before: Vec<bool> = units.iter().map(|unit| unit.work.maybe_stored).collect();
@@ -74,21 +76,21 @@ impl Persister {
             (appended, units)
         };
         context.spawn(appended.into_actor(self).map(|(appended, units), persister, context| {
-            persister.settle_refuge(appended, units);
+            persister.finish_spooling(appended, units);
             persister.flush(context);
         }));
     }
 
-    fn settle_refuge(&mut self, appended: Result<(), StoreError>, units: Vec<Gathered>) {
-        let Some(refuge) = &mut self.refuge else { return };
-        refuge.is_busy = false;
+    fn finish_spooling(&mut self, appended: Result<(), StoreError>, units: Vec<PreparedUnit>) {
+        let Some(spool_writer) = &mut self.spool_writer else { return };
+        spool_writer.is_busy = false;
         match &appended {
-            Ok(()) => refuge.spooling.succeeded(),
-            Err(error) => refuge.spooling.failed_as(error, error.outline()),
+            Ok(()) => spool_writer.spooling.succeeded(),
+            Err(error) => spool_writer.spooling.failed_as(error, error.outline()),
         }
         // One whose answer was late is there, or will be.
         if appended.as_ref().err().is_none_or(|error| error.outcome == StoreOutcome::Unknown) {
-            refuge.drainer.send(Spooled);
+            spool_writer.drainer.send(Spooled);
         }
         for unit in units {
             match &appended {
@@ -100,7 +102,7 @@ impl Persister {
 }
 
 /// What is spooled of a unit: all but what was refused, which is kept only where it can be kept with its reason.
-fn events(unit: &Gathered) -> Vec<Event> {
+fn events(unit: &PreparedUnit) -> Vec<Event> {
     let accepted = unit.records.iter().filter(|record| record.outcome.status != Status::ValidationError);
     accepted.map(|record| record.event.clone()).collect()
 }

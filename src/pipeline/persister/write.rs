@@ -8,7 +8,7 @@ use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 use super::forms;
-use super::queue::Gathered;
+use super::queue::PreparedUnit;
 #[cfg(feature = "fault-injection")]
 use super::settle;
 use crate::clock;
@@ -35,7 +35,7 @@ pub(in crate::pipeline) struct Writer {
 
 impl Writer {
     /// One transaction with all of `units`.
-    pub(super) async fn flush(&self, units: &mut [Gathered]) -> Result<Vec<Written>, FlushError> {
+    pub(super) async fn flush(&self, units: &mut [PreparedUnit]) -> Result<Vec<Written>, FlushError> {
         #[cfg(feature = "fault-injection")]
         settle::acknowledge_too_early(units);
         let (header, began, now) = (self.header(units), Instant::now(), clock::now());
@@ -46,7 +46,7 @@ impl Writer {
         let records = Arc::new(records);
         let result = self.store.persist_event_to_db(records.clone(), header, self.flush_timeout).await;
         give_back(units, records);
-        tell_spans(units, now, result.as_ref().err());
+        export_spans(units, now, result.as_ref().err());
         match &result {
             Ok(written) => facts::flushed(units.len(), written.len(), began.elapsed()),
             Err(error) if is_certain(error) => {
@@ -82,7 +82,7 @@ impl Writer {
         self.writing.failing_for().is_some_and(|length| length >= self.flush_timeout)
     }
 
-    fn header(&self, units: &[Gathered]) -> FlushHeader {
+    fn header(&self, units: &[PreparedUnit]) -> FlushHeader {
         let oldest = units.iter().map(|unit| unit.work.taken_at).min();
         FlushHeader {
             boot_id: self.boot_id,
@@ -104,7 +104,7 @@ fn is_certain(error: &FlushError) -> bool {
 }
 
 /// Tells of each event that is traced that it was part of this flush.
-fn tell_spans(units: &[Gathered], began: DateTime<Utc>, error: Option<&FlushError>) {
+fn export_spans(units: &[PreparedUnit], began: DateTime<Utc>, error: Option<&FlushError>) {
     let error = error.map(|error| match error {
         FlushError::Store(error) => error.kind.as_str(),
         FlushError::Collision(_) => "id_collision",
@@ -118,7 +118,7 @@ fn tell_spans(units: &[Gathered], began: DateTime<Utc>, error: Option<&FlushErro
 }
 
 /// Hands the records back to their units; without copies, unless the flush still runs.
-fn give_back(units: &mut [Gathered], records: Arc<Vec<Record>>) {
+fn give_back(units: &mut [PreparedUnit], records: Arc<Vec<Record>>) {
     let mut records = Arc::try_unwrap(records).unwrap_or_else(|shared| shared.to_vec()).into_iter();
     for unit in units {
         unit.records = records.by_ref().take(unit.places.len()).collect();

@@ -3,8 +3,8 @@
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
-use super::super::gauges::{Gauges, Reading};
-use super::super::kind::Kind;
+use super::super::gauges::{GaugeReading, Gauges};
+use super::super::kind::ActorKind;
 use super::super::topology::{Line, Running};
 use super::super::unit::Unit;
 use super::super::view::ActorView;
@@ -24,7 +24,7 @@ const WAIT_MARGIN: Duration = Duration::from_millis(4_500);
 
 /// How an actor came to its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum End {
+pub(super) enum ExitReason {
     /// It panicked outside of the work on an event.
     Died,
     /// It worked on one event for longer than the hard limit; its thread is left behind.
@@ -35,38 +35,38 @@ pub(super) enum End {
 
 /// A place in a pool, and the actor that fills it.
 pub(super) struct Child {
-    pub kind: Kind,
+    pub kind: ActorKind,
     /// Its number in the pool, from 0.
     pub place: usize,
     name: String,
     gauges: Arc<Gauges>,
     /// What earlier actors in this place counted.
-    gone: Reading,
+    gone: GaugeReading,
     running: Option<Running>,
     restarts: u64,
     /// Ends within the restart window, for the backoff and for the limit.
-    ends: Vec<Instant>,
+    exits: Vec<Instant>,
     restart_at: Option<Instant>,
     last_error: Option<&'static str>,
     /// It is handed nothing more, and ends when it holds nothing.
-    is_leaving: bool,
+    is_retiring: bool,
 }
 
 impl Child {
-    pub fn new(kind: Kind, place: usize) -> Self {
+    pub fn new(kind: ActorKind, place: usize) -> Self {
         let name = if kind.is_resizable() { format!("{}-{}", kind.name(), place + 1) } else { kind.name().to_owned() };
         Self {
             kind,
             place,
             name,
             gauges: Arc::default(),
-            gone: Reading::default(),
+            gone: GaugeReading::default(),
             running: None,
             restarts: 0,
-            ends: Vec::new(),
+            exits: Vec::new(),
             restart_at: None,
             last_error: None,
-            is_leaving: false,
+            is_retiring: false,
         }
     }
 
@@ -79,8 +79,8 @@ impl Child {
     }
 
     /// Hands the actor nothing more: it finishes what it holds.
-    pub fn leave(&mut self, line: &Line) {
-        self.is_leaving = true;
+    pub fn retire(&mut self, line: &Line) {
+        self.is_retiring = true;
         self.restart_at = None;
         if let Some(running) = &self.running {
             line.pools.remove(running.holder);
@@ -92,14 +92,14 @@ impl Child {
         Arc::downgrade(&self.gauges)
     }
 
-    pub fn is_leaving(&self) -> bool {
-        self.is_leaving
+    pub fn is_retiring(&self) -> bool {
+        self.is_retiring
     }
 
     /// Whether the leaving actor has come to its end; one that holds nothing more is ended here.
-    pub fn has_left(&mut self, line: &Line) -> bool {
-        let is_held = |running: &Running| line.custody.is_held(running.holder);
-        if !self.is_leaving || self.running.as_ref().is_some_and(is_held) {
+    pub fn has_retired(&mut self, line: &Line) -> bool {
+        let is_held = |running: &Running| line.tracker.is_holding(running.holder);
+        if !self.is_retiring || self.running.as_ref().is_some_and(is_held) {
             return false;
         }
         self.stop();
@@ -108,7 +108,7 @@ impl Child {
 
     /// Starts the replacement whose time has come.
     pub fn restart_if_due(&mut self, now: Instant, line: &Line) {
-        let is_due = !self.is_leaving && self.restart_at.is_some_and(|at| at <= now);
+        let is_due = !self.is_retiring && self.restart_at.is_some_and(|at| at <= now);
         if is_due && self.start(line) {
             self.restarts += 1;
             facts::actor_restarted(&self.name, self.restarts);
@@ -117,11 +117,11 @@ impl Child {
 
     /// Ends the actor and takes its units, which are as they were before it had them; the event in hand is charged
     /// with `cause`. What its thread still does has no effect.
-    pub fn empty(&mut self, line: &Line, cause: Option<TransientCode>) -> Vec<Unit> {
+    pub fn reclaim_units(&mut self, line: &Line, cause: Option<TransientCode>) -> Vec<Unit> {
         let Some(running) = self.running.take() else { return Vec::new() };
         line.pools.remove(running.holder);
         // Before it is retired: one that wakes up in between passes on only what is whole.
-        let units = line.custody.take_back(running.holder, cause);
+        let units = line.tracker.reclaim(running.holder, cause);
         self.gauges.retire();
         running.stop();
         self.gone = self.gauges.read().after(self.gone);
@@ -131,7 +131,7 @@ impl Child {
 
     /// Puts a fresh actor into the place of one that has not ended; gives what that one held.
     pub fn replace(&mut self, line: &Line) -> Vec<Unit> {
-        let units = self.empty(line, None);
+        let units = self.reclaim_units(line, None);
         if self.start(line) {
             self.restarts += 1;
             facts::actor_restarted(&self.name, self.restarts);
@@ -147,39 +147,45 @@ impl Child {
     }
 
     /// How the actor has ended since the last look, if it has.
-    pub fn end(&self, hard_limit: Duration) -> Option<End> {
+    pub fn end(&self, hard_limit: Duration) -> Option<ExitReason> {
         let running = self.running.as_ref()?;
         if !running.is_alive() {
-            Some(End::Died)
+            Some(ExitReason::Died)
         } else if self.gauges.working_for() > hard_limit {
-            Some(End::Stuck)
+            Some(ExitReason::Stuck)
         } else {
-            (self.gauges.waiting_for() > hard_limit + WAIT_MARGIN).then_some(End::Hung)
+            (self.gauges.waiting_for() > hard_limit + WAIT_MARGIN).then_some(ExitReason::Hung)
         }
     }
 
     /// Lets the actor go and takes its units; it is replaced later with every end within the window.
-    pub fn let_go(&mut self, end: End, now: Instant, rules: &SupervisorRules, line: &Line) -> Vec<Unit> {
-        self.ends.retain(|end| now.duration_since(*end) < rules.restart_window);
-        let doublings = u32::try_from(self.ends.len()).unwrap_or(u32::MAX).min(16);
-        self.ends.push(now);
+    pub fn schedule_restart(
+        &mut self,
+        end: ExitReason,
+        now: Instant,
+        rules: &SupervisorRules,
+        line: &Line,
+    ) -> Vec<Unit> {
+        self.exits.retain(|end| now.duration_since(*end) < rules.restart_window);
+        let doublings = u32::try_from(self.exits.len()).unwrap_or(u32::MAX).min(16);
+        self.exits.push(now);
         self.restart_at = Some(now + (rules.restart_backoff * 2_u32.pow(doublings)).min(RESTART_BACKOFF_MAX));
         self.last_error = Some(match end {
-            End::Died => "died of a panic outside of an event's work",
-            End::Stuck => "was stuck on one event for longer than timeouts.processing",
-            End::Hung => "waited for longer than timeouts.processing",
+            ExitReason::Died => "died of a panic outside of an event's work",
+            ExitReason::Stuck => "was stuck on one event for longer than timeouts.processing",
+            ExitReason::Hung => "waited for longer than timeouts.processing",
         });
         facts::actor_ended(&self.name, self.last_error.unwrap_or_default());
-        self.empty(line, (end == End::Stuck).then_some(TransientCode::HardTimeout))
+        self.reclaim_units(line, (end == ExitReason::Stuck).then_some(TransientCode::HardTimeout))
     }
 
     /// Ends of this actor within `window`.
-    pub fn ends_within(&self, now: Instant, window: Duration) -> usize {
-        self.ends.iter().filter(|end| now.duration_since(**end) < window).count()
+    pub fn exits_within(&self, now: Instant, window: Duration) -> usize {
+        self.exits.iter().filter(|end| now.duration_since(**end) < window).count()
     }
 
-    pub fn forget_ends(&mut self) {
-        self.ends.clear();
+    pub fn forget_exits(&mut self) {
+        self.exits.clear();
     }
 
     pub fn view(&self) -> ActorView {
@@ -187,7 +193,7 @@ impl Child {
         ActorView {
             name: self.name.clone(),
             state: match self.running {
-                _ if self.is_leaving => "leaving",
+                _ if self.is_retiring => "leaving",
                 Some(_) => "running",
                 None => "restarting",
             },

@@ -9,15 +9,15 @@ use std::time::Duration;
 
 use actix::prelude::*;
 
-use super::super::custody::Work;
-use super::super::kind::Kind;
+use super::super::kind::ActorKind;
 use super::super::receipt::Unsettled;
+use super::super::tracker::TrackedUnit;
 use super::super::unit::Unit;
 use super::super::view::SettingView;
 use super::Supervisor;
 use crate::store::{Control, Controls, Target};
 use crate::telemetry::audit;
-use crate::telemetry::spans::End;
+use crate::telemetry::spans::AttemptEnd;
 
 /// Makes the line what is wanted, unless that is older than what it is already.
 #[derive(Message)]
@@ -28,21 +28,22 @@ impl Handler<Apply> for Supervisor {
     type Result = ();
 
     fn handle(&mut self, Apply(wanted): Apply, context: &mut Context<Self>) {
-        let before = self.line.parts.brakes.applied();
+        let before = self.line.deps.controls.applied();
         if wanted.generation <= before.generation {
             return;
         }
         let generation = wanted.generation;
-        self.line.parts.brakes.apply(wanted.clone());
-        self.work_the_gates();
-        for (kind, _) in Kind::controlled().filter(|(kind, _)| kind.is_resizable()) {
+        self.line.deps.controls.apply(wanted.clone());
+        self.sync_gates();
+        for (kind, _) in ActorKind::controlled().filter(|(kind, _)| kind.is_resizable()) {
             let (size, present) = (self.wanted_size(kind), self.places(kind).len());
             if size != present {
                 self.resize(kind, size);
             }
         }
         let is_due = |target: Target| wanted.of(target).restarts > before.of(target).restarts;
-        let units = Kind::controlled().filter(|(_, target)| is_due(*target)).flat_map(|(kind, _)| self.replace(kind));
+        let units =
+            ActorKind::controlled().filter(|(_, target)| is_due(*target)).flat_map(|(kind, _)| self.replace(kind));
         let units = units.collect();
         self.redeliver(units, context);
         audit::controls_applied(generation);
@@ -51,41 +52,42 @@ impl Handler<Apply> for Supervisor {
 
 impl Supervisor {
     /// Shuts the gates of paused pools and opens the others.
-    pub(super) fn work_the_gates(&self) {
-        let applied = self.line.parts.brakes.applied();
-        for (kind, target) in Kind::controlled() {
+    pub(super) fn sync_gates(&self) {
+        let applied = self.line.deps.controls.applied();
+        for (kind, target) in ActorKind::controlled() {
             self.line.pools.set_paused(kind, applied.is_paused(target));
         }
     }
 
     /// How many actors of this kind there are to be.
-    pub(super) fn wanted_size(&self, kind: Kind) -> usize {
-        let stored = kind.target().and_then(|target| self.line.parts.brakes.applied().of(target).size);
+    pub(super) fn wanted_size(&self, kind: ActorKind) -> usize {
+        let stored = kind.target().and_then(|target| self.line.deps.controls.applied().of(target).size);
         stored.unwrap_or_else(|| self.rules.configured(kind))
     }
 
     /// Gives up what has waited for a paused pool for too long, and everything once the node is about to stop: then leases
     /// are given back.
-    pub(super) fn give_up_late(&self) {
-        let brakes = &self.line.parts.brakes;
-        if brakes.is_open() {
+    pub(super) fn expire_paused(&self) {
+        let controls = &self.line.deps.controls;
+        if controls.all_stages_run() {
             return;
         }
-        let patience = if brakes.is_leaving() { Duration::ZERO } else { self.rules.accept_timeout };
-        let may_go = |work: &Work| brakes.is_leaving() || work.items.iter().all(|item| item.lease.is_none());
-        let is_late = |work: &Work| may_go(work) && work.taken_at.elapsed() >= patience;
+        let patience = if controls.is_shutting_down() { Duration::ZERO } else { self.rules.accept_timeout };
+        let may_go =
+            |work: &TrackedUnit| controls.is_shutting_down() || work.items.iter().all(|item| item.lease.is_none());
+        let is_late = |work: &TrackedUnit| may_go(work) && work.taken_at.elapsed() >= patience;
         self.line.pools.take_held(&is_late).into_iter().for_each(give_up);
     }
 
     /// Puts a fresh actor into each place of the pool; gives what the others held.
-    fn replace(&mut self, kind: Kind) -> Vec<Unit> {
-        let staying = self.children.iter_mut().filter(|child| child.kind == kind && !child.is_leaving());
+    fn replace(&mut self, kind: ActorKind) -> Vec<Unit> {
+        let staying = self.children.iter_mut().filter(|child| child.kind == kind && !child.is_retiring());
         staying.flat_map(|child| child.replace(&self.line)).collect()
     }
 
     /// The size that is wanted of a pool, and whose wish that is.
-    pub(super) fn size_view(&self, kind: Kind) -> Option<SettingView<usize>> {
-        let applied = self.line.parts.brakes.applied();
+    pub(super) fn size_view(&self, kind: ActorKind) -> Option<SettingView<usize>> {
+        let applied = self.line.deps.controls.applied();
         let control = applied.of(kind.target().filter(|_| kind.is_resizable())?);
         let source = if control.size.is_some() { "stored" } else { "config" };
         Some(SettingView::of(self.wanted_size(kind), source, control.sized))
@@ -93,7 +95,7 @@ impl Supervisor {
 
     /// Whether a pool is to be paused, and whose wish that is.
     pub(super) fn state_view(&self, target: Target) -> SettingView<&'static str> {
-        let applied = self.line.parts.brakes.applied();
+        let applied = self.line.deps.controls.applied();
         let (own, line) = (applied.of(target), applied.of(Target::Pipeline));
         let of = |control: &Control, source| {
             let state = if control.is_paused { "paused" } else { "running" };
@@ -108,11 +110,11 @@ impl Supervisor {
 }
 
 /// Answers who waits for the unit, if anybody does.
-fn give_up(work: Work) {
+fn give_up(work: TrackedUnit) {
     let maybe_stored = work.maybe_stored;
     let unsettled = if maybe_stored { Unsettled::Unknown } else { Unsettled::Paused };
     let Some(mut unit) = work.settle() else { return };
-    unit.items.iter().for_each(|item| item.end_span(End::unsettled(maybe_stored)));
+    unit.items.iter().for_each(|item| item.end_span(AttemptEnd::not_settled(maybe_stored)));
     if let Some(reply) = unit.reply.take() {
         // A client that went away has no use for the news.
         let _ = reply.send(Err(unsettled));

@@ -15,12 +15,12 @@ use std::time::{Duration, Instant};
 
 use actix::prelude::*;
 
-use self::child::{Child, End};
+use self::child::{Child, ExitReason};
 pub(super) use self::control::Apply;
 pub(super) use self::rules::SupervisorRules;
 use super::admission::Admission;
 use super::gauges::Gauges;
-use super::kind::Kind;
+use super::kind::ActorKind;
 use super::messages::Submitted;
 use super::topology::Line;
 use super::unit::{Lost, Unit};
@@ -73,15 +73,15 @@ impl Supervisor {
 
     fn build(&mut self) {
         let sizes = [
-            (Kind::Persister, self.wanted_size(Kind::Persister)),
-            (Kind::Normalizer, self.wanted_size(Kind::Normalizer)),
-            (Kind::Validator, self.wanted_size(Kind::Validator)),
-            (Kind::Claimer, 1),
-            (Kind::Retry, 1),
-            (Kind::Replayer, 1),
-            (Kind::Drainer, usize::from(self.line.parts.spool.is_some())),
+            (ActorKind::Persister, self.wanted_size(ActorKind::Persister)),
+            (ActorKind::Normalizer, self.wanted_size(ActorKind::Normalizer)),
+            (ActorKind::Validator, self.wanted_size(ActorKind::Validator)),
+            (ActorKind::Claimer, 1),
+            (ActorKind::Retry, 1),
+            (ActorKind::Replayer, 1),
+            (ActorKind::Drainer, usize::from(self.line.deps.spool.is_some())),
         ];
-        self.work_the_gates();
+        self.sync_gates();
         for (kind, size) in sizes {
             self.children.extend((0..size).map(|place| Child::new(kind, place)));
         }
@@ -91,32 +91,32 @@ impl Supervisor {
     }
 
     fn look_after(&mut self, context: &mut Context<Self>) {
-        self.line.parts.faults.turn("supervisor");
+        self.line.deps.faults.turn("supervisor");
         let (now, rules) = (Instant::now(), self.rules);
         // Frozen as a whole, nobody in it was slow.
         let was_away = now.duration_since(std::mem::replace(&mut self.looked_at, now)) > AWAY;
         let mut units = Vec::new();
         for child in &mut self.children {
-            if let Some(end) = child.end(rules.hard_timeout).filter(|end| !was_away || *end == End::Died) {
-                self.left_behind.extend((end == End::Stuck).then(|| child.gauges()));
-                units.extend(child.let_go(end, now, &rules, &self.line));
+            if let Some(end) = child.end(rules.hard_timeout).filter(|end| !was_away || *end == ExitReason::Died) {
+                self.left_behind.extend((end == ExitReason::Stuck).then(|| child.gauges()));
+                units.extend(child.schedule_restart(end, now, &rules, &self.line));
             }
             child.restart_if_due(now, &self.line);
         }
-        self.children.retain_mut(|child| !child.has_left(&self.line));
-        self.give_up_late();
+        self.children.retain_mut(|child| !child.has_retired(&self.line));
+        self.expire_paused();
         self.redeliver(units, context);
         self.left_behind.retain(|gauges| gauges.strong_count() > 0);
         if self.left_behind.len() > LEFT_BEHIND_MAX {
             self.give_up("too many threads of stuck actors were left behind", context);
-        } else if Kind::ALL.into_iter().any(|kind| self.ends_within_window(kind, now) > rules.max_restarts) {
+        } else if ActorKind::ALL.into_iter().any(|kind| self.exits_within_window(kind, now) > rules.max_restarts) {
             self.rebuild(now, context);
         }
     }
 
-    fn ends_within_window(&self, kind: Kind, now: Instant) -> usize {
+    fn exits_within_window(&self, kind: ActorKind, now: Instant) -> usize {
         let of_kind = self.children.iter().filter(|child| child.kind == kind);
-        of_kind.map(|child| child.ends_within(now, self.rules.restart_window)).sum()
+        of_kind.map(|child| child.exits_within(now, self.rules.restart_window)).sum()
     }
 
     /// Replaces every actor of the line; what they held is handed out again. The second time within the window is
@@ -128,10 +128,10 @@ impl Supervisor {
         self.rebuilt_at = Some(now);
         self.generation += 1;
         facts::line_rebuilt(self.generation);
-        let units = self.children.iter_mut().flat_map(|child| child.empty(&self.line, None)).collect();
-        self.children.retain(|child| !child.is_leaving());
+        let units = self.children.iter_mut().flat_map(|child| child.reclaim_units(&self.line, None)).collect();
+        self.children.retain(|child| !child.is_retiring());
         for child in &mut self.children {
-            child.forget_ends();
+            child.forget_exits();
             child.start(&self.line);
         }
         self.redeliver(units, context);
@@ -146,7 +146,7 @@ impl Supervisor {
             return;
         }
         facts::work_redelivered(events);
-        let works = units.into_iter().map(|unit| self.line.custody.entrust(unit)).collect();
+        let works = units.into_iter().map(|unit| self.line.tracker.track(unit)).collect();
         context.run_later(REDELIVERY_DELAY, |supervisor, _| supervisor.line.pools.submitted.send(Submitted(works)));
     }
 
@@ -157,7 +157,7 @@ impl Supervisor {
         context.stop();
     }
 
-    fn pool(&self, kind: Kind) -> PoolView {
+    fn pool(&self, kind: ActorKind) -> PoolView {
         let of_kind = self.children.iter().filter(|child| child.kind == kind);
         PoolView {
             name: kind.pool_name(),
@@ -173,13 +173,17 @@ impl Supervisor {
         PipelineView {
             node: self.node.clone(),
             generation: self.generation,
-            control_generation: self.line.parts.brakes.applied().generation,
+            control_generation: self.line.deps.controls.applied().generation,
             state: self.state_view(Target::Pipeline),
-            pools: Kind::ALL.into_iter().map(|kind| self.pool(kind)).filter(|pool| !pool.actors.is_empty()).collect(),
+            pools: ActorKind::ALL
+                .into_iter()
+                .map(|kind| self.pool(kind))
+                .filter(|pool| !pool.actors.is_empty())
+                .collect(),
             in_flight: InFlightView { events, bytes },
-            retries_waiting: self.line.parts.retries_waiting.load(Ordering::Relaxed),
-            claims_held: self.line.parts.claims.len(),
-            stale_writes_rejected: self.line.parts.consequences.stale_writes.load(Ordering::Relaxed),
+            retries_waiting: self.line.deps.retries_waiting.load(Ordering::Relaxed),
+            claims_held: self.line.deps.claims.len(),
+            stale_writes_rejected: self.line.deps.consequences.stale_writes.load(Ordering::Relaxed),
         }
     }
 }

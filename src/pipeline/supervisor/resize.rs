@@ -3,17 +3,17 @@
 //! A new actor is handed messages from the next one on. An actor that has to leave is handed nothing more, finishes
 //! what it holds and ends; what it cannot finish is taken from it like from any other. No event is charged for it.
 
-use super::super::kind::Kind;
+use super::super::kind::ActorKind;
 use super::Supervisor;
 use super::child::Child;
 use crate::telemetry::facts;
 
 impl Supervisor {
     /// Gives a pool another size.
-    pub(super) fn resize(&mut self, kind: Kind, size: usize) {
+    pub(super) fn resize(&mut self, kind: ActorKind, size: usize) {
         let before = self.places(kind);
         for child in self.children.iter_mut().filter(|child| child.kind == kind && child.place >= size) {
-            child.leave(&self.line);
+            child.retire(&self.line);
         }
         for place in (0..size).filter(|place| !before.contains(place)) {
             let mut child = Child::new(kind, place);
@@ -24,8 +24,8 @@ impl Supervisor {
     }
 
     /// The places of a pool whose actors stay.
-    pub(super) fn places(&self, kind: Kind) -> Vec<usize> {
-        let staying = self.children.iter().filter(|child| child.kind == kind && !child.is_leaving());
+    pub(super) fn places(&self, kind: ActorKind) -> Vec<usize> {
+        let staying = self.children.iter().filter(|child| child.kind == kind && !child.is_retiring());
         staying.map(|child| child.place).collect()
     }
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::pipeline::kind::Kind;
+use crate::pipeline::kind::ActorKind;
 
 /// How many actors of each stage there are, and how fast they are replaced.
 #[derive(Clone, Copy, Debug)]
@@ -21,12 +21,12 @@ pub(in crate::pipeline) struct SupervisorRules {
 
 impl SupervisorRules {
     /// Actors of this kind, where nothing else is stored.
-    pub(super) fn configured(&self, kind: Kind) -> usize {
+    pub(super) fn configured(&self, kind: ActorKind) -> usize {
         match kind {
-            Kind::Validator => self.validators,
-            Kind::Normalizer => self.normalizers,
-            Kind::Persister => self.persisters,
-            Kind::Claimer | Kind::Drainer | Kind::Replayer | Kind::Retry => 1,
+            ActorKind::Validator => self.validators,
+            ActorKind::Normalizer => self.normalizers,
+            ActorKind::Persister => self.persisters,
+            ActorKind::Claimer | ActorKind::Drainer | ActorKind::Replayer | ActorKind::Retry => 1,
         }
     }
 }

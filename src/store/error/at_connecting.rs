@@ -25,7 +25,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_nobody_can_wait_out_is_told_apart() {
+    fn refusals_that_do_not_pass_are_distinguished() {
         for (code, message) in [
             ("57P03", "the database system is starting up"),
             ("53300", "sorry, too many clients already"),

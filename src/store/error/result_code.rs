@@ -1,30 +1,30 @@
 //! What SQLite's result codes mean for the work: <https://www.sqlite.org/rescode.html>. The low byte of a code is its
 //! primary code.
 
-use super::Kind;
+use super::StoreErrorKind;
 
 const IOERR: i32 = 10;
 const CORRUPT: i32 = 11;
 const NOT_A_DATABASE: i32 = 26;
 
 /// What can be done about an error of this code.
-pub(super) fn kind(code: i32) -> Kind {
+pub(super) fn kind(code: i32) -> StoreErrorKind {
     const BUSY_SNAPSHOT: i32 = 517;
     const UNIQUE: [i32; 3] = [1555, 2067, 2579];
     if code == BUSY_SNAPSHOT || UNIQUE.contains(&code) {
-        return Kind::Conflict;
+        return StoreErrorKind::Conflict;
     }
     match code & 0xff {
         // BUSY, LOCKED, PROTOCOL: another process or connection holds the file.
-        5 | 6 | 15 => Kind::Locked,
+        5 | 6 | 15 => StoreErrorKind::Locked,
         // PERM, ABORT, NOMEM, READONLY, INTERRUPT, IOERR, FULL, CANTOPEN: the file, or its disk.
-        3 | 4 | 7..=10 | 13 | 14 => Kind::Transient,
+        3 | 4 | 7..=10 | 13 | 14 => StoreErrorKind::Transient,
         // SCHEMA: it was changed beside us.
-        17 => Kind::Conflict,
+        17 => StoreErrorKind::Conflict,
         // TOOBIG, CONSTRAINT, MISMATCH: the data.
-        18..=20 => Kind::Refused,
+        18..=20 => StoreErrorKind::Refused,
         // ERROR, CORRUPT and the rest: the schema is not ours, or the file is damaged.
-        _ => Kind::Bug,
+        _ => StoreErrorKind::Bug,
     }
 }
 
@@ -41,7 +41,7 @@ pub(super) fn is_damage(code: i32) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use Kind::{Bug, Conflict, Locked, Refused, Transient};
+    use StoreErrorKind::{Bug, Conflict, Locked, Refused, Transient};
 
     #[test]
     fn each_result_code_has_its_kind() {

@@ -4,12 +4,12 @@
 //!
 //! A code says what went wrong, not for whom: whether other work would fail as well is found out by trying it.
 
-use Kind::{Bug, Conflict, Exhausted, Locked, Refused, Transient};
+use StoreErrorKind::{Bug, Conflict, Exhausted, Locked, Refused, Transient};
 
-use super::Kind;
+use super::StoreErrorKind;
 
 /// Every class with its kind.
-const CLASSES: [(&str, Kind); 44] = [
+const CLASSES: [(&str, StoreErrorKind); 44] = [
     // Success, warnings and the absence of rows come as no errors.
     ("00", Bug),
     ("01", Bug),
@@ -78,7 +78,7 @@ const CLASSES: [(&str, Kind); 44] = [
 ];
 
 /// The codes that differ from their class.
-const CODES: [(&str, Kind); 15] = [
+const CODES: [(&str, StoreErrorKind); 15] = [
     // Another row has the key: the same as ours, or an older one.
     ("23505", Conflict),
     // The server is a standby, or became one.
@@ -110,11 +110,13 @@ const CODES: [(&str, Kind); 15] = [
 const STALE_PLAN: &str = "RevalidateCachedQuery";
 
 /// What can be done about an error of this code, which a routine of the server raised.
-pub(super) fn kind(code: &str, routine: Option<&str>) -> Kind {
+pub(super) fn kind(code: &str, routine: Option<&str>) -> StoreErrorKind {
     if code == "0A000" && routine == Some(STALE_PLAN) {
         return Conflict;
     }
-    let of = |table: &[(&str, Kind)], code: &str| table.iter().find(|(known, _)| *known == code).map(|(_, kind)| *kind);
+    let of = |table: &[(&str, StoreErrorKind)], code: &str| {
+        table.iter().find(|(known, _)| *known == code).map(|(_, kind)| *kind)
+    };
     // A class that a later server has.
     of(&CODES, code).or_else(|| of(&CLASSES, code.get(..2)?)).unwrap_or(Bug)
 }

@@ -8,7 +8,7 @@ use uuid::Uuid;
 use super::super::{StoreError, plans};
 use super::inserts::existing;
 use super::record::{FlushHeader, Record, Written};
-use super::stop::Stop;
+use super::stop::TxAbort;
 use super::{postgres, sqlite};
 use crate::domain::outcome::Status;
 
@@ -19,7 +19,7 @@ pub(super) async fn update(
     records: &[Record],
     header: &FlushHeader,
     written: &mut [Written],
-) -> Result<(), Stop> {
+) -> Result<(), TxAbort> {
     let mut places: Vec<usize> = (0..records.len()).filter(|place| records[*place].lease.is_some()).collect();
     if places.is_empty() {
         return Ok(());
@@ -38,7 +38,7 @@ pub(super) async fn update(
         return Ok(());
     }
     let rows = tx.query_all_raw(existing(backend, places.iter().map(|place| records[*place].event.id))).await?;
-    let rows: HashMap<i64, Row> = rows.iter().map(Row::read).collect::<Result<_, _>>()?;
+    let rows: HashMap<i64, LeaseRow> = rows.iter().map(LeaseRow::read).collect::<Result<_, _>>()?;
     let mut missing = 0;
     for place in places {
         let (record, row) = (&records[place], rows.get(&records[place].event.id));
@@ -58,14 +58,14 @@ pub(super) async fn update(
 }
 
 /// What a row that did not change says of its lease and its outcome.
-struct Row {
+struct LeaseRow {
     status: String,
     token: Option<Uuid>,
     boot: Option<Uuid>,
     attempts: i32,
 }
 
-impl Row {
+impl LeaseRow {
     /// Its id, and the rest of what [`existing`] gives.
     fn read(row: &QueryResult) -> Result<(i64, Self), DbErr> {
         let (status, token) = (row.try_get_by_index(2)?, row.try_get_by_index(3)?);

@@ -9,9 +9,9 @@ use sea_orm::{ConnectionTrait, DatabaseBackend, DatabaseTransaction, DbErr, Iden
 use uuid::Uuid;
 
 use super::super::dialect::now_sql;
-use super::super::times;
+use super::super::duration_columns;
 use super::record::{FlushHeader, Record, Written};
-use crate::domain::histogram::{CLASSES, Histogram, class_of};
+use crate::domain::histogram::{CLASSES, DurationHistogram, class_of};
 use crate::domain::outcome::Status;
 
 /// Beside states, what `counts` says of each event type: in how many flushes it was, how long the work on its events took, and
@@ -23,10 +23,10 @@ pub(in crate::store) const WORKED_US: &str = "worked_us";
 pub(in crate::store) type Counts<T> = BTreeMap<T, BTreeMap<T, i64>>;
 
 /// What a flush changed or answered.
-pub(super) struct Counted<'a>(Vec<One<'a>>);
+pub(super) struct Counted<'a>(Vec<CountedEvent<'a>>);
 
 /// One event of a flush.
-struct One<'a> {
+struct CountedEvent<'a> {
     id: i64,
     status: Status,
     event_type: &'a str,
@@ -35,7 +35,7 @@ struct One<'a> {
     worked_us: i64,
 }
 
-impl One<'_> {
+impl CountedEvent<'_> {
     /// Whether the event came to an end by work, whose time is told.
     fn is_finished(&self) -> bool {
         matches!(self.status, Status::Processed | Status::ValidationError | Status::Failed)
@@ -62,14 +62,14 @@ impl<'a> Counted<'a> {
         ];
         values.extend(STATES.map(|status| self.number(|one| one.status == status).into()));
         values.push(self.0.iter().map(|one| one.worked_us).sum::<i64>().into());
-        let mut took = Histogram::default();
+        let mut took = DurationHistogram::default();
         self.0.iter().filter(|one| one.is_finished()).for_each(|one| took.count(one.worked_us));
-        values.extend(times::stored(&took).map(Value::from));
+        values.extend(duration_columns::stored(&took).map(Value::from));
         values
     }
 
-    fn number(&self, is_meant: impl Fn(&One<'_>) -> bool) -> i64 {
-        self.0.iter().filter(|one| is_meant(one)).count() as i64
+    fn number(&self, matches: impl Fn(&CountedEvent<'_>) -> bool) -> i64 {
+        self.0.iter().filter(|one| matches(one)).count() as i64
     }
 }
 
@@ -94,10 +94,10 @@ fn micros(value: u128) -> i64 {
 }
 
 /// A record counts under its new status, a duplicate under the event that it repeats.
-fn counted<'a>(record: &'a Record, written: &Written) -> Option<One<'a>> {
+fn counted<'a>(record: &'a Record, written: &Written) -> Option<CountedEvent<'a>> {
     let event_type = record.event.submission.event_type.as_deref().unwrap_or_default();
     match written {
-        Written::Stored | Written::StoredAs(_) => Some(One {
+        Written::Stored | Written::StoredAs(_) => Some(CountedEvent {
             id: record.event.id,
             status: record.outcome.status,
             event_type,
@@ -105,17 +105,17 @@ fn counted<'a>(record: &'a Record, written: &Written) -> Option<One<'a>> {
             worked_us: (record.finished_at - record.started_at).num_microseconds().unwrap_or_default().max(0),
         }),
         Written::Duplicate(first) => {
-            Some(One { id: first.id, status: Status::Duplicate, event_type, is_received: true, worked_us: 0 })
+            Some(CountedEvent { id: first.id, status: Status::Duplicate, event_type, is_received: true, worked_us: 0 })
         }
         Written::Repeated | Written::Conflict { .. } | Written::Fenced => None,
     }
 }
 
 /// `{"flushes":{"engagement":1},"processed":{"engagement":12},"took9":{"engagement":12},"worked_us":{"engagement":5130}}`
-fn counts(counted: &[One<'_>]) -> String {
+fn counts(counted: &[CountedEvent<'_>]) -> String {
     let mut counts: Counts<&str> = BTreeMap::new();
     let mut worked: BTreeMap<&str, i64> = BTreeMap::new();
-    let classes = times::names();
+    let classes = duration_columns::names();
     for one in counted {
         *counts.entry(one.status.as_str()).or_default().entry(one.event_type).or_default() += 1;
         *worked.entry(one.event_type).or_default() += one.worked_us;
@@ -192,7 +192,7 @@ const NEXT_ON_SQLITE: &str =
 /// not be NULL.
 pub(super) fn insert_sql(backend: DatabaseBackend, first: usize, condition: &str) -> String {
     let is_postgres = backend == DatabaseBackend::Postgres;
-    let names: Vec<&str> = COLUMNS.iter().map(IdenStatic::as_str).chain(times::names()).collect();
+    let names: Vec<&str> = COLUMNS.iter().map(IdenStatic::as_str).chain(duration_columns::names()).collect();
     let json = [Column::EventIds, Column::Counts].map(|column| column.as_str());
     let parameter = |(place, name): (usize, &&str)| {
         let cast = if is_postgres && json.contains(name) { "::text::jsonb" } else { "" };

@@ -8,7 +8,7 @@ use uuid::Uuid;
 use super::super::dialect::list;
 use super::super::{StoreError, plans};
 use super::record::{EventKey, FlushHeader, Record, Written};
-use super::stop::Stop;
+use super::stop::TxAbort;
 use super::{postgres, sqlite};
 
 /// Inserts the records that have no row yet. A row that is there already is ours, or its id has collided, also with that
@@ -18,7 +18,7 @@ pub(super) async fn insert(
     records: &[Record],
     header: &FlushHeader,
     written: &mut [Written],
-) -> Result<(), Stop> {
+) -> Result<(), TxAbort> {
     let is_new = |place: &usize| written[*place].is_stored() && records[*place].lease.is_none();
     let mut places: Vec<usize> = (0..records.len()).filter(is_new).collect();
     if places.is_empty() {
@@ -50,7 +50,7 @@ pub(super) async fn insert(
         }
     }
     if !collided.is_empty() {
-        return Err(Stop::Collision(collided));
+        return Err(TxAbort::Collision(collided));
     }
     if missing > 0 {
         return Err(StoreError::unwritten("events", missing, new.len()).into());

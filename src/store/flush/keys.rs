@@ -10,10 +10,10 @@ use sea_orm::{
 
 use super::super::reading::Cells;
 use super::super::{StoreError, plans};
-use super::record::{Claim, First, FlushHeader, Record, Written};
-use super::stop::Stop;
+use super::record::{FlushHeader, KeptEvent, KeyClaim, Record, Written};
+use super::stop::TxAbort;
 use super::{postgres, sqlite};
-use crate::config::Planted;
+use crate::config::PlantedBug;
 use crate::domain::dedupe::{DedupeKey, Namespace};
 use crate::domain::outcome::{Outcome, Status};
 
@@ -27,9 +27,9 @@ pub(super) async fn take(
     records: &[Record],
     header: &FlushHeader,
     written: &mut [Written],
-) -> Result<HashSet<i64>, Stop> {
-    let mut claims: Vec<Claim<'_>> = records.iter().filter_map(claim_of).collect();
-    if claims.is_empty() || Planted::NoUniqueKey.is_chosen() {
+) -> Result<HashSet<i64>, TxAbort> {
+    let mut claims: Vec<KeyClaim<'_>> = records.iter().filter_map(claim_of).collect();
+    if claims.is_empty() || PlantedBug::NoUniqueKey.is_chosen() {
         return Ok(HashSet::new());
     }
     // Stable: of equal keys the first in the unit stays the first.
@@ -44,7 +44,7 @@ pub(super) async fn take(
     let mut leaders = HashMap::new();
     for (record, written) in records.iter().zip(written) {
         let Some(claim) = claim_of(record) else { continue };
-        let leader = leaders.entry(claim.key.identity()).or_insert_with(|| Holder::of(record, &claim));
+        let leader = leaders.entry(claim.key.identity()).or_insert_with(|| KeyHolder::of(record, &claim));
         *written = holders.get(&leader.first.id).unwrap_or(leader).verdict_on(&claim);
     }
     Ok(taken)
@@ -81,9 +81,9 @@ async fn remove(tx: &DatabaseTransaction, key: &DedupeKey, event_id: i64) -> Res
 /// an earlier write, has. A key that is neither taken nor held was left out.
 async fn take_all(
     tx: &DatabaseTransaction,
-    mut claims: Vec<Claim<'_>>,
+    mut claims: Vec<KeyClaim<'_>>,
     header: &FlushHeader,
-) -> Result<(HashSet<i64>, HashMap<i64, Holder>), Stop> {
+) -> Result<(HashSet<i64>, HashMap<i64, KeyHolder>), TxAbort> {
     let (backend, total) = (tx.get_database_backend(), claims.len());
     let (mut taken, mut holders) = (HashSet::new(), HashMap::new());
     // Keys without an event are taken in a second round.
@@ -105,7 +105,7 @@ async fn take_all(
         let mut orphaned = HashMap::new();
         for row in tx.query_all_raw(statement).await? {
             let claimant: i64 = row.try_get_by_index(0)?;
-            match Holder::read(&row) {
+            match KeyHolder::read(&row) {
                 Some(holder) => drop(holders.insert(claimant, holder)),
                 None => drop(orphaned.insert(claimant, row.try_get_by_index::<i64>(1)?)),
             }
@@ -136,7 +136,7 @@ async fn ids_returned(tx: &DatabaseTransaction, statements: Vec<Statement>) -> R
 
 /// The records as they are to be written: one whose id was promised gets a row also when another event holds its key, and
 /// one that is replayed has a row.
-pub(super) fn bow_to_holders<'a>(records: &'a [Record], written: &mut [Written]) -> Cow<'a, [Record]> {
+pub(super) fn apply_key_conflicts<'a>(records: &'a [Record], written: &mut [Written]) -> Cow<'a, [Record]> {
     let mut records = Cow::Borrowed(records);
     for (place, written) in written.iter_mut().enumerate() {
         let record = &records[place];
@@ -155,23 +155,23 @@ pub(super) fn bow_to_holders<'a>(records: &'a [Record], written: &mut [Written])
 }
 
 /// The key that `record` takes: a refused event only that of its refusal.
-fn claim_of(record: &Record) -> Option<Claim<'_>> {
+fn claim_of(record: &Record) -> Option<KeyClaim<'_>> {
     let is_refused = record.outcome.status == Status::ValidationError;
     let key = record.event.key.as_ref().filter(|key| is_refused == (key.namespace == Namespace::Refusal))?;
-    Some(Claim { key, event_id: record.event.id })
+    Some(KeyClaim { key, event_id: record.event.id })
 }
 
 /// Who holds a key.
-struct Holder {
-    first: First,
+struct KeyHolder {
+    first: KeptEvent,
     content_hash: Vec<u8>,
 }
 
-impl Holder {
+impl KeyHolder {
     /// The record that has just taken the key of `claim`.
-    fn of(record: &Record, claim: &Claim<'_>) -> Self {
+    fn of(record: &Record, claim: &KeyClaim<'_>) -> Self {
         let Record { event, outcome, .. } = record;
-        let first = First {
+        let first = KeptEvent {
             id: event.id,
             task_id: event.task_id,
             status: outcome.status,
@@ -191,7 +191,7 @@ impl Holder {
         }
         let mut cells = Cells::plain(row);
         let (_, id, content_hash): (i64, _, _) = (cells.get(), cells.get(), cells.get());
-        let first = First {
+        let first = KeptEvent {
             id,
             task_id: cells.get(),
             status: cells.status(),
@@ -203,7 +203,7 @@ impl Holder {
     }
 
     /// A key held by the claimant's own id is an earlier write of it whose answer was lost.
-    fn verdict_on(&self, claim: &Claim<'_>) -> Written {
+    fn verdict_on(&self, claim: &KeyClaim<'_>) -> Written {
         if self.first.id == claim.event_id {
             Written::Stored
         } else if self.content_hash == claim.key.content_hash {

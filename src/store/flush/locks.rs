@@ -5,7 +5,7 @@ use std::time::Duration;
 use sea_orm::{ConnectionTrait, DatabaseBackend};
 
 use super::super::open::begin_write;
-use super::super::{Kind, Store, StoreError};
+use super::super::{Store, StoreError, StoreErrorKind};
 use super::roll_back;
 
 /// Takes what a flush takes of its tables, without waiting.
@@ -23,7 +23,7 @@ impl Store {
             let taken = tx.execute_unprepared(TAKE).await.map_err(StoreError::from);
             roll_back(tx).await;
             match taken {
-                Err(error) if error.kind == Kind::Locked => Ok(true),
+                Err(error) if error.kind == StoreErrorKind::Locked => Ok(true),
                 taken => taken.map(|_| false),
             }
         })

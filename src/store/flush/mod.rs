@@ -5,9 +5,10 @@
 //! the `flushes` row counts exactly what this transaction changed.
 
 mod claimed;
+mod commit_gate;
 pub(super) mod counts;
 mod differences;
-mod first;
+mod fast_insert;
 mod inserts;
 mod keys;
 mod locks;
@@ -16,21 +17,20 @@ mod record;
 mod repeats;
 mod sqlite;
 mod stop;
-mod turnstile;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use sea_orm::{ConnectionTrait, DatabaseBackend, DatabaseTransaction, DbErr, TransactionTrait};
 
+use self::commit_gate::CommitGate;
 use self::counts::Counted;
-pub use self::record::{FailedAttempt, First, FlushHeader, Record, Written};
+pub use self::record::{FailedAttempt, FlushHeader, KeptEvent, Record, Written};
 pub use self::stop::FlushError;
-use self::stop::Stop;
-use self::turnstile::Turnstile;
-use super::link::commit;
+use self::stop::TxAbort;
+use super::db_pool::commit;
 use super::open::{Conn, begin_write};
-use super::{Store, StoreError, hints};
+use super::{Store, StoreError, notifications};
 
 impl Store {
     /// The reference's `persist_event_to_db`, for many events at once.
@@ -45,14 +45,14 @@ impl Store {
         header: FlushHeader,
         wait: Duration,
     ) -> Result<Vec<Written>, FlushError> {
-        let turnstile = Turnstile::default();
-        let inside = turnstile.clone();
+        let gate = CommitGate::default();
+        let inside = gate.clone();
         // SQLite measures its wait by the naps that it takes, which a busy machine makes longer; what is only refused its
         // lock must not look like a lost answer.
         let wait = if self.backend() == DatabaseBackend::Sqlite { wait + self.options().lock_timeout } else { wait };
         let flushed = self.run("flush", wait, move |conn| async move {
-            if first::is_first_write(&records, &header)
-                && let Some(written) = first::write(&conn, &records, &header, &inside).await?
+            if fast_insert::is_first_write(&records, &header)
+                && let Some(written) = fast_insert::write(&conn, &records, &header, &inside).await?
             {
                 return Ok(Ok(written));
             }
@@ -65,7 +65,7 @@ impl Store {
                 }
             }
         });
-        let flushed = flushed.await.map_err(|error| turnstile.close(error));
+        let flushed = flushed.await.map_err(|error| gate.close(error));
         flushed?.map_err(FlushError::Collision)
     }
 
@@ -108,7 +108,7 @@ impl Store {
 }
 
 /// As [`write_all`], with what would be checked at the COMMIT only.
-async fn write_and_check(tx: &DatabaseTransaction, records: &[Record], header: &FlushHeader) -> Result<(), Stop> {
+async fn write_and_check(tx: &DatabaseTransaction, records: &[Record], header: &FlushHeader) -> Result<(), TxAbort> {
     write_all(tx, records, header).await?;
     if tx.get_database_backend() == DatabaseBackend::Postgres {
         tx.execute_unprepared("SET CONSTRAINTS ALL IMMEDIATE").await?;
@@ -122,8 +122,8 @@ async fn roll_back(tx: DatabaseTransaction) {
 }
 
 /// Commits, unless the caller has given the flush up.
-async fn commit_through(turnstile: &Turnstile, conn: &Conn, tx: DatabaseTransaction) -> Result<(), StoreError> {
-    if let Err(error) = turnstile.pass(conn) {
+async fn commit_through(gate: &CommitGate, conn: &Conn, tx: DatabaseTransaction) -> Result<(), StoreError> {
+    if let Err(error) = gate.pass(conn) {
         roll_back(tx).await;
         return Err(error);
     }
@@ -131,12 +131,16 @@ async fn commit_through(turnstile: &Turnstile, conn: &Conn, tx: DatabaseTransact
 }
 
 /// Keys, then new rows, then claimed rows, then the attempts that failed, then the flush's own row.
-async fn write_all(tx: &DatabaseTransaction, records: &[Record], header: &FlushHeader) -> Result<Vec<Written>, Stop> {
+async fn write_all(
+    tx: &DatabaseTransaction,
+    records: &[Record],
+    header: &FlushHeader,
+) -> Result<Vec<Written>, TxAbort> {
     let began = Instant::now();
     let mut written = vec![Written::Stored; records.len()];
     let keys = keys::take(tx, records, header, &mut written).await?;
     differences::note(tx, records, &mut written).await?;
-    let records = &*keys::bow_to_holders(records, &mut written);
+    let records = &*keys::apply_key_conflicts(records, &mut written);
     inserts::insert(tx, records, header, &mut written).await?;
     repeats::count(tx, records, &mut written).await?;
     claimed::update(tx, records, header, &mut written).await?;
@@ -145,7 +149,7 @@ async fn write_all(tx: &DatabaseTransaction, records: &[Record], header: &FlushH
     insert_attempts(tx, &stored, header).await?;
     counts::insert(tx, &Counted::of(records, &written), header, began).await?;
     if stored.iter().any(|record| record.outcome.retry_in == Some(Duration::ZERO)) {
-        hints::work_is_due(tx).await?;
+        notifications::work_is_due(tx).await?;
     }
     Ok(written)
 }

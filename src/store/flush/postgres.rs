@@ -16,8 +16,8 @@ use super::super::dialect::micros_ago;
 use super::super::key_clock;
 use super::super::plans::hidden;
 use super::counts;
-use super::record::{Claim, FlushHeader, Record};
-use crate::config::Planted;
+use super::record::{FlushHeader, KeyClaim, Record};
+use crate::config::PlantedBug;
 
 /// Stands for an absent time: 1 January of the year before year 1.
 const ABSENT_SQL: &str = "'0001-01-01 00:00:00+00 BC'::timestamptz";
@@ -28,7 +28,7 @@ const ABSENT: DateTime<Utc> = match DateTime::from_timestamp(-62_167_219_200, 0)
 
 /// How a column's array is typed, and how its element becomes the column's value.
 #[derive(Clone, Copy)]
-enum Kind {
+enum ColumnType {
     BigInt,
     /// Zero stands for an absent id.
     NullableId,
@@ -42,7 +42,7 @@ enum Kind {
     Delay,
 }
 
-impl Kind {
+impl ColumnType {
     fn sql_type(self) -> &'static str {
         match self {
             Self::BigInt | Self::NullableId | Self::Delay => "bigint",
@@ -78,40 +78,52 @@ impl Kind {
 }
 
 /// A column of a statement: where it goes, how it is passed, and what a record gives it.
-struct Passed(Column, Kind, fn(&Record) -> Value);
+struct ArrayColumn(Column, ColumnType, fn(&Record) -> Value);
 
-const INSERTED: &[Passed] = &[
-    Passed(Column::TraceContext, Kind::NullableText, |record| text(record.trace().as_deref())),
-    Passed(Column::Id, Kind::BigInt, |record| record.event.id.into()),
-    Passed(Column::TaskId, Kind::Uuid, |record| record.event.task_id.into()),
-    Passed(Column::UserId, Kind::BigInt, |record| record.event.user_id.into()),
-    Passed(Column::EventName, Kind::NullableText, |record| text(record.event.submission.event_name.as_deref())),
-    Passed(Column::EventType, Kind::NullableText, |record| text(record.event.submission.event_type.as_deref())),
-    Passed(Column::EventUid, Kind::NullableText, |record| text(record.event.submission.event_uid.as_deref())),
-    Passed(Column::Payload, Kind::Json, |record| text(record.event.payload().map(|payload| payload.as_str()))),
-    Passed(Column::Timestamp, Kind::NullableTime, |record| time(record.event.submission.timestamp)),
-    Passed(Column::ReceivedAt, Kind::NullableTime, |record| time(Some(record.event.received_at))),
-    Passed(Column::Properties, Kind::Json, |record| text(record.outcome.properties.as_deref())),
-    Passed(Column::ProcessedAt, Kind::NullableTime, |record| time(record.outcome.processed_at)),
-    Passed(Column::Status, Kind::Text, |record| record.outcome.status.as_str().into()),
-    Passed(Column::ProcessingError, Kind::NullableText, |record| text(record.outcome.processing_error.as_deref())),
-    Passed(Column::ErrorCode, Kind::NullableText, |record| text(record.outcome.error_code)),
-    Passed(Column::Attempts, Kind::Int, |record| record.outcome.attempts.cast_signed().into()),
-    Passed(Column::Crashes, Kind::Int, |record| record.outcome.crashes.cast_signed().into()),
-    Passed(Column::NextAttemptAt, Kind::Delay, delay),
-    Passed(Column::StartedAt, Kind::NullableTime, |record| time(Some(record.started_at))),
-    Passed(Column::FinishedAt, Kind::NullableTime, |record| time(record.final_at())),
-    Passed(Column::DuplicateOf, Kind::NullableId, |record| record.outcome.duplicate_of.unwrap_or_default().into()),
+const INSERTED: &[ArrayColumn] = &[
+    ArrayColumn(Column::TraceContext, ColumnType::NullableText, |record| text(record.trace().as_deref())),
+    ArrayColumn(Column::Id, ColumnType::BigInt, |record| record.event.id.into()),
+    ArrayColumn(Column::TaskId, ColumnType::Uuid, |record| record.event.task_id.into()),
+    ArrayColumn(Column::UserId, ColumnType::BigInt, |record| record.event.user_id.into()),
+    ArrayColumn(Column::EventName, ColumnType::NullableText, |record| {
+        text(record.event.submission.event_name.as_deref())
+    }),
+    ArrayColumn(Column::EventType, ColumnType::NullableText, |record| {
+        text(record.event.submission.event_type.as_deref())
+    }),
+    ArrayColumn(Column::EventUid, ColumnType::NullableText, |record| {
+        text(record.event.submission.event_uid.as_deref())
+    }),
+    ArrayColumn(Column::Payload, ColumnType::Json, |record| {
+        text(record.event.payload().map(|payload| payload.as_str()))
+    }),
+    ArrayColumn(Column::Timestamp, ColumnType::NullableTime, |record| time(record.event.submission.timestamp)),
+    ArrayColumn(Column::ReceivedAt, ColumnType::NullableTime, |record| time(Some(record.event.received_at))),
+    ArrayColumn(Column::Properties, ColumnType::Json, |record| text(record.outcome.properties.as_deref())),
+    ArrayColumn(Column::ProcessedAt, ColumnType::NullableTime, |record| time(record.outcome.processed_at)),
+    ArrayColumn(Column::Status, ColumnType::Text, |record| record.outcome.status.as_str().into()),
+    ArrayColumn(Column::ProcessingError, ColumnType::NullableText, |record| {
+        text(record.outcome.processing_error.as_deref())
+    }),
+    ArrayColumn(Column::ErrorCode, ColumnType::NullableText, |record| text(record.outcome.error_code)),
+    ArrayColumn(Column::Attempts, ColumnType::Int, |record| record.outcome.attempts.cast_signed().into()),
+    ArrayColumn(Column::Crashes, ColumnType::Int, |record| record.outcome.crashes.cast_signed().into()),
+    ArrayColumn(Column::NextAttemptAt, ColumnType::Delay, delay),
+    ArrayColumn(Column::StartedAt, ColumnType::NullableTime, |record| time(Some(record.started_at))),
+    ArrayColumn(Column::FinishedAt, ColumnType::NullableTime, |record| time(record.final_at())),
+    ArrayColumn(Column::DuplicateOf, ColumnType::NullableId, |record| {
+        record.outcome.duplicate_of.unwrap_or_default().into()
+    }),
 ];
 
 /// What the first write of a processed event passes: the columns up to `processed_at`; the others follow from them.
-const TRACED: &[Passed] = INSERTED.split_at(12).0;
+const TRACED: &[ArrayColumn] = INSERTED.split_at(12).0;
 
 /// The same where no event is part of a trace.
-const FIRST: &[Passed] = TRACED.split_at(1).1;
+const FIRST: &[ArrayColumn] = TRACED.split_at(1).1;
 
 /// What an outcome changes: the columns from `properties` on.
-const UPDATED: &[Passed] = INSERTED.split_at(10).1;
+const UPDATED: &[ArrayColumn] = INSERTED.split_at(10).1;
 
 fn text(value: Option<&str>) -> Value {
     value.unwrap_or_default().into()
@@ -130,17 +142,19 @@ fn array(kind: ArrayType, values: impl Iterator<Item = Value>) -> Value {
     Value::Array(kind, Some(Box::new(values.collect())))
 }
 
-fn arrays(columns: &[Passed], records: &[&Record]) -> Vec<Value> {
-    let of = |Passed(_, kind, value): &Passed| array(kind.array_type(), records.iter().map(|record| value(record)));
+fn arrays(columns: &[ArrayColumn], records: &[&Record]) -> Vec<Value> {
+    let of = |ArrayColumn(_, kind, value): &ArrayColumn| {
+        array(kind.array_type(), records.iter().map(|record| value(record)))
+    };
     columns.iter().map(of).collect()
 }
 
 /// `unnest($1::bigint[], …) AS t(id, …)`, its parameters numbered from `first`.
-fn unnest(columns: &[Passed], first: usize) -> (String, String) {
+fn unnest(columns: &[ArrayColumn], first: usize) -> (String, String) {
     let parameter =
-        |(place, Passed(_, kind, _)): (usize, &Passed)| format!("${}::{}[]", place + first, kind.sql_type());
+        |(place, ArrayColumn(_, kind, _)): (usize, &ArrayColumn)| format!("${}::{}[]", place + first, kind.sql_type());
     let parameters: Vec<String> = columns.iter().enumerate().map(parameter).collect();
-    let names: Vec<&str> = columns.iter().map(|Passed(column, ..)| column.as_str()).collect();
+    let names: Vec<&str> = columns.iter().map(|ArrayColumn(column, ..)| column.as_str()).collect();
     (parameters.join(", "), names.join(", "))
 }
 
@@ -164,7 +178,7 @@ pub(super) fn insert_first(records: &[Record], header: &FlushHeader, flush: Vec<
     Statement::from_sql_and_values(DatabaseBackend::Postgres, sql.as_str(), passed)
 }
 
-fn insert_first_sql(columns: &[Passed]) -> String {
+fn insert_first_sql(columns: &[ArrayColumn]) -> String {
     let derived = "started_at, finished_at, status, attempts, node";
     let of_derived = "t.received_at, t.processed_at, 'processed', 1, $1::text";
     let all = "(SELECT COUNT(*) FROM written) = cardinality($2)";
@@ -173,16 +187,17 @@ fn insert_first_sql(columns: &[Passed]) -> String {
 }
 
 /// The INSERT of rows whose columns are passed, or derived from those or from `$1`, the node's name.
-fn insert_sql(columns: &[Passed], derived: &str, of_derived: &str) -> String {
+fn insert_sql(columns: &[ArrayColumn], derived: &str, of_derived: &str) -> String {
     let (parameters, names) = unnest(columns, 2);
-    let values: Vec<String> = columns.iter().map(|Passed(column, kind, _)| kind.value_sql(column.as_str())).collect();
+    let values: Vec<String> =
+        columns.iter().map(|ArrayColumn(column, kind, _)| kind.value_sql(column.as_str())).collect();
     format!(
         "INSERT INTO events ({names}, {derived}) SELECT {}, {of_derived} FROM unnest({parameters}) AS t({names})",
         values.join(", "),
     )
 }
 
-fn insert_values(columns: &[Passed], records: &[&Record], node: &str) -> Vec<Value> {
+fn insert_values(columns: &[ArrayColumn], records: &[&Record], node: &str) -> Vec<Value> {
     let mut passed = vec![Value::from(node)];
     passed.extend(arrays(columns, records));
     passed
@@ -193,14 +208,14 @@ pub(super) fn update_events(records: &[&Record], node: &str) -> Statement {
     let (parameters, names) = unnest(UPDATED, 4);
     let sets: Vec<String> = UPDATED
         .iter()
-        .map(|Passed(column, kind, _)| format!("{} = {}", column.as_str(), kind.value_sql(column.as_str())))
+        .map(|ArrayColumn(column, kind, _)| format!("{} = {}", column.as_str(), kind.value_sql(column.as_str())))
         .collect();
     let guard = hidden("e.lease_token = t.token AND e.status = 'pending' AND e.lease_boot IS NOT NULL");
     let sql = format!(
         "UPDATE events AS e SET {sets}, node = $1::text, lease_boot = NULL, lease_until = NULL \
          FROM unnest($2::bigint[], $3::uuid[], {parameters}) AS t(event_id, token, {names}) \
          WHERE e.id = t.event_id AND {guard} RETURNING e.id, e.lease_token::text",
-        guard = if Planted::NoLeaseCheck.is_chosen() { "TRUE" } else { &guard },
+        guard = if PlantedBug::NoLeaseCheck.is_chosen() { "TRUE" } else { &guard },
         sets = sets.join(", "),
     );
     let mut passed = vec![
@@ -212,7 +227,7 @@ pub(super) fn update_events(records: &[&Record], node: &str) -> Statement {
     Statement::from_sql_and_values(DatabaseBackend::Postgres, sql, passed)
 }
 
-fn key_arrays(claims: &[Claim<'_>]) -> Vec<Value> {
+fn key_arrays(claims: &[KeyClaim<'_>]) -> Vec<Value> {
     vec![
         array(ArrayType::BigInt, claims.iter().map(|claim| claim.key.user_id.into())),
         array(ArrayType::SmallInt, claims.iter().map(|claim| claim.key.namespace.code().into())),
@@ -222,7 +237,7 @@ fn key_arrays(claims: &[Claim<'_>]) -> Vec<Value> {
 }
 
 /// Takes the keys that are free or expired; returns the events that got theirs.
-pub(super) fn take_keys(claims: &[Claim<'_>], header: &FlushHeader) -> Statement {
+pub(super) fn take_keys(claims: &[KeyClaim<'_>], header: &FlushHeader) -> Statement {
     let (event_id, content_hash, created_at) =
         (KeyColumn::EventId.as_str(), KeyColumn::ContentHash.as_str(), KeyColumn::CreatedAt.as_str());
     let sql = format!(
@@ -244,7 +259,7 @@ pub(super) fn take_keys(claims: &[Claim<'_>], header: &FlushHeader) -> Statement
 
 /// `claimant, event_id, content_hash, task_id, status, processed_at` of the events that hold these keys; the last
 /// three are null where there is no such event.
-pub(super) fn holders_of_keys(claims: &[Claim<'_>]) -> Statement {
+pub(super) fn holders_of_keys(claims: &[KeyClaim<'_>]) -> Statement {
     let sql = "SELECT t.e, held.event_id, held.content_hash, first.task_id, first.status, first.processed_at \
                FROM unnest($1::bigint[], $2::smallint[], $3::text[], $4::bigint[]) AS t(u, n, k, e) \
                JOIN dedupe_keys AS held ON (held.user_id, held.namespace, held.key) = (t.u, t.n, t.k) \

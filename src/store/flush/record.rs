@@ -83,7 +83,7 @@ pub enum Written {
     /// The row has this outcome instead: another event holds the key of this one, whose id was promised already.
     StoredAs(Box<Outcome>),
     /// Another event holds the key with the same content; nothing was written.
-    Duplicate(First),
+    Duplicate(KeptEvent),
     /// Another event holds the key with other content; nothing was written.
     Conflict {
         /// The event that holds the key.
@@ -102,7 +102,7 @@ impl Written {
 
 /// The event that holds a key.
 #[derive(Clone, Debug, PartialEq)]
-pub struct First {
+pub struct KeptEvent {
     /// Its number.
     pub id: i64,
     /// Its task.
@@ -121,7 +121,7 @@ pub struct First {
 pub(super) type EventKey = (i64, Uuid);
 
 /// The key of a new or replayed event, which its record is to take.
-pub(super) struct Claim<'a> {
+pub(super) struct KeyClaim<'a> {
     pub key: &'a DedupeKey,
     pub event_id: i64,
 }

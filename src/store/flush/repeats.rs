@@ -7,12 +7,12 @@ use std::collections::{BTreeMap, HashMap};
 use sea_orm::{ConnectionTrait, DatabaseTransaction, DbErr, Statement};
 
 use super::super::dialect::now_sql;
-use super::record::{First, Record, Written};
+use super::record::{KeptEvent, Record, Written};
 use crate::domain::outcome::Status;
 
 /// Counts the repeats among `records`, and notes with each how many there are by now.
 pub(super) async fn count(tx: &DatabaseTransaction, records: &[Record], written: &mut [Written]) -> Result<(), DbErr> {
-    let mut repeats: Vec<(i64, &mut First)> = Vec::new();
+    let mut repeats: Vec<(i64, &mut KeptEvent)> = Vec::new();
     for (record, written) in records.iter().zip(written) {
         if let Written::Duplicate(first) = written
             && record.outcome.status == Status::ValidationError

@@ -13,9 +13,9 @@ use sea_orm::{DatabaseBackend, IdenStatic, Statement, Value};
 use super::super::dialect::micros_ago;
 use super::super::key_clock;
 use super::counts;
-use super::record::{Claim, FlushHeader, Record};
+use super::record::{FlushHeader, KeyClaim, Record};
 use crate::clock;
-use crate::config::Planted;
+use crate::config::PlantedBug;
 
 /// The lengths of VALUES lists: at most half of a list is filling, mostly less than a quarter.
 const LENGTHS: [usize; 16] = [1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256];
@@ -25,40 +25,40 @@ pub(super) const ROWS_MAX: usize = LENGTHS[LENGTHS.len() - 1];
 type Texts = [OnceLock<String>; LENGTHS.len()];
 
 /// A column of a statement, and what a record gives it.
-struct Bound(Column, fn(&Record) -> Value);
+struct BoundColumn(Column, fn(&Record) -> Value);
 
-const INSERTED: &[Bound] = &[
-    Bound(Column::TraceContext, |record| text(record.trace().as_deref())),
-    Bound(Column::Id, |record| record.event.id.into()),
-    Bound(Column::TaskId, |record| record.event.task_id.into()),
-    Bound(Column::UserId, |record| record.event.user_id.into()),
-    Bound(Column::EventName, |record| text(record.event.submission.event_name.as_deref())),
-    Bound(Column::EventType, |record| text(record.event.submission.event_type.as_deref())),
-    Bound(Column::EventUid, |record| text(record.event.submission.event_uid.as_deref())),
-    Bound(Column::Payload, |record| text(record.event.payload().map(|payload| payload.as_str()))),
-    Bound(Column::Timestamp, |record| record.event.submission.timestamp.into()),
-    Bound(Column::ReceivedAt, |record| record.event.received_at.into()),
-    Bound(Column::Properties, |record| text(record.outcome.properties.as_deref())),
-    Bound(Column::ProcessedAt, |record| record.outcome.processed_at.into()),
-    Bound(Column::Status, |record| record.outcome.status.as_str().into()),
-    Bound(Column::ProcessingError, |record| text(record.outcome.processing_error.as_deref())),
-    Bound(Column::ErrorCode, |record| text(record.outcome.error_code)),
-    Bound(Column::Attempts, |record| record.outcome.attempts.cast_signed().into()),
-    Bound(Column::Crashes, |record| record.outcome.crashes.cast_signed().into()),
-    Bound(Column::NextAttemptAt, |record| next_attempt_at(record).into()),
-    Bound(Column::StartedAt, |record| Some(record.started_at).into()),
-    Bound(Column::FinishedAt, |record| record.final_at().into()),
-    Bound(Column::DuplicateOf, |record| record.outcome.duplicate_of.into()),
+const INSERTED: &[BoundColumn] = &[
+    BoundColumn(Column::TraceContext, |record| text(record.trace().as_deref())),
+    BoundColumn(Column::Id, |record| record.event.id.into()),
+    BoundColumn(Column::TaskId, |record| record.event.task_id.into()),
+    BoundColumn(Column::UserId, |record| record.event.user_id.into()),
+    BoundColumn(Column::EventName, |record| text(record.event.submission.event_name.as_deref())),
+    BoundColumn(Column::EventType, |record| text(record.event.submission.event_type.as_deref())),
+    BoundColumn(Column::EventUid, |record| text(record.event.submission.event_uid.as_deref())),
+    BoundColumn(Column::Payload, |record| text(record.event.payload().map(|payload| payload.as_str()))),
+    BoundColumn(Column::Timestamp, |record| record.event.submission.timestamp.into()),
+    BoundColumn(Column::ReceivedAt, |record| record.event.received_at.into()),
+    BoundColumn(Column::Properties, |record| text(record.outcome.properties.as_deref())),
+    BoundColumn(Column::ProcessedAt, |record| record.outcome.processed_at.into()),
+    BoundColumn(Column::Status, |record| record.outcome.status.as_str().into()),
+    BoundColumn(Column::ProcessingError, |record| text(record.outcome.processing_error.as_deref())),
+    BoundColumn(Column::ErrorCode, |record| text(record.outcome.error_code)),
+    BoundColumn(Column::Attempts, |record| record.outcome.attempts.cast_signed().into()),
+    BoundColumn(Column::Crashes, |record| record.outcome.crashes.cast_signed().into()),
+    BoundColumn(Column::NextAttemptAt, |record| next_attempt_at(record).into()),
+    BoundColumn(Column::StartedAt, |record| Some(record.started_at).into()),
+    BoundColumn(Column::FinishedAt, |record| record.final_at().into()),
+    BoundColumn(Column::DuplicateOf, |record| record.outcome.duplicate_of.into()),
 ];
 
 /// What the first write of a processed event passes: the columns up to `processed_at`; the others follow from them.
-const TRACED: &[Bound] = INSERTED.split_at(12).0;
+const TRACED: &[BoundColumn] = INSERTED.split_at(12).0;
 
 /// The same where no event is part of a trace.
-const FIRST: &[Bound] = TRACED.split_at(1).1;
+const FIRST: &[BoundColumn] = TRACED.split_at(1).1;
 
 /// What an outcome changes: the columns from `properties` on.
-const UPDATED: &[Bound] = INSERTED.split_at(10).1;
+const UPDATED: &[BoundColumn] = INSERTED.split_at(10).1;
 
 /// Empty texts are NULL, as on PostgreSQL.
 fn text(value: Option<&str>) -> Value {
@@ -103,7 +103,7 @@ fn placeholders(rows: usize, columns: usize) -> String {
 pub(super) fn insert_events(records: &[&Record], node: &str) -> Vec<Statement> {
     static TEXTS: Texts = [const { OnceLock::new() }; LENGTHS.len()];
     let bind = |record: &&Record, values: &mut Vec<Value>| {
-        values.extend(INSERTED.iter().map(|Bound(_, value)| value(record)));
+        values.extend(INSERTED.iter().map(|BoundColumn(_, value)| value(record)));
         values.push(node.into());
     };
     let build = |rows| format!("{} RETURNING id, task_id", insert_sql(rows));
@@ -117,8 +117,9 @@ pub(super) fn insert_first(records: &[Record], header: &FlushHeader, flush: Vec<
     static TRACED_TEXTS: Texts = [const { OnceLock::new() }; LENGTHS.len()];
     let is_traced = records.iter().any(Record::is_traced);
     let (columns, texts) = if is_traced { (TRACED, &TRACED_TEXTS) } else { (FIRST, &TEXTS) };
-    let bind =
-        |record: &Record, values: &mut Vec<Value>| values.extend(columns.iter().map(|Bound(_, value)| value(record)));
+    let bind = |record: &Record, values: &mut Vec<Value>| {
+        values.extend(columns.iter().map(|BoundColumn(_, value)| value(record)))
+    };
     let build = |rows| insert_first_sql(columns, rows);
     let rows = Value::from(i64::try_from(records.len()).unwrap_or(i64::MAX));
     let tail: Vec<Value> = std::iter::once(rows.clone()).chain(flush).chain([rows]).collect();
@@ -129,8 +130,8 @@ pub(super) fn insert_first(records: &[Record], header: &FlushHeader, flush: Vec<
 /// The rows that fill the list up are cut off by LIMIT: a conflict is to fail the transaction here.
 ///
 /// No parameter is numbered: the client looks each one's name up, and SQLite would search for it.
-fn insert_first_sql(columns: &[Bound], rows: usize) -> String {
-    let passed: Vec<&str> = columns.iter().map(|Bound(column, _)| column.as_str()).collect();
+fn insert_first_sql(columns: &[BoundColumn], rows: usize) -> String {
+    let passed: Vec<&str> = columns.iter().map(|BoundColumn(column, _)| column.as_str()).collect();
     let places: Vec<String> = (1..=passed.len()).map(|place| format!("column{place}")).collect();
     format!(
         "BEGIN IMMEDIATE; INSERT INTO events (node, {passed}, started_at, finished_at, status, attempts) \
@@ -146,7 +147,7 @@ fn insert_first_sql(columns: &[Bound], rows: usize) -> String {
 }
 
 fn insert_sql(rows: usize) -> String {
-    let names: Vec<&str> = INSERTED.iter().map(|Bound(column, _)| column.as_str()).collect();
+    let names: Vec<&str> = INSERTED.iter().map(|BoundColumn(column, _)| column.as_str()).collect();
     format!(
         "INSERT INTO events ({}, node) VALUES {} ON CONFLICT (id) DO NOTHING",
         names.join(", "),
@@ -159,7 +160,7 @@ pub(super) fn update_events(records: &[&Record], node: &str) -> Vec<Statement> {
     static TEXTS: Texts = [const { OnceLock::new() }; LENGTHS.len()];
     let bind = |record: &&Record, values: &mut Vec<Value>| {
         values.extend([Value::from(record.event.id), record.lease.into(), node.into()]);
-        values.extend(UPDATED.iter().map(|Bound(_, value)| value(record)));
+        values.extend(UPDATED.iter().map(|BoundColumn(_, value)| value(record)));
     };
     statements(&TEXTS, records, update_sql, &[], bind, &[])
 }
@@ -168,22 +169,22 @@ fn update_sql(rows: usize) -> String {
     let sets: Vec<String> = UPDATED
         .iter()
         .enumerate()
-        .map(|(place, Bound(column, _))| format!("{} = v.column{}", column.as_str(), place + 4))
+        .map(|(place, BoundColumn(column, _))| format!("{} = v.column{}", column.as_str(), place + 4))
         .collect();
     let guard = "AND events.lease_token = v.column2 AND events.status = 'pending' AND events.lease_boot IS NOT NULL";
     format!(
         "UPDATE events SET {sets}, node = v.column3, lease_boot = NULL, lease_until = NULL FROM (VALUES {rows}) AS v \
          WHERE events.id = v.column1 {guard} RETURNING id, hex(lease_token)",
-        guard = if Planted::NoLeaseCheck.is_chosen() { "" } else { guard },
+        guard = if PlantedBug::NoLeaseCheck.is_chosen() { "" } else { guard },
         sets = sets.join(", "),
         rows = placeholders(rows, UPDATED.len() + 3),
     )
 }
 
 /// Takes the keys that are free or expired; returns the events that got theirs.
-pub(super) fn take_keys(claims: &[Claim<'_>], header: &FlushHeader) -> Vec<Statement> {
+pub(super) fn take_keys(claims: &[KeyClaim<'_>], header: &FlushHeader) -> Vec<Statement> {
     static TEXTS: Texts = [const { OnceLock::new() }; LENGTHS.len()];
-    let bind = |Claim { key, event_id }: &Claim<'_>, values: &mut Vec<Value>| {
+    let bind = |KeyClaim { key, event_id }: &KeyClaim<'_>, values: &mut Vec<Value>| {
         values.extend([key.user_id.into(), key.namespace.code().into(), key.text.as_str().into()]);
         values.extend([(*event_id).into(), key.content_hash.to_vec().into()]);
     };
@@ -205,7 +206,7 @@ fn take_keys_sql(rows: usize) -> String {
 
 /// `claimant, event_id, content_hash, task_id, status, processed_at` of the events that hold these keys; the last
 /// three are null where there is no such event.
-pub(super) fn holders_of_keys(claims: &[Claim<'_>]) -> Statement {
+pub(super) fn holders_of_keys(claims: &[KeyClaim<'_>]) -> Statement {
     let sql = format!(
         "SELECT t.column4, held.event_id, held.content_hash, first.task_id, first.status, first.processed_at \
          FROM (VALUES {}) AS t JOIN dedupe_keys AS held ON held.user_id = t.column1 AND held.namespace = t.column2 \
@@ -213,7 +214,7 @@ pub(super) fn holders_of_keys(claims: &[Claim<'_>]) -> Statement {
         placeholders(claims.len(), 4)
     );
     let mut values = Vec::with_capacity(claims.len() * 4);
-    for Claim { key, event_id } in claims {
+    for KeyClaim { key, event_id } in claims {
         values.extend([key.user_id.into(), key.namespace.code().into()]);
         values.extend([key.text.as_str().into(), (*event_id).into()]);
     }

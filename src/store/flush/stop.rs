@@ -18,12 +18,12 @@ pub enum FlushError {
 }
 
 /// What can end the transaction from inside.
-pub(super) enum Stop {
+pub(super) enum TxAbort {
     Store(StoreError),
     Collision(Vec<EventKey>),
 }
 
-impl Stop {
+impl TxAbort {
     pub fn into_result<T>(self) -> Result<Result<T, Vec<EventKey>>, StoreError> {
         match self {
             Self::Store(error) => Err(error.of_foreign_constraint().before_commit()),
@@ -32,13 +32,13 @@ impl Stop {
     }
 }
 
-impl From<DbErr> for Stop {
+impl From<DbErr> for TxAbort {
     fn from(error: DbErr) -> Self {
         Self::Store(error.into())
     }
 }
 
-impl From<StoreError> for Stop {
+impl From<StoreError> for TxAbort {
     fn from(error: StoreError) -> Self {
         Self::Store(error)
     }

@@ -5,8 +5,8 @@ use std::sync::atomic::Ordering;
 
 use sea_orm::{ConnectionTrait, DatabaseTransaction, DbBackend, Statement};
 
+use crate::store::db_pool::commit;
 use crate::store::error::StoreError;
-use crate::store::link::commit;
 use crate::store::open::{Conn, begin_write};
 
 /// Ids per partition; the migration's first partitions have it too.

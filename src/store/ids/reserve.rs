@@ -8,7 +8,7 @@ use sea_orm::{ConnectionTrait, Statement, Value};
 
 use super::partitions;
 use crate::store::dialect::{now_sql, placeholder};
-use crate::store::error::{Kind, StoreError};
+use crate::store::error::{StoreError, StoreErrorKind};
 use crate::store::open::{Conn, Store};
 use crate::telemetry::condition::Condition;
 
@@ -57,7 +57,7 @@ async fn reserve(conn: &Conn, boot_id: Uuid, size: i64, after: i64) -> Result<Ra
     loop {
         tries += 1;
         match reserve_once(conn, boot_id, size, after).await {
-            Err(error) if error.kind == Kind::Conflict && tries < TRIES_MAX => {}
+            Err(error) if error.kind == StoreErrorKind::Conflict && tries < TRIES_MAX => {}
             result => return result,
         }
     }

@@ -14,11 +14,11 @@ use sea_orm::{
 
 use super::super::dialect::now_sql;
 use super::super::filters::Filters;
-use super::super::listing::{self, Place, Within};
+use super::super::listing::{self, ListPosition, Within};
 use super::super::nodes::present;
-use super::super::reading::{self, Room};
-use super::super::replay::rows::{self, Change, Seen};
-use super::super::{ReplayRules, Store, StoreError, hints};
+use super::super::reading::{self, ReadBudget};
+use super::super::replay::rows::{self, ChangeContext, EventSnapshot};
+use super::super::{ReplayRules, Store, StoreError, notifications};
 use super::{Job, JobKind, JobStatus};
 use crate::domain::json::JsonText;
 use crate::domain::outcome::Status;
@@ -35,9 +35,9 @@ const BACKLOG_MAX: i64 = 2_000;
 
 /// How a job got on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Step {
+pub enum JobStep {
     /// Not at all: it has ended, or somebody else is at work on it.
-    Elsewhere,
+    Unavailable,
     /// Not at all: too much waits to be processed.
     Crowded,
     /// By a piece in which so many events were changed.
@@ -56,23 +56,23 @@ struct Done {
 
 impl Store {
     /// Does the next piece of the job `id`.
-    pub async fn advance_job(&self, id: i64, rules: ReplayRules, wait: Duration) -> Result<Step, StoreError> {
+    pub async fn advance_job(&self, id: i64, rules: ReplayRules, wait: Duration) -> Result<JobStep, StoreError> {
         let room = self.room_for(BYTES_MAX);
         self.transaction("advance a job", wait, move |tx| {
             Box::pin(async move {
-                let Some(job) = hold(tx, id).await? else { return Ok(Step::Elsewhere) };
+                let Some(job) = hold(tx, id).await? else { return Ok(JobStep::Unavailable) };
                 let now = present(tx).await?;
                 if job.wanted.kind == JobKind::Retry && is_crowded(tx).await? {
-                    touch(&job, now).update(tx).await?;
-                    return Ok(Step::Crowded);
+                    touched(&job, now).update(tx).await?;
+                    return Ok(JobStep::Crowded);
                 }
                 let (done, next) = change(tx, &job, &rules, room).await?;
                 let changed = done.changed;
                 if changed > 0 && job.wanted.kind == JobKind::Retry {
-                    hints::work_is_due(tx).await?;
+                    notifications::work_is_due(tx).await?;
                 }
                 moved(&job, done, next, now).update(tx).await?;
-                Ok(if next.is_some() { Step::Advanced(changed) } else { Step::Ended(changed) })
+                Ok(if next.is_some() { JobStep::Advanced(changed) } else { JobStep::Ended(changed) })
             })
         })
         .await
@@ -102,10 +102,14 @@ async fn is_crowded(tx: &DatabaseTransaction) -> Result<bool, DbErr> {
 }
 
 /// The next events, and where the piece after them begins.
-async fn meet(tx: &DatabaseTransaction, job: &Job) -> Result<(Vec<i64>, Vec<Place>, Option<Place>), DbErr> {
+async fn next_places(
+    tx: &DatabaseTransaction,
+    job: &Job,
+) -> Result<(Vec<i64>, Vec<ListPosition>, Option<ListPosition>), DbErr> {
     let (filters, states) = (job.wanted.walked(job.created_at), job.wanted.states());
-    let within = Within { states: &states, until: Place { received_at: Some(job.created_at), id: job.until_id } };
-    let (places, next) = listing::meet(tx, &filters, &within, job.cursor, EVENTS_MAX).await?;
+    let within =
+        Within { states: &states, until: ListPosition { received_at: Some(job.created_at), id: job.until_id } };
+    let (places, next) = listing::scan_matches(tx, &filters, &within, job.cursor, EVENTS_MAX).await?;
     Ok((places.iter().map(|place| place.id).collect(), places, next))
 }
 
@@ -114,10 +118,10 @@ async fn change(
     tx: &DatabaseTransaction,
     job: &Job,
     rules: &ReplayRules,
-    room: Room,
-) -> Result<(Done, Option<Place>), StoreError> {
+    room: ReadBudget,
+) -> Result<(Done, Option<ListPosition>), StoreError> {
     let patch = patch_of(job, rules)?;
-    let (mut ids, places, mut next) = meet(tx, job).await?;
+    let (mut ids, places, mut next) = next_places(tx, job).await?;
     if ids.is_empty() {
         return Ok((Done::default(), next));
     }
@@ -133,10 +137,10 @@ async fn change(
     }
     let states = job.wanted.states();
     // It may have changed since it was met.
-    let mut wanted: Vec<&Seen> = ids.iter().filter_map(|id| seen.get(id)).collect();
+    let mut wanted: Vec<&EventSnapshot> = ids.iter().filter_map(|id| seen.get(id)).collect();
     wanted.retain(|event| is_wanted(job, &states, event));
     wanted.sort_unstable_by_key(|event| event.id);
-    let change = Change { by: job.wanted.by, job: Some(job.id), patch: patch.as_ref() };
+    let change = ChangeContext { by: job.wanted.by, job: Some(job.id), patch: patch.as_ref() };
     let mut refused = HashMap::new();
     match job.wanted.kind {
         JobKind::Retry => {
@@ -153,7 +157,7 @@ async fn change(
     Ok((Done { matched: ids.len(), changed: wanted.len(), refused }, next))
 }
 
-fn is_wanted(job: &Job, states: &[Status], event: &Seen) -> bool {
+fn is_wanted(job: &Job, states: &[Status], event: &EventSnapshot) -> bool {
     let code = &job.wanted.filters.error_code;
     let is_free = job.wanted.kind == JobKind::Cancel || !event.is_held;
     states.contains(&event.status) && is_free && (code.is_none() || *code == event.error_code)
@@ -167,11 +171,11 @@ fn patch_of(job: &Job, rules: &ReplayRules) -> Result<Option<Patch>, DbErr> {
     patch.map(Some).map_err(|rejection| DbErr::Custom(format!("the patch is not valid any more: {}", rejection.error)))
 }
 
-fn touch(job: &Job, now: DateTime<Utc>) -> job::ActiveModel {
+fn touched(job: &Job, now: DateTime<Utc>) -> job::ActiveModel {
     job::ActiveModel { id: Set(job.id), updated_at: Set(now), ..Default::default() }
 }
 
-fn moved(job: &Job, done: Done, next: Option<Place>, now: DateTime<Utc>) -> job::ActiveModel {
+fn moved(job: &Job, done: Done, next: Option<ListPosition>, now: DateTime<Utc>) -> job::ActiveModel {
     let number = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
     let mut refused = job.refused.clone();
     for code in done.refused.values() {
@@ -183,7 +187,7 @@ fn moved(job: &Job, done: Done, next: Option<Place>, now: DateTime<Utc>) -> job:
         changed: Set(job.changed + number(done.changed)),
         skipped: Set(job.skipped + number(skipped)),
         refused: Set(serde_json::to_string(&refused).expect("a map of texts and numbers is JSON")),
-        ..touch(job, now)
+        ..touched(job, now)
     };
     match next {
         Some(place) => {

@@ -19,12 +19,12 @@ use sea_orm::{
 };
 use serde_json::json;
 
-pub use self::chunk::Step;
+pub use self::chunk::JobStep;
 use self::row::row_of;
-use super::audit::{self, Action, By};
+use super::audit::{self, Action, Principal};
 use super::error::StoreError;
 use super::filters::Filters;
-use super::listing::{self, Place, Within};
+use super::listing::{self, ListPosition, Within};
 use super::nodes::{now, present};
 use super::open::Store;
 use super::plans;
@@ -102,12 +102,12 @@ pub struct Job {
     /// When it ended.
     pub finished_at: Option<DateTime<Utc>>,
     until_id: i64,
-    cursor: Option<Place>,
+    cursor: Option<ListPosition>,
 }
 
 /// What a job would find.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Found {
+pub struct JobPreview {
     /// Events that match.
     pub matched: u64,
     /// The first of them.
@@ -179,7 +179,7 @@ impl NewJob {
 
 impl Store {
     /// Makes a job, which goes on by itself; `None` while too many run.
-    pub async fn create_job(&self, new: NewJob, by: &By, wait: Duration) -> Result<Option<Job>, StoreError> {
+    pub async fn create_job(&self, new: NewJob, by: &Principal, wait: Duration) -> Result<Option<Job>, StoreError> {
         let by = by.clone();
         self.transaction("make a job", wait, move |tx| {
             Box::pin(async move {
@@ -201,16 +201,16 @@ impl Store {
     }
 
     /// What a job would find now, looking at so many pieces of the table at most.
-    pub async fn rehearse_job(&self, new: NewJob, pieces: usize, wait: Duration) -> Result<Found, StoreError> {
+    pub async fn rehearse_job(&self, new: NewJob, pieces: usize, wait: Duration) -> Result<JobPreview, StoreError> {
         self.run("rehearse a job", wait, move |conn| async move {
             let tx = conn.read().begin().await?;
             plans::indexes_only(&tx).await?;
             let (made_at, states) = (present(&tx).await?, new.states());
-            let until = Place { received_at: Some(made_at), id: last_id(&tx).await? };
+            let until = ListPosition { received_at: Some(made_at), id: last_id(&tx).await? };
             let (filters, within) = (new.walked(made_at), Within { states: &states, until });
-            let (mut found, mut after) = (Found::default(), None);
+            let (mut found, mut after) = (JobPreview::default(), None);
             for _ in 0..pieces {
-                let (places, next) = listing::meet(&tx, &filters, &within, after, usize::MAX).await?;
+                let (places, next) = listing::scan_matches(&tx, &filters, &within, after, usize::MAX).await?;
                 found.matched += places.len() as u64;
                 let room = EXAMPLES_MAX - found.event_ids.len();
                 found.event_ids.extend(places.iter().take(room).map(|place| place.id));
@@ -231,8 +231,8 @@ impl Store {
     pub async fn explain_job(
         &self,
         new: NewJob,
-        until: Place,
-        after: Option<Place>,
+        until: ListPosition,
+        after: Option<ListPosition>,
         wait: Duration,
     ) -> Result<Vec<String>, StoreError> {
         self.run("explain a job", wait, move |conn| async move {
@@ -276,7 +276,7 @@ impl Store {
     }
 
     /// Stops a job after the piece that is under way; one that has ended stays as it is.
-    pub async fn stop_job(&self, id: i64, by: &By, wait: Duration) -> Result<(), StoreError> {
+    pub async fn stop_job(&self, id: i64, by: &Principal, wait: Duration) -> Result<(), StoreError> {
         self.end_job(id, JobStatus::Cancelled, None, Some(by.clone()), wait).await
     }
 
@@ -312,7 +312,7 @@ impl Store {
         id: i64,
         status: JobStatus,
         error: Option<String>,
-        by: Option<By>,
+        by: Option<Principal>,
         wait: Duration,
     ) -> Result<(), StoreError> {
         self.transaction("end a job", wait, move |tx| {

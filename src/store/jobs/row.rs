@@ -6,7 +6,7 @@ use sea_orm::ActiveValue::Set;
 use sea_orm::DbErr;
 
 use super::super::filters::Filters;
-use super::super::listing::Place;
+use super::super::listing::ListPosition;
 use super::{Job, JobKind, JobStatus, NewJob};
 use crate::domain::outcome::Status;
 
@@ -52,7 +52,7 @@ impl Job {
             received_before: row.received_before,
         };
         let kind = JobKind::parse(&row.kind)?;
-        let cursor = row.cursor_id.map(|id| Place { received_at: row.cursor_at, id });
+        let cursor = row.cursor_id.map(|id| ListPosition { received_at: row.cursor_at, id });
         Ok(Self {
             id: row.id,
             wanted: NewJob { kind, filters, patch: row.patch, is_forced: row.forced, by: row.by_user },

@@ -6,19 +6,19 @@
 //! Not guaranteed: that an event which is stored later is met; a spooled one may come with a time of receipt that a
 //! list has passed.
 
-mod way;
+mod scan_plan;
 
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use sea_orm::{ConnectionTrait, DatabaseTransaction, DbBackend, DbErr, QueryResult, Statement};
 
-use self::way::Way;
+use self::scan_plan::ScanPlan;
 use super::error::UnreadableEvent;
 use super::events::StoredEvent;
 use super::filters::{Filter, Filters, matches, range};
 use super::open::Conn;
-use super::reading::{self, Read, time};
+use super::reading::{self, ReadEvent, time};
 use super::{Store, StoreError};
 use crate::domain::outcome::Status;
 
@@ -30,7 +30,7 @@ const JOB_ROWS: usize = 2_000;
 
 /// Which way a list runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Order {
+pub enum ListOrder {
     /// The oldest first.
     Asc,
     /// The newest first.
@@ -43,12 +43,12 @@ pub struct ListQuery {
     /// Which events.
     pub filters: Filters,
     /// In which direction.
-    pub order: Order,
+    pub order: ListOrder,
 }
 
 /// Where in a list an event stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Place {
+pub struct ListPosition {
     /// When it was received; `None` if that cannot be read.
     pub received_at: Option<DateTime<Utc>>,
     /// Its number.
@@ -59,9 +59,9 @@ pub struct Place {
 #[derive(Clone, Debug)]
 pub struct Slice {
     /// The events that match with their places, those that cannot be read among them.
-    pub events: Vec<(Place, Result<StoredEvent, UnreadableEvent>)>,
+    pub events: Vec<(ListPosition, Result<StoredEvent, UnreadableEvent>)>,
     /// Where the next slice begins; `None` at the end of the list.
-    pub next: Option<Place>,
+    pub next: Option<ListPosition>,
     /// Rows that were looked at.
     pub looked_at: usize,
 }
@@ -72,16 +72,15 @@ impl Store {
     pub async fn list_events(
         &self,
         query: &ListQuery,
-        after: Option<Place>,
+        after: Option<ListPosition>,
         limit: usize,
         bytes: usize,
         wait: Duration,
     ) -> Result<Slice, StoreError> {
-        let way = Way::of(&query.filters);
-        let rows_max = if way.decides(&query.filters) { limit } else { SLICE_ROWS };
-        let look = look(self.backend(), &Look::of(query), after, rows_max);
-        let seen =
-            self.run("list events", wait, |conn| async move { Ok(looked_at(&conn.search(look).await?)?) }).await?;
+        let plan = ScanPlan::of(&query.filters);
+        let rows_max = if plan.decides(&query.filters) { limit } else { SLICE_ROWS };
+        let look = search_statement(self.backend(), &ListSearch::of(query), after, rows_max);
+        let seen = self.run("list events", wait, |conn| async move { Ok(scanned(&conn.search(look).await?)?) }).await?;
         let (places, next) = cut(&seen, limit, rows_max);
         let (filters, room) = (query.filters.clone(), self.room_for(bytes));
         let ids: Vec<i64> = places.iter().map(|place| place.id).collect();
@@ -92,7 +91,7 @@ impl Store {
         let read = read.await?;
         let next = if read.looked_at < places.len() { places[..read.looked_at].last().copied() } else { next };
         let mut places = places.into_iter();
-        let placed = |event: Read<StoredEvent>| {
+        let placed = |event: ReadEvent<StoredEvent>| {
             let place = places.find(|place| place.id == event.id)?;
             Some((place, event.readable()))
         };
@@ -104,10 +103,10 @@ impl Store {
     pub async fn explain_list(
         &self,
         query: &ListQuery,
-        after: Option<Place>,
+        after: Option<ListPosition>,
         wait: Duration,
     ) -> Result<Vec<String>, StoreError> {
-        let statement = look(self.backend(), &Look::of(query), after, SLICE_ROWS);
+        let statement = search_statement(self.backend(), &ListSearch::of(query), after, SLICE_ROWS);
         self.run("explain a list", wait, move |conn| async move { explain(&conn, statement).await }).await
     }
 }
@@ -117,10 +116,10 @@ pub(super) async fn explain_walk(
     conn: &Conn,
     filters: &Filters,
     within: &Within<'_>,
-    after: Option<Place>,
+    after: Option<ListPosition>,
 ) -> Result<Vec<String>, StoreError> {
-    let look = Look { filters, order: Order::Asc, within: Some(within) };
-    explain(conn, self::look(conn.backend(), &look, after, JOB_ROWS)).await
+    let look = ListSearch { filters, order: ListOrder::Asc, within: Some(within) };
+    explain(conn, self::search_statement(conn.backend(), &look, after, JOB_ROWS)).await
 }
 
 async fn explain(conn: &Conn, statement: Statement) -> Result<Vec<String>, StoreError> {
@@ -138,35 +137,40 @@ pub(super) struct Within<'a> {
     /// In one of these states.
     pub states: &'a [Status],
     /// Received before this time, up to this id.
-    pub until: Place,
+    pub until: ListPosition,
 }
 
 /// The places of the next events of `filters` that lie `within`, at most `limit` of them; `None` at their end. With a time
 /// range `filters` must end it no later than `within` does.
-pub(super) async fn meet(
+pub(super) async fn scan_matches(
     tx: &DatabaseTransaction,
     filters: &Filters,
     within: &Within<'_>,
-    after: Option<Place>,
+    after: Option<ListPosition>,
     limit: usize,
-) -> Result<(Vec<Place>, Option<Place>), DbErr> {
+) -> Result<(Vec<ListPosition>, Option<ListPosition>), DbErr> {
     let backend = tx.get_database_backend();
-    let look = look(backend, &Look { filters, order: Order::Asc, within: Some(within) }, after, JOB_ROWS);
-    let seen = looked_at(&tx.query_all_raw(look).await?)?;
+    let look = search_statement(
+        backend,
+        &ListSearch { filters, order: ListOrder::Asc, within: Some(within) },
+        after,
+        JOB_ROWS,
+    );
+    let seen = scanned(&tx.query_all_raw(look).await?)?;
     Ok(cut(&seen, limit, JOB_ROWS))
 }
 
-/// Reads what [`look`] selects: the place of each row, and whether it matches.
-fn looked_at(rows: &[QueryResult]) -> Result<Vec<(Place, bool)>, DbErr> {
+/// Reads what [`search_statement`] selects: the place of each row, and whether it matches.
+fn scanned(rows: &[QueryResult]) -> Result<Vec<(ListPosition, bool)>, DbErr> {
     let read = |row: &QueryResult| {
-        let place = Place { id: row.try_get_by_index(0)?, received_at: time(row, 1).flatten() };
+        let place = ListPosition { id: row.try_get_by_index(0)?, received_at: time(row, 1).flatten() };
         Ok((place, row.try_get_by_index::<i32>(2)? == 1))
     };
     rows.iter().map(read).collect()
 }
 
 /// The first `limit` matches of what was `seen`, and where the next slice begins.
-fn cut(seen: &[(Place, bool)], limit: usize, rows_max: usize) -> (Vec<Place>, Option<Place>) {
+fn cut(seen: &[(ListPosition, bool)], limit: usize, rows_max: usize) -> (Vec<ListPosition>, Option<ListPosition>) {
     let mut matching = Vec::new();
     for (place, is_match) in seen {
         if *is_match {
@@ -180,7 +184,7 @@ fn cut(seen: &[(Place, bool)], limit: usize, rows_max: usize) -> (Vec<Place>, Op
     (matching, seen.last().filter(|_| !is_end).map(|(place, _)| *place))
 }
 
-impl Order {
+impl ListOrder {
     /// How the index's rows compare with those before them.
     fn comparison(self) -> char {
         if self == Self::Asc { '>' } else { '<' }
@@ -192,22 +196,27 @@ impl Order {
 }
 
 /// What is looked for, in which direction.
-struct Look<'a> {
+struct ListSearch<'a> {
     filters: &'a Filters,
-    order: Order,
+    order: ListOrder,
     within: Option<&'a Within<'a>>,
 }
 
-impl<'a> Look<'a> {
+impl<'a> ListSearch<'a> {
     fn of(query: &'a ListQuery) -> Self {
         Self { filters: &query.filters, order: query.order, within: None }
     }
 }
 
 /// `id, received_at, 1 if it matches` of the next rows on the way.
-fn look(backend: DbBackend, wanted: &Look<'_>, after: Option<Place>, rows: usize) -> Statement {
-    let Look { filters, order, within } = *wanted;
-    let way = Way::of(filters);
+fn search_statement(
+    backend: DbBackend,
+    wanted: &ListSearch<'_>,
+    after: Option<ListPosition>,
+    rows: usize,
+) -> Statement {
+    let ListSearch { filters, order, within } = *wanted;
+    let plan = ScanPlan::of(filters);
     let mut look = Filter::new(backend);
     matches(&mut look, filters);
     if let Some(within) = within {
@@ -216,8 +225,8 @@ fn look(backend: DbBackend, wanted: &Look<'_>, after: Option<Place>, rows: usize
         look.and("received_at <", within.until.received_at.into());
     }
     let select = format!("id, received_at, CASE WHEN {} THEN 1 ELSE 0 END", look.take_sql());
-    match way {
-        Way::Received => {
+    match plan {
+        ScanPlan::Received => {
             range(&mut look, filters);
             if let Some(place) = after {
                 let id = look.bind(place.id.into());
@@ -229,29 +238,29 @@ fn look(backend: DbBackend, wanted: &Look<'_>, after: Option<Place>, rows: usize
                 look.and_sql(&format!("(received_at, id) {} ({time}, {id})", order.comparison()));
             }
         }
-        Way::Bad => look.and_sql("status IN ('failed', 'validation_error')"),
-        Way::User => same(&mut look, "user_id", filters.user_id.into(), order, after),
-        Way::Name => same(&mut look, "event_name", filters.event_name.clone().into(), order, after),
-        Way::Id => {}
+        ScanPlan::Bad => look.and_sql("status IN ('failed', 'validation_error')"),
+        ScanPlan::User => same(&mut look, "user_id", filters.user_id.into(), order, after),
+        ScanPlan::Name => same(&mut look, "event_name", filters.event_name.clone().into(), order, after),
+        ScanPlan::Id => {}
     }
-    if let Some(place) = after.filter(|_| way != Way::Received) {
+    if let Some(place) = after.filter(|_| plan != ScanPlan::Received) {
         look.and(&format!("id {}", order.comparison()), place.id.into());
     }
-    if let Some(within) = within.filter(|_| way != Way::Received) {
+    if let Some(within) = within.filter(|_| plan != ScanPlan::Received) {
         look.and("id <=", within.until.id.into());
     }
     let direction = order.sql();
-    let first = way.column().map(|column| format!("{column} {direction}, ")).unwrap_or_default();
-    look.select(&select, way.table(backend), &format!("ORDER BY {first}id {direction} LIMIT {rows}"))
+    let first = plan.column().map(|column| format!("{column} {direction}, ")).unwrap_or_default();
+    look.select(&select, plan.table(backend), &format!("ORDER BY {first}id {direction} LIMIT {rows}"))
 }
 
 /// The rows whose `column` has this value, from a place on, as a range in the order of (`column`, id).
 ///
 /// Not as an equation: PostgreSQL would leave an equal column out of the order and might then walk the primary key past
 /// all other rows. And not as two bounds of the column: then the place would not be where the walk begins.
-fn same(look: &mut Filter, column: &str, value: sea_orm::Value, order: Order, after: Option<Place>) {
+fn same(look: &mut Filter, column: &str, value: sea_orm::Value, order: ListOrder, after: Option<ListPosition>) {
     let value = look.bind(value);
-    let (behind, ahead) = if order == Order::Asc { ('>', '<') } else { ('<', '>') };
+    let (behind, ahead) = if order == ListOrder::Asc { ('>', '<') } else { ('<', '>') };
     match after {
         Some(place) => {
             let id = look.bind(place.id.into());

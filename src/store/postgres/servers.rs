@@ -19,7 +19,7 @@ const STATEMENTS_KEPT: usize = 256;
 
 /// Which address a pool leads to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::store) enum Route {
+pub(in crate::store) enum AddressKind {
     /// `database.url`.
     Main,
     /// `database.direct_url`, past any pooler.
@@ -28,7 +28,7 @@ pub(in crate::store) enum Route {
 
 /// The servers of a store; its handles share them.
 #[derive(Debug)]
-pub(in crate::store) struct Servers {
+pub(in crate::store) struct PostgresServers {
     direct: Address,
     /// `None`: the same as `direct`.
     main: Option<Address>,
@@ -50,7 +50,7 @@ pub(super) struct Address {
     is_direct: bool,
 }
 
-impl Servers {
+impl PostgresServers {
     /// Looks for the servers and refuses those that cannot be relied on.
     pub async fn find(options: &StoreOptions) -> Result<Self, StoreError> {
         let has_pooler = !options.direct_url.is_empty() && options.direct_url != options.url;
@@ -63,9 +63,9 @@ impl Servers {
         Ok(Self { direct, main, wrong_since: watch::Sender::new(None) })
     }
 
-    pub(super) fn address(&self, route: Route) -> &Address {
+    pub(super) fn address(&self, route: AddressKind) -> &Address {
         match (&self.main, route) {
-            (Some(main), Route::Main) => main,
+            (Some(main), AddressKind::Main) => main,
             _ => &self.direct,
         }
     }

@@ -4,8 +4,8 @@
 use sea_orm::sqlx::postgres::{PgConnection, PgRow};
 use sea_orm::sqlx::{self, AssertSqlSafe, Connection, Executor, Row};
 
-use crate::config::Planted;
-use crate::store::error::{Kind, StoreError};
+use crate::config::PlantedBug;
+use crate::store::error::{StoreError, StoreErrorKind};
 use crate::store::options::StoreOptions;
 
 /// What a role or database may have set otherwise, and statements of ours rely on.
@@ -49,7 +49,7 @@ fn time_outs(options: &StoreOptions) -> [(&'static str, String); 3] {
 pub(super) fn settings(options: &StoreOptions) -> Vec<(&'static str, String)> {
     let mut settings = time_outs(options).to_vec();
     settings.extend(RELIED_ON.iter().chain(&KEEPALIVE).map(|(name, value)| (*name, (*value).to_owned())));
-    if Planted::SynchronousNormal.is_chosen() {
+    if PlantedBug::SynchronousNormal.is_chosen() {
         settings.push(("synchronous_commit", "off".to_owned()));
     }
     settings
@@ -144,7 +144,7 @@ fn refuse_by_role(read_only_source: &str, replication_role: &str) -> Result<(), 
 /// Refuses a server whose COMMIT does not wait for the disk: "accepted" would not mean durable.
 fn refuse_weak(level: &str, standbys: &str) -> Result<(), StoreError> {
     let too_weak = level == "off" || (level == "local" && !standbys.is_empty());
-    if too_weak && !Planted::SynchronousNormal.is_chosen() {
+    if too_weak && !PlantedBug::SynchronousNormal.is_chosen() {
         return Err(StoreError::setup(format!(
             "the server has synchronous_commit = {level}: a crash would lose acknowledged events, \
              set it to on for this role or database"
@@ -168,7 +168,7 @@ pub(super) async fn keeps_statements(connection: &mut PgConnection) -> Result<bo
     match sqlx::query_scalar::<_, String>(sql).fetch_one(&mut *tx).await.map_err(StoreError::from) {
         Ok(name) => Ok(tx.rollback().await.map(|()| !name.starts_with("sqlx_s_"))?),
         // Another session of the pooler has used the name.
-        Err(error) if error.kind == Kind::Conflict => Ok(false),
+        Err(error) if error.kind == StoreErrorKind::Conflict => Ok(false),
         Err(error) => Err(error),
     }
 }

@@ -5,26 +5,26 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use sea_orm::sqlx::postgres::PgPool;
 
-use super::servers::{Address, Route, Servers};
+use super::servers::{Address, AddressKind, PostgresServers};
+use crate::store::db_pool::DbPool;
 use crate::store::error::{Cause, StoreError};
-use crate::store::link::Link;
 
 /// Where a pool leads to.
 #[derive(Debug)]
 pub(in crate::store) struct Upstream {
-    servers: Arc<Servers>,
-    route: Route,
+    servers: Arc<PostgresServers>,
+    route: AddressKind,
     /// The place of the host that the pool connects to.
     place: AtomicUsize,
 }
 
 impl Upstream {
-    pub fn new(servers: Arc<Servers>, route: Route) -> Self {
+    pub fn new(servers: Arc<PostgresServers>, route: AddressKind) -> Self {
         let place = AtomicUsize::new(servers.address(route).place());
         Self { servers, route, place }
     }
 
-    pub fn servers(&self) -> &Arc<Servers> {
+    pub fn servers(&self) -> &Arc<PostgresServers> {
         &self.servers
     }
 
@@ -33,7 +33,7 @@ impl Upstream {
     }
 
     /// Lets an error speak against connections or the host, and says what is known better.
-    pub fn heed(&self, error: StoreError, link: &Link) -> StoreError {
+    pub fn heed(&self, error: StoreError, link: &DbPool) -> StoreError {
         let pool = link.pool().get_postgres_connection_pool();
         if error.is_read_only() {
             self.servers.renew();

@@ -12,9 +12,9 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-pub use self::rows::Seen;
-use self::rows::{Change, seen};
-use super::audit::{self, Action, By};
+pub use self::rows::EventSnapshot;
+use self::rows::{ChangeContext, seen};
+use super::audit::{self, Action, Principal};
 use super::claim::{ClaimOrder, Claimed};
 use super::error::UnreadableEvent;
 use super::{Store, StoreError};
@@ -38,7 +38,7 @@ pub struct Replay {
     /// What is changed in their payloads first.
     pub patch: Option<Patch>,
     /// Who wants it.
-    pub by: By,
+    pub by: Principal,
 }
 
 /// What replays keep to.
@@ -79,7 +79,7 @@ impl Refusal {
 #[derive(Debug, Default)]
 pub struct Reopened {
     /// Every event that exists and is visible.
-    pub seen: HashMap<i64, Seen>,
+    pub seen: HashMap<i64, EventSnapshot>,
     /// Those that are pending now.
     pub ids: Vec<i64>,
     /// Of these: those that were claimed and read; the others are left to whoever claims them.
@@ -108,7 +108,7 @@ impl Replay {
     }
 }
 
-impl Seen {
+impl EventSnapshot {
     /// Whether it is to be processed: it waits, it failed, or it is to be forced.
     fn is_wanted(&self, is_forced: bool) -> bool {
         match self.status {
@@ -128,7 +128,7 @@ impl Store {
         ids: Vec<i64>,
         visible_to: Option<i64>,
         wait: Duration,
-    ) -> Result<HashMap<i64, Seen>, StoreError> {
+    ) -> Result<HashMap<i64, EventSnapshot>, StoreError> {
         self.transaction("fetch events with their users", wait, move |tx| {
             Box::pin(async move { Ok(seen(tx, &ids, visible_to).await?) })
         })
@@ -147,7 +147,8 @@ impl Store {
         let reopening = self.transaction("reopen events", wait, move |tx| {
             Box::pin(async move {
                 let seen = rows::lock(tx, &replay.ids, replay.visible_to, rules.keys_live_for).await?;
-                let mut wanted: Vec<&Seen> = seen.values().filter(|event| event.is_wanted(replay.is_forced)).collect();
+                let mut wanted: Vec<&EventSnapshot> =
+                    seen.values().filter(|event| event.is_wanted(replay.is_forced)).collect();
                 let patch = replay.patch.as_ref();
                 let payloads = match patch {
                     Some(_) => rows::payloads(tx, &replay.ids, room).await?,
@@ -156,7 +157,7 @@ impl Store {
                 let (refused, patched) = rows::judge(&wanted, payloads, patch, &rules);
                 wanted.retain(|event| !refused.contains_key(&event.id));
                 let by = replay.by.user_or_none();
-                let (change, lease) = (Change { by, job: None, patch }, Some((&order, token)));
+                let (change, lease) = (ChangeContext { by, job: None, patch }, Some((&order, token)));
                 let ids = rows::reopen(tx, &wanted, &patched, lease, change).await?;
                 if !ids.is_empty() {
                     audit::note(tx, &replay.by, Action::EventsReplayed, object(&ids), replay.detail(&ids)).await?;
@@ -170,14 +171,20 @@ impl Store {
     }
 
     /// Calls a pending event off, also from the node that holds it; `false` if it is not pending, or not visible.
-    pub async fn cancel(&self, id: i64, visible_to: Option<i64>, by: &By, wait: Duration) -> Result<bool, StoreError> {
+    pub async fn cancel(
+        &self,
+        id: i64,
+        visible_to: Option<i64>,
+        by: &Principal,
+        wait: Duration,
+    ) -> Result<bool, StoreError> {
         let by = by.clone();
         self.transaction("cancel an event", wait, move |tx| {
             Box::pin(async move {
                 let seen = rows::lock(tx, &[id], visible_to, Duration::ZERO).await?;
                 let is_pending = seen.get(&id).is_some_and(|event| event.status == Status::Pending);
                 if is_pending {
-                    rows::cancel(tx, &[id], Change { by: by.user_or_none(), job: None, patch: None }).await?;
+                    rows::cancel(tx, &[id], ChangeContext { by: by.user_or_none(), job: None, patch: None }).await?;
                     audit::note(tx, &by, Action::EventCancelled, format!("events/{id}"), json!({})).await?;
                 }
                 Ok(is_pending)

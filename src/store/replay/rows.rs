@@ -13,7 +13,7 @@ use super::super::error::UnreadableEvent;
 use super::super::filters::Filters;
 use super::super::flush::counts::{self, Counts};
 use super::super::plans::hidden;
-use super::super::reading::{self, Cells, Read, Readable, Room};
+use super::super::reading::{self, Cells, ReadBudget, ReadEvent, Readable};
 use super::super::{Cause, StoreError, key_clock};
 use super::{Refusal, ReplayRules};
 use crate::domain::dedupe::Namespace;
@@ -24,7 +24,7 @@ use crate::domain::payload::validate_payload_shape;
 
 /// An event with its user, as it stood before it was reopened.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Seen {
+pub struct EventSnapshot {
     /// Its number.
     pub id: i64,
     /// Its state.
@@ -52,7 +52,7 @@ pub struct Seen {
 
 /// Who changes rows, and how.
 #[derive(Clone, Copy, Debug)]
-pub(in crate::store) struct Change<'a> {
+pub(in crate::store) struct ChangeContext<'a> {
     pub by: i64,
     pub job: Option<i64>,
     pub patch: Option<&'a Patch>,
@@ -63,7 +63,7 @@ pub(super) async fn seen(
     tx: &DatabaseTransaction,
     ids: &[i64],
     visible_to: Option<i64>,
-) -> Result<HashMap<i64, Seen>, DbErr> {
+) -> Result<HashMap<i64, EventSnapshot>, DbErr> {
     let sql = seen_sql(ids, visible_to, "NULL", "", "");
     read_seen(tx, Statement::from_string(tx.get_database_backend(), sql)).await
 }
@@ -74,7 +74,7 @@ pub(in crate::store) async fn lock(
     ids: &[i64],
     visible_to: Option<i64>,
     keys_live_for: Duration,
-) -> Result<HashMap<i64, Seen>, DbErr> {
+) -> Result<HashMap<i64, EventSnapshot>, DbErr> {
     let backend = tx.get_database_backend();
     let keys = format!(
         "LEFT JOIN dedupe_keys k ON k.user_id = e.user_id AND k.namespace = {} AND k.key = e.event_uid \
@@ -100,10 +100,10 @@ fn seen_sql(ids: &[i64], visible_to: Option<i64>, holder: &str, join: &str, end:
 }
 
 /// What cannot be read of an event is empty: it may be what its replay mends.
-async fn read_seen(tx: &DatabaseTransaction, statement: Statement) -> Result<HashMap<i64, Seen>, DbErr> {
+async fn read_seen(tx: &DatabaseTransaction, statement: Statement) -> Result<HashMap<i64, EventSnapshot>, DbErr> {
     let read = |row: &QueryResult| {
         let mut cells = Cells::plain(row);
-        let seen = Seen {
+        let seen = EventSnapshot {
             id: cells.get(),
             status: cells.status(),
             event_name: cells.get(),
@@ -139,8 +139,8 @@ impl Readable for Payload {
 pub(super) async fn payloads(
     tx: &DatabaseTransaction,
     ids: &[i64],
-    room: Room,
-) -> Result<HashMap<i64, Read<Payload>>, StoreError> {
+    room: ReadBudget,
+) -> Result<HashMap<i64, ReadEvent<Payload>>, StoreError> {
     let (mut payloads, mut rest) = (HashMap::new(), ids);
     while !rest.is_empty() {
         let read = reading::read(tx, rest, &Filters::default(), room).await?;
@@ -152,8 +152,8 @@ pub(super) async fn payloads(
 
 /// Why these locked events cannot be reopened, and the new payloads of the others if `patch` changes them.
 pub(in crate::store) fn judge(
-    events: &[&Seen],
-    mut payloads: HashMap<i64, Read<Payload>>,
+    events: &[&EventSnapshot],
+    mut payloads: HashMap<i64, ReadEvent<Payload>>,
     patch: Option<&Patch>,
     rules: &ReplayRules,
 ) -> (HashMap<i64, Refusal>, HashMap<i64, JsonText>) {
@@ -170,7 +170,7 @@ pub(in crate::store) fn judge(
 }
 
 fn patched_payload(
-    payload: Read<Payload>,
+    payload: ReadEvent<Payload>,
     patch: Option<&Patch>,
     rules: &ReplayRules,
 ) -> Result<Option<JsonText>, Refusal> {
@@ -188,13 +188,13 @@ fn patched_payload(
 /// and takes back what the balance counted. Gives their ids.
 pub(in crate::store) async fn reopen(
     tx: &DatabaseTransaction,
-    events: &[&Seen],
+    events: &[&EventSnapshot],
     payloads: &HashMap<i64, JsonText>,
     lease: Option<(&ClaimOrder, Uuid)>,
-    change: Change<'_>,
+    change: ChangeContext<'_>,
 ) -> Result<Vec<i64>, DbErr> {
-    let final_ones: Vec<&Seen> = events.iter().copied().filter(|event| event.status.is_final()).collect();
-    let is_noted = |event: &&&Seen| change.patch.is_some() || event.status.is_final();
+    let final_ones: Vec<&EventSnapshot> = events.iter().copied().filter(|event| event.status.is_final()).collect();
+    let is_noted = |event: &&&EventSnapshot| change.patch.is_some() || event.status.is_final();
     let noted: Vec<i64> = events.iter().filter(is_noted).map(|event| event.id).collect();
     note(tx, &noted, "replayed", change).await?;
     for event in events {
@@ -217,7 +217,7 @@ pub(in crate::store) async fn reopen(
     Ok(ids)
 }
 
-fn undone_by_type<'a>(events: &[&'a Seen]) -> Counts<&'a str> {
+fn undone_by_type<'a>(events: &[&'a EventSnapshot]) -> Counts<&'a str> {
     let mut counts: Counts<&str> = Counts::new();
     for event in events {
         let event_type = event.event_type.as_deref().unwrap_or_default();
@@ -271,7 +271,11 @@ async fn set_payload(tx: &DatabaseTransaction, id: i64, payload: &JsonText) -> R
 }
 
 /// Calls locked events that are pending off, also from the nodes that hold them.
-pub(in crate::store) async fn cancel(tx: &DatabaseTransaction, ids: &[i64], change: Change<'_>) -> Result<(), DbErr> {
+pub(in crate::store) async fn cancel(
+    tx: &DatabaseTransaction,
+    ids: &[i64],
+    change: ChangeContext<'_>,
+) -> Result<(), DbErr> {
     if ids.is_empty() {
         return Ok(());
     }
@@ -292,7 +296,7 @@ pub(in crate::store) async fn cancel(tx: &DatabaseTransaction, ids: &[i64], chan
 }
 
 /// Leaves a row per event that says who is about to change it, in which generation, and what its payload was.
-async fn note(tx: &DatabaseTransaction, ids: &[i64], action: &str, change: Change<'_>) -> Result<(), DbErr> {
+async fn note(tx: &DatabaseTransaction, ids: &[i64], action: &str, change: ChangeContext<'_>) -> Result<(), DbErr> {
     if ids.is_empty() {
         return Ok(());
     }

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use uuid::Uuid;
 
-use super::super::error::{Cause, Kind, Outcome, StoreError};
+use super::super::error::{Cause, StoreError, StoreErrorKind, StoreOutcome};
 use crate::domain::dedupe::{DedupeKey, Namespace};
 use crate::domain::event::Event;
 use crate::domain::json::JsonText;
@@ -19,7 +19,7 @@ use crate::domain::trace::TraceContext;
 const VERSION: u8 = 1;
 
 #[derive(Serialize, Deserialize)]
-struct Written<'a> {
+struct SpooledEvent<'a> {
     version: u8,
     id: i64,
     task_id: Cow<'a, str>,
@@ -29,7 +29,7 @@ struct Written<'a> {
     event_uid: Option<Cow<'a, str>>,
     timestamp: Option<String>,
     received_at: String,
-    key: Option<WrittenKey<'a>>,
+    key: Option<SpooledKey<'a>>,
     /// Neither written nor missed where there is none: records of programs that knew no traces are the same.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     trace: Option<Cow<'a, str>>,
@@ -38,7 +38,7 @@ struct Written<'a> {
 }
 
 #[derive(Serialize, Deserialize)]
-struct WrittenKey<'a> {
+struct SpooledKey<'a> {
     namespace: i16,
     text: Cow<'a, str>,
     content_hash: [u8; 32],
@@ -48,7 +48,7 @@ struct WrittenKey<'a> {
 pub(super) fn write(event: &Event) -> Result<String, StoreError> {
     let submission = &event.submission;
     let payload = event.payload().map(|payload| serde_json::from_str::<&RawValue>(payload.as_str())).transpose();
-    let written = Written {
+    let written = SpooledEvent {
         version: VERSION,
         id: event.id,
         task_id: event.task_id.to_string().into(),
@@ -58,7 +58,7 @@ pub(super) fn write(event: &Event) -> Result<String, StoreError> {
         event_uid: submission.event_uid.as_deref().map(Cow::Borrowed),
         timestamp: submission.timestamp.map(timestamp::render),
         received_at: timestamp::render(event.received_at),
-        key: event.key.as_ref().map(|key| WrittenKey {
+        key: event.key.as_ref().map(|key| SpooledKey {
             namespace: key.namespace.code(),
             text: Cow::Borrowed(&key.text),
             content_hash: key.content_hash,
@@ -71,7 +71,7 @@ pub(super) fn write(event: &Event) -> Result<String, StoreError> {
 
 /// The event that was written as `text`.
 pub(super) fn read(text: &str) -> Result<Event, StoreError> {
-    let written: Written<'_> = serde_json::from_str(text).map_err(|error| wrong(&error.to_string()))?;
+    let written: SpooledEvent<'_> = serde_json::from_str(text).map_err(|error| wrong(&error.to_string()))?;
     if written.version != VERSION {
         return Err(wrong(&format!("version {} is not {VERSION}", written.version)));
     }
@@ -94,13 +94,17 @@ pub(super) fn read(text: &str) -> Result<Event, StoreError> {
     Ok(Event { task_id, ..Event::new(written.id, written.user_id, submission, key, received_at) })
 }
 
-fn read_key(key: WrittenKey<'_>, user_id: i64) -> Result<DedupeKey, StoreError> {
+fn read_key(key: SpooledKey<'_>, user_id: i64) -> Result<DedupeKey, StoreError> {
     let namespace = Namespace::of_code(key.namespace).ok_or_else(|| wrong("the key is of no namespace"))?;
     Ok(DedupeKey { user_id, namespace, text: key.text.into_owned(), content_hash: key.content_hash })
 }
 
 fn wrong(what: &str) -> StoreError {
-    StoreError::new(Kind::Bug, Outcome::NotStored, Cause::Setup(format!("an event of the spool is unreadable: {what}")))
+    StoreError::new(
+        StoreErrorKind::Bug,
+        StoreOutcome::NotStored,
+        Cause::Setup(format!("an event of the spool is unreadable: {what}")),
+    )
 }
 
 #[cfg(test)]

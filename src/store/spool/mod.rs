@@ -22,8 +22,8 @@ use sea_orm::{DatabaseConnection, TransactionTrait};
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 
-pub use self::parked::{Parked, Until};
-use super::error::{Cause, Kind, Outcome, StoreError};
+pub use self::parked::{Parked, ParkedUntil};
+use super::error::{Cause, StoreError, StoreErrorKind, StoreOutcome};
 use crate::clock;
 use crate::domain::event::Event;
 
@@ -41,7 +41,7 @@ pub struct SpoolLimits {
 
 /// What the spool holds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Level {
+pub struct SpoolLevel {
     /// Events that wait for the database.
     pub events: u64,
     /// Bytes of all events in it, parked ones too.
@@ -76,20 +76,20 @@ impl SpooledUnit {
 /// A handle on the open spool; clones share it.
 #[derive(Clone, Debug)]
 pub struct Spool {
-    inner: Arc<Inner>,
+    inner: Arc<SpoolInner>,
 }
 
 #[derive(Debug)]
-struct Inner {
+struct SpoolInner {
     file: DatabaseConnection,
     limits: SpoolLimits,
-    level: watch::Sender<Level>,
+    level: watch::Sender<SpoolLevel>,
     runtime: Handle,
 }
 
 /// A spool that was opened, and where a damaged one was put that stood in its place.
 #[derive(Debug)]
-pub struct Opened {
+pub struct OpenedSpool {
     /// The spool.
     pub spool: Spool,
     /// The damaged file, for a person to look at.
@@ -104,7 +104,7 @@ impl Spool {
         database: &str,
         limits: SpoolLimits,
         runtime: Handle,
-    ) -> Result<Opened, StoreError> {
+    ) -> Result<OpenedSpool, StoreError> {
         let (path, database) = (file::path(data_dir), database.to_owned());
         let opened = runtime.spawn(async move {
             let (file, set_aside) = file::open(&path).await?;
@@ -115,8 +115,8 @@ impl Spool {
         });
         let opened = opened.await.unwrap_or_else(|error| Err(lost(&error)));
         let (file, level, set_aside) = opened.map_err(|error| error.in_context("open the spool"))?;
-        let inner = Inner { file, limits, level: watch::Sender::new(level), runtime };
-        Ok(Opened { spool: Self { inner: Arc::new(inner) }, set_aside })
+        let inner = SpoolInner { file, limits, level: watch::Sender::new(level), runtime };
+        Ok(OpenedSpool { spool: Self { inner: Arc::new(inner) }, set_aside })
     }
 
     /// Opens the spool of a data folder beside a server that may be using it, only to look.
@@ -129,7 +129,7 @@ impl Spool {
         });
         let (file, level) = opened.await.unwrap_or_else(|error| Err(lost(&error)))?;
         let limits = SpoolLimits { bytes_max: 0, age_max: Duration::ZERO };
-        Ok(Self { inner: Arc::new(Inner { file, limits, level: watch::Sender::new(level), runtime }) })
+        Ok(Self { inner: Arc::new(SpoolInner { file, limits, level: watch::Sender::new(level), runtime }) })
     }
 
     /// Opens the spool of a data folder whose lock is held and where no server runs, to change what is in it.
@@ -143,7 +143,7 @@ impl Spool {
         });
         let (file, level) = opened.await.unwrap_or_else(|error| Err(lost(&error)))?;
         let limits = SpoolLimits { bytes_max: 0, age_max: Duration::ZERO };
-        Ok(Self { inner: Arc::new(Inner { file, limits, level: watch::Sender::new(level), runtime }) })
+        Ok(Self { inner: Arc::new(SpoolInner { file, limits, level: watch::Sender::new(level), runtime }) })
     }
 
     /// Whether a data folder has a spool.
@@ -152,12 +152,12 @@ impl Spool {
     }
 
     /// What it holds now.
-    pub fn level(&self) -> Level {
+    pub fn level(&self) -> SpoolLevel {
         *self.inner.level.borrow()
     }
 
     /// The same, and every time that it is read anew.
-    pub fn levels(&self) -> watch::Receiver<Level> {
+    pub fn levels(&self) -> watch::Receiver<SpoolLevel> {
         self.inner.level.subscribe()
     }
 
@@ -183,7 +183,7 @@ impl Spool {
             return Ok(());
         }
         if let Some(refusal) = self.refusal() {
-            return Err(StoreError::new(Kind::Transient, Outcome::NotStored, Cause::Setup(refusal)));
+            return Err(StoreError::new(StoreErrorKind::Transient, StoreOutcome::NotStored, Cause::Setup(refusal)));
         }
         let inner = self.inner.clone();
         self.run("append to the spool", wait, async move {
@@ -258,11 +258,17 @@ impl Spool {
 
     /// Sets a unit apart, or notes that it was tried in vain again: it stays, is counted, and holds up nothing.
     pub async fn park(&self, unit: i64, why: String, wait: Duration) -> Result<(), StoreError> {
-        self.park_until(unit, why, Until::Later, wait).await.map(drop)
+        self.park_until(unit, why, ParkedUntil::Later, wait).await.map(drop)
     }
 
     /// The same; says how often it was tried in vain by now.
-    pub async fn park_until(&self, unit: i64, why: String, until: Until, wait: Duration) -> Result<i64, StoreError> {
+    pub async fn park_until(
+        &self,
+        unit: i64,
+        why: String,
+        until: ParkedUntil,
+        wait: Duration,
+    ) -> Result<i64, StoreError> {
         let inner = self.inner.clone();
         self.run("park a unit of the spool", wait, async move {
             let tries = parked::park(&inner.file, unit, &why, until, clock::now()).await?;
@@ -297,7 +303,7 @@ impl Spool {
 
     /// The event `id`, if it is here.
     pub async fn find(&self, id: i64, wait: Duration) -> Result<Option<Event>, StoreError> {
-        if self.level() == Level::default() {
+        if self.level() == SpoolLevel::default() {
             return Ok(None);
         }
         let inner = self.inner.clone();
@@ -342,13 +348,13 @@ impl Spool {
         let result = match tokio::time::timeout(wait, task).await {
             Ok(Ok(result)) => result,
             Ok(Err(error)) => Err(lost(&error)),
-            Err(_) => Err(StoreError::new(Kind::Transient, Outcome::Unknown, Cause::WaitOver(wait))),
+            Err(_) => Err(StoreError::new(StoreErrorKind::Transient, StoreOutcome::Unknown, Cause::WaitOver(wait))),
         };
         result.map_err(|error| error.in_context(context))
     }
 }
 
-impl Inner {
+impl SpoolInner {
     /// Reads the level anew and, when nothing is left, gives the file's room back.
     async fn read_level(&self) -> Result<(), StoreError> {
         // An append in between would be lost from the count: it and this have the file's one connection in turns.
@@ -356,11 +362,11 @@ impl Inner {
         let level = rows::level(&tx).await?;
         self.level.send_replace(level);
         tx.commit().await?;
-        if level == Level::default() { file::shrink(&self.file).await } else { Ok(()) }
+        if level == SpoolLevel::default() { file::shrink(&self.file).await } else { Ok(()) }
     }
 }
 
-impl Level {
+impl SpoolLevel {
     fn add(&mut self, taken: Self, now: DateTime<Utc>) {
         self.events += taken.events;
         self.bytes += taken.bytes;
@@ -369,5 +375,5 @@ impl Level {
 }
 
 fn lost(error: &tokio::task::JoinError) -> StoreError {
-    StoreError::new(Kind::Transient, Outcome::Unknown, Cause::Lost(error.to_string()))
+    StoreError::new(StoreErrorKind::Transient, StoreOutcome::Unknown, Cause::Lost(error.to_string()))
 }

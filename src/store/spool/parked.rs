@@ -60,11 +60,11 @@ impl Parked {
 
 /// What a unit waits for that is set apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Until {
+pub enum ParkedUntil {
     /// Its time, which lies further ahead with every try.
     Later,
     /// A command: processes died of it.
-    Told,
+    Commanded,
 }
 
 /// The units that may be tried now. One that is to wait for longer than it ever would was put off by another clock.
@@ -91,7 +91,7 @@ pub(super) async fn park(
     file: &DatabaseConnection,
     unit: i64,
     why: &str,
-    until: Until,
+    until: ParkedUntil,
     now: DateTime<Utc>,
 ) -> Result<i64, StoreError> {
     let tx = file.begin().await?;
@@ -99,7 +99,7 @@ pub(super) async fn park(
     let row = tx.query_one_raw(statement("SELECT tries FROM retries WHERE unit = ?", [unit.into()])).await?;
     let tries = row.map_or(Ok(0), |row| row.try_get_by_index::<i64>(0))? + 1;
     let rest = REST_MIN * 2_u32.pow(u32::try_from(tries - 1).unwrap_or(u32::MAX).min(16));
-    let next = (until == Until::Later).then(|| now + rest.min(REST_MAX));
+    let next = (until == ParkedUntil::Later).then(|| now + rest.min(REST_MAX));
     let sql = "INSERT INTO retries VALUES (?, ?, ?, ?, 0) \
                ON CONFLICT (unit) DO UPDATE SET tries = excluded.tries, next_us = excluded.next_us";
     let next = next.map(|next| next.timestamp_micros());

@@ -7,7 +7,7 @@ use sea_orm::{ConnectionTrait, DatabaseConnection, DbErr, TransactionTrait, Valu
 
 use super::super::error::StoreError;
 use super::sql::{list, next_number, statement};
-use super::{EVENT_BYTES, Level, SpooledUnit, deaths, format, parked};
+use super::{EVENT_BYTES, SpoolLevel, SpooledUnit, deaths, format, parked};
 use crate::clock;
 use crate::domain::event::Event;
 
@@ -25,8 +25,8 @@ pub(super) async fn append(
     tx: &impl ConnectionTrait,
     units: &[Vec<Event>],
     now: DateTime<Utc>,
-) -> Result<Level, StoreError> {
-    let mut taken = Level::default();
+) -> Result<SpoolLevel, StoreError> {
+    let mut taken = SpoolLevel::default();
     let (mut unit_rows, mut event_rows) = (Vec::with_capacity(units.len()), Vec::new());
     let first = next_number(tx).await?;
     for (number, events) in (first..).zip(units) {
@@ -144,13 +144,13 @@ pub(super) async fn unreadable(file: &DatabaseConnection) -> Result<Vec<i64>, St
 }
 
 /// What is here.
-pub(super) async fn level(file: &impl ConnectionTrait) -> Result<Level, StoreError> {
+pub(super) async fn level(file: &impl ConnectionTrait) -> Result<SpoolLevel, StoreError> {
     let sql = "SELECT COALESCE(SUM(events) FILTER (WHERE parked IS NULL), 0), COALESCE(SUM(bytes), 0), \
                COALESCE(SUM(events) FILTER (WHERE parked IS NOT NULL), 0), \
                MIN(spooled_us) FILTER (WHERE parked IS NULL) FROM units";
-    let Some(row) = file.query_one_raw(statement(sql, [])).await? else { return Ok(Level::default()) };
+    let Some(row) = file.query_one_raw(statement(sql, [])).await? else { return Ok(SpoolLevel::default()) };
     let count = |place| row.try_get_by_index::<i64>(place).map(i64::unsigned_abs);
     let oldest: Option<i64> = row.try_get_by_index(3)?;
     let oldest = oldest.and_then(DateTime::from_timestamp_micros);
-    Ok(Level { events: count(0)?, bytes: count(1)?, parked: count(2)?, oldest })
+    Ok(SpoolLevel { events: count(0)?, bytes: count(1)?, parked: count(2)?, oldest })
 }

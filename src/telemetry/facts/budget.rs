@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use tracing::info;
 
-use crate::config::Log;
+use crate::config::LogConfig;
 use crate::telemetry::metrics::catalogue as metrics;
 
 /// Lines that a processed event writes in all.
@@ -35,7 +35,7 @@ fn budget() -> &'static LineBudget {
 }
 
 /// Sets how many lines events may write in a second, and whether emails may stand in them.
-pub fn configure(log: &Log) {
+pub fn configure(log: &LogConfig) {
     let events = log.event_lines_per_second.div_ceil(LINES_PER_EVENT);
     budget().events_per_second.store(events, Ordering::Relaxed);
     *budget().with_email.write().unwrap_or_else(PoisonError::into_inner) = log.user_email;

@@ -9,14 +9,14 @@ use crate::telemetry::metrics::catalogue as metrics;
 pub use crate::telemetry::metrics::{Route, route};
 
 /// A request that is not answered yet: dropped before that, its client has gone.
-pub struct Asked {
+pub struct InFlightRequest {
     began: Instant,
     is_answered: bool,
 }
 
-impl Asked {
+impl InFlightRequest {
     /// A request came.
-    pub fn now() -> Self {
+    pub fn start() -> Self {
         Self { began: Instant::now(), is_answered: false }
     }
 
@@ -31,7 +31,7 @@ impl Asked {
     }
 }
 
-impl Drop for Asked {
+impl Drop for InFlightRequest {
     fn drop(&mut self) {
         if !self.is_answered {
             client_left();
@@ -61,7 +61,7 @@ pub fn know_problems(codes: impl IntoIterator<Item = &'static str>) {
 }
 
 /// A client was told a problem.
-pub fn problem_told(code: &'static str) {
+pub fn problem_answered(code: &'static str) {
     metrics::PROBLEMS.of(&[code]).increment();
 }
 

@@ -2,7 +2,7 @@
 
 use std::sync::OnceLock;
 
-use super::{Answers, Counter, Durations, Family, Histogram, Metric, Page, Scale, Single};
+use super::{Answers, Counter, Durations, Exposition, Family, Histogram, Metric, Scale, Single};
 use crate::domain::outcome::TransientCode;
 use crate::domain::rejection::RejectCode;
 
@@ -331,7 +331,7 @@ static ALL: [&dyn Metric; 38] = [
 ];
 
 /// Writes all of them.
-pub fn write_all(page: &mut Page) {
+pub fn write_all(page: &mut Exposition) {
     ALL.iter().for_each(|metric| metric.write(page));
     Answers.write(page);
     Durations.write(page);

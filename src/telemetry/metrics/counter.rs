@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::exposition::{Labels, Page};
+use super::exposition::{Exposition, Labels};
 use super::family::Cell;
 
 /// A counter, on a cache line of its own: its neighbours are counted on other threads.
@@ -35,7 +35,7 @@ impl Counter {
 impl Cell for Counter {
     const KIND: &'static str = "counter";
 
-    fn write(&self, page: &mut Page, name: &str, labels: Labels<'_>) {
+    fn write(&self, page: &mut Exposition, name: &str, labels: Labels<'_>) {
         page.sample(name, "", labels, self.read());
     }
 }

@@ -7,9 +7,9 @@ pub type Labels<'a> = (&'a [&'a str], &'a [&'a str]);
 
 /// The page of one scrape in the making.
 #[derive(Default)]
-pub struct Page(String);
+pub struct Exposition(String);
 
-impl Page {
+impl Exposition {
     /// Begins a metric: its samples follow.
     pub fn begin(&mut self, name: &str, kind: &str, help: &str) {
         self.line(format_args!("# HELP {name} {}", Escaped { text: help, quotes: false }));
@@ -77,7 +77,7 @@ mod tests {
 
     #[test]
     fn nothing_in_a_label_or_a_help_text_ends_its_line() {
-        let mut page = Page::default();
+        let mut page = Exposition::default();
         page.begin("a", "gauge", "one\ntwo \"three\" \\");
         page.sample("a", "", (&["b", "c"], &["x\"y\n", "\\"]), 1.5);
         assert_eq!(

@@ -3,7 +3,7 @@
 use std::ops::Deref;
 use std::sync::OnceLock;
 
-use super::exposition::{Labels, Page};
+use super::exposition::{Exposition, Labels};
 
 /// The value of every label of what nobody thought of.
 const OTHER: &str = "other";
@@ -14,13 +14,13 @@ pub trait Cell: Send + Sync {
     const KIND: &'static str;
 
     /// Writes the samples.
-    fn write(&self, page: &mut Page, name: &str, labels: Labels<'_>);
+    fn write(&self, page: &mut Exposition, name: &str, labels: Labels<'_>);
 }
 
 /// A metric that a scrape reads.
 pub trait Metric: Sync {
     /// Writes all of it.
-    fn write(&self, page: &mut Page);
+    fn write(&self, page: &mut Exposition);
 }
 
 /// A metric without labels.
@@ -46,7 +46,7 @@ impl<C> Deref for Single<C> {
 }
 
 impl<C: Cell> Metric for Single<C> {
-    fn write(&self, page: &mut Page) {
+    fn write(&self, page: &mut Exposition) {
         page.begin(self.name, C::KIND, self.help);
         self.cell.write(page, self.name, (&[], &[]));
     }
@@ -91,7 +91,7 @@ impl<C> Family<C> {
 }
 
 impl<C: Cell> Metric for Family<C> {
-    fn write(&self, page: &mut Page) {
+    fn write(&self, page: &mut Exposition) {
         page.begin(self.name, C::KIND, self.help);
         for (values, cell) in self.members() {
             cell.write(page, self.name, (self.labels, values));
@@ -110,7 +110,7 @@ mod tests {
             Family::new("fruits_total", "Fruits.", &["kind"], || vec![vec!["apple"], vec!["pear"]], Counter::new);
         FRUITS.of(&["pear"]).increment();
         FRUITS.of(&["potato"]).add(2);
-        let mut page = Page::default();
+        let mut page = Exposition::default();
         FRUITS.write(&mut page);
         assert_eq!(
             page.into_text(),

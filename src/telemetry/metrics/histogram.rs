@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use super::exposition::{Labels, Page};
+use super::exposition::{Exposition, Labels};
 use super::family::Cell;
 
 /// Most bounds of a histogram.
@@ -87,7 +87,7 @@ impl Histogram {
 impl Cell for Histogram {
     const KIND: &'static str = "histogram";
 
-    fn write(&self, page: &mut Page, name: &str, (names, values): Labels<'_>) {
+    fn write(&self, page: &mut Exposition, name: &str, (names, values): Labels<'_>) {
         let Scale { bounds, units } = self.scale;
         // Read once, so that the buckets and their number agree while others count.
         let counts: Vec<u64> = self.buckets.iter().map(|bucket| bucket.load(Ordering::Relaxed)).collect();
@@ -118,7 +118,7 @@ mod tests {
         for figure in [0, 1, 2, 3, 5_000, 5_001] {
             histogram.observe(figure);
         }
-        let mut page = Page::default();
+        let mut page = Exposition::default();
         histogram.write(&mut page, "a", (&["b"], &["c"]));
         let text = page.into_text();
         for line in [
@@ -138,7 +138,7 @@ mod tests {
     fn times_are_shown_in_seconds() {
         let histogram = Histogram::new(Scale::TIMES);
         histogram.observe_time(Duration::from_millis(1_500));
-        let mut page = Page::default();
+        let mut page = Exposition::default();
         histogram.write(&mut page, "a", (&[], &[]));
         let text = page.into_text();
         assert!(text.contains("a_bucket{le=\"0.0001\"} 0\n") && text.contains("a_bucket{le=\"2.5\"} 1\n"), "{text}");

@@ -14,7 +14,7 @@ mod process;
 mod route;
 
 pub use self::counter::Counter;
-pub use self::exposition::Page;
+pub use self::exposition::Exposition;
 pub use self::family::{Family, Metric, Single};
 pub use self::histogram::{Histogram, Scale};
 pub use self::process::write_process;

@@ -3,7 +3,7 @@
 
 use std::fs;
 
-use super::exposition::Page;
+use super::exposition::Exposition;
 
 /// Ticks of `/proc/self/stat` in a second: the kernel's USER_HZ, the same on every architecture that Rust knows.
 const TICKS_PER_SECOND: f64 = 100.0;
@@ -14,7 +14,7 @@ const SYSTEM_TICKS: usize = 12;
 const START_TICKS: usize = 19;
 
 /// Writes what is known.
-pub fn write_process(page: &mut Page) {
+pub fn write_process(page: &mut Exposition) {
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
     if let Some(kib) = field(&status, "VmRSS:") {
         page.gauge("process_resident_memory_bytes", "Memory that is resident.", kib * 1_024);
@@ -35,7 +35,7 @@ pub fn write_process(page: &mut Page) {
     }
 }
 
-fn write_times(page: &mut Page) {
+fn write_times(page: &mut Exposition) {
     let stat = fs::read_to_string("/proc/self/stat").unwrap_or_default();
     // The name may hold anything, a parenthesis too.
     let Some((_, rest)) = stat.rsplit_once(')') else { return };
@@ -79,8 +79,8 @@ mod tests {
     }
 
     #[test]
-    fn this_process_is_told() {
-        let mut page = Page::default();
+    fn this_process_is_reported() {
+        let mut page = Exposition::default();
         write_process(&mut page);
         assert_eq!(page.into_text().matches("# TYPE process_").count(), 7);
     }

@@ -4,7 +4,7 @@ use std::sync::{PoisonError, RwLock};
 use std::time::Duration;
 
 use super::counter::Counter;
-use super::exposition::Page;
+use super::exposition::Exposition;
 use super::family::{Cell, Metric};
 use super::histogram::{Histogram, Scale};
 
@@ -72,7 +72,7 @@ pub struct Answers;
 pub struct Durations;
 
 impl Metric for Answers {
-    fn write(&self, page: &mut Page) {
+    fn write(&self, page: &mut Exposition) {
         const NAME: &str = "gristmill_http_requests_total";
         page.begin(NAME, Counter::KIND, "Requests answered, by route, method and class of the status.");
         each_method(|route, method, figures| {
@@ -84,7 +84,7 @@ impl Metric for Answers {
 }
 
 impl Metric for Durations {
-    fn write(&self, page: &mut Page) {
+    fn write(&self, page: &mut Exposition) {
         const NAME: &str = "gristmill_http_request_duration_seconds";
         page.begin(NAME, Histogram::KIND, "Time from a request's head to the head of its answer, waits included.");
         each_method(|route, method, figures| {
@@ -114,7 +114,7 @@ mod tests {
             route.answered(method, 999, Duration::ZERO);
         }
         route.answered("GET", 99, Duration::ZERO);
-        let mut page = Page::default();
+        let mut page = Exposition::default();
         Answers.write(&mut page);
         let text = page.into_text();
         let lines: Vec<&str> = text.lines().filter(|line| line.contains("/test-of-bounds")).collect();

@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use opentelemetry::KeyValue;
 use opentelemetry::trace::SpanKind;
 
-use super::{EXPORT, Ended, Export, Parent};
+use super::{EXPORT, EndedSpan, Exporter, Parent};
 use crate::clock;
 use crate::domain::event::Event;
 use crate::domain::outcome::{Failure, Outcome};
@@ -32,7 +32,7 @@ pub struct Flushed {
 
 /// How an attempt ended.
 #[derive(Clone, Copy, Debug)]
-pub struct End {
+pub struct AttemptEnd {
     /// The event's state, or a word for what has none.
     pub outcome: &'static str,
     /// The stable code of what went wrong.
@@ -43,20 +43,20 @@ pub struct End {
     pub duplicate_of: Option<i64>,
 }
 
-impl End {
+impl AttemptEnd {
     /// An end without a row of its own.
     pub fn without_row(outcome: &'static str, code: Option<&'static str>) -> Self {
         Self { outcome, code, retry_in: None, duplicate_of: None }
     }
 
     /// The event was given up without an outcome: it has no row from this attempt, or nobody knows.
-    pub fn unsettled(maybe_stored: bool) -> Self {
+    pub fn not_settled(maybe_stored: bool) -> Self {
         let (outcome, code) = if maybe_stored { ("unknown", "outcome_unknown") } else { ("not_stored", "not_stored") };
         Self::without_row(outcome, Some(code))
     }
 }
 
-impl From<&Outcome> for End {
+impl From<&Outcome> for AttemptEnd {
     fn from(outcome: &Outcome) -> Self {
         Self {
             outcome: outcome.status.as_str(),
@@ -110,7 +110,7 @@ impl AttemptSpan {
     }
 
     /// The attempt, which began at `began`, came to its end.
-    pub fn ended(self, event: &Event, began: DateTime<Utc>, end: End) {
+    pub fn ended(self, event: &Event, began: DateTime<Utc>, end: AttemptEnd) {
         let (Some(export), Some(trace)) = (EXPORT.get(), &event.submission.trace) else { return };
         let mut attributes = vec![
             KeyValue::new("messaging.system", "gristmill"),
@@ -124,7 +124,7 @@ impl AttemptSpan {
         ];
         attributes.extend(end.retry_in.map(|delay| KeyValue::new("gristmill.retry.delay", delay.as_secs_f64())));
         attributes.extend(end.duplicate_of.map(|first| KeyValue::new("gristmill.duplicate_of", first)));
-        export.tell(Ended {
+        export.send(EndedSpan {
             name: "process events",
             kind: SpanKind::Consumer,
             trace,
@@ -144,10 +144,10 @@ impl AttemptSpan {
         kind: SpanKind,
         began: DateTime<Utc>,
         error: Option<&'static str>,
-        attributes: impl FnOnce(&Export) -> Vec<KeyValue>,
+        attributes: impl FnOnce(&Exporter) -> Vec<KeyValue>,
     ) {
         let (Some(export), Some(trace)) = (EXPORT.get(), &event.submission.trace) else { return };
-        export.tell(Ended {
+        export.send(EndedSpan {
             name,
             kind,
             trace,
@@ -167,7 +167,7 @@ pub fn waited(event: &Event, since: Option<DateTime<Utc>>) {
     if !trace.is_sampled() {
         return;
     }
-    export.tell(Ended {
+    export.send(EndedSpan {
         name: "wait",
         kind: SpanKind::Internal,
         trace,

@@ -11,7 +11,7 @@ use prost::Message;
 use ureq::Agent;
 use ureq::http::Request;
 
-use crate::config::Tracing;
+use crate::config::TracingConfig;
 
 /// Where traces go below the address of a collector.
 const PATH: &str = "/v1/traces";
@@ -67,7 +67,7 @@ impl NotTaken {
 }
 
 impl Collector {
-    pub(super) fn new(tracing: &Tracing, resource: &Resource) -> Self {
+    pub(super) fn new(tracing: &TracingConfig, resource: &Resource) -> Self {
         let config = Agent::config_builder()
             .http_status_as_error(false)
             // Headers may hold a secret, which goes to who was named and to nobody else.

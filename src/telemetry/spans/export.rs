@@ -29,19 +29,19 @@ const PAUSE_MAX: Duration = Duration::from_secs(8);
 const IDLE: Duration = Duration::from_secs(60);
 
 /// What comes to the thread.
-enum Order {
+enum ExportCommand {
     Export(Box<SpanData>),
     /// It is to look whether it has to end.
     Wake,
 }
 
 /// Where spans wait.
-pub(super) struct Queue(SyncSender<Order>);
+pub(super) struct SpanQueue(SyncSender<ExportCommand>);
 
-impl Queue {
+impl SpanQueue {
     /// Puts a span behind the others, or drops it if there is no room.
     pub(super) fn put(&self, span: SpanData) {
-        if self.0.try_send(Order::Export(Box::new(span))).is_err() {
+        if self.0.try_send(ExportCommand::Export(Box::new(span))).is_err() {
             facts::spans_dropped("queue_full", 1);
         }
     }
@@ -49,12 +49,12 @@ impl Queue {
 
 /// The end, as the thread learns of it.
 #[derive(Default)]
-struct Stop {
+struct StopSignal {
     is_set: Mutex<bool>,
     news: Condvar,
 }
 
-impl Stop {
+impl StopSignal {
     fn is_set(&self) -> bool {
         *self.lock()
     }
@@ -77,8 +77,8 @@ impl Stop {
 
 /// How the thread is ended.
 pub(super) struct Handle {
-    stop: Arc<Stop>,
-    orders: SyncSender<Order>,
+    stop: Arc<StopSignal>,
+    orders: SyncSender<ExportCommand>,
     done: Receiver<()>,
 }
 
@@ -87,7 +87,7 @@ impl Handle {
     pub(super) fn stop(self, limit: Duration) {
         self.stop.set();
         // Where there is no room the thread is at work, and looks by itself.
-        let _ = self.orders.try_send(Order::Wake);
+        let _ = self.orders.try_send(ExportCommand::Wake);
         if let Err(RecvTimeoutError::Timeout) = self.done.recv_timeout(limit) {
             facts::spans_left(limit);
         }
@@ -96,24 +96,24 @@ impl Handle {
 
 /// The thread's own things.
 pub(super) struct Worker {
-    orders: Receiver<Order>,
+    orders: Receiver<ExportCommand>,
     collector: Collector,
     exporting: Condition,
-    stop: Arc<Stop>,
+    stop: Arc<StopSignal>,
 }
 
 impl Worker {
     /// Starts the thread, with room for `queue` spans that wait.
-    pub(super) fn start(collector: Collector, queue: usize) -> io::Result<(Queue, Exporting)> {
+    pub(super) fn start(collector: Collector, queue: usize) -> io::Result<(SpanQueue, Exporting)> {
         let ((sender, orders), (end, done)) = (sync_channel(queue), sync_channel(1));
-        let stop = Arc::<Stop>::default();
+        let stop = Arc::<StopSignal>::default();
         let worker = Self { orders, collector, exporting: Condition::new("exporting spans"), stop: stop.clone() };
         thread::Builder::new().name("spans".to_owned()).spawn(move || {
             worker.run();
             // Nobody may wait any more.
             let _ = end.send(());
         })?;
-        Ok((Queue(sender.clone()), Exporting(Handle { stop, orders: sender, done })))
+        Ok((SpanQueue(sender.clone()), Exporting(Handle { stop, orders: sender, done })))
     }
 
     fn run(&self) {
@@ -133,11 +133,11 @@ impl Worker {
                 None => IDLE,
             };
             match self.orders.recv_timeout(left) {
-                Ok(Order::Export(span)) => {
+                Ok(ExportCommand::Export(span)) => {
                     deadline.get_or_insert(Instant::now() + LINGER);
                     batch.push(*span);
                 }
-                Ok(Order::Wake) => {}
+                Ok(ExportCommand::Wake) => {}
                 Err(RecvTimeoutError::Timeout) if batch.is_empty() && !self.stop.is_set() => {}
                 Err(_) => break,
             }

@@ -24,18 +24,18 @@ use opentelemetry_sdk::trace::{
 };
 use uuid::Uuid;
 
-pub use self::attempt::{AttemptSpan, End, Flushed, waited};
+pub use self::attempt::{AttemptEnd, AttemptSpan, Flushed, waited};
 use self::collector::Collector;
-use self::export::{Queue, Worker};
+use self::export::{SpanQueue, Worker};
 pub use self::request::RequestSpan;
 use crate::config::{Config, DatabaseKind};
 use crate::domain::trace::TraceContext;
 
 /// What there is while spans are exported.
-static EXPORT: OnceLock<Export> = OnceLock::new();
+static EXPORT: OnceLock<Exporter> = OnceLock::new();
 
-struct Export {
-    queue: Queue,
+struct Exporter {
+    queue: SpanQueue,
     sampler: Sampler,
     ids: RandomIdGenerator,
     scope: InstrumentationScope,
@@ -55,7 +55,7 @@ pub fn start(config: &Config, boot_id: Uuid) -> io::Result<Option<Exporting>> {
         KeyValue::new("host.name", config.node_name()),
     ]);
     let (queue, exporting) = Worker::start(Collector::new(tracing, &resource.build()), tracing.queue)?;
-    let export = Export {
+    let export = Exporter {
         queue,
         sampler: Sampler::TraceIdRatioBased(tracing.ratio),
         ids: RandomIdGenerator::default(),
@@ -81,7 +81,7 @@ impl Exporting {
 }
 
 /// A span that has ended.
-struct Ended<'a> {
+struct EndedSpan<'a> {
     name: &'static str,
     kind: SpanKind,
     /// What it is part of: trace, flags and state; the span in it is the parent unless another one is given.
@@ -105,7 +105,7 @@ enum Parent {
     Local([u8; 8]),
 }
 
-impl Export {
+impl Exporter {
     /// A trace of our own, if this one is chosen: its id, and the id of its first span.
     fn new_root(&self) -> Option<TraceContext> {
         let id = self.ids.new_trace_id();
@@ -118,7 +118,7 @@ impl Export {
         self.ids.new_span_id().to_bytes()
     }
 
-    fn tell(&self, span: Ended<'_>) {
+    fn send(&self, span: EndedSpan<'_>) {
         let (began, ended) = span.times;
         let mut attributes = span.attributes;
         let status = if span.error.is_some() { Status::error("") } else { Status::Unset };

@@ -8,7 +8,7 @@ use chrono::{DateTime, Utc};
 use opentelemetry::KeyValue;
 use opentelemetry::trace::{SpanContext, SpanKind};
 
-use super::{EXPORT, Ended, Parent, context_of};
+use super::{EXPORT, EndedSpan, Parent, context_of};
 use crate::clock;
 use crate::domain::trace::TraceContext;
 use crate::telemetry::facts::Route;
@@ -24,7 +24,7 @@ pub struct RequestSpan {
     caller: Option<TraceContext>,
     came_at: DateTime<Utc>,
     links: RefCell<Vec<SpanContext>>,
-    is_told: Cell<bool>,
+    is_exported: Cell<bool>,
 }
 
 impl RequestSpan {
@@ -42,7 +42,7 @@ impl RequestSpan {
             caller: caller.cloned(),
             came_at: clock::now(),
             links: RefCell::default(),
-            is_told: Cell::new(false),
+            is_exported: Cell::new(false),
         })
     }
 
@@ -64,18 +64,18 @@ impl RequestSpan {
         let ended_at = clock::now();
         let began_at = ended_at - chrono::Duration::from_std(took).unwrap_or_default();
         let error = (status >= 500).then(|| status.to_string());
-        self.tell((began_at, ended_at), Some(status), error.map(Into::into));
+        self.export((began_at, ended_at), Some(status), error.map(Into::into));
     }
 
-    fn tell(&self, times: (DateTime<Utc>, DateTime<Utc>), status: Option<u16>, error: Option<opentelemetry::Value>) {
-        let Some(export) = EXPORT.get().filter(|_| !self.is_told.replace(true)) else { return };
+    fn export(&self, times: (DateTime<Utc>, DateTime<Utc>), status: Option<u16>, error: Option<opentelemetry::Value>) {
+        let Some(export) = EXPORT.get().filter(|_| !self.is_exported.replace(true)) else { return };
         let context = &self.context;
         // Only the place in the trace differs between the caller's context and that of the request.
         let (trace, parent) = match &self.caller {
             Some(caller) => (caller, Parent::Remote),
             None => (&**context, Parent::None),
         };
-        export.tell(Ended {
+        export.send(EndedSpan {
             name: self.name(),
             kind: SpanKind::Server,
             trace,
@@ -112,6 +112,6 @@ impl RequestSpan {
 
 impl Drop for RequestSpan {
     fn drop(&mut self) {
-        self.tell((self.came_at, clock::now()), None, Some("client_disconnected".into()));
+        self.export((self.came_at, clock::now()), None, Some("client_disconnected".into()));
     }
 }

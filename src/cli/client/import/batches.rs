@@ -5,7 +5,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::events::{Event, Events};
+use super::events::{Events, InputEvent};
 
 /// Bytes at which a batch is full, however few its events are.
 const BATCH_BYTES: usize = 4 << 20;
@@ -20,7 +20,7 @@ const AHEAD_MAX: usize = 64;
 pub(super) struct Batch {
     /// The first one's number in the file, from 0.
     pub(super) first: u64,
-    pub(super) events: Vec<Event>,
+    pub(super) events: Vec<InputEvent>,
 }
 
 /// The batches that are left.
@@ -35,7 +35,7 @@ enum Feed {
     /// A file, which is there.
     File(Events),
     /// What arrives when it happens, read by a thread of its own.
-    Live(Receiver<anyhow::Result<Event>>),
+    Live(Receiver<anyhow::Result<InputEvent>>),
 }
 
 impl Batches {
@@ -74,7 +74,7 @@ impl Batches {
 
 impl Feed {
     /// The next event; `None` at the end, or where none has come by the `deadline`.
-    fn next(&mut self, deadline: Option<Instant>) -> anyhow::Result<Option<Event>> {
+    fn next(&mut self, deadline: Option<Instant>) -> anyhow::Result<Option<InputEvent>> {
         let arriving = match self {
             Self::File(events) => return events.next(),
             Self::Live(arriving) => arriving,
@@ -94,7 +94,7 @@ impl Batch {
     }
 
     /// The events that can be sent, in their order.
-    pub(super) fn sendable(&self) -> impl Iterator<Item = &Event> {
+    pub(super) fn sendable(&self) -> impl Iterator<Item = &InputEvent> {
         self.events.iter().filter(|event| event.flaw.is_none())
     }
 
@@ -106,7 +106,7 @@ impl Batch {
 }
 
 /// What became of a batch.
-pub(super) struct Outcome {
+pub(super) struct BatchOutcome {
     /// Its first event, and the first one behind it.
     pub(super) first: u64,
     pub(super) end: u64,

@@ -6,9 +6,9 @@ use anyhow::anyhow;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use super::batches::{Batch, Outcome};
-use super::desk::Desk;
-use crate::cli::client::link::{Answer, Link};
+use super::batch_queue::BatchQueue;
+use super::batches::{Batch, BatchOutcome};
+use crate::cli::client::api_client::{ApiClient, ServerAnswer};
 use crate::domain::json::write_line;
 
 const PATH: &str = "/api/v1/events/batch";
@@ -17,20 +17,20 @@ const PATH: &str = "/api/v1/events/batch";
 const WORTH_A_RETRY: [u16; 7] = [408, 429, 500, 502, 503, 504, 507];
 
 enum Sent {
-    Taken { duplicates: u64, failures: Vec<Failure> },
+    Taken { duplicates: u64, failures: Vec<FailedItem> },
     Again { after: Option<Duration>, why: String },
     Never(anyhow::Error),
 }
 
 #[derive(Deserialize)]
-struct Report {
+struct BatchReply {
     total_events: u64,
     duplicates: u64,
-    results: Vec<Failure>,
+    results: Vec<FailedItem>,
 }
 
 #[derive(Deserialize)]
-struct Failure {
+struct FailedItem {
     /// Among the events that were sent.
     index: usize,
     error: Option<String>,
@@ -38,7 +38,7 @@ struct Failure {
 }
 
 #[derive(Deserialize)]
-struct Problem {
+struct ProblemReply {
     retryable: bool,
 }
 
@@ -59,33 +59,33 @@ enum Shown<'a> {
 }
 
 /// Sends batches until there are no more.
-pub(super) fn deliver(desk: &Desk, link: &Link, identity: &str) {
-    while let Some(batch) = desk.take() {
-        match send(link, &batch, identity) {
-            Sent::Taken { duplicates, failures } => desk.settle(outcome(&batch, duplicates, &failures)),
-            Sent::Again { after, why } => desk.give_back(batch, after, why),
-            Sent::Never(error) => desk.give_up(error),
+pub(super) fn deliver(queue: &BatchQueue, client: &ApiClient, identity: &str) {
+    while let Some(batch) = queue.take() {
+        match send(client, &batch, identity) {
+            Sent::Taken { duplicates, failures } => queue.settle(outcome(&batch, duplicates, &failures)),
+            Sent::Again { after, why } => queue.requeue(batch, after, why),
+            Sent::Never(error) => queue.give_up(error),
         }
     }
 }
 
-fn send(link: &Link, batch: &Batch, identity: &str) -> Sent {
+fn send(client: &ApiClient, batch: &Batch, identity: &str) -> Sent {
     let events = batch.sendable().count();
     if events == 0 {
         return Sent::Taken { duplicates: 0, failures: Vec::new() };
     }
     let key = format!("import:{identity}:{}", batch.first);
     let headers = [("Idempotency-Key", key.as_str()), ("Prefer", "return=minimal")];
-    match link.post(PATH, &headers, &batch.body()) {
-        Err(error) => Sent::Again { after: None, why: format!("no answer from {}: {error}", link.base()) },
+    match client.post(PATH, &headers, &batch.body()) {
+        Err(error) => Sent::Again { after: None, why: format!("no answer from {}: {error}", client.base()) },
         Ok(answer) => judge(&answer, events),
     }
 }
 
-fn judge(answer: &Answer, events: usize) -> Sent {
+fn judge(answer: &ServerAnswer, events: usize) -> Sent {
     let again = |why| Sent::Again { after: answer.retry_after, why };
-    let told = || format!("the server answered {}: {}", answer.status, answer.reason());
-    if let (200..=299 | 422, Ok(report)) = (answer.status, answer.json::<Report>()) {
+    let reply_text = || format!("the server answered {}: {}", answer.status, answer.reason());
+    if let (200..=299 | 422, Ok(report)) = (answer.status, answer.json::<BatchReply>()) {
         return match report.results.iter().all(|failure| failure.code.is_some() && failure.index < events) {
             true if report.total_events == events as u64 => {
                 Sent::Taken { duplicates: report.duplicates, failures: report.results }
@@ -94,19 +94,20 @@ fn judge(answer: &Answer, events: usize) -> Sent {
             _ => again("the server's report leaves events open".to_owned()),
         };
     }
-    let is_retryable = answer.json::<Problem>().is_ok_and(|problem| problem.retryable);
+    let is_retryable = answer.json::<ProblemReply>().is_ok_and(|problem| problem.retryable);
     match answer.status {
-        status if WORTH_A_RETRY.contains(&status) || is_retryable => again(told()),
+        status if WORTH_A_RETRY.contains(&status) || is_retryable => again(reply_text()),
         413 if events == 1 => {
-            let failure = Failure { index: 0, error: Some(answer.reason()), code: Some("body_too_large".to_owned()) };
+            let failure =
+                FailedItem { index: 0, error: Some(answer.reason()), code: Some("body_too_large".to_owned()) };
             Sent::Taken { duplicates: 0, failures: vec![failure] }
         }
-        413 => Sent::Never(anyhow!("{}; a smaller --batch may fit", told())),
-        _ => Sent::Never(anyhow!(told())),
+        413 => Sent::Never(anyhow!("{}; a smaller --batch may fit", reply_text())),
+        _ => Sent::Never(anyhow!(reply_text())),
     }
 }
 
-fn outcome(batch: &Batch, duplicates: u64, failures: &[Failure]) -> Outcome {
+fn outcome(batch: &Batch, duplicates: u64, failures: &[FailedItem]) -> BatchOutcome {
     let mut index = 0;
     let mut rejects = Vec::new();
     for event in &batch.events {
@@ -122,7 +123,7 @@ fn outcome(batch: &Batch, duplicates: u64, failures: &[Failure]) -> Outcome {
         }
         index += 1;
     }
-    Outcome { first: batch.first, end: batch.end(), duplicates, rejects }
+    BatchOutcome { first: batch.first, end: batch.end(), duplicates, rejects }
 }
 
 impl Reject<'_> {
@@ -136,11 +137,11 @@ impl Reject<'_> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::events::Event;
+    use super::super::events::InputEvent;
     use super::*;
 
-    fn answer(status: u16, text: &str) -> Answer {
-        Answer { status, retry_after: Some(Duration::from_secs(2)), text: text.to_owned(), advice: None }
+    fn answer(status: u16, text: &str) -> ServerAnswer {
+        ServerAnswer { status, retry_after: Some(Duration::from_secs(2)), text: text.to_owned(), advice: None }
     }
 
     #[test]
@@ -172,11 +173,11 @@ mod tests {
 
     #[test]
     fn rejects_are_found_by_their_place_among_those_sent() {
-        let event = |line, text: &str| Event { line, text: text.to_owned(), flaw: None };
-        let broken = Event { flaw: Some(("invalid_json", "why".to_owned())), ..event(2, "{\n") };
+        let event = |line, text: &str| InputEvent { line, text: text.to_owned(), flaw: None };
+        let broken = InputEvent { flaw: Some(("invalid_json", "why".to_owned())), ..event(2, "{\n") };
         let batch = Batch { first: 10, events: vec![event(1, "{}"), broken, event(3, "{\n\"a\":1}")] };
         assert_eq!(batch.body(), "[{},\n{\n\"a\":1}]");
-        let failure = Failure { index: 1, error: Some("no".to_owned()), code: Some("bad".to_owned()) };
+        let failure = FailedItem { index: 1, error: Some("no".to_owned()), code: Some("bad".to_owned()) };
         let outcome = outcome(&batch, 0, &[failure]);
         assert_eq!((outcome.first, outcome.end), (10, 13));
         let expected = [

@@ -7,8 +7,8 @@ use std::io::{BufRead, Read};
 use anyhow::bail;
 use serde_json::value::RawValue;
 
-use self::table::Table;
-use super::source::Source;
+use self::table::CsvEvents;
+use super::source::InputFile;
 use crate::cli::args::client::Format;
 use crate::domain::json::SPACE;
 
@@ -20,7 +20,7 @@ const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
 /// An event, or what stands in its place.
 #[derive(Debug, PartialEq)]
-pub(super) struct Event {
+pub(super) struct InputEvent {
     /// Its line in the file, from 1.
     pub(super) line: u64,
     /// Its JSON; or, if it is none, what was read.
@@ -33,38 +33,38 @@ pub(super) struct Event {
 pub(super) enum Events {
     Lines { reader: Box<dyn BufRead + Send>, line: u64 },
     Array(Array),
-    Table(Box<Table>),
+    Table(Box<CsvEvents>),
 }
 
 /// The elements of an array, found without a value of any of them.
 pub(super) struct Array {
     reader: Box<dyn BufRead + Send>,
     line: u64,
-    place: Place,
+    place: ArrayState,
 }
 
 #[derive(PartialEq)]
-enum Place {
+enum ArrayState {
     Before,
     Inside,
     Behind,
 }
 
 impl Events {
-    pub(super) fn of(source: Source) -> anyhow::Result<Self> {
+    pub(super) fn of(source: InputFile) -> anyhow::Result<Self> {
         let (mut reader, format) = (source.reader, source.format);
         if reader.fill_buf()?.starts_with(BYTE_ORDER_MARK) {
             reader.consume(BYTE_ORDER_MARK.len());
         }
         Ok(match format {
             Format::Ndjson => Self::Lines { reader, line: 0 },
-            Format::Json => Self::Array(Array { reader, line: 1, place: Place::Before }),
-            Format::Csv => Self::Table(Box::new(Table::of(reader)?)),
+            Format::Json => Self::Array(Array { reader, line: 1, place: ArrayState::Before }),
+            Format::Csv => Self::Table(Box::new(CsvEvents::of(reader)?)),
         })
     }
 
     /// The next event; an error if nothing behind this place can be read.
-    pub(super) fn next(&mut self) -> anyhow::Result<Option<Event>> {
+    pub(super) fn next(&mut self) -> anyhow::Result<Option<InputEvent>> {
         match self {
             Self::Lines { reader, line } => next_line(reader, line),
             Self::Array(array) => array.next(),
@@ -74,7 +74,7 @@ impl Events {
 }
 
 /// The next line that is not blank.
-fn next_line(reader: &mut Box<dyn BufRead + Send>, line: &mut u64) -> anyhow::Result<Option<Event>> {
+fn next_line(reader: &mut Box<dyn BufRead + Send>, line: &mut u64) -> anyhow::Result<Option<InputEvent>> {
     loop {
         let mut bytes = Vec::new();
         if reader.by_ref().take(EVENT_BYTES_MAX as u64).read_until(b'\n', &mut bytes)? == 0 {
@@ -85,7 +85,7 @@ fn next_line(reader: &mut Box<dyn BufRead + Send>, line: &mut u64) -> anyhow::Re
             reader.skip_until(b'\n')?;
             let error = format!("the line is over {EVENT_BYTES_MAX} bytes");
             let flaw = Some(("body_too_large", error));
-            return Ok(Some(Event { line: *line, text: String::new(), flaw }));
+            return Ok(Some(InputEvent { line: *line, text: String::new(), flaw }));
         }
         if !bytes.trim_ascii().is_empty() {
             return Ok(Some(read_json(*line, &bytes)));
@@ -93,7 +93,7 @@ fn next_line(reader: &mut Box<dyn BufRead + Send>, line: &mut u64) -> anyhow::Re
     }
 }
 
-fn read_json(line: u64, bytes: &[u8]) -> Event {
+fn read_json(line: u64, bytes: &[u8]) -> InputEvent {
     let (text, flaw) = match std::str::from_utf8(bytes) {
         Err(error) => {
             let flaw = format!("the event is not UTF-8: invalid byte at offset {}", error.valid_up_to());
@@ -105,23 +105,23 @@ fn read_json(line: u64, bytes: &[u8]) -> Event {
             (text.to_owned(), flaw.map(|error| format!("the event is not JSON: {error}")))
         }
     };
-    Event { line, text, flaw: flaw.map(|flaw| ("invalid_json", flaw)) }
+    InputEvent { line, text, flaw: flaw.map(|flaw| ("invalid_json", flaw)) }
 }
 
 impl Array {
-    fn next(&mut self) -> anyhow::Result<Option<Event>> {
-        if self.place == Place::Before {
+    fn next(&mut self) -> anyhow::Result<Option<InputEvent>> {
+        if self.place == ArrayState::Before {
             if self.skip_space()? != Some(b'[') {
                 bail!("the file is no JSON array: `[` is not its first character; --format ndjson reads lines");
             }
             self.reader.consume(1);
-            self.place = Place::Inside;
+            self.place = ArrayState::Inside;
             if self.skip_space()? == Some(b']') {
                 self.reader.consume(1);
-                self.place = Place::Behind;
+                self.place = ArrayState::Behind;
             }
         }
-        if self.place == Place::Behind {
+        if self.place == ArrayState::Behind {
             if self.skip_space()?.is_some() {
                 bail!("something stands behind the array's end in line {}", self.line);
             }
@@ -167,7 +167,7 @@ impl Array {
             element.extend_from_slice(&bytes[..taken]);
             self.reader.consume(taken + usize::from(end.is_some()));
             if let Some((_, byte)) = end {
-                self.place = if byte == b']' { Place::Behind } else { Place::Inside };
+                self.place = if byte == b']' { ArrayState::Behind } else { ArrayState::Inside };
                 return Ok(element);
             }
             if element.len() > EVENT_BYTES_MAX {

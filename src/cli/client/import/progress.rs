@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use super::desk::Look;
-use super::keeper::State;
+use super::batch_queue::ImportStatus;
+use super::state_file::State;
 
 /// How often a line is written where lines cannot change.
 const LINE_EVERY: Duration = Duration::from_secs(5);
@@ -19,21 +19,21 @@ pub(super) struct Progress {
     done_before: u64,
     position: Arc<AtomicU64>,
     bytes: Option<u64>,
-    told_at: Instant,
+    shown_at: Instant,
 }
 
 impl Progress {
     pub(super) fn new(done_before: u64, position: Arc<AtomicU64>, bytes: Option<u64>) -> Self {
         let now = Instant::now();
-        Self { is_terminal: stderr().is_terminal(), began: now, done_before, position, bytes, told_at: now }
+        Self { is_terminal: stderr().is_terminal(), began: now, done_before, position, bytes, shown_at: now }
     }
 
     /// Tells what a look at the desk has shown.
-    pub(super) fn tell(&mut self, look: &Look, state: &State) {
-        if !self.is_terminal && self.told_at.elapsed() < LINE_EVERY {
+    pub(super) fn update(&mut self, look: &ImportStatus, state: &State) {
+        if !self.is_terminal && self.shown_at.elapsed() < LINE_EVERY {
             return;
         }
-        self.told_at = Instant::now();
+        self.shown_at = Instant::now();
         let line = self.line(look, state);
         // Nobody may be there to read it any more, which is no reason to stop.
         let _ = match self.is_terminal {
@@ -54,7 +54,7 @@ impl Progress {
         self.began.elapsed().as_secs_f64()
     }
 
-    fn line(&self, look: &Look, state: &State) -> String {
+    fn line(&self, look: &ImportStatus, state: &State) -> String {
         let rate = (look.done - self.done_before) as f64 / self.seconds().max(0.001);
         let mut line = format!("{} events, {rate:.0}/s, {} rejected", look.done, state.rejected);
         if let Some((why, wait)) = &look.pause {

@@ -10,7 +10,7 @@ use anyhow::{Context, bail};
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
-use crate::cli::args::client::{Format, Import};
+use crate::cli::args::client::{Format, ImportArgs};
 
 /// Bytes of the file's beginning that tell it from others.
 const BEGINNING_BYTES: u64 = 64 << 10;
@@ -22,7 +22,7 @@ const READ_BYTES: usize = 256 << 10;
 const IDENTITY_CHARS: usize = 16;
 
 /// A file, ready to be read.
-pub(super) struct Source {
+pub(super) struct InputFile {
     pub(super) reader: Box<dyn BufRead + Send>,
     pub(super) format: Format,
     /// The same for the same file, format and size of batches; of its own for each standard input.
@@ -37,13 +37,13 @@ pub(super) fn is_stdin(path: &Path) -> bool {
     path.as_os_str() == "-"
 }
 
-pub(super) fn open(import: &Import) -> anyhow::Result<Source> {
+pub(super) fn open(import: &ImportArgs) -> anyhow::Result<InputFile> {
     let path = &import.file;
     if is_stdin(path) {
         let format = import.format.context("standard input has no name that tells its format, --format does")?;
         let identity = Uuid::new_v4().simple().to_string()[..IDENTITY_CHARS].to_owned();
         let reader = Box::new(BufReader::with_capacity(READ_BYTES, std::io::stdin()));
-        return Ok(Source { reader, format, identity, position: Arc::default(), bytes: None });
+        return Ok(InputFile { reader, format, identity, position: Arc::default(), bytes: None });
     }
     let cannot = || format!("cannot read {}", path.display());
     let (name, packing) = packing(path);
@@ -56,7 +56,7 @@ pub(super) fn open(import: &Import) -> anyhow::Result<Source> {
     }
     let identity = identity(path, bytes, format, import.batch).with_context(cannot)?;
     let position = Arc::default();
-    let file = Counted { file: File::open(path).with_context(cannot)?, position: Arc::clone(&position) };
+    let file = CountingReader { file: File::open(path).with_context(cannot)?, position: Arc::clone(&position) };
     let file = BufReader::with_capacity(READ_BYTES, file);
     let reader: Box<dyn BufRead + Send> = match packing {
         Packing::None => Box::new(file),
@@ -66,7 +66,7 @@ pub(super) fn open(import: &Import) -> anyhow::Result<Source> {
             Box::new(BufReader::with_capacity(READ_BYTES, unpacked))
         }
     };
-    Ok(Source { reader, format, identity, position, bytes: Some(bytes) })
+    Ok(InputFile { reader, format, identity, position, bytes: Some(bytes) })
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -112,12 +112,12 @@ fn identity(path: &Path, bytes: u64, format: Format, batch: u16) -> anyhow::Resu
 }
 
 /// Counts what is read of the file, before it is unpacked.
-struct Counted {
+struct CountingReader {
     file: File,
     position: Arc<AtomicU64>,
 }
 
-impl Read for Counted {
+impl Read for CountingReader {
     fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
         let read = self.file.read(buffer)?;
         self.position.fetch_add(read as u64, Ordering::Relaxed);
@@ -130,7 +130,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_names_ending_tells_format_and_packing() {
+    fn the_name_s_ending_gives_format_and_packing() {
         for (name, format, packed) in [
             ("a.json", Some(Format::Json), Packing::None),
             ("A.NDJSON.GZ", Some(Format::Ndjson), Packing::Gzip),

@@ -8,11 +8,11 @@ use ratatui::style::{Color, Modifier, Style};
 use ratatui::text::{Line, Span};
 use ratatui::widgets::{Block, Borders, Cell, Clear, Paragraph, RenderDirection, Row, Sparkline, Table};
 
-use super::model::{Bucket, Model};
+use super::model::{FigureBucket, Model};
 use super::plain::width;
 use super::tables::{self, Sheet};
 use super::text;
-use super::view::{Page, View};
+use super::view::{Tab, ViewState};
 
 /// Widest column but the last one, which takes the rest.
 const COLUMN_MAX: u16 = 24;
@@ -36,11 +36,11 @@ const HELP: [&str; 9] = [
 
 /// How things are marked: with colours, or without where they are not wanted.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Ink {
+pub(super) struct Palette {
     pub(super) has_colours: bool,
 }
 
-impl Ink {
+impl Palette {
     fn coloured(self, colour: Color) -> Style {
         if self.has_colours { Style::new().fg(colour) } else { Style::new() }
     }
@@ -55,16 +55,16 @@ impl Ink {
 }
 
 /// Draws all of the screen.
-pub(super) fn draw(frame: &mut Frame<'_>, model: &Model, view: &View, ink: Ink, now: Instant) {
+pub(super) fn draw(frame: &mut Frame<'_>, model: &Model, view: &ViewState, palette: Palette, now: Instant) {
     let rows = [Constraint::Length(1), Constraint::Length(1), Constraint::Fill(1), Constraint::Length(1)];
     let [head, state, body, foot] = Layout::vertical(rows).areas(frame.area());
     frame.render_widget(title(view), head);
-    frame.render_widget(condition(model, view, ink, now), state);
+    frame.render_widget(condition(model, view, palette, now), state);
     match view.page {
-        Page::Overview => overview(frame, body, model, ink),
-        Page::Pipeline => pipeline(frame, body, model, view, ink, now),
-        Page::Failures => match tables::failures(model) {
-            Ok(sheet) => table(frame, body, "Newest failed and refused events", sheet, view.scroll, ink),
+        Tab::Overview => overview(frame, body, model, palette),
+        Tab::Pipeline => pipeline(frame, body, model, view, palette, now),
+        Tab::Failures => match tables::failures(model) {
+            Ok(sheet) => table(frame, body, "Newest failed and refused events", sheet, view.scroll, palette),
             Err(why) => frame.render_widget(Paragraph::new(why), body),
         },
     }
@@ -74,9 +74,9 @@ pub(super) fn draw(frame: &mut Frame<'_>, model: &Model, view: &View, ink: Ink, 
     }
 }
 
-fn title(view: &View) -> Line<'static> {
+fn title(view: &ViewState) -> Line<'static> {
     let mut spans = vec![Span::styled("gristmill top  ", Modifier::BOLD)];
-    for (at, page) in Page::ALL.into_iter().enumerate() {
+    for (at, page) in Tab::ALL.into_iter().enumerate() {
         let style = if page == view.page { Style::new().add_modifier(Modifier::REVERSED) } else { Style::new() };
         spans.push(Span::styled(format!(" {} {} ", at + 1, page.title()), style));
     }
@@ -84,35 +84,35 @@ fn title(view: &View) -> Line<'static> {
 }
 
 /// What is wrong, else whose screen this is.
-fn condition(model: &Model, view: &View, ink: Ink, now: Instant) -> Line<'static> {
+fn condition(model: &Model, view: &ViewState, palette: Palette, now: Instant) -> Line<'static> {
     let mut spans = Vec::new();
     if view.is_paused {
         spans.push(Span::styled("[paused: p goes on] ", Modifier::BOLD));
     }
     if let Some(trouble) = model.trouble(now) {
-        spans.push(Span::styled(trouble, ink.coloured(Color::Red).add_modifier(Modifier::BOLD)));
+        spans.push(Span::styled(trouble, palette.coloured(Color::Red).add_modifier(Modifier::BOLD)));
         return Line::from(spans);
     }
     if let Some(line) = &model.line {
         spans.push(Span::raw(format!("node {}, the line is ", line.node.name)));
-        spans.push(Span::styled(line.state.value.to_string(), ink.of_state(line.state.value.as_str())));
+        spans.push(Span::styled(line.state.value.to_string(), palette.of_state(line.state.value.as_str())));
         spans.push(Span::raw(format!(", generation {}, {}", line.generation, model.base)));
     }
     Line::from(spans)
 }
 
-fn overview(frame: &mut Frame<'_>, area: Rect, model: &Model, ink: Ink) {
+fn overview(frame: &mut Frame<'_>, area: Rect, model: &Model, palette: Palette) {
     let rows = [Constraint::Length(9), Constraint::Length(7), Constraint::Fill(1)];
     let [above, middle, below] = Layout::vertical(rows).areas(area);
     let sides = |area| Layout::horizontal([Constraint::Length(42), Constraint::Fill(1)]).spacing(2).areas(area);
     let [left, right] = sides(above);
-    table(frame, left, "Figures of all nodes", tables::figures(model), 0, ink);
+    table(frame, left, "Figures of all nodes", tables::figures(model), 0, palette);
     if let Some(line) = &model.line {
-        table(frame, right, "Pools of this node", tables::pools(line), 0, ink);
+        table(frame, right, "Pools of this node", tables::pools(line), 0, palette);
     }
     let [left, right] = sides(middle);
-    table(frame, left, "Processing time", tables::times(model), 0, ink);
-    table(frame, right, "What waits", tables::waiting(model), 0, ink);
+    table(frame, left, "Processing time", tables::times(model), 0, palette);
+    table(frame, right, "What waits", tables::waiting(model), 0, palette);
     let [left, right] = sides(below);
     // The last bucket is still being filled.
     let course = || model.course.iter().rev().skip(1);
@@ -125,32 +125,32 @@ fn overview(frame: &mut Frame<'_>, area: Rect, model: &Model, ink: Ink) {
         left,
         &format!("Processed per second, at most {most}"),
         processed.into_iter().map(Some).collect(),
-        ink,
+        palette,
     );
-    let p95 = |bucket: &Bucket| bucket.times().quantile_us(0.95);
+    let p95 = |bucket: &FigureBucket| bucket.times().quantile_us(0.95);
     let most = course().filter_map(p95).fold(None, |most: Option<f64>, us| Some(most.map_or(us, |most| most.max(us))));
     let title = format!("p95, at most {}", text::time(most));
-    spark(frame, right, &title, course().map(|bucket| p95(bucket).map(|us| us as u64)).collect(), ink);
+    spark(frame, right, &title, course().map(|bucket| p95(bucket).map(|us| us as u64)).collect(), palette);
 }
 
 /// A course, the newest number first and on the right.
-fn spark(frame: &mut Frame<'_>, area: Rect, title: &str, numbers: Vec<Option<u64>>, ink: Ink) {
+fn spark(frame: &mut Frame<'_>, area: Rect, title: &str, numbers: Vec<Option<u64>>, palette: Palette) {
     let spark = Sparkline::default()
         .block(headed(title))
         .data(numbers)
         .direction(RenderDirection::RightToLeft)
-        .style(ink.coloured(Color::Cyan));
+        .style(palette.coloured(Color::Cyan));
     frame.render_widget(spark, area);
 }
 
-fn pipeline(frame: &mut Frame<'_>, area: Rect, model: &Model, view: &View, ink: Ink, now: Instant) {
+fn pipeline(frame: &mut Frame<'_>, area: Rect, model: &Model, view: &ViewState, palette: Palette, now: Instant) {
     let Some(line) = &model.line else { return };
     let nodes = tables::nodes(line);
     let height = u16::try_from(nodes.rows.len() + 2).unwrap_or(u16::MAX).min(area.height / 3);
     let [above, below] = Layout::vertical([Constraint::Fill(1), Constraint::Length(height)]).areas(area);
-    table(frame, above, "Actors of this node", tables::actors(model, line, now), view.scroll, ink);
+    table(frame, above, "Actors of this node", tables::actors(model, line, now), view.scroll, palette);
     match &line.nodes {
-        Some(_) => table(frame, below, "Nodes, * is the one that answers", nodes, 0, ink),
+        Some(_) => table(frame, below, "Nodes, * is the one that answers", nodes, 0, palette),
         None => frame.render_widget(Paragraph::new("the database does not answer: nodes are unknown"), below),
     }
 }
@@ -162,7 +162,7 @@ fn headed(title: &str) -> Block<'static> {
         .title(Span::styled(format!("{title} "), Modifier::BOLD))
 }
 
-fn table(frame: &mut Frame<'_>, area: Rect, title: &str, sheet: Sheet, scroll: usize, ink: Ink) {
+fn table(frame: &mut Frame<'_>, area: Rect, title: &str, sheet: Sheet, scroll: usize, palette: Palette) {
     let Sheet { head, rows } = sheet;
     // The title and the head take a line each.
     let shown = usize::from(area.height.saturating_sub(2));
@@ -189,7 +189,7 @@ fn table(frame: &mut Frame<'_>, area: Rect, title: &str, sheet: Sheet, scroll: u
         .take(shown)
         .map(|row| {
             let cells = row.into_iter().enumerate().map(|(at, text)| {
-                let style = if head[at] == "STATE" { ink.of_state(&text) } else { Style::new() };
+                let style = if head[at] == "STATE" { palette.of_state(&text) } else { Style::new() };
                 cell(at, text, style)
             });
             Row::new(cells.collect::<Vec<_>>())
@@ -211,16 +211,16 @@ mod tests {
     use ratatui::backend::TestBackend;
     use ratatui::buffer::Buffer;
 
-    use super::super::model::News;
-    use super::super::model::tests::told;
+    use super::super::model::Update;
+    use super::super::model::tests::filled_model;
     use super::super::text::Text;
     use super::*;
 
-    const COLOURS: Ink = Ink { has_colours: true };
+    const COLOURS: Palette = Palette { has_colours: true };
 
-    fn drawn(model: &Model, view: View, ink: Ink, size: (u16, u16)) -> Buffer {
+    fn drawn(model: &Model, view: ViewState, palette: Palette, size: (u16, u16)) -> Buffer {
         let mut terminal = Terminal::new(TestBackend::new(size.0, size.1)).expect("a terminal");
-        terminal.draw(|frame| draw(frame, model, &view, ink, Instant::now())).expect("drawn");
+        terminal.draw(|frame| draw(frame, model, &view, palette, Instant::now())).expect("drawn");
         terminal.backend().buffer().clone()
     }
 
@@ -230,18 +230,18 @@ mod tests {
         cells.chunks(wide).map(|row| row.concat().trim_end().to_owned()).collect()
     }
 
-    fn on(page: Page) -> View {
-        View { page, ..View::default() }
+    fn on(page: Tab) -> ViewState {
+        ViewState { page, ..ViewState::default() }
     }
 
     /// All of the screen in 80 by 24 cells.
-    fn shown(page: Page) -> String {
-        lines(&drawn(&told(Instant::now()), on(page), COLOURS, (80, 24))).join("\n")
+    fn shown(page: Tab) -> String {
+        lines(&drawn(&filled_model(Instant::now()), on(page), COLOURS, (80, 24))).join("\n")
     }
 
     #[test]
     fn the_overview_fits_a_small_terminal_and_has_figures_percentiles_pools_and_what_waits() {
-        let text = shown(Page::Overview);
+        let text = shown(Tab::Overview);
         for part in [
             "processed        4.0         60 87.0 %",
             "failed           0.4          6  8.7 %",
@@ -264,7 +264,7 @@ mod tests {
 
     #[test]
     fn the_pipeline_has_every_actor_and_every_node() {
-        let text = shown(Page::Pipeline);
+        let text = shown(Tab::Pipeline);
         for part in ["validator-1 running       5 12,345  0 %        4      0 stuck", "mill\\u{1b}[2J * alive"] {
             assert!(text.contains(part), "{part} is not in\n{text}");
         }
@@ -272,31 +272,32 @@ mod tests {
 
     #[test]
     fn failures_are_shown_without_what_would_steer_the_terminal() {
-        let text = shown(Page::Failures);
+        let text = shown(Tab::Failures);
         let row = "11-29 10:00:01    17 bad\\u{7}name failed refused line\\nbreak\\u{1b}]0;x";
         assert!(text.contains(row), "{row} is not in\n{text}");
     }
 
     #[test]
-    fn a_lost_connection_is_told_on_every_page_and_help_above_all() {
-        let mut model = told(Instant::now());
-        model.hear(News::Lost(Text::of("no answer")), Instant::now());
-        for page in Page::ALL {
-            let text = lines(&drawn(&model, View { is_paused: true, ..on(page) }, COLOURS, (80, 24)))[1].clone();
+    fn a_lost_connection_is_shown_on_every_tab_and_help_above_all() {
+        let mut model = filled_model(Instant::now());
+        model.apply(Update::Lost(Text::of("no answer")), Instant::now());
+        for page in Tab::ALL {
+            let text = lines(&drawn(&model, ViewState { is_paused: true, ..on(page) }, COLOURS, (80, 24)))[1].clone();
             assert_eq!(text, "[paused: p goes on] no connection, trying again: no answer");
         }
-        let help = lines(&drawn(&model, View { shows_help: true, ..View::default() }, COLOURS, (80, 24))).join("\n");
+        let help =
+            lines(&drawn(&model, ViewState { shows_help: true, ..ViewState::default() }, COLOURS, (80, 24))).join("\n");
         assert!(HELP.iter().all(|line| help.contains(line)), "{help}");
     }
 
     #[test]
     fn a_list_is_scrolled_to_its_last_row_and_no_further() {
-        let mut model = told(Instant::now());
+        let mut model = filled_model(Instant::now());
         let one = model.failures.clone().expect("failures").remove(0);
-        let many = (1..=40).map(|id| super::super::model::Failure { id, ..one.clone() }).collect();
-        model.hear(News::Failures(Ok(many)), Instant::now());
+        let many = (1..=40).map(|id| super::super::model::FailedEvent { id, ..one.clone() }).collect();
+        model.apply(Update::Failures(Ok(many)), Instant::now());
         let ids = |scroll| {
-            let view = View { scroll, ..on(Page::Failures) };
+            let view = ViewState { scroll, ..on(Tab::Failures) };
             let rows = lines(&drawn(&model, view, COLOURS, (80, 24)));
             rows.iter()
                 .filter(|row| row.starts_with("11-29"))
@@ -311,8 +312,8 @@ mod tests {
     #[test]
     fn no_size_of_the_terminal_is_too_small_and_none_too_large() {
         for size in [(1, 1), (3, 2), (20, 5), (79, 23), (300, 100)] {
-            for page in Page::ALL {
-                drawn(&told(Instant::now()), View { shows_help: true, ..on(page) }, COLOURS, size);
+            for page in Tab::ALL {
+                drawn(&filled_model(Instant::now()), ViewState { shows_help: true, ..on(page) }, COLOURS, size);
                 drawn(&Model::new("http://a"), on(page), COLOURS, size);
             }
         }
@@ -320,14 +321,14 @@ mod tests {
 
     #[test]
     fn without_colours_there_are_none() {
-        let has_colours = |ink| {
-            let screens = Page::ALL.map(|page| drawn(&told(Instant::now()), on(page), ink, (80, 24)));
+        let has_colours = |palette| {
+            let screens = Tab::ALL.map(|page| drawn(&filled_model(Instant::now()), on(page), palette, (80, 24)));
             screens
                 .iter()
                 .flat_map(|buffer| &buffer.content)
                 .any(|cell| (cell.fg, cell.bg) != (Color::Reset, Color::Reset))
         };
         assert!(has_colours(COLOURS));
-        assert!(!has_colours(Ink { has_colours: false }));
+        assert!(!has_colours(Palette { has_colours: false }));
     }
 }

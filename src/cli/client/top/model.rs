@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use serde::Deserialize;
 
 use super::text::Text;
-use crate::domain::histogram::{CLASSES, Histogram};
+use crate::domain::histogram::{CLASSES, DurationHistogram};
 
 /// Silence after which what is shown is called old: a server that lives tells new figures every five seconds.
 const SILENCE: Duration = Duration::from_secs(20);
@@ -16,11 +16,11 @@ const IDLE: Duration = Duration::from_millis(2_500);
 
 /// Something that was told.
 #[derive(Debug)]
-pub(super) enum News {
-    Course(Course),
-    Figures(Figures),
-    Line(Box<Line>),
-    Failures(Result<Vec<Failure>, Text>),
+pub(super) enum Update {
+    Course(SeriesReply),
+    Figures(FiguresReply),
+    Line(Box<PipelineStatus>),
+    Failures(Result<Vec<FailedEvent>, Text>),
     /// The connection is lost, or did not come about, for this reason.
     Lost(Text),
     /// A signal asks for the end.
@@ -29,22 +29,22 @@ pub(super) enum News {
 
 /// The figures of the last minutes, in buckets.
 #[derive(Clone, Debug, Deserialize)]
-pub(super) struct Course {
+pub(super) struct SeriesReply {
     pub(super) step_seconds: i64,
-    pub(super) buckets: Vec<Bucket>,
+    pub(super) buckets: Vec<FigureBucket>,
 }
 
 /// The newest buckets, and what waits.
 #[derive(Clone, Debug, Deserialize)]
-pub(super) struct Figures {
-    pub(super) buckets: Vec<Bucket>,
+pub(super) struct FiguresReply {
+    pub(super) buckets: Vec<FigureBucket>,
     pending: i64,
     pending_and_more: bool,
     spooled: i64,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
-pub(super) struct Bucket {
+pub(super) struct FigureBucket {
     pub(super) at: Text,
     pub(super) received: i64,
     pub(super) processed: i64,
@@ -56,16 +56,16 @@ pub(super) struct Bucket {
 }
 
 #[derive(Clone, Debug, Deserialize)]
-pub(super) struct Line {
+pub(super) struct PipelineStatus {
     pub(super) node: Name,
     pub(super) generation: u64,
     pub(super) state: Value<Text>,
-    pub(super) pools: Vec<Pool>,
+    pub(super) pools: Vec<PoolStatus>,
     pub(super) in_flight: InFlight,
     pub(super) retries_waiting: i64,
     pub(super) claims_held: i64,
     /// `None` while the database does not answer.
-    pub(super) nodes: Option<Vec<Node>>,
+    pub(super) nodes: Option<Vec<NodeStatus>>,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -84,7 +84,7 @@ pub(super) struct InFlight {
 }
 
 #[derive(Clone, Debug, Deserialize)]
-pub(super) struct Pool {
+pub(super) struct PoolStatus {
     pub(super) name: Text,
     pub(super) state: Option<Value<Text>>,
     pub(super) held: i64,
@@ -104,7 +104,7 @@ pub(super) struct Actor {
 }
 
 #[derive(Clone, Debug, Deserialize)]
-pub(super) struct Node {
+pub(super) struct NodeStatus {
     pub(super) name: Text,
     pub(super) this: bool,
     pub(super) state: Text,
@@ -116,7 +116,7 @@ pub(super) struct Node {
 
 /// An event that was given up or refused.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
-pub(super) struct Failure {
+pub(super) struct FailedEvent {
     pub(super) id: i64,
     pub(super) received_at: Text,
     pub(super) event_name: Option<Text>,
@@ -127,9 +127,9 @@ pub(super) struct Failure {
 
 /// Sums over the course.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Sums {
-    pub(super) all: Bucket,
-    pub(super) times: Histogram,
+pub(super) struct WindowSums {
+    pub(super) all: FigureBucket,
+    pub(super) times: DurationHistogram,
 }
 
 /// All that is known.
@@ -137,15 +137,15 @@ pub(super) struct Sums {
 pub(super) struct Model {
     /// The server's URL.
     pub(super) base: String,
-    pub(super) course: Vec<Bucket>,
+    pub(super) course: Vec<FigureBucket>,
     pub(super) step_seconds: i64,
-    figures: Option<Figures>,
-    pub(super) line: Option<Line>,
-    told_at: Option<Instant>,
+    figures: Option<FiguresReply>,
+    pub(super) line: Option<PipelineStatus>,
+    line_at: Option<Instant>,
     /// Which part of the time between the last two looks each actor was at work.
     busy: HashMap<Text, f64>,
-    heard_at: Option<Instant>,
-    pub(super) failures: Result<Vec<Failure>, Text>,
+    received_at: Option<Instant>,
+    pub(super) failures: Result<Vec<FailedEvent>, Text>,
     /// Why there is no connection.
     pub(super) lost: Option<Text>,
 }
@@ -158,33 +158,33 @@ impl Model {
             step_seconds: 1,
             figures: None,
             line: None,
-            told_at: None,
+            line_at: None,
             busy: HashMap::new(),
-            heard_at: None,
+            received_at: None,
             failures: Ok(Vec::new()),
             lost: None,
         }
     }
 
     /// Takes what was told at `now`.
-    pub(super) fn hear(&mut self, news: News, now: Instant) {
+    pub(super) fn apply(&mut self, news: Update, now: Instant) {
         match news {
-            News::Failures(failures) => self.failures = failures,
-            News::Lost(why) => self.lost = Some(why),
-            News::Stop => {}
-            News::Course(course) => {
+            Update::Failures(failures) => self.failures = failures,
+            Update::Lost(why) => self.lost = Some(why),
+            Update::Stop => {}
+            Update::Course(course) => {
                 self.step_seconds = course.step_seconds.max(1);
                 self.course = course.buckets;
                 self.connected(now);
             }
-            News::Figures(figures) => {
+            Update::Figures(figures) => {
                 self.merge(&figures.buckets);
                 self.figures = Some(figures);
                 self.connected(now);
             }
-            News::Line(line) => {
+            Update::Line(line) => {
                 self.compare(&line, now);
-                (self.line, self.told_at) = (Some(*line), Some(now));
+                (self.line, self.line_at) = (Some(*line), Some(now));
                 self.connected(now);
             }
         }
@@ -198,11 +198,11 @@ impl Model {
     }
 
     fn connected(&mut self, now: Instant) {
-        (self.lost, self.heard_at) = (None, Some(now));
+        (self.lost, self.received_at) = (None, Some(now));
     }
 
     /// A bucket that is there gets its new figures, a later one pushes the oldest out.
-    fn merge(&mut self, news: &[Bucket]) {
+    fn merge(&mut self, news: &[FigureBucket]) {
         for bucket in news {
             match self.course.iter().position(|known| known.at == bucket.at) {
                 Some(place) => self.course[place] = bucket.clone(),
@@ -215,9 +215,9 @@ impl Model {
         }
     }
 
-    fn compare(&mut self, line: &Line, now: Instant) {
+    fn compare(&mut self, line: &PipelineStatus, now: Instant) {
         let before: HashMap<&Text, u64> = self.line.iter().flat_map(actors).map(|a| (&a.name, a.busy_ms)).collect();
-        let span = self.told_at.map_or(0.0, |told_at| (now - told_at).as_secs_f64() * 1_000.0);
+        let span = self.line_at.map_or(0.0, |line_at| (now - line_at).as_secs_f64() * 1_000.0);
         let share = |actor: &Actor| {
             let worked = actor.busy_ms.saturating_sub(*before.get(&actor.name)?);
             (span > 0.0).then(|| (actor.name.clone(), (worked as f64 / span).min(1.0)))
@@ -227,7 +227,7 @@ impl Model {
 
     /// Which part of its time an actor was at work lately.
     pub(super) fn busy(&self, actor: &Text, now: Instant) -> f64 {
-        let is_idle = self.told_at.is_none_or(|told_at| now - told_at > IDLE);
+        let is_idle = self.line_at.is_none_or(|line_at| now - line_at > IDLE);
         if is_idle { 0.0 } else { self.busy.get(actor).copied().unwrap_or_default() }
     }
 
@@ -236,16 +236,18 @@ impl Model {
         if let Some(why) = &self.lost {
             return Some(format!("no connection, trying again: {why}"));
         }
-        match self.heard_at {
+        match self.received_at {
             None => Some("connecting".to_owned()),
-            Some(heard_at) if now - heard_at > SILENCE => Some(format!("silent for {} s", (now - heard_at).as_secs())),
+            Some(received_at) if now - received_at > SILENCE => {
+                Some(format!("silent for {} s", (now - received_at).as_secs()))
+            }
             Some(_) => None,
         }
     }
 
     /// What waits in the database, as far as it was counted.
     pub(super) fn pending(&self) -> String {
-        let text = |figures: &Figures| {
+        let text = |figures: &FiguresReply| {
             format!("{}{}", super::text::grouped(figures.pending), if figures.pending_and_more { "+" } else { "" })
         };
         self.figures.as_ref().map_or_else(|| "–".to_owned(), text)
@@ -257,12 +259,12 @@ impl Model {
     }
 
     /// The last bucket that is full, or what there is.
-    pub(super) fn newest(&self) -> Option<&Bucket> {
+    pub(super) fn newest(&self) -> Option<&FigureBucket> {
         self.course.iter().rev().nth(1).or(self.course.last())
     }
 
-    pub(super) fn sums(&self) -> Sums {
-        let mut sums = Sums::default();
+    pub(super) fn sums(&self) -> WindowSums {
+        let mut sums = WindowSums::default();
         for bucket in &self.course {
             sums.all.received += bucket.received;
             sums.all.processed += bucket.processed;
@@ -276,13 +278,13 @@ impl Model {
     }
 }
 
-impl Bucket {
-    pub(super) fn times(&self) -> Histogram {
-        Histogram::of(self.processing_times)
+impl FigureBucket {
+    pub(super) fn times(&self) -> DurationHistogram {
+        DurationHistogram::of(self.processing_times)
     }
 }
 
-fn actors(line: &Line) -> impl Iterator<Item = &Actor> {
+fn actors(line: &PipelineStatus) -> impl Iterator<Item = &Actor> {
     line.pools.iter().flat_map(|pool| &pool.actors)
 }
 
@@ -306,7 +308,7 @@ pub(super) mod tests {
     }
 
     /// The line of a server with one actor that was at work for so long.
-    pub(in super::super) fn line(busy_ms: u64) -> Box<Line> {
+    pub(in super::super) fn line(busy_ms: u64) -> Box<PipelineStatus> {
         let actor = json!({"name": "validator-1", "state": "running", "restarts": 4, "panics": 0, "mailbox": 5,
             "events": 12345, "busy_ms": busy_ms, "last_error": "stuck"});
         let node = json!({"name": "mill\u{1b}[2J", "boot_id": "b", "this": true, "state": "alive", "heartbeat_age_ms": 0,
@@ -320,30 +322,30 @@ pub(super) mod tests {
         ))
     }
 
-    pub(in super::super) fn failure() -> Failure {
+    pub(in super::super) fn failure() -> FailedEvent {
         read(json!({"id": 17, "received_at": "2026-11-29T10:00:01.500000Z", "event_name": "bad\u{7}name",
             "event_type": "e", "status": "failed", "error_code": "refused", "processing_error": "line\nbreak\u{1b}]0;x",
             "payload": {"x": 1}}))
     }
 
     /// A model that was told everything once.
-    pub(in super::super) fn told(now: Instant) -> Model {
+    pub(in super::super) fn filled_model(now: Instant) -> Model {
         let mut model = Model::new("http://127.0.0.1:5555");
         let course =
             json!({"window": "5m", "step_seconds": 5, "buckets": [bucket(0, 10), bucket(5, 20), bucket(10, 0)]});
         let figures = json!({"step_seconds": 5, "buckets": [bucket(5, 20), bucket(10, 30)], "pending": 10_000,
             "pending_and_more": true, "spooled": 7});
-        model.hear(News::Course(read(course)), now);
-        model.hear(News::Figures(read(figures)), now);
-        model.hear(News::Line(line(1_000)), now);
-        model.hear(News::Failures(Ok(vec![failure()])), now);
+        model.apply(Update::Course(read(course)), now);
+        model.apply(Update::Figures(read(figures)), now);
+        model.apply(Update::Line(line(1_000)), now);
+        model.apply(Update::Failures(Ok(vec![failure()])), now);
         model
     }
 
     #[test]
     fn new_buckets_take_their_place_and_push_the_oldest_out() {
         let now = Instant::now();
-        let mut model = told(now);
+        let mut model = filled_model(now);
         let course = |model: &Model| model.course.iter().map(|bucket| bucket.processed).collect::<Vec<_>>();
         assert_eq!(course(&model), [10, 20, 30]);
         assert_eq!(model.newest().map(|bucket| bucket.processed), Some(20), "the last one is still being filled");
@@ -358,32 +360,32 @@ pub(super) mod tests {
     #[test]
     fn an_actor_is_busy_as_long_as_it_worked_between_two_looks() {
         let now = Instant::now();
-        let mut model = told(now);
+        let mut model = filled_model(now);
         let actor = Text::of("validator-1");
         assert_eq!(model.busy(&actor, now), 0.0, "one look tells nothing");
         let later = now + Duration::from_secs(1);
-        model.hear(News::Line(line(1_250)), later);
+        model.apply(Update::Line(line(1_250)), later);
         assert!((model.busy(&actor, later) - 0.25).abs() < 1e-9);
         assert_eq!(model.busy(&actor, later + Duration::from_secs(3)), 0.0, "what does not change is not told");
-        model.hear(News::Line(line(7)), later + Duration::from_secs(1));
+        model.apply(Update::Line(line(7)), later + Duration::from_secs(1));
         assert_eq!(model.busy(&actor, later + Duration::from_secs(1)), 0.0, "the server was started anew");
     }
 
     #[test]
-    fn a_lost_connection_and_silence_are_told_until_there_is_news() {
+    fn a_lost_connection_and_silence_are_shown_until_there_is_news() {
         let now = Instant::now();
         assert_eq!(Model::new("").trouble(now).as_deref(), Some("connecting"));
-        let mut model = told(now);
+        let mut model = filled_model(now);
         assert_eq!(model.trouble(now), None);
         assert!(model.trouble(now + Duration::from_secs(21)).is_some_and(|text| text.contains("silent for 21 s")));
-        model.hear(News::Lost(Text::of("refused\n")), now);
+        model.apply(Update::Lost(Text::of("refused\n")), now);
         assert_eq!(model.trouble(now).as_deref(), Some("no connection, trying again: refused\\n"));
         let lost = model.clone();
-        model.hear(News::Line(line(1)), now);
+        model.apply(Update::Line(line(1)), now);
         assert_eq!(model.trouble(now), None);
         assert!(model.has_turned_since(&lost) && lost.has_turned_since(&Model::new("")));
         let mut later = model.clone();
-        later.hear(News::Line(line(2)), now);
+        later.apply(Update::Line(line(2)), now);
         assert!(!later.has_turned_since(&model), "this can wait");
     }
 }

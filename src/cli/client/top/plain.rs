@@ -67,15 +67,15 @@ fn append(text: &mut String, sheet: &Sheet) {
 
 #[cfg(test)]
 mod tests {
-    use super::super::model::tests::told;
-    use super::super::model::{Model, News};
+    use super::super::model::tests::filled_model;
+    use super::super::model::{Model, Update};
     use super::super::text::Text;
     use super::*;
 
     #[test]
     fn a_snapshot_has_all_there_is_and_no_character_that_steers_a_terminal() {
         let now = Instant::now();
-        let text = snapshot(&told(now), now);
+        let text = snapshot(&filled_model(now), now);
         let row = |first: &str| -> Vec<&str> {
             let line = text.lines().find(|line| line.split_whitespace().next() == Some(first));
             line.unwrap_or_else(|| panic!("no {first} in\n{text}")).split_whitespace().collect()
@@ -96,12 +96,12 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_told_is_said() {
+    fn what_cannot_be_shown_is_named() {
         let now = Instant::now();
-        let mut model = told(now);
-        model.hear(News::Failures(Err(Text::of("403"))), now);
+        let mut model = filled_model(now);
+        model.apply(Update::Failures(Err(Text::of("403"))), now);
         assert!(snapshot(&model, now).ends_with("failures cannot be read: 403\n"));
-        model.hear(News::Failures(Ok(Vec::new())), now);
+        model.apply(Update::Failures(Ok(Vec::new())), now);
         assert!(snapshot(&model, now).ends_with("no failed or refused events\n"));
         if let Some(line) = &mut model.line {
             line.nodes = None;

@@ -14,7 +14,7 @@ pub(super) struct Screen {
 }
 
 /// What the terminal reports.
-pub(super) enum Report {
+pub(super) enum TerminalInput {
     Key(KeyEvent),
     Resized,
     /// Nothing in the time that was given, or nothing that matters.
@@ -35,14 +35,14 @@ impl Screen {
     }
 
     /// Waits at most so long for a key.
-    pub(super) fn report(&self, wait: Duration) -> anyhow::Result<Report> {
+    pub(super) fn report(&self, wait: Duration) -> anyhow::Result<TerminalInput> {
         if !event::poll(wait).context("the terminal cannot be read")? {
-            return Ok(Report::Nothing);
+            return Ok(TerminalInput::Nothing);
         }
         Ok(match event::read().context("the terminal cannot be read")? {
-            Event::Key(key) => Report::Key(key),
-            Event::Resize(..) => Report::Resized,
-            _ => Report::Nothing,
+            Event::Key(key) => TerminalInput::Key(key),
+            Event::Resize(..) => TerminalInput::Resized,
+            _ => TerminalInput::Nothing,
         })
     }
 }

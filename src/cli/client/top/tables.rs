@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use super::model::{Bucket, Line, Model};
+use super::model::{FigureBucket, Model, PipelineStatus};
 use super::text::{grouped, rate, share, time};
 
 /// A table: the texts of its columns, then those of its rows. Columns of numbers are told by a `>` before their title.
@@ -12,7 +12,7 @@ pub(super) struct Sheet {
 }
 
 /// A way to a bucket's number.
-type Figure = fn(&Bucket) -> i64;
+type Figure = fn(&FigureBucket) -> i64;
 
 /// What became of events, now and over the course.
 const FIGURES: [(&str, Figure); 6] = [
@@ -41,7 +41,7 @@ pub(super) fn figures(model: &Model) -> Sheet {
 
 /// Percentiles now and over the course.
 pub(super) fn times(model: &Model) -> Sheet {
-    let (now, all) = (model.newest().map(Bucket::times).unwrap_or_default(), model.sums().times);
+    let (now, all) = (model.newest().map(FigureBucket::times).unwrap_or_default(), model.sums().times);
     let rows = [("p50", 0.5), ("p95", 0.95), ("p99", 0.99)];
     let rows =
         rows.map(|(name, share)| vec![name.to_owned(), time(now.quantile_us(share)), time(all.quantile_us(share))]);
@@ -50,8 +50,9 @@ pub(super) fn times(model: &Model) -> Sheet {
 
 /// What waits where.
 pub(super) fn waiting(model: &Model) -> Sheet {
-    let of_line =
-        |number: fn(&Line) -> i64| model.line.as_ref().map_or_else(|| "–".to_owned(), |line| grouped(number(line)));
+    let of_line = |number: fn(&PipelineStatus) -> i64| {
+        model.line.as_ref().map_or_else(|| "–".to_owned(), |line| grouped(number(line)))
+    };
     let rows = vec![
         vec!["pending in the database".to_owned(), model.pending()],
         vec!["spooled on nodes' disks".to_owned(), model.spooled()],
@@ -63,7 +64,7 @@ pub(super) fn waiting(model: &Model) -> Sheet {
 }
 
 /// Every pool with its sums.
-pub(super) fn pools(line: &Line) -> Sheet {
+pub(super) fn pools(line: &PipelineStatus) -> Sheet {
     let rows = line.pools.iter().map(|pool| {
         let running = pool.actors.iter().filter(|actor| actor.state.as_str() == "running").count();
         let sum = |number: fn(&super::model::Actor) -> i64| pool.actors.iter().map(number).sum::<i64>();
@@ -79,7 +80,7 @@ pub(super) fn pools(line: &Line) -> Sheet {
 }
 
 /// Every actor.
-pub(super) fn actors(model: &Model, line: &Line, now: Instant) -> Sheet {
+pub(super) fn actors(model: &Model, line: &PipelineStatus, now: Instant) -> Sheet {
     let actors = line.pools.iter().flat_map(|pool| &pool.actors);
     let rows = actors.map(|actor| {
         vec![
@@ -98,7 +99,7 @@ pub(super) fn actors(model: &Model, line: &Line, now: Instant) -> Sheet {
 }
 
 /// Every node; none while the database does not answer.
-pub(super) fn nodes(line: &Line) -> Sheet {
+pub(super) fn nodes(line: &PipelineStatus) -> Sheet {
     let nodes = line.nodes.iter().flatten();
     let rows = nodes.map(|node| {
         let age = if node.state.as_str() == "silent" {

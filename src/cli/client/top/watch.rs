@@ -15,9 +15,9 @@ use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::model::{Bucket, Course, Failure, Model, News};
+use super::model::{FailedEvent, FigureBucket, Model, SeriesReply, Update};
 use super::text::Text;
-use crate::cli::client::link::Link;
+use crate::cli::client::api_client::ApiClient;
 
 /// The course that is shown: with buckets of five seconds, as the newest figures have them.
 const WINDOW: &str = "5m";
@@ -36,49 +36,49 @@ const LOOK: Duration = Duration::from_millis(200);
 const FAILURES_MAX: &str = "20";
 
 /// Follows the pipeline and the figures for as long as somebody listens.
-pub(super) fn follow(link: Link, news: SyncSender<News>) -> JoinHandle<()> {
+pub(super) fn follow(client: ApiClient, news: SyncSender<Update>) -> JoinHandle<()> {
     thread::spawn(move || {
         let mut wait = WAIT_FIRST;
         loop {
-            let mut has_told = false;
-            let told = stream(&link, |told| {
-                has_told = true;
-                news.send(told).is_ok()
+            let mut has_received = false;
+            let received = stream(&client, |received| {
+                has_received = true;
+                news.send(received).is_ok()
             });
-            let why = match told {
+            let why = match received {
                 Ok(()) => Text::of("the server ended the stream"),
                 Err(error) => Text::of(&format!("{error:#}")),
             };
-            if news.send(News::Lost(why)).is_err() {
+            if news.send(Update::Lost(why)).is_err() {
                 return;
             }
-            wait = if has_told { WAIT_FIRST } else { (wait * 2).min(WAIT_MAX) };
+            wait = if has_received { WAIT_FIRST } else { (wait * 2).min(WAIT_MAX) };
             sleep(wait);
         }
     })
 }
 
 /// Asks for the failures while they are wanted.
-pub(super) fn failures(link: Link, is_wanted: Arc<AtomicBool>, news: SyncSender<News>) -> JoinHandle<()> {
+pub(super) fn failures(client: ApiClient, is_wanted: Arc<AtomicBool>, news: SyncSender<Update>) -> JoinHandle<()> {
     thread::spawn(move || {
-        let mut asked_at: Option<Instant> = None;
+        let mut polled_at: Option<Instant> = None;
         loop {
-            let is_due = asked_at.is_none_or(|asked_at| asked_at.elapsed() >= FAILURES);
+            let is_due = polled_at.is_none_or(|polled_at| polled_at.elapsed() >= FAILURES);
             if is_due && is_wanted.load(Ordering::Relaxed) {
-                let failures = newest_failures(&link).map_err(|error| Text::of(&format!("{error:#}")));
-                if news.send(News::Failures(failures)).is_err() {
+                let failures = newest_failures(&client).map_err(|error| Text::of(&format!("{error:#}")));
+                if news.send(Update::Failures(failures)).is_err() {
                     return;
                 }
-                asked_at = Some(Instant::now());
+                polled_at = Some(Instant::now());
             }
             sleep(LOOK);
         }
     })
 }
 
-/// Sends [`News::Stop`] for the first signal that asks for an end, and when the terminal is gone. Who does not end by that is
+/// Sends [`Update::Stop`] for the first signal that asks for an end, and when the terminal is gone. Who does not end by that is
 /// ended: the library below reads a terminal that is gone for ever, and hears of nothing else.
-pub(super) fn stop_on_signals(news: SyncSender<News>) -> anyhow::Result<()> {
+pub(super) fn stop_on_signals(news: SyncSender<Update>) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
     let entered = runtime.enter();
     let mut terminate = signal(SignalKind::terminate())?;
@@ -96,7 +96,7 @@ pub(super) fn stop_on_signals(news: SyncSender<News>) -> anyhow::Result<()> {
             }
         });
         // Where so much waits to be heard, nobody listens.
-        let _ = news.try_send(News::Stop);
+        let _ = news.try_send(Update::Stop);
         sleep(GRACE);
         // On a thread of its own: a terminal that takes nothing holds up whoever writes to it.
         thread::spawn(ratatui::try_restore);
@@ -123,30 +123,30 @@ async fn gone(terminal: &AsyncFd<OwnedFd>) {
 }
 
 /// All that there is to tell, asked for once.
-pub(super) fn once(link: &Link) -> anyhow::Result<Model> {
-    let mut model = Model::new(link.base());
+pub(super) fn once(client: &ApiClient) -> anyhow::Result<Model> {
+    let mut model = Model::new(client.base());
     let (mut has_line, mut has_figures) = (false, false);
-    stream(link, |told| {
-        has_line |= matches!(told, News::Line(_));
-        has_figures |= matches!(told, News::Figures(_));
-        model.hear(told, Instant::now());
+    stream(client, |received| {
+        has_line |= matches!(received, Update::Line(_));
+        has_figures |= matches!(received, Update::Figures(_));
+        model.apply(received, Instant::now());
         !(has_line && has_figures)
     })?;
     if !(has_line && has_figures) {
         bail!("the server ended the stream");
     }
-    let failures = newest_failures(link).map_err(|error| Text::of(&format!("{error:#}")));
-    model.hear(News::Failures(failures), Instant::now());
+    let failures = newest_failures(client).map_err(|error| Text::of(&format!("{error:#}")));
+    model.apply(Update::Failures(failures), Instant::now());
     Ok(model)
 }
 
 /// Tells the course and then what changes, until `tell` says that nobody listens or the connection ends.
-fn stream(link: &Link, mut tell: impl FnMut(News) -> bool) -> anyhow::Result<()> {
-    let mut lines = link.read("/api/live", &[], &[])?;
+fn stream(client: &ApiClient, mut deliver: impl FnMut(Update) -> bool) -> anyhow::Result<()> {
+    let mut lines = client.read("/api/live", &[], &[])?;
     let mut newest = Text::default();
-    let mut told = (String::new(), String::new());
+    let mut received = (String::new(), String::new());
     loop {
-        let (line, kind) = (&mut told.0, &mut told.1);
+        let (line, kind) = (&mut received.0, &mut received.1);
         line.clear();
         if lines.read_line(line).context("the stream broke off")? == 0 {
             return Ok(());
@@ -156,50 +156,50 @@ fn stream(link: &Link, mut tell: impl FnMut(News) -> bool) -> anyhow::Result<()>
                 event.clone_into(kind);
                 continue;
             }
-            Some(("data", data)) if kind == "pipeline" => News::Line(Box::new(read(data)?)),
-            Some(("data", data)) if kind == "figures" => News::Figures(read(data)?),
+            Some(("data", data)) if kind == "pipeline" => Update::Line(Box::new(read(data)?)),
+            Some(("data", data)) if kind == "figures" => Update::Figures(read(data)?),
             _ => continue,
         };
-        if let News::Figures(figures) = &news {
+        if let Update::Figures(figures) = &news {
             // At first, and after a pause in which buckets went by, the newest two are not all.
             if figures.buckets.first().is_some_and(|first| is_later(first, &newest))
-                && !tell(News::Course(course(link)?))
+                && !deliver(Update::Course(course(client)?))
             {
                 return Ok(());
             }
             newest = figures.buckets.last().map(|last| last.at.clone()).unwrap_or_default();
         }
-        if !tell(news) {
+        if !deliver(news) {
             return Ok(());
         }
     }
 }
 
-fn is_later(bucket: &Bucket, than: &Text) -> bool {
+fn is_later(bucket: &FigureBucket, than: &Text) -> bool {
     bucket.at.as_str() > than.as_str()
 }
 
-fn course(link: &Link) -> anyhow::Result<Course> {
-    whole(link, "/api/v1/stats/series", &[("window", WINDOW)])
+fn course(client: &ApiClient) -> anyhow::Result<SeriesReply> {
+    whole(client, "/api/v1/stats/series", &[("window", WINDOW)])
 }
 
 /// The newest events that were given up or refused, whichever kind they are.
-fn newest_failures(link: &Link) -> anyhow::Result<Vec<Failure>> {
+fn newest_failures(client: &ApiClient) -> anyhow::Result<Vec<FailedEvent>> {
     #[derive(Deserialize)]
-    struct Page {
-        data: Vec<Failure>,
+    struct FailurePage {
+        data: Vec<FailedEvent>,
     }
     let mut all = Vec::new();
     for status in ["failed", "validation_error"] {
-        let page: Page = whole(link, "/api/v1/events", &[("status", status), ("limit", FAILURES_MAX)])?;
+        let page: FailurePage = whole(client, "/api/v1/events", &[("status", status), ("limit", FAILURES_MAX)])?;
         all.extend(page.data);
     }
     all.sort_by(|one, other| other.received_at.as_str().cmp(one.received_at.as_str()));
     Ok(all)
 }
 
-fn whole<T: DeserializeOwned>(link: &Link, path: &str, query: &[(&str, &str)]) -> anyhow::Result<T> {
-    let answer: BufReader<_> = link.read(path, query, &[])?;
+fn whole<T: DeserializeOwned>(client: &ApiClient, path: &str, query: &[(&str, &str)]) -> anyhow::Result<T> {
+    let answer: BufReader<_> = client.read(path, query, &[])?;
     serde_json::from_reader(answer).with_context(|| format!("the answer to {path} cannot be read"))
 }
 

@@ -19,9 +19,9 @@ const TABLES: [&[u8]; 3] = [
 ];
 
 /// The events of a file, read through a small buffer, and whether it could be read to its end.
-fn read(format: Format, file: &[u8]) -> (Vec<Event>, bool) {
+fn read(format: Format, file: &[u8]) -> (Vec<InputEvent>, bool) {
     let reader = Box::new(BufReader::with_capacity(7, Cursor::new(file.to_vec())));
-    let source = Source { reader, format, identity: String::new(), position: Arc::default(), bytes: None };
+    let source = InputFile { reader, format, identity: String::new(), position: Arc::default(), bytes: None };
     let (Ok(mut events), mut found) = (Events::of(source), Vec::new()) else { return (Vec::new(), false) };
     loop {
         match events.next() {
@@ -105,7 +105,7 @@ fn a_damaged_table_has_an_event_per_row() {
 }
 
 /// Asserts that each value of the row is found in its event; of columns with one name the last counts.
-fn assert_row(columns: &csv::StringRecord, row: &csv::ByteRecord, event: &Event, file: &[u8]) {
+fn assert_row(columns: &csv::StringRecord, row: &csv::ByteRecord, event: &InputEvent, file: &[u8]) {
     let sent: Value = serde_json::from_str(&event.text).expect("asserted before");
     for (place, column) in columns.iter().enumerate() {
         let value = String::from_utf8_lossy(&row[place]);

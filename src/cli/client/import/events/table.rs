@@ -5,19 +5,19 @@ use std::io::{self, BufRead, Read};
 use anyhow::{Context, bail};
 use serde_json::{Map, Value};
 
-use super::{EVENT_BYTES_MAX, Event};
+use super::{EVENT_BYTES_MAX, InputEvent};
 
 /// Columns that are fields of the event; all others go into the payload.
 pub(super) const FIELDS: [&str; 5] = ["event_name", "event_type", "event_uid", "timestamp", "user_id"];
 
 /// The rows that are left.
-pub(in super::super) struct Table {
+pub(in super::super) struct CsvEvents {
     reader: csv::Reader<Strict<Box<dyn BufRead + Send>>>,
     columns: csv::StringRecord,
     row: csv::ByteRecord,
 }
 
-impl Table {
+impl CsvEvents {
     pub(super) fn of(reader: Box<dyn BufRead + Send>) -> anyhow::Result<Self> {
         let mut reader = csv::ReaderBuilder::new().flexible(true).from_reader(Strict::new(reader));
         let columns = reader.headers().context("the header line cannot be read")?.clone();
@@ -34,7 +34,7 @@ impl Table {
         Ok(Self { reader, columns, row: csv::ByteRecord::new() })
     }
 
-    pub(super) fn next(&mut self) -> anyhow::Result<Option<Event>> {
+    pub(super) fn next(&mut self) -> anyhow::Result<Option<InputEvent>> {
         if !self.reader.read_byte_record(&mut self.row)? {
             return Ok(None);
         }
@@ -43,12 +43,12 @@ impl Table {
         let flaw = match &values {
             Err(_) => "the row is not UTF-8".to_owned(),
             Ok(values) if values.len() == self.columns.len() => {
-                return Ok(Some(Event { line, text: event_of(&self.columns, values), flaw: None }));
+                return Ok(Some(InputEvent { line, text: event_of(&self.columns, values), flaw: None }));
             }
             Ok(values) => format!("the row has {} fields, expected {}", values.len(), self.columns.len()),
         };
         let row: Vec<_> = self.row.iter().map(String::from_utf8_lossy).collect();
-        Ok(Some(Event { line, text: row.join(","), flaw: Some(("invalid_row", flaw)) }))
+        Ok(Some(InputEvent { line, text: row.join(","), flaw: Some(("invalid_row", flaw)) }))
     }
 }
 
@@ -80,7 +80,7 @@ fn event_of(columns: &csv::StringRecord, values: &[&str]) -> String {
 /// is never closed, at text behind one that is, and at a row that is too long.
 struct Strict<R> {
     file: R,
-    place: Place,
+    place: CsvState,
     line: u64,
     /// The line in which the quote was opened that was seen last.
     quoted_in: u64,
@@ -92,7 +92,7 @@ struct Strict<R> {
 }
 
 #[derive(Clone, Copy, PartialEq)]
-enum Place {
+enum CsvState {
     FieldBegins,
     Plain,
     Quoted,
@@ -104,22 +104,22 @@ enum Place {
 
 impl<R> Strict<R> {
     fn new(file: R) -> Self {
-        Self { file, place: Place::FieldBegins, line: 1, quoted_in: 1, row_in: 1, row_bytes: 0, flaw: None }
+        Self { file, place: CsvState::FieldBegins, line: 1, quoted_in: 1, row_in: 1, row_bytes: 0, flaw: None }
     }
 
     /// Takes the next byte, or says what is wrong with it.
     fn take(&mut self, byte: u8) -> Result<(), String> {
         let place = match (self.place, byte) {
-            (Place::Quoted, b'"') => Place::Closed,
-            (Place::Quoted, _) | (Place::Closed, b'"') => Place::Quoted,
-            (_, b',' | b'\n' | b'\r') => Place::FieldBegins,
-            (Place::FieldBegins, b'"') => {
+            (CsvState::Quoted, b'"') => CsvState::Closed,
+            (CsvState::Quoted, _) | (CsvState::Closed, b'"') => CsvState::Quoted,
+            (_, b',' | b'\n' | b'\r') => CsvState::FieldBegins,
+            (CsvState::FieldBegins, b'"') => {
                 self.quoted_in = self.line;
-                Place::Quoted
+                CsvState::Quoted
             }
-            (Place::FieldBegins | Place::Plain, _) => Place::Plain,
-            (Place::Closed | Place::Blank, b' ' | b'\t') => Place::Blank,
-            (Place::Closed | Place::Blank, _) => {
+            (CsvState::FieldBegins | CsvState::Plain, _) => CsvState::Plain,
+            (CsvState::Closed | CsvState::Blank, b' ' | b'\t') => CsvState::Blank,
+            (CsvState::Closed | CsvState::Blank, _) => {
                 return Err(format!(
                     "line {}: text follows a closing quote, opened in line {}",
                     self.line, self.quoted_in
@@ -129,7 +129,7 @@ impl<R> Strict<R> {
         self.place = place;
         self.line += u64::from(byte == b'\n');
         self.row_bytes += 1;
-        if place == Place::FieldBegins && byte != b',' {
+        if place == CsvState::FieldBegins && byte != b',' {
             (self.row_in, self.row_bytes) = (self.line, 0);
         }
         if self.row_bytes > EVENT_BYTES_MAX {
@@ -147,7 +147,7 @@ impl<R: Read> Read for Strict<R> {
             return Err(bad(flaw));
         }
         let read = self.file.read(buffer)?;
-        if read == 0 && self.place == Place::Quoted {
+        if read == 0 && self.place == CsvState::Quoted {
             return Err(bad(format!("line {}: a quote is opened that is never closed", self.quoted_in)));
         }
         let mut rows_end = 0;

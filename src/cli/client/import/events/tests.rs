@@ -8,7 +8,7 @@ use super::*;
 fn events(format: Format, text: &[u8]) -> Events {
     // A small buffer: events span it.
     let reader = Box::new(std::io::BufReader::with_capacity(3, Cursor::new(text.to_vec())));
-    let source = Source { reader, format, identity: String::new(), position: Arc::default(), bytes: None };
+    let source = InputFile { reader, format, identity: String::new(), position: Arc::default(), bytes: None };
     Events::of(source).expect("the beginning can be read")
 }
 
@@ -60,9 +60,9 @@ fn a_broken_array_ends_the_reading_where_it_breaks() {
         ("[1\n2]", 0, "line 1: the event is not JSON"),
         ("[1] 2", 1, "behind the array's end"),
     ] {
-        let (found, told) = read(Format::Json, text.as_bytes());
-        let told = told.unwrap_or_else(|| panic!("{text} was read"));
-        assert!(found.len() == events && told.contains(error), "{text}: {found:?} {told}");
+        let (found, reason) = read(Format::Json, text.as_bytes());
+        let reason = reason.unwrap_or_else(|| panic!("{text} was read"));
+        assert!(found.len() == events && reason.contains(error), "{text}: {found:?} {reason}");
     }
 }
 
@@ -91,22 +91,26 @@ fn a_table_that_would_be_guessed_at_ends_behind_its_last_good_row() {
         ("a,b,\"1\"x\nc,d,2\n", 0, "line 2: text follows a closing quote, opened in line 2"),
         ("a,b,1\r\nc,d,2\r\n\"e,f", 2, "line 4: a quote is opened that is never closed"),
     ] {
-        let (found, told) = read(Format::Csv, format!("{HEAD}{rows}").as_bytes());
-        assert_eq!((found.len(), told.as_deref()), (good, Some(error)), "{rows:?}: {found:?}");
+        let (found, reason) = read(Format::Csv, format!("{HEAD}{rows}").as_bytes());
+        assert_eq!((found.len(), reason.as_deref()), (good, Some(error)), "{rows:?}: {found:?}");
     }
     for rows in ["a,b,\"1\"\"\"\n", "a,b,\"1\" \r\n", "a,\"b\",", "a,b,5\" nail\n", "a,b, \"1\"\n", "a,b,\"\""] {
-        let (found, told) = read(Format::Csv, format!("{HEAD}{rows}").as_bytes());
-        assert_eq!((found.len(), told), (1, None), "{rows:?}: {found:?}");
+        let (found, reason) = read(Format::Csv, format!("{HEAD}{rows}").as_bytes());
+        assert_eq!((found.len(), reason), (1, None), "{rows:?}: {found:?}");
     }
     let long = format!("{HEAD}a,b,1\nc,d,\"{}", "2\n".repeat(EVENT_BYTES_MAX / 2 + 1));
-    let (found, told) = read(Format::Csv, long.as_bytes());
-    assert!(found.len() == 1 && told.is_some_and(|told| told.starts_with("line 3: the row is over")), "{found:?}");
+    let (found, reason) = read(Format::Csv, long.as_bytes());
+    assert!(
+        found.len() == 1 && reason.is_some_and(|reason| reason.starts_with("line 3: the row is over")),
+        "{found:?}"
+    );
 }
 
 #[test]
 fn a_column_that_is_there_twice_is_an_error() {
     let reader = Box::new(Cursor::new(b"event_name,event_type,x,x\na,b,1,2\n".to_vec()));
-    let source = Source { reader, format: Format::Csv, identity: String::new(), position: Arc::default(), bytes: None };
+    let source =
+        InputFile { reader, format: Format::Csv, identity: String::new(), position: Arc::default(), bytes: None };
     let error = Events::of(source).err().expect("must be refused");
     assert!(error.to_string().contains("more than one column \"x\""), "{error}");
 }

@@ -1,0 +1,90 @@
+//! What every stream of the dashboard has in common: it lives as long as its token and the server, and never falls silent
+//! for long.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix_web::HttpResponse;
+use actix_web::web::Data;
+use bytes::Bytes;
+use futures_util::stream::unfold;
+use serde::Serialize;
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::Instant;
+
+use crate::domain::json::write_line;
+use crate::http::bearer::Credentials;
+use crate::http::error::ApiError;
+use crate::http::problems::Problem;
+use crate::http::request::Call;
+use crate::http::state::AppState;
+use crate::http::streaming;
+
+/// Longest time until the end of a token, or of the server, ends a stream.
+const CHECKED: Duration = Duration::from_millis(500);
+/// Longest silence, so that proxies and browsers know the stream to live.
+const HEARTBEAT: Duration = Duration::from_secs(15);
+
+/// Where a stream's lines come from.
+pub trait LineSource: 'static {
+    /// The next lines, at least one; nothing is lost if the future is dropped before it is ready.
+    fn next(&mut self) -> impl Future<Output = Bytes>;
+}
+
+/// Somebody who watches.
+struct SseStream<N> {
+    state: Data<AppState>,
+    credentials: Credentials,
+    news: N,
+    sent_at: Instant,
+    _permit: OwnedSemaphorePermit,
+}
+
+/// Room for one more stream.
+pub fn room(state: &AppState) -> Result<OwnedSemaphorePermit, ApiError> {
+    let permit = Arc::clone(&state.live_room).try_acquire_owned();
+    permit.map_err(|_| ApiError::new(Problem::Overloaded, "too many dashboards are open"))
+}
+
+/// An event of a stream.
+pub fn event(name: &str, data: &impl Serialize) -> Bytes {
+    let mut lines = format!("event: {name}\ndata: ").into_bytes();
+    write_line(&mut lines, data);
+    lines.push(b'\n');
+    lines.into()
+}
+
+/// Answers with all news from now on.
+pub fn stream(call: Call, permit: OwnedSemaphorePermit, news: impl LineSource) -> Result<HttpResponse, ApiError> {
+    let credentials = call.credentials()?;
+    let watcher = SseStream { credentials, news, sent_at: Instant::now(), _permit: permit, state: call.state };
+    // A first line at once: the page knows that it is connected.
+    let first = Some(Bytes::from_static(b": connected\n\n"));
+    let lines = unfold((first, watcher), |(first, mut watcher)| async move {
+        let lines = match first {
+            Some(first) => first,
+            None => watcher.next().await?,
+        };
+        Some((Ok::<_, std::io::Error>(lines), (None, watcher)))
+    });
+    Ok(streaming::lines("text/event-stream", lines))
+}
+
+impl<N: LineSource> SseStream<N> {
+    /// The next lines; `None` when the server stops or the token is good no longer.
+    async fn next(&mut self) -> Option<Bytes> {
+        loop {
+            let news = tokio::time::timeout(CHECKED, self.news.next()).await;
+            if self.state.is_draining() || self.state.auth.authenticate(self.credentials).await.is_err() {
+                return None;
+            }
+            let is_silent = self.sent_at.elapsed() >= HEARTBEAT;
+            let heartbeat = || is_silent.then_some(Bytes::from_static(b": heartbeat\n\n"));
+            if let Some(lines) = news.ok().or_else(heartbeat) {
+                self.sent_at = Instant::now();
+                return Some(lines);
+            }
+        }
+    }
+}

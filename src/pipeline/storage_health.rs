@@ -1,0 +1,98 @@
+//! Whether an event that is posted now would be stored: what the Persisters note of the database and of the spool.
+//!
+//! Where both fail nobody is sent here any more, and nobody would notice that they work again. So what fails and is not
+//! tried by anybody is tried with an event of our own, of which nothing is kept.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::deps::Deps;
+use super::heartbeat::{NodeHealth, Trouble};
+use super::persister::Writer;
+use crate::store::{Spool, StoreError};
+use crate::telemetry::condition::{Condition, FailingCondition};
+
+/// How often it is looked whether something has to be tried.
+const LOOK: Duration = Duration::from_millis(250);
+
+/// How long nobody else must have tried.
+const UNATTENDED: Duration = Duration::from_millis(500);
+
+/// Both ways onto a disk.
+pub(super) struct StorageHealth {
+    writer: Arc<Writer>,
+    /// The spool, and whether it takes events, if new ones may go there.
+    spool: Option<(Spool, Arc<Condition>)>,
+    health: Arc<NodeHealth>,
+}
+
+impl StorageHealth {
+    /// Of a line made of `parts`.
+    pub fn of(deps: &Deps, health: &Arc<NodeHealth>) -> Arc<Self> {
+        let spool =
+            deps.spool_writer.as_ref().map(|spool_writer| (spool_writer.spool.clone(), spool_writer.spooling.clone()));
+        Arc::new(Self { writer: deps.writer.clone(), spool, health: health.clone() })
+    }
+
+    /// Why an event would not be stored; nothing if it would.
+    pub fn reasons(&self) -> Vec<String> {
+        let trouble = self.health.trouble();
+        let writing = self.writer.writing.failure().filter(|_| self.writer.has_failed_for_long());
+        let of_database = trouble.as_ref().map(Trouble::to_string).or_else(|| writing.as_ref().map(reason));
+        let Some(of_database) = of_database else { return Vec::new() };
+        let is_barred = matches!(trouble, Some(Trouble::Barred(_)));
+        match self.of_spool() {
+            // What cannot go into the database goes into the spool.
+            Some(None) if !is_barred => Vec::new(),
+            of_spool => std::iter::once(of_database).chain(of_spool.flatten()).collect(),
+        }
+    }
+
+    /// What fails now, also if events are stored all the same.
+    pub fn failing(&self) -> Vec<FailingCondition> {
+        let spooling = self.spool.as_ref().and_then(|(_, spooling)| spooling.failure());
+        self.writer.writing.failure().into_iter().chain(spooling).collect()
+    }
+
+    /// Why the spool takes nothing, if it does not; `None` if there is none.
+    fn of_spool(&self) -> Option<Option<String>> {
+        let (spool, spooling) = self.spool.as_ref()?;
+        Some(spool.refusal().or_else(|| spooling.failure().as_ref().map(reason)))
+    }
+
+    /// Tries what fails and is not tried by anybody; runs until it is dropped.
+    pub async fn run(self: Arc<Self>) {
+        let mut id = None;
+        loop {
+            tokio::time::sleep(LOOK).await;
+            let writing = &self.writer.writing;
+            if writing.is_unattended_for(UNATTENDED) {
+                note(writing, &self.probe_database(&mut id).await);
+            }
+            if let Some((spool, spooling)) = &self.spool
+                && spooling.is_unattended_for(UNATTENDED)
+            {
+                note(spooling, &spool.probe(self.writer.probe_event(0), self.writer.flush_timeout).await);
+            }
+        }
+    }
+
+    /// One id does for all probes, since nothing is kept under it.
+    async fn probe_database(&self, id: &mut Option<i64>) -> Result<(), StoreError> {
+        if id.is_none() {
+            *id = self.writer.ids.take(1).await?.pop();
+        }
+        self.writer.probe(id.unwrap_or_default()).await
+    }
+}
+
+fn note(condition: &Condition, result: &Result<(), StoreError>) {
+    match result {
+        Ok(()) => condition.succeeded(),
+        Err(error) => condition.failed_as(error, error.outline()),
+    }
+}
+
+fn reason(failure: &FailingCondition) -> String {
+    format!("{} fails: {}", failure.what, failure.outline)
+}
