@@ -1,8 +1,8 @@
-//! Who calls: tokens looked up by their hash, and remembered until any token or user changes.
+//! The caller of a request: tokens are looked up by their hash, and remembered until any token or user changes.
 //!
-//! Guaranteed: a change of a token or user is seen within one refresh, and an expiry at once. Not guaranteed: while
-//! the database is away, changes are not seen; known tokens go on working then for `auth.outage_grace`, unknown ones
-//! get a 503. An origin that sends many unknown tokens gets a 429, before the database is asked.
+//! Guaranteed: a change of a token or user is seen within one refresh, and an expiry at once. Not guaranteed: while the
+//! database is away, changes are not seen; known tokens go on working then for `auth.outage_grace`, unknown ones get a
+//! 503. An origin that sends many unknown tokens gets a 429, before the database is queried.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -84,7 +84,7 @@ struct KnownToken {
     touched_at: AtomicI64,
 }
 
-/// Last uses of tokens: those written, to keep the distance between writes, and those still to write.
+/// Last uses of tokens: those written, to space out the writes, and those still to write.
 #[derive(Default)]
 struct Uses {
     noted: HashMap<i64, i64>,
@@ -92,7 +92,7 @@ struct Uses {
 }
 
 impl Auth {
-    /// An empty memory in front of `store`; while that does not answer, it is trusted for `outage_grace`.
+    /// An empty cache in front of `store`; while that does not answer, it is trusted for `outage_grace`.
     pub fn new(store: Store, outage_grace: Duration) -> Self {
         Self {
             lookups: Lookups::new(store.clone()),
@@ -105,7 +105,7 @@ impl Auth {
         }
     }
 
-    /// Who has these credentials; 401 if nobody, 503 if only the database could tell.
+    /// The caller with these credentials; 401 if there is none, 503 if only the database could decide.
     pub async fn authenticate(&self, credentials: Credentials) -> Result<Arc<Caller>, ApiError> {
         let (hash, now) = (credentials.hash, clock::now());
         if self.staleness.is_lost_for_long() {
@@ -130,7 +130,7 @@ impl Auth {
             .then_some("tokens cannot be checked: the database is away for longer than auth.outage_grace")
     }
 
-    /// One round of the watch: forgets everything if tokens or users have changed, and writes last uses.
+    /// One round of the refresh: forgets everything if tokens or users have changed, and writes last uses.
     pub async fn refresh(&self) -> Result<(), StoreError> {
         let _round = self.round.lock().await;
         let version = self.store.auth_version(STORE_WAIT).await;
@@ -204,7 +204,7 @@ impl Auth {
     }
 }
 
-/// Keeps `auth` fresh for as long as the future is polled.
+/// Refreshes `auth` for as long as the future is polled.
 pub async fn refresh_loop(auth: Arc<Auth>, every: Duration) {
     let condition = Condition::new("the look for changed tokens");
     loop {

@@ -15,7 +15,7 @@ const TOKEN_PREFIX: &str = "gm_";
 /// SHA-256 of a token: what the database holds of it.
 pub type TokenHash = [u8; 32];
 
-/// What a request shows of who sends it.
+/// What a request shows of its sender.
 #[derive(Clone, Copy, Debug)]
 pub struct Credentials {
     /// The hash of its token.
@@ -58,7 +58,7 @@ fn token(headers: &HeaderMap) -> Result<&str, ApiError> {
     well_formed(token.trim_start())
 }
 
-/// What cannot be a token of ours is refused without asking the database.
+/// What cannot be a token of ours is refused without querying the database.
 fn well_formed(token: &str) -> Result<&str, ApiError> {
     if token.is_empty() {
         return Err(malformed("the Authorization header has no token after Bearer".to_owned()));

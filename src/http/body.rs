@@ -40,7 +40,7 @@ impl BodyLimits {
 
 /// Reads `payload` to its end; 413 before a byte is read if its announced length is over the limit.
 ///
-/// `make_room` is asked for every chunk before it is kept: bytes that are only announced take no room from others.
+/// `make_room` is called for every chunk before it is stored: bytes that are only announced take no room from others.
 pub async fn read<S>(
     headers: &HeaderMap,
     payload: S,

@@ -19,7 +19,7 @@ pub(super) struct Cluster {
     pub nodes: Option<Vec<BootView>>,
 }
 
-/// A line as it is, or as another node told it.
+/// A line as it is, or as another node published it.
 #[derive(Serialize)]
 #[serde(untagged)]
 pub(super) enum NodePipeline {

@@ -28,7 +28,7 @@ use super::lists::{elements_of, weighed};
 /// What `Accept-Encoding` says of bodies.
 const ACCEPT_ENCODING: &str = "gzip, br, zstd, deflate, identity";
 
-/// How much is unpacked at once: whoever counts sees a bomb after so many bytes.
+/// How much is unpacked at once: a caller that counts sees a bomb after so many bytes.
 const UNPACKED_BYTES: usize = 64 * 1_024;
 
 /// Shorter answers are sent as they are: packing costs more than it saves.
@@ -37,7 +37,7 @@ const PACKED_FROM: u64 = 1_024;
 /// Brotli's best level takes longer than a request should.
 const LEVEL: Level = Level::Fastest;
 
-/// Memory that a zstd body may ask for, as a power of two: 8 MiB, what RFC 9659 lets a body use.
+/// Memory that a zstd body may request, as a power of two: 8 MiB, what RFC 9659 lets a body use.
 const ZSTD_WINDOW_LOG_MAX: u32 = 23;
 
 /// How a body is packed.

@@ -1,4 +1,4 @@
-//! The face of every failure: an `ApiError` becomes an `application/problem+json` answer (RFC 9457).
+//! Every failure as an answer: an `ApiError` becomes `application/problem+json` (RFC 9457).
 
 mod layers;
 
@@ -16,7 +16,7 @@ use crate::domain::rejection::{Flaw, RejectCode, Rejection};
 use crate::domain::scopes::Scope;
 use crate::telemetry::facts;
 
-/// How soon a client may ask again when nothing better is known.
+/// How soon a client may retry when nothing better is known.
 pub const RETRY_AFTER: Duration = Duration::from_secs(1);
 
 /// An error answer in the making.
@@ -28,12 +28,12 @@ pub struct ApiError {
     event_id: Option<i64>,
     repeats: Option<i64>,
     rejection: Option<Box<Rejection>>,
-    /// The problem is an event's outcome, which the reference's members tell.
+    /// The problem is an event's outcome, which the reference's members report.
     is_outcome: bool,
     closes: bool,
 }
 
-/// The header that tells a client what to change.
+/// The header that shows a client what to change.
 #[derive(Clone, Copy, Debug)]
 enum AdviceHeader {
     None,
@@ -122,14 +122,14 @@ impl ApiError {
         Self { repeats: Some(repeats).filter(|repeats| *repeats > 0), ..self }
     }
 
-    /// 422: fields of a body that is no event are wrong.
+    /// 422: fields of a body that is not an event are wrong.
     pub fn invalid_fields(rejection: Rejection) -> Self {
         let problem = Problem::Rejected(rejection.code());
         let detail = rejection.first.detail.clone();
         Self { rejection: Some(Box::new(rejection)), ..Self::new(problem, detail) }
     }
 
-    /// 429: the token asks too often; `wait` is how long it has to wait.
+    /// 429: the token sends too many requests; `wait` is how long it has to wait.
     pub fn rate_limited(wait: Duration) -> Self {
         let detail = format!("the token has no request left, the next one in {} ms", wait.as_millis().max(1));
         Self::new(Problem::RateLimited, detail).after(wait)
@@ -149,7 +149,7 @@ impl ApiError {
         Self { rejection: Some(Box::new(rejection)), ..Self::new(Problem::BatchRefused, detail) }
     }
 
-    /// 500: a bug; `detail` is for people and must not tell secrets.
+    /// 500: a bug; `detail` is for people and must not reveal secrets.
     pub fn internal(detail: impl Into<Cow<'static, str>>) -> Self {
         Self::new(Problem::InternalError, detail)
     }
@@ -224,7 +224,7 @@ fn insufficient(scope: Scope) -> HeaderValue {
     HeaderValue::try_from(text).expect("names of scopes are visible ASCII")
 }
 
-/// `delay` rounded up, at least 1: a client that is told 0 would come back at once.
+/// `delay` rounded up, at least 1: a client that reads 0 would come back at once.
 pub fn whole_seconds(delay: Duration) -> u64 {
     delay.as_secs().saturating_add(u64::from(delay.subsec_nanos() > 0)).max(1)
 }

@@ -20,7 +20,7 @@ use crate::domain::rejection::{Flaw, RejectCode, Rejection};
 use crate::domain::submission::Unreadable;
 use crate::domain::timestamp;
 
-/// Longest body, in bytes: what is administered or asked for is small, and its bytes are not counted as in flight.
+/// Longest body, in bytes: administrative requests and queries are small, and their bytes are not counted as in flight.
 const BODY_BYTES_MAX: usize = 64 * 1_024;
 /// Longest part of a value that is repeated in an answer, in characters.
 const SHOWN_CHARS_MAX: usize = 40;
@@ -165,7 +165,7 @@ impl Fields {
         self.take(name, JsonKind::Bool).map(|value| value.get() == "true")
     }
 
-    /// An array of strings, of which a wrong one is named by its place.
+    /// An array of strings, of which a wrong one is named by its index.
     pub fn texts(&mut self, name: &str) -> Option<Vec<String>> {
         let value = self.take(name, JsonKind::Array)?;
         let items: Vec<Box<RawValue>> = serde_json::from_str(value.get()).unwrap_or_default();

@@ -112,7 +112,7 @@ async fn find(call: &Call, caller: &Caller) -> Result<Job, ApiError> {
     call.state.store.job(id, viewer(caller), STORE_WAIT).await?.ok_or_else(|| no_such("job", id))
 }
 
-/// Whose jobs the caller sees: its own user's, or with `None` everyone's.
+/// The user whose jobs the caller sees: its own, or with `None` everyone's.
 fn viewer(caller: &Caller) -> Option<i64> {
     let sees_all = caller.scopes.has(Scope::ReadAll) || caller.scopes.has(Scope::Admin);
     if sees_all { None } else { Some(caller.user_id) }

@@ -1,4 +1,4 @@
-//! `GET /api/v1/limits`: what a client has to keep to, as it is in effect on this node.
+//! `GET /api/v1/limits`: the limits that apply to a client, as they are in effect on this node.
 
 use actix_web::HttpResponse;
 use actix_web::http::StatusCode;

@@ -40,7 +40,7 @@ pub fn parts(text: &str, separator: char) -> impl Iterator<Item = &str> {
     text.split(separates).map(|part| part.trim_matches([' ', '\t'])).filter(|part| !part.is_empty())
 }
 
-/// The weight if the parameter is one: `q=0.8` is 800, what is no weight is 0.
+/// The weight if the parameter is one: `q=0.8` is 800, an invalid weight is 0.
 fn quality(parameter: &str) -> Option<u16> {
     let (name, value) = parameter.split_once('=')?;
     name.trim().eq_ignore_ascii_case("q").then(|| thousandths(value.trim()).unwrap_or(0))

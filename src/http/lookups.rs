@@ -1,6 +1,6 @@
-//! Looks tokens up that are not remembered: one query at a time, for all who ask meanwhile.
+//! Looks up tokens that are not remembered: one query at a time, for all requests that wait meanwhile.
 //!
-//! So whoever sends tokens that are not there, however many, has one of the database's connections at most: the others are
+//! So a client that sends unknown tokens, however many, takes one of the database's connections at most: the others are
 //! those of the flushes.
 
 use std::collections::HashMap;
@@ -16,7 +16,7 @@ use crate::store::{Store, StoreError, TokenRecord};
 
 type LookupResult = Result<Option<TokenRecord>, StoreError>;
 
-/// The questions that wait, and whose turn it is to ask them.
+/// The lookups that wait, and whose turn it is to run them.
 pub(super) struct Lookups {
     store: Store,
     questions: Mutex<Vec<Question>>,
@@ -29,7 +29,7 @@ struct Question {
 }
 
 impl Lookups {
-    /// Nobody asks yet.
+    /// With nothing to look up yet.
     pub fn new(store: Store) -> Self {
         Self { store, questions: Mutex::default(), turn: tokio::sync::Mutex::default() }
     }
@@ -41,7 +41,7 @@ impl Lookups {
             let _turn = self.turn.lock().await;
             match receiver.try_recv() {
                 Ok(found) => return found,
-                // Whoever asked for it has left in the middle.
+                // The request that ran the query was dropped in the middle.
                 Err(TryRecvError::Closed) => receiver = self.enqueue(hash),
                 Err(TryRecvError::Empty) => {}
             }
@@ -65,7 +65,7 @@ impl Lookups {
         let found = found.map(|records| records.into_iter().map(|record| (record.hash, record)).collect());
         for Question { hash, sender } in questions {
             let answer = found.as_ref().map(|records: &HashMap<_, _>| records.get(&hash).cloned());
-            // Who has left needs no answer.
+            // A caller that has left needs no answer.
             let _ = sender.send(answer.map_err(Clone::clone));
         }
     }

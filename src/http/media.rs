@@ -1,4 +1,4 @@
-//! Which bodies are taken, told from `Content-Type` before a byte of them is read.
+//! Which bodies are taken, decided by `Content-Type` before a byte of them is read.
 
 use actix_web::http::header::{CONTENT_TYPE, HeaderMap};
 
@@ -75,7 +75,7 @@ impl Media {
         matches!(self, Self::Json | Self::Form)
     }
 
-    /// Whether the body itself has to tell what it is.
+    /// Whether the body itself has to show what it is.
     pub fn is_undeclared(self) -> bool {
         matches!(self, Self::Undeclared | Self::Form)
     }

@@ -1,7 +1,7 @@
 //! `GET /metrics` on the operations port, for Prometheus.
 //!
-//! It answers whatever else does not: each look at something is bounded, and what does not answer is left out. The database is
-//! asked only while heartbeats reach it, by one scrape at a time, and rests after that.
+//! It answers whatever else does not: each look at something is bounded, and what does not answer is left out. The
+//! database is queried only while heartbeats reach it, by one scrape at a time, and rests after that.
 
 use std::time::{Duration, Instant};
 
@@ -54,7 +54,7 @@ async fn figures(state: &AppState) -> Figures {
 }
 
 impl Backlogs {
-    /// What waits in the database; several scrapes at once ask it once.
+    /// What waits in the database; simultaneous scrapes query it once.
     async fn look(&self, state: &AppState) -> Option<Backlog> {
         let mut seen = self.0.lock().await;
         if let Some(seen) = seen.filter(|seen| Instant::now() < seen.good_until) {

@@ -1,8 +1,8 @@
 //! Operations, on a port of their own: what the pipeline is doing; `control` changes it.
 //!
-//! Who looks needs a token. `dashboard.trust_local` lets a caller on this very machine look without one, unless the request
-//! came through a proxy that says so or under a foreign host name: a web page whose name was rebound to 127.0.0.1 must not
-//! read along. A proxy that says nothing cannot be told apart.
+//! Reading needs a token. `dashboard.trust_local` lets a caller on this very machine read without one, unless the
+//! request came through a proxy that says so or under a foreign host name: a web page whose name was rebound to
+//! 127.0.0.1 must not read along. A proxy that says nothing cannot be recognised.
 
 use actix_web::http::StatusCode;
 use actix_web::http::header::HOST;
@@ -19,8 +19,8 @@ use super::request::Call;
 use super::respond::json;
 use crate::domain::scopes::Scope;
 
-/// Headers that a proxy adds, behind which every peer looks local, or a browser, which may stand behind a proxy that adds
-/// none: who looks with a browser logs in.
+/// Headers that a proxy adds, behind which every peer looks local, or a browser, which may stand behind a proxy that
+/// adds none: people with a browser log in.
 const FOREIGN_HEADERS: [&str; 7] =
     ["forwarded", "x-forwarded-for", "x-real-ip", "via", "origin", "sec-fetch-site", "sec-fetch-mode"];
 
@@ -33,7 +33,7 @@ pub(super) struct Index {
     routes: [&'static str; 20],
 }
 
-/// What there is on this port, beside the dashboard and the routes of the API that it asks.
+/// What there is on this port, beside the dashboard and the routes of the API that it calls.
 pub(super) fn index() -> HttpResponse {
     let routes = [
         "/api/live",

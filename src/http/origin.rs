@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use actix_web::HttpRequest;
 
-/// An address, of IPv6 its network (/64): whoever has one of its addresses has all of them.
+/// An address, of IPv6 its network (/64): the owner of one of its addresses has all of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Origin(i64);
 

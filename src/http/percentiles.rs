@@ -1,4 +1,4 @@
-//! Percentiles of the time that finished events took, as answers tell them.
+//! Percentiles of the time that finished events took, as answers report them.
 
 use schemars::JsonSchema;
 use serde::Serialize;

@@ -1,4 +1,4 @@
-//! `/problems`: the catalogue for whoever follows the `type` of a problem; JSON for programs, a page for browsers.
+//! `/problems`: the catalogue, where the `type` of a problem leads; JSON for programs, a page for browsers.
 //!
 //! Needs no token: what it says is the same for everyone. The page loads nothing and runs nothing.
 
@@ -88,7 +88,7 @@ fn section(entry: &CatalogueEntry) -> String {
     )
 }
 
-/// Caches must keep the two forms apart.
+/// Caches must distinguish the two forms.
 fn negotiated(mut response: HttpResponse) -> HttpResponse {
     response.headers_mut().insert(VARY, ACCEPT.into());
     response

@@ -1,6 +1,6 @@
 //! The problem catalogue: every error that the API can answer with, its code, status, title and explanation.
 //!
-//! Codes are part of the contract: a code never changes its meaning, and a test keeps each one unique.
+//! Codes are part of the contract: a code never changes its meaning, and a test checks that each is unique.
 
 mod catalogue;
 
@@ -60,7 +60,7 @@ pub enum Problem {
     ExpectationFailed,
     /// The event was refused for what it is.
     Rejected(RejectCode),
-    /// The token asks too often.
+    /// The token sends too many requests.
     RateLimited,
     /// The event is there and cannot be read.
     EventUnreadable,

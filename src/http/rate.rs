@@ -1,8 +1,8 @@
-//! How often a token may ask: a bucket per token, as the crate `governor` keeps it, which only this file knows.
+//! How many requests a token may send: a bucket per token, by the crate `governor`, which only this file knows.
 //!
 //! Each node has buckets of its own, in memory: a token that spreads its requests over two nodes has twice the rate.
-//! Guaranteed: at most [`TOKENS_MAX`] buckets. To keep to it, full buckets are dropped first, which nobody can notice;
-//! if that is not enough, all of them are, and every token has its whole burst again.
+//! Guaranteed: at most [`TOKENS_MAX`] buckets. To stay within it, full buckets are dropped first, which nobody can
+//! notice; if that is not enough, all of them are, and every token has its whole burst again.
 
 use std::num::NonZeroU32;
 use std::sync::{PoisonError, RwLock};
@@ -26,11 +26,11 @@ const RATE_LIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy"
 
 type Buckets = RateLimiter<i64, HashMapStateStore<i64>, MonotonicClock, StateInformationMiddleware>;
 
-/// Attempts to log in at once from one place, and the time after which there is one more.
+/// Attempts to log in at once from one address, and the time after which there is one more.
 const LOGINS: NonZeroU32 = NonZeroU32::new(10).expect("not zero");
 const LOGIN_EVERY: Duration = Duration::from_secs(6);
 
-/// The rate of every token, or of every place that logs in.
+/// The rate of every token, or of every address that logs in.
 pub struct Rate {
     quota: Quota,
     policy: HeaderValue,

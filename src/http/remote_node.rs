@@ -1,4 +1,4 @@
-//! The line of another node, as that one told it: behind one address, every node shows the same.
+//! The line of another node, as that one published it: behind one address, every node shows the same.
 
 use actix_web::web::Query;
 
@@ -9,7 +9,7 @@ use super::problems::Problem;
 use super::state::AppState;
 use crate::pipeline::BootView;
 
-/// Which node is asked for, by name or boot; `None` = the one that answers.
+/// Which node is requested, by name or boot; `None` = the one that answers.
 pub(super) fn node_param(query: &str) -> Result<Option<String>, ApiError> {
     let pairs = Query::<Vec<(String, String)>>::from_query(query)
         .map_err(|error| ApiError::invalid_request(format!("the query cannot be read: {error}")))?;
@@ -26,7 +26,7 @@ pub(super) fn node_param(query: &str) -> Result<Option<String>, ApiError> {
     Ok(wanted)
 }
 
-/// `own`, or the line of the node that is `wanted` in its place.
+/// `own`, or the line of the `wanted` node instead.
 pub(super) async fn view_of(state: &AppState, own: Cluster, wanted: &str) -> Result<Cluster, ApiError> {
     let Some(nodes) = &own.nodes else {
         let detail = "the database does not answer, and only it knows the other nodes";

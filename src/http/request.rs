@@ -46,12 +46,12 @@ pub struct Call {
 }
 
 impl Call {
-    /// Who calls, if the token may do what `scope` covers and not too often; `what` names it in the refusal.
+    /// The caller, if its token may do what `scope` covers and is within its rate; `what` names it in the refusal.
     pub async fn authorise(&self, scope: Scope, what: &str) -> Result<Arc<Caller>, ApiError> {
         permitted(self.caller().await?, scope, what)
     }
 
-    /// Who calls, with any valid token that does not ask too often.
+    /// The caller, with any valid token that is within its rate.
     pub async fn caller(&self) -> Result<Arc<Caller>, ApiError> {
         let caller = self.state.auth.authenticate(self.credentials()?).await?;
         let Some(rate) = self.state.rate.as_ref().filter(|_| !self.is_operations()) else { return Ok(caller) };
@@ -68,7 +68,7 @@ impl Call {
         permitted(self.state.auth.authenticate(self.credentials()?).await?, scope, what)
     }
 
-    /// Room for a body. A client that holds it back until it is asked hears at once that there is none.
+    /// Room for a body. A client that holds it back until it is requested learns at once that there is none.
     pub fn room(&self) -> Result<Room, ApiError> {
         let pipeline = &self.state.pipeline;
         match announced_length(self.headers()).filter(|_| self.payload.is_held_back()) {
@@ -82,7 +82,7 @@ impl Call {
         self.request.app_data::<OperationsPort>().is_some()
     }
 
-    /// What the request shows of who sends it.
+    /// What the request shows of its sender.
     pub fn credentials(&self) -> Result<Credentials, ApiError> {
         Credentials::of(&self.request)
     }
@@ -93,7 +93,7 @@ impl Call {
     }
 }
 
-/// What tells the requests of the operations port apart: people get through there when a limit was set too low.
+/// Marks the requests of the operations port: people get through there when a limit was set too low.
 #[derive(Clone, Copy, Debug)]
 pub struct OperationsPort;
 
@@ -130,7 +130,7 @@ where
     });
     let mut response = result.unwrap_or_else(|error| error.respond(&id, keyed));
     if payload.settle() {
-        // The client may send the body it was not asked for, or the next request.
+        // The client may send the body that was not requested, or the next request.
         response.head_mut().set_connection_type(ConnectionType::Close);
     }
     let line = (request.method().as_str(), request.path());
@@ -159,7 +159,7 @@ where
     response
 }
 
-/// Which route serves the request, as the router has it; whatever it has not is one.
+/// The route that serves the request, as the router has it; unknown paths share one.
 #[derive(Clone, Copy)]
 pub struct Served(pub &'static Route);
 

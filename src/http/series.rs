@@ -1,4 +1,4 @@
-//! `GET /api/v1/stats/series`: the course of the figures over a window, in buckets of equal length.
+//! `GET /api/v1/stats/series`: the figures over a window, in buckets of equal length.
 
 use actix_web::HttpResponse;
 use actix_web::http::StatusCode;

@@ -26,7 +26,7 @@ use crate::pipeline::Pipeline;
 use crate::store::Store;
 use crate::telemetry::facts;
 
-/// Operations are asked by people and scrapers, not by producers.
+/// Operations are queried by people and scrapers, not by producers.
 const OPERATIONS_WORKERS: usize = 1;
 /// Connections to the operations port at once.
 const OPERATIONS_CONNECTIONS: usize = 2_048;
@@ -39,7 +39,7 @@ pub struct Servers {
     pub api: Server,
     /// Ends when the operations' server has stopped.
     pub operations: Server,
-    /// Looks for changes of tokens and users, for news of the feed and for dashboards; never ends, drop it last.
+    /// Looks for changes of tokens and users, for new outcomes and for dashboards; never ends, drop it last.
     pub watch: LocalBoxFuture<'static, ()>,
 }
 
@@ -64,11 +64,11 @@ impl ShutdownHandle {
             self.state.shutdown.last_requests(limit / 2).await;
             self.api.stop(true).await;
         };
-        // Who has not taken its answer by then is cut off.
+        // A client that has not taken its answer by then is cut off.
         let _ = tokio::time::timeout(limit, stopped).await;
     }
 
-    /// Ends the operations' server; last, so that health can be asked while the pipeline drains.
+    /// Ends the operations' server; last, so that health can be queried while the pipeline drains.
     pub async fn stop_operations(&self) {
         self.operations.stop(false).await;
     }
@@ -78,7 +78,7 @@ impl ShutdownHandle {
 pub async fn start(config: &Config, ports: &Ports, store: Store, pipeline: Pipeline) -> io::Result<Servers> {
     facts::know_problems(CATALOGUE.iter().map(|entry| entry.code));
     let state = Data::new(AppState::new(config, store, pipeline));
-    // What is remembered counts from the first request on; if this fails, the watch goes on trying.
+    // The cache is valid from the first request on; if this fails, the refresh loop goes on trying.
     let _ = state.auth.refresh().await;
     let api = Plan {
         port: &ports.api,

@@ -1,4 +1,4 @@
-//! What streams share, and what scrapes do: one look per node serves all who follow.
+//! What streams share, and what scrapes do: one look per node serves all followers.
 
 use std::collections::HashMap;
 use std::sync::Mutex;
@@ -27,7 +27,7 @@ impl Default for Streams {
     }
 }
 
-/// What all who watch share.
+/// What all watchers share.
 pub struct Live {
     pub(super) latest: watch::Sender<LiveSnapshot>,
 }
@@ -45,7 +45,7 @@ impl Default for Live {
     }
 }
 
-/// The nodes that are watched, by what they were asked for as, each with its line as the text of an event.
+/// The nodes that are watched, by the name or boot requested, each with its line as the text of an event.
 #[derive(Default)]
 pub struct RemoteNodes {
     pub(super) senders: Mutex<HashMap<String, watch::Sender<Bytes>>>,
@@ -69,7 +69,7 @@ pub(super) struct Outcomes {
     pub(super) sender: broadcast::Sender<Bytes>,
 }
 
-/// An event, as it was when it was told last.
+/// An event, as it was when it was last sent.
 pub(super) struct OneEvent {
     pub(super) last: Option<FeedEvent>,
     pub(super) sender: broadcast::Sender<Bytes>,

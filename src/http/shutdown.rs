@@ -1,8 +1,9 @@
-//! The end of the API's server: what is open and under way when the service is told to stop.
+//! The end of the API's server: what is open and under way when the service receives the signal to stop.
 //!
-//! A client that keeps its connection may send a request at the very moment when the server closes it, and cannot tell
-//! whether it was taken. So every answer says `Connection: close` for a while before any connection is closed; requests go
-//! on being taken meanwhile, on new connections as well. A request behind such an answer is not taken (RFC 9112, section 9.6).
+//! A client that reuses its connection may send a request at the very moment when the server closes it, and cannot know
+//! whether it was taken. So every answer says `Connection: close` for a while before any connection is closed; requests
+//! are still taken meanwhile, on new connections as well. A request behind such an answer is not taken (RFC 9112,
+//! section 9.6).
 
 use std::cell::Cell;
 use std::sync::Arc;
@@ -22,7 +23,7 @@ const LAST_REQUESTS: Duration = Duration::from_secs(1);
 /// How often it is looked whether that is over.
 const LOOK: Duration = Duration::from_millis(10);
 
-/// Whether the service stops, and for whom it still waits.
+/// Whether the service stops, and what it still waits for.
 #[derive(Default)]
 pub(super) struct Shutdown {
     has_begun: AtomicBool,
@@ -67,7 +68,7 @@ impl Shutdown {
         Some(InFlightGuard(self))
     }
 
-    /// Tells the client that its connection ends with this answer, if the end has begun.
+    /// Signals the client that its connection ends with this answer, if the end has begun.
     pub fn mark<B: MessageBody>(&self, request: &HttpRequest, response: &mut HttpResponse<B>) {
         if !self.has_begun() {
             return;

@@ -1,4 +1,4 @@
-//! Touch with the database about tokens: for how long what is remembered of them may be trusted.
+//! For how long cached tokens may be trusted while the database is unreachable.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -12,7 +12,7 @@ pub(super) struct Staleness {
 }
 
 impl Staleness {
-    /// In touch now; without it, what is remembered may be trusted for `grace`.
+    /// The database answers now; if that stops, what is remembered may be trusted for `grace`.
     pub fn new(grace: Duration) -> Self {
         Self { grace, began: Instant::now(), is_lost: AtomicBool::new(false), seen_ms: AtomicU64::new(0) }
     }

@@ -75,7 +75,7 @@ fn not_ready() -> HttpResponse {
     response
 }
 
-/// What there is to tell without a line: above all that the database is not up.
+/// What there is to report without a line: above all that the database is not up.
 async fn metrics(request: HttpRequest) -> HttpResponse {
     if !is_local(&request) {
         return refuse(request).await;

@@ -22,15 +22,15 @@ pub struct AppState {
     pub store: Store,
     /// Where events are handed in.
     pub pipeline: Pipeline,
-    /// Who may do what.
+    /// Which caller may do what.
     pub auth: Arc<Auth>,
     /// How much of a body is read, and for how long.
     pub body_limits: BodyLimits,
     /// The limits of a payload.
     pub payload_limits: PayloadLimits,
-    /// What a client has to keep to.
+    /// The limits that apply to a client.
     pub limits: LimitsConfig,
-    /// How often a token may ask, if that is limited.
+    /// How many requests a token may send, if that is limited.
     pub rate: Option<Rate>,
     /// Room for exports.
     pub exports: Arc<Semaphore>,
@@ -42,15 +42,15 @@ pub struct AppState {
     pub backlogs: Backlogs,
     /// What dashboards share.
     pub live: Live,
-    /// What dashboards are told of other nodes.
+    /// What dashboards see of other nodes.
     pub remote_nodes: RemoteNodes,
-    /// What dashboards are told of events.
+    /// What dashboards see of events.
     pub live_outcomes: LiveOutcomes,
     /// Room for dashboards.
     pub live_room: Arc<Semaphore>,
     /// How often somebody may try to log in.
     pub logins: Rate,
-    /// What the API is described by, made when it is first asked for.
+    /// What the API is described by, made when it is first requested.
     pub document: OnceLock<Value>,
     /// What the operations port is described by.
     pub operations_document: OnceLock<Value>,
@@ -100,7 +100,7 @@ impl AppState {
         }
     }
 
-    /// Who makes a change, for the audit log.
+    /// The author of a change, for the audit log.
     pub fn principal(&self, caller: &Caller) -> Principal {
         Principal { user_id: Some(caller.user_id), token_id: Some(caller.token_id), node: self.node.clone() }
     }

@@ -24,7 +24,7 @@ const WINDOW_DEFAULT: Duration = Duration::from_secs(3_600);
 const WINDOW_MIN: Duration = Duration::from_secs(60);
 const WINDOW_MAX: Duration = Duration::from_secs(7 * 86_400);
 
-/// The windows that are always told: 1, 5 and 60 minutes.
+/// The windows that are always reported: 1, 5 and 60 minutes.
 const WINDOWS: [Duration; 3] = [Duration::from_secs(60), Duration::from_secs(300), Duration::from_secs(3_600)];
 
 #[derive(Deserialize)]
@@ -34,7 +34,7 @@ struct StatsParams {
     by: Option<GroupBy>,
 }
 
-/// How the figures are told apart.
+/// How the figures are grouped.
 #[derive(Clone, Copy, Deserialize)]
 #[serde(rename_all = "snake_case")]
 enum GroupBy {
@@ -164,7 +164,7 @@ fn wanted(query: &str) -> Result<(Duration, Option<GroupBy>), ApiError> {
     Ok((window, parameters.by))
 }
 
-/// The window that is asked for, where nothing else can be.
+/// The requested window, where no other parameter is allowed.
 pub(super) fn window(query: &str) -> Result<Duration, ApiError> {
     match wanted(query)? {
         (window, None) => Ok(window),

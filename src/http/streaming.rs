@@ -7,7 +7,7 @@ use actix_web::http::{ConnectionType, Version};
 use bytes::Bytes;
 use futures_util::Stream;
 
-/// What keeps nginx from filling a buffer before it hands anything on.
+/// Stops nginx from filling a buffer before it hands anything on.
 const X_ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
 
 /// An answer of lines that a client wants as soon as they are there: nothing on the way is to collect or to pack them.

@@ -15,8 +15,8 @@ const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
 
 impl RequestTrace {
-    /// The trace that the headers name, or one of our own; with a span of the request if that is wanted. Only for who may
-    /// submit: others could have spans made.
+    /// The trace that the headers name, or one of our own; with a span of the request if that is wanted. Only for
+    /// callers that may submit: others could have spans made.
     pub fn of(call: &Call) -> Self {
         let caller = context(call.headers());
         let Some(span) = RequestSpan::begin(|| served(&call.request), caller.as_ref()).map(Rc::new) else {

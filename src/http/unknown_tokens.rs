@@ -42,7 +42,7 @@ impl UnknownTokens {
             }
         }
         let whole_at = origins.entry(origin).or_insert(now);
-        // What was asked for at the same moment is one refusal, not a long one.
+        // What was requested at the same moment is one refusal, not a long one.
         *whole_at = ((*whole_at).max(now) + EVERY).min(now + EVERY * BURST);
     }
 }

@@ -1,5 +1,5 @@
-//! The body of a request before it is read: whether its client waits to be asked for it, and what becomes of what nobody
-//! reads.
+//! The body of a request before it is read: whether its client waits until it is requested, and what becomes of what
+//! nobody reads.
 
 use std::cell::RefCell;
 use std::pin::Pin;
@@ -24,19 +24,19 @@ pub struct Unread(Rc<RefCell<UnreadInner>>);
 
 struct UnreadInner {
     payload: Payload,
-    /// What asks for the body, as long as its client holds it back, and whether it did.
+    /// What requests the body, as long as its client holds it back, and whether it did.
     interim: Option<Interim>,
     is_requested: bool,
 }
 
 impl Unread {
-    /// Whether the client holds the body back until it is asked for it.
+    /// Whether the client holds the body back until it is requested.
     pub fn is_held_back(&self) -> bool {
         let body = self.0.borrow();
         body.interim.is_some() && !body.is_requested
     }
 
-    /// The answer is there: nobody asks for the body any more. Says whether it was held back to the end.
+    /// The answer is there: nobody wants the body any more. Says whether it was held back to the end.
     pub(super) fn settle(&self) -> bool {
         let was_held_back = self.is_held_back();
         if let Some(interim) = self.0.borrow_mut().interim.take() {
@@ -60,7 +60,7 @@ impl Stream for Unread {
         let body = &mut *self.0.borrow_mut();
         let next = Pin::new(&mut body.payload).poll_next(context);
         match &body.interim {
-            // Who sends without being asked waits for nothing.
+            // A client that sends unprompted waits for nothing.
             Some(interim) if next.is_ready() => {
                 interim.withdraw();
                 body.interim = None;
@@ -90,7 +90,7 @@ impl FromRequest for Unread {
     }
 }
 
-/// The body of an answer that keeps the request's body from being swallowed; see [`Unread`].
+/// The body of an answer, which prevents the request's body from being swallowed; see [`Unread`].
 struct HeldBody {
     body: BoxBody,
     _unread: Unread,

@@ -1,7 +1,7 @@
 //! `/api/v1/tokens` and `/api/v1/users`, for the scope `admin`.
 //!
-//! Guaranteed: a secret is in one answer and nowhere else; who administers tokens cannot make one that may do more than
-//! its own. A change is seen at once here and within `auth.refresh` on the other nodes.
+//! Guaranteed: a secret is in one answer and nowhere else; a caller that administers tokens cannot make one that may do
+//! more than its own. A change is seen at once here and within `auth.refresh` on the other nodes.
 
 pub(super) mod pages;
 pub mod tokens;

@@ -18,7 +18,7 @@ pub const PAGE_DEFAULT: u64 = 50;
 /// Most rows on a page.
 pub const PAGE_MAX: u64 = 500;
 
-/// What a client asked of a list.
+/// The request parameters of a list.
 #[derive(Debug, PartialEq)]
 pub struct PageParams {
     /// Most rows of the page.
@@ -69,7 +69,7 @@ impl PageParams {
         Ok(Self { after, ..params })
     }
 
-    /// Rows to fetch: one more than asked for tells whether there is a next page.
+    /// Rows to fetch: one more than requested, to see whether there is a next page.
     pub fn fetched(&self) -> u64 {
         self.limit + 1
     }

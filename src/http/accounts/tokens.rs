@@ -107,7 +107,7 @@ fn made(id: i64, token: &MadeToken) -> HttpResponse {
     response
 }
 
-/// The token that the body asks for; `None` if something is wrong, which `fields` remembers.
+/// The token that the body requests; `None` if something is wrong, which `fields` remembers.
 fn wanted(fields: &mut Fields, caller: &Caller, now: DateTime<Utc>) -> Option<NewToken> {
     let has_user = fields.has("user_id");
     let user_id = if has_user { fields.whole("user_id") } else { Some(caller.user_id) };
@@ -132,7 +132,7 @@ fn scopes(fields: &mut Fields, name: &str) -> Option<Scopes> {
     scopes.collect::<Vec<_>>().into_iter().collect()
 }
 
-/// The end that the body asks for, after a time or at one.
+/// The end that the body requests, after a time or at one.
 fn expiry(fields: &mut Fields, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
     if fields.has("expires_in") && fields.has("expires_at") {
         fields.invalid("expires_in", "and expires_at are both there, expected one of them");

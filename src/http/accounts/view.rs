@@ -61,7 +61,7 @@ pub struct MadeToken<'a> {
 }
 
 impl<'a> MadeToken<'a> {
-    /// The token made at `now`, in the place of `replaces` if it was rotated.
+    /// The token made at `now`, in place of `replaces` if it was rotated.
     pub fn of(token: &'a Token, secret: &'a TokenSecret, replaces: Option<i64>, now: DateTime<Utc>) -> Self {
         Self { view: TokenView::of(token, now), token: secret.expose(), replaces }
     }

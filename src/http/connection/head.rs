@@ -28,7 +28,7 @@ pub enum Beginning {
 pub struct Head {
     /// Its bytes.
     pub length: usize,
-    /// What is read in its place, unless it is good as it is.
+    /// What is read instead of it, unless it is good as it is.
     pub instead: Option<Vec<u8>>,
     /// What follows it.
     pub body: BodyFraming,

@@ -26,7 +26,7 @@ use tokio_util::io::poll_read_buf;
 pub use self::head::EXPECTATION;
 use self::inbound::Inbound;
 
-/// What asks a client for its body.
+/// Requests a client's body.
 const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 
 /// How much is read at once.
@@ -41,7 +41,7 @@ pub struct Connection {
     interim_left: &'static [u8],
 }
 
-/// Asks the client for the body that it holds back until it is told to go on.
+/// Requests from the client the body that it holds back until then.
 #[derive(Clone, Default)]
 pub struct Interim(Rc<Cell<bool>>);
 
@@ -63,7 +63,7 @@ impl Connection {
         Self { stream, inbound: Inbound::new(config), interim: Interim::default(), interim_left: &[] }
     }
 
-    /// What asks this connection's client for a body.
+    /// What requests a body from this connection's client.
     pub fn interim(&self) -> Interim {
         self.interim.clone()
     }

@@ -1,4 +1,4 @@
-//! The files of the dashboard, compiled in: nothing is built, and nothing is loaded from elsewhere.
+//! The files of the dashboard, compiled in: nothing is built, and nothing is loaded from other servers.
 
 use actix_web::HttpResponse;
 use actix_web::http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, HeaderMap, IF_NONE_MATCH};
@@ -34,7 +34,7 @@ const ASSETS: [(&str, &str, &str); 19] = [
     ("users.js", SCRIPT, include_str!("assets/users.js")),
 ];
 
-/// `GET /assets/{name}`; a browser keeps it, and asks each time whether it is still the same.
+/// `GET /assets/{name}`; a browser caches it, and checks each time whether it is still the same.
 pub async fn show(call: Call) -> Result<HttpResponse, ApiError> {
     let name = call.request.match_info().query("name");
     let found = ASSETS.iter().find(|(known, _, _)| *known == name);

@@ -2,7 +2,7 @@
 //! foreign page sends changes anything, and answers say what a browser may do with them.
 //!
 //! Guaranteed: with the cookie alone nothing is changed without [`OWN_HEADER`], which a page of another origin cannot
-//! send without being asked for leave, and that is never given. A token in `Authorization` needs no such header: a
+//! send without a preflight request, and that is never granted. A token in `Authorization` needs no such header: a
 //! browser does not send it by itself.
 
 use actix_web::body::BoxBody;
@@ -113,7 +113,7 @@ fn refuse_foreign_page(headers: &HeaderMap) -> Result<(), ApiError> {
     }
 }
 
-/// The header's one value; what is repeated or no text is nobody's.
+/// The header's one value; empty if it is repeated or not text.
 fn only<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
     let mut values = headers.get_all(name);
     let value = values.next()?;

@@ -1,7 +1,7 @@
 //! `GET /api/live`: the pipeline and the newest figures as they change, as server-sent events.
 //!
-//! One look a second per node for all who watch, and none while nobody does. Not guaranteed: that every state is seen,
-//! only that the last one is.
+//! One look a second per node for all watchers, and none without any. Not guaranteed: that every state is seen, only
+//! that the last one is.
 
 use std::time::Duration;
 
@@ -57,7 +57,7 @@ impl Live {
     }
 }
 
-/// What does not answer now keeps the text of the look before.
+/// What does not answer now retains the text of the look before.
 async fn look(state: &AppState, mut shot: LiveSnapshot) -> LiveSnapshot {
     let Some(mut cluster) = cluster::cluster(state).await else { return shot };
     let nodes = cluster.nodes.as_deref().unwrap_or_default();
@@ -85,14 +85,14 @@ async fn figures(state: &AppState, spooled: u64) -> Option<LiveFigures> {
     })
 }
 
-/// The age of a heartbeat that is young enough is no news.
+/// Hides the age of a heartbeat that is young enough: it is not a change.
 pub(super) fn quieten(cluster: &mut Cluster) {
     for node in cluster.nodes.iter_mut().flatten().filter(|node| node.state != "silent") {
         node.heartbeat_age_ms = 0;
     }
 }
 
-/// The parts that differ from what was told last.
+/// The parts that differ from what was last sent.
 struct LiveChanges {
     latest: watch::Receiver<LiveSnapshot>,
     sent: LiveSnapshot,
@@ -113,7 +113,7 @@ impl LineSource for LiveChanges {
             if !news.is_empty() {
                 return news.into();
             }
-            // The one who looks is there for as long as the server is.
+            // The sender lives for as long as the server does.
             let _ = self.latest.changed().await;
         }
     }

@@ -1,8 +1,8 @@
 //! `GET /api/live/events` and `/api/live/events/{id}`: the newest outcomes, and the changes of one event.
 //!
-//! Who watches the same is told the same text: each look reads once for every set of filters, and once for all watched
-//! events together, however many watch. Not guaranteed: that every outcome is told. Of each moment it is the newest ones,
-//! with a word whether there were more.
+//! Watchers of the same get the same text: each look reads once for every set of filters, and once for all watched
+//! events together, however many watch. Not guaranteed: that every outcome is sent. Of each moment it is the newest
+//! ones, with a word whether there were more.
 
 use std::sync::{MutexGuard, PoisonError};
 use std::time::Duration;
@@ -28,11 +28,11 @@ use crate::telemetry::condition::Condition;
 
 /// How often a node looks while somebody watches.
 const LOOK: Duration = Duration::from_millis(500);
-/// Outcomes that are told of one moment: more than a page shows, nobody reads.
+/// Outcomes that are sent of one moment: more than a page shows, nobody reads.
 const NEWEST_MAX: usize = 100;
 /// Sets of filters that are watched at once, each of which costs a look.
 const FILTERS_MAX: usize = 32;
-/// Moments that somebody who reads slowly may lie behind.
+/// Moments that a slow reader may lie behind.
 const BEHIND_MAX: usize = 16;
 
 /// The newest outcomes of a moment, the oldest first.
@@ -140,7 +140,7 @@ pub async fn follow_outcomes(call: Call) -> Result<HttpResponse, ApiError> {
     sse::stream(call, permit, news)
 }
 
-/// `GET /api/live/events/{id}`; whoever may not see the event is told that there is none.
+/// `GET /api/live/events/{id}`; 404 for an event that the caller may not see.
 pub async fn follow_event(call: Call) -> Result<HttpResponse, ApiError> {
     let id = events::visible_id(&call).await?;
     let permit = sse::room(&call.state)?;
@@ -154,7 +154,7 @@ impl LineSource for Receiver<Bytes> {
         match self.recv().await {
             Ok(lines) => lines,
             Err(RecvError::Lagged(_)) => Bytes::from_static(b"event: gap\ndata: {}\n\n"),
-            // What is watched is kept for as long as somebody does.
+            // The sender lives for as long as it has a receiver.
             Err(RecvError::Closed) => std::future::pending().await,
         }
     }

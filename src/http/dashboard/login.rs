@@ -1,5 +1,5 @@
 //! Logging in and out. A session is a token that ends with the one it was opened with, and its cookie holds the token's
-//! text: there is no second way to be known.
+//! text: there is no second way to authenticate.
 
 use std::time::Duration;
 
@@ -23,7 +23,7 @@ use crate::http::request::Call;
 use crate::http::respond::header_value;
 use crate::telemetry::audit;
 
-/// Where one logs in.
+/// The path of the login.
 pub const PATH: &str = "/login";
 const PAGE: &str = include_str!("assets/login.html");
 /// Where the page says what went wrong.

@@ -1,8 +1,8 @@
-//! The dashboard on the operations port: a page of our own script that asks the same routes as every other client.
+//! The dashboard on the operations port: a page of our own script that calls the same routes as every other client.
 //!
-//! Whoever opens it logs in with a token and gets a session, which is a token too (`login`); the cookie that holds it
-//! is turned into the bearer token that it is before a handler is reached (`guard`). So what may be seen and done is
-//! decided in one place, by scopes, and the page only leaves out what would be refused.
+//! A user logs in with a token and gets a session, which is a token too (`login`); the cookie that holds it is turned
+//! into the bearer token that it is before a handler is reached (`guard`). So what may be seen and done is decided in
+//! one place, by scopes, and the page only leaves out what would be refused.
 
 mod assets;
 mod guard;

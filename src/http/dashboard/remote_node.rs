@@ -1,4 +1,4 @@
-//! `GET /api/live/pipeline?node=NAME`: the line of any node as it tells it, as server-sent events.
+//! `GET /api/live/pipeline?node=NAME`: the line of any node as it publishes it, as server-sent events.
 //!
 //! One look a second at each node that is watched, however many watch it.
 
@@ -26,7 +26,7 @@ use crate::http::{cluster, remote_node};
 /// How often a node looks while somebody watches another.
 const LOOK: Duration = Duration::from_secs(1);
 
-/// Why the line is not told any more.
+/// Why the line is no longer shown.
 #[derive(Serialize)]
 struct StaleNotice<'a> {
     detail: &'a str,
@@ -91,7 +91,7 @@ pub async fn follow_node(call: Call) -> Result<HttpResponse, ApiError> {
 
 impl LineSource for Receiver<Bytes> {
     async fn next(&mut self) -> Bytes {
-        // The one who looks is there for as long as the server is.
+        // The sender lives for as long as the server does.
         let _ = self.changed().await;
         self.borrow_and_update().clone()
     }

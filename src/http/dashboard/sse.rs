@@ -32,7 +32,7 @@ pub trait LineSource: 'static {
     fn next(&mut self) -> impl Future<Output = Bytes>;
 }
 
-/// Somebody who watches.
+/// One watcher's stream.
 struct SseStream<N> {
     state: Data<AppState>,
     credentials: Credentials,
@@ -55,7 +55,7 @@ pub fn event(name: &str, data: &impl Serialize) -> Bytes {
     lines.into()
 }
 
-/// Answers with all news from now on.
+/// Answers with all updates from now on.
 pub fn stream(call: Call, permit: OwnedSemaphorePermit, news: impl LineSource) -> Result<HttpResponse, ApiError> {
     let credentials = call.credentials()?;
     let watcher = SseStream { credentials, news, sent_at: Instant::now(), _permit: permit, state: call.state };
@@ -72,7 +72,7 @@ pub fn stream(call: Call, permit: OwnedSemaphorePermit, news: impl LineSource) -
 }
 
 impl<N: LineSource> SseStream<N> {
-    /// The next lines; `None` when the server stops or the token is good no longer.
+    /// The next lines; `None` when the server stops, or the token has expired or was revoked.
     async fn next(&mut self) -> Option<Bytes> {
         loop {
             let news = tokio::time::timeout(CHECKED, self.news.next()).await;

@@ -35,7 +35,7 @@ async fn packed_as(coding: Coding, plain: &[u8]) -> Vec<u8> {
     packed
 }
 
-/// What another program makes of it; `None` if there is none here.
+/// What another implementation makes of it; `None` if there is none here.
 fn unpacked_by_another(coding: Coding, packed: &[u8]) -> Option<io::Result<Vec<u8>>> {
     let mut plain = Vec::new();
     let mut all = |mut reader: Box<dyn Read + '_>| reader.read_to_end(&mut plain).map(|_| ());

@@ -1,4 +1,4 @@
-//! The face of what the layers below say.
+//! The errors of the layers below as API errors.
 
 use super::ApiError;
 use crate::domain::batch::BatchError;

@@ -149,7 +149,7 @@ pub fn outcome(event: &StoredEvent) -> Result<HttpResponse, ApiError> {
     }
 }
 
-/// What a row keeps of a rejection: its code and its sentence, not where each flaw is.
+/// What a row holds of a rejection: its code and its sentence, not where each flaw is.
 fn stored_rejection(event: &StoredEvent, error: String) -> Rejection {
     let code = event.error_code.as_deref().and_then(RejectCode::parse).unwrap_or(RejectCode::InvalidField);
     Rejection::of(Flaw::new(code, "", error))

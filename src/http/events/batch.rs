@@ -122,7 +122,7 @@ async fn hand_in_whole(state: &AppState, mut taken: TakenEvents, room: Room) -> 
     }
     let entries = taken.take_entries();
     let receipts = state.pipeline.process_events_batch(entries, Handling::Strict, room).await?;
-    // What only the line can tell: whether the event's user exists.
+    // What only the line can decide: whether the event's user exists.
     let rejection = |(index, receipt): (u64, &Receipt)| match &receipt.verdict {
         Verdict::Rejected { rejection, .. } => Some((index, rejection.clone())),
         _ => None,

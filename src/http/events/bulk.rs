@@ -1,5 +1,5 @@
 //! `application/x-ndjson`: any number of events on one connection. Each piece of the body is a unit of its own, a bad
-//! line is one bad result, and the results are streamed when the client asks for lines as well.
+//! line is one bad result, and the results are streamed when the client requests lines as well.
 
 use std::cell::Cell;
 use std::pin::Pin;
@@ -35,7 +35,7 @@ use crate::pipeline::{Handling, Room};
 /// Pieces of one body that are at work at once.
 const PIECES_MAX: usize = 4;
 
-/// Results that are no success which an answer in one piece repeats.
+/// Results other than successes which an answer in one piece repeats.
 const FAILURES_MAX: usize = 1_000;
 
 const NDJSON: &str = "application/x-ndjson";
@@ -48,10 +48,10 @@ pub struct Settled {
     pub stop: Option<ApiError>,
 }
 
-/// Who sends lines, and how.
+/// The sender of lines, and how it sends them.
 #[derive(Clone)]
 pub struct Sender {
-    /// Who calls.
+    /// The caller.
     pub caller: Arc<Caller>,
     /// The request's `Idempotency-Key`.
     pub key: Option<String>,
@@ -172,7 +172,7 @@ pub struct LinesReport {
     results: Vec<ItemResult>,
 }
 
-/// One answer with the counts and the first results that are no success.
+/// One answer with the counts and the first results that are not successes.
 async fn collected(
     mut settled: impl Stream<Item = Settled> + Unpin,
     mut tally: Tally,
@@ -184,7 +184,7 @@ async fn collected(
         failures.extend(piece.results.into_iter().filter(|result| !result.is_success()).take(room));
         stop = stop.or(piece.stop);
     }
-    // Where nothing came of it, there is no outcome to tell but this one.
+    // Where nothing came of it, there is no outcome to report but this one.
     match stop {
         Some(error) if tally.failed == tally.total_events => Err(error),
         None if tally.total_events == 0 => Err(without_lines()),
@@ -222,8 +222,8 @@ struct Totals {
     tally: Tally,
 }
 
-/// A line per result, and a summary as the last one; without it the answer is not whole. What is wrong from the start is
-/// told with its status, which can only be done before the first result.
+/// A line per result, and a summary as the last one; without it the answer is not whole. What is wrong from the start
+/// is reported with its status, which can only be done before the first result.
 async fn streamed<S>(mut settled: Pin<Box<Peekable<S>>>, tally: Tally) -> Result<HttpResponse, ApiError>
 where
     S: Stream<Item = Settled> + 'static,

@@ -1,4 +1,4 @@
-//! All events that match a filter, processed anew or called off by a job.
+//! All events that match a filter, replayed or cancelled by a job.
 
 use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
@@ -38,7 +38,7 @@ pub struct DryRun {
     event_ids: Vec<i64>,
 }
 
-/// `POST /api/v1/events/retry`: has all events processed anew that match a filter.
+/// `POST /api/v1/events/retry`: replays all events that match a filter.
 pub async fn retry_matching(call: Call) -> Result<HttpResponse, ApiError> {
     let caller = call.authorise(Scope::Operate, "replaying events").await?;
     let (state, mut fields) = fields::read(call).await?;
@@ -53,7 +53,7 @@ pub async fn retry_matching(call: Call) -> Result<HttpResponse, ApiError> {
     carry_out(&state, &caller, new, is_dry).await
 }
 
-/// `POST /api/v1/events/cancel`: calls all pending events off that match a filter.
+/// `POST /api/v1/events/cancel`: cancels all pending events that match a filter.
 pub async fn cancel_matching(call: Call) -> Result<HttpResponse, ApiError> {
     let caller = call.authorise(Scope::Operate, "cancelling events").await?;
     let (state, mut fields) = fields::read(call).await?;

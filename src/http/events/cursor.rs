@@ -23,7 +23,7 @@ pub fn write(filters: &str, place: ListPosition) -> String {
     bytes(filters, place).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// The place after which the page begins; 400 if the cursor was made for another list, or not by us.
+/// The position after which the page begins; 400 if the cursor was made for another list, or not by us.
 pub fn read(filters: &str, cursor: &str) -> Result<ListPosition, ApiError> {
     let place = decode(cursor).and_then(place).filter(|place| cursor == write(filters, *place));
     place.ok_or_else(|| {

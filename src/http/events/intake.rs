@@ -1,4 +1,4 @@
-//! Takes the parts of a body for events, and keeps beside them what the report will say of each.
+//! Takes the parts of a body for events, and records beside them what the report will say of each.
 
 use bytes::Bytes;
 
@@ -28,7 +28,7 @@ pub struct Intake<'a> {
 /// Reads an event from a part of a body.
 type EventParser = fn(&Bytes, &str) -> Result<Submission, Unreadable>;
 
-/// A key as it is told.
+/// A key as it is reported.
 type ReportedKey = (Namespace, String);
 
 /// What is remembered of an event while it is on its way.
@@ -79,7 +79,7 @@ impl<'a> Intake<'a> {
         self.items.push(item);
     }
 
-    /// Takes an event that is none, for the reason of `code`.
+    /// Records an unreadable item, with the reason `code`.
     pub fn refuse(&mut self, code: &'static str, error: String) {
         self.items.push(ItemState::Refused { code, error, rejection: None });
     }
@@ -172,7 +172,7 @@ impl TakenEvents {
     }
 }
 
-/// A part that is no event for another reason than its fields.
+/// A part that is not an event for another reason than its fields.
 fn unread(error: &str) -> Rejection {
     Rejection::of(Flaw::new(RejectCode::InvalidField, "", error))
 }

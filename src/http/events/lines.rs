@@ -39,7 +39,7 @@ pub struct Lines {
     buffer: BytesMut,
     /// Bytes that came so far.
     arrived: u64,
-    /// Lines in the buffer that are whole, and the place behind the last of them.
+    /// Lines in the buffer that are whole, and the position behind the last of them.
     whole: usize,
     end: usize,
     room: Room,

@@ -59,7 +59,7 @@ pub async fn list(call: Call) -> Result<HttpResponse, ApiError> {
 struct Rows {
     events: Vec<StoredEvent>,
     unreadable: Vec<UnreadableEvent>,
-    /// The place after which the next page begins, if there is one.
+    /// The position after which the next page begins, if there is one.
     next: Option<ListPosition>,
 }
 
@@ -69,7 +69,7 @@ impl Rows {
     }
 }
 
-/// Fetches in small steps and one event more than asked for, which tells whether there is a next page.
+/// Fetches in small steps and one event more than requested, to see whether there is a next page.
 async fn page(store: &Store, query: &ListQuery, after: Option<ListPosition>, limit: usize) -> Result<Rows, StoreError> {
     let (mut rows, mut bytes, mut looks, began) = (Rows { next: after, ..Rows::default() }, 0, 0, Instant::now());
     loop {

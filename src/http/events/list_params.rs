@@ -1,4 +1,4 @@
-//! What a list of events is asked for: its filters, its order, and where it goes on.
+//! The request parameters of a list of events: its filters, its order, and where it goes on.
 
 use actix_web::web::Query;
 use chrono::{DateTime, TimeDelta, Utc};
@@ -36,7 +36,7 @@ pub const LIMIT: [&str; 3] = ["order", "cursor", "limit"];
 /// The parameters of the whole list.
 pub const WHOLE: [&str; 2] = ["order", "cursor"];
 
-/// A list as it was asked for.
+/// A list as it was requested.
 #[derive(Debug, PartialEq)]
 pub struct ListParams {
     /// Which events, in which order.

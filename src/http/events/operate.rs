@@ -1,4 +1,4 @@
-//! What operators do with stored events: have them processed anew, or call them off.
+//! What operators do with stored events: replay or cancel them.
 
 use std::collections::HashSet;
 

@@ -1,5 +1,5 @@
 //! `Prefer` (RFC 7240): how long the client is ready to wait, and how a batch is to be taken and answered. A preference
-//! that cannot be met is limited or ignored, never an error; `Preference-Applied` says what was heeded.
+//! that cannot be met is limited or ignored, never an error; `Preference-Applied` says what was honoured.
 
 use std::time::Duration;
 
@@ -42,12 +42,12 @@ impl Preferences {
         self.handling.unwrap_or(Handling::Lenient)
     }
 
-    /// `return=minimal`: of a batch's results only those that are no success.
+    /// `return=minimal`: of a batch's results only those that are not successes.
     pub fn is_minimal(&self) -> bool {
         self.is_minimal.unwrap_or(false)
     }
 
-    /// `response` with what was heeded of these preferences.
+    /// `response` with what was honoured of these preferences.
     pub fn applied_to(&self, mut response: HttpResponse) -> HttpResponse {
         const PREFERENCE_APPLIED: HeaderName = HeaderName::from_static("preference-applied");
         let handling = self.handling.map(|handling| match handling {
@@ -77,7 +77,7 @@ fn preference(element: &str) -> (&str, &str) {
     (name.trim(), value.trim().trim_matches('"'))
 }
 
-/// As much of the wait as is granted; `None` if it is no whole number of seconds.
+/// As much of the wait as is granted; `None` if it is not a whole number of seconds.
 fn seconds(text: &str) -> Option<Duration> {
     let is_number = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     // What is too long for the number is too long a wait as well.

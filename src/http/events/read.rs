@@ -44,7 +44,7 @@ pub(super) fn event_id(text: &str) -> Result<i64, ApiError> {
     })
 }
 
-/// Whose events the caller sees: its own user's, or with `None` everyone's.
+/// The user whose events the caller sees: its own, or with `None` everyone's.
 pub(super) fn viewer(caller: &Caller) -> Option<i64> {
     if caller.scopes.has(Scope::ReadAll) { None } else { Some(caller.user_id) }
 }

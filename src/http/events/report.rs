@@ -100,7 +100,7 @@ impl ItemResult {
         Self { differs, ..self }
     }
 
-    /// Why it is no success.
+    /// Why it is not a success.
     pub fn because(self, code: &'static str, error: String) -> Self {
         Self { code: Some(code.into()), error: Some(error), ..self }
     }
@@ -213,7 +213,7 @@ pub struct BatchReport<'a> {
     results: Vec<&'a ItemResult>,
 }
 
-/// The answer to a batch; a minimal one has only the results that are no success.
+/// The answer to a batch; a minimal one has only the results that are not successes.
 pub fn report(results: &[ItemResult], mut tally: Tally, is_minimal: bool) -> HttpResponse {
     results.iter().for_each(|result| tally.add(result));
     let shown = results.iter().filter(|result| !is_minimal || !result.is_success()).collect();

@@ -1,4 +1,4 @@
-//! Whether a body whose type is not declared holds lines, told from its beginning.
+//! Whether a body whose type is not declared holds lines, judged by its beginning.
 //!
 //! Senders of lines leave the type out, or send the one of curl's `--data-binary`. JSON text ends with its value: an
 //! object that fills a line, with more behind it, can only be the first of several lines.
@@ -17,7 +17,7 @@ use crate::http::media::Media;
 use crate::http::request::Call;
 use crate::http::state::AppState;
 
-/// A body on its way to who reads it.
+/// A body on its way to its reader.
 pub struct OpenedBody {
     /// Whether it holds lines, which may be any number.
     pub is_lines: bool,
@@ -25,7 +25,7 @@ pub struct OpenedBody {
     pub body: Unpacked,
 }
 
-/// Opens the body of a request for events; one that is no lines has its announced length checked.
+/// Opens the body of a request for events; one that does not hold lines has its announced length checked.
 ///
 /// `media` is `None` for a CloudEvent whose attributes stand in headers; `alone` says what a single line is that holds one
 /// event, where nothing is declared.
@@ -57,7 +57,7 @@ async fn sniff(state: &AppState, mut body: Unpacked, alone: bool) -> Result<Open
             break is_lines;
         }
     };
-    // The reader of the body takes room for what it keeps.
+    // The reader of the body takes room for what it holds.
     let head = once(async move {
         drop(room);
         Ok(head.freeze())

@@ -34,7 +34,7 @@ pub async fn or_spooled(
     event.ok_or_else(|| ApiError::new(Problem::NotFound, format!("there is no event {id}")))
 }
 
-/// What to say of the event `id`, which was not found in the database, where it has to be for what was asked.
+/// The error for the event `id`, which is not in the database, where the request needs it to be.
 pub async fn missing(state: &AppState, id: i64, visible_to: Option<i64>) -> ApiError {
     match or_spooled(state, id, visible_to, Ok(None)).await {
         Ok(_) => {

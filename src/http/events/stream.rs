@@ -1,10 +1,10 @@
 //! Outcomes as they happen, as server-sent events out of the feed.
 //!
-//! Guarantees: from a place on, every outcome that the caller may see and asked for is told, in the order of the feed, or a
-//! `gap` says that some may be missing. Not guaranteed: that one is told only once, or as it was: an event is shown as
-//! it stands when the feed is read, and a duplicate as the event that it repeats.
+//! Guarantees: from a position on, every outcome that the caller may see and requested is delivered, in the order of
+//! the feed, or a `gap` says that some may be missing. Not guaranteed: that one is delivered only once, or as it was:
+//! an event is shown as it stands when the feed is read, and a duplicate as the event that it repeats.
 //!
-//! One look per node tells all streams that there is more; each reads by itself, as fast as its client takes it.
+//! One look per node wakes all streams when there is more; each reads by itself, as fast as its client takes it.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -39,7 +39,7 @@ use crate::telemetry::condition::Condition;
 const LOOK: Duration = Duration::from_millis(250);
 /// Longest silence of a stream, so that proxies and clients know it to live.
 const HEARTBEAT: Duration = Duration::from_secs(15);
-/// How far back the feed is told: flushes are rolled up after an hour.
+/// How far back the feed reaches: flushes are rolled up after an hour.
 const REACH: Duration = Duration::from_secs(50 * 60);
 
 impl Streams {
@@ -53,7 +53,7 @@ impl Streams {
                 condition.note(&looked);
                 if let Ok(flush) = looked {
                     let new = FeedHead { flush, seen_at };
-                    // Who waits is woken only by news.
+                    // Waiting streams are woken only by new outcomes.
                     state.streams.head.send_if_modified(|head| std::mem::replace(head, new).flush != flush);
                 }
             }
@@ -69,7 +69,7 @@ struct Stream {
     filters: Filters,
     head: watch::Receiver<FeedHead>,
     place: FeedPosition,
-    /// When nothing was left to tell; what came later than [`REACH`] after it may be gone.
+    /// When nothing was left to deliver; what came later than [`REACH`] after it may be gone.
     up_to_date_at: Instant,
     sent_at: Instant,
     _permit: OwnedSemaphorePermit,
@@ -113,14 +113,14 @@ pub async fn stream(call: Call) -> Result<HttpResponse, ApiError> {
     Ok(streaming::lines("text/event-stream", lines))
 }
 
-/// The place that a client has seen last, if all that followed it is still there.
+/// The position that a client has seen last, if all that followed it is still there.
 async fn resume(state: &AppState, head: i64, last: &str) -> Result<Option<FeedPosition>, StoreError> {
     let Some(place) = read_place(last).filter(|place| place.flush <= head) else { return Ok(None) };
     let reaches = place.flush == head || state.store.feed_reaches(place.flush, REACH, STORE_WAIT).await?;
     Ok(reaches.then_some(place))
 }
 
-/// `flush-told`, or `flush` for all of it.
+/// `flush-delivered`, or `flush` for all of it.
 fn read_place(text: &str) -> Option<FeedPosition> {
     let number =
         |text: &str| text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse::<i64>().ok()).flatten();
@@ -175,7 +175,7 @@ fn write_outcome(lines: &mut Vec<u8>, event: &FeedEvent) {
 }
 
 impl Stream {
-    /// The next lines; `None` when the server stops or the token is good no longer.
+    /// The next lines; `None` when the server stops, or the token has expired or was revoked.
     async fn next(&mut self) -> Option<Bytes> {
         loop {
             if self.state.is_draining() || self.state.auth.authenticate(self.credentials).await.is_err() {
@@ -196,7 +196,7 @@ impl Stream {
         }
     }
 
-    /// What the feed has for this stream now; a database that does not answer is asked again after a pause.
+    /// What the feed has for this stream now; a database that does not answer is queried again after a pause.
     async fn look(&mut self) -> Option<Bytes> {
         let head = *self.head.borrow();
         if self.place.delivered == usize::MAX && head.flush <= self.place.flush {
@@ -210,7 +210,7 @@ impl Stream {
         }
         match self.state.store.feed(self.place, &self.filters, STORE_WAIT).await {
             Ok((events, place)) => {
-                // A place inside of a flush that is gone, or not settled yet, has nothing to tell either.
+                // A position inside of a flush that is gone, or not settled yet, has nothing to deliver either.
                 self.place = if place == self.place { FeedPosition::after(place.flush) } else { place };
                 let mut lines = Vec::new();
                 events.iter().for_each(|event| write_outcome(&mut lines, event));
@@ -223,7 +223,7 @@ impl Stream {
         }
     }
 
-    /// A comment, and the place, which a client keeps although it is told nothing.
+    /// A comment, and the position, which a client remembers although it gets no outcome.
     fn heartbeat(&self) -> Bytes {
         format!(": heartbeat\nid: {}\n\n", written_place(self.place)).into()
     }

@@ -1,4 +1,4 @@
-//! One submission of a request: what its headers declare, what its body says, and whose it is.
+//! One submission of a request: what its headers declare, what its body says, and which user owns it.
 
 use actix_web::http::header::HeaderMap;
 use bytes::Bytes;

@@ -107,7 +107,7 @@ async fn waited(
         Verdict::Spooled => return Ok(enqueued(receipt, is_keyed)),
         _ => receipt.event_id,
     };
-    // The event is durable: that its end cannot be seen now is no error.
+    // The event is durable: that its end cannot be seen now is not an error.
     match wait::finished(state, id, None, wait).await {
         Ok(Some(event)) if event.status.is_final() => answers::outcome(&event),
         _ => Ok(enqueued(receipt, is_keyed)),

@@ -81,7 +81,7 @@ struct ChangeView {
     unreadable: Option<String>,
 }
 
-/// `GET /api/v1/events/{id}/timeline`; whoever may not see the event is told that there is none.
+/// `GET /api/v1/events/{id}/timeline`; 404 for an event that the caller may not see.
 pub async fn timeline(call: Call) -> Result<HttpResponse, ApiError> {
     let caller = call.authorise(Scope::Read, "reading events").await?;
     let id = event_id(call.request.match_info().query("id"))?;

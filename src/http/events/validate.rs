@@ -76,7 +76,7 @@ async fn judge_piece(state: Arc<AppState>, taken: TakenEvents, _room: Room) -> S
     }
 }
 
-/// Users of events that cannot have any, each with the reason; one question, however many they are.
+/// Users of events that cannot have any, each with the reason; one query, however many they are.
 async fn unknown_users(state: &AppState, entries: &[Entry]) -> Result<Vec<(i64, RejectCode)>, ApiError> {
     let mut ids: Vec<i64> = entries.iter().map(|entry| entry.user_id).collect();
     ids.sort_unstable();

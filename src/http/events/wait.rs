@@ -1,4 +1,4 @@
-//! Waits for an event to be finished, by asking the store: a retry may happen on any node.
+//! Waits for an event to be finished, by querying the store: a retry may happen on any node.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ const PAUSE_MIN: Duration = Duration::from_millis(50);
 /// Longest pause between two looks.
 const PAUSE_MAX: Duration = Duration::from_millis(500);
 
-/// Waits for the results that are pending, all of them with one question at a time.
+/// Waits for the results that are pending, all of them with one query at a time.
 pub async fn results(state: &AppState, results: &mut [ItemResult], wait: Duration) {
     let deadline = Instant::now() + wait;
     let mut pause = PAUSE_MIN;
@@ -27,7 +27,7 @@ pub async fn results(state: &AppState, results: &mut [ItemResult], wait: Duratio
         }
         sleep(pause.min(left)).await;
         pause = (pause * 3 / 2).min(PAUSE_MAX);
-        // The events are durable: that their ends cannot be seen now is no error.
+        // The events are durable: that their ends cannot be seen now is not an error.
         let Ok(states) = state.store.final_states(pending, STORE_WAIT).await else { continue };
         for result in results.iter_mut().filter(|result| result.is_pending()) {
             if let Some(end) = result.event_id().and_then(|id| states.get(&id)) {

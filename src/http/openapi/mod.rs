@@ -94,7 +94,7 @@ pub async fn show(call: Call) -> Result<HttpResponse, ApiError> {
     Ok(respond::json(StatusCode::OK, of(&call.state)))
 }
 
-/// `GET /openapi.json` on the operations port, for whoever has a token.
+/// `GET /openapi.json` on the operations port, for any caller with a token.
 pub async fn show_operations(call: Call) -> Result<HttpResponse, ApiError> {
     call.caller().await?;
     let state = &call.state;

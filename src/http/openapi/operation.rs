@@ -1,4 +1,4 @@
-//! One operation as the document tells it: what it takes, what it answers, which problems it knows.
+//! One operation as the document describes it: what it takes, what it answers, which problems it knows.
 
 use std::collections::BTreeMap;
 
@@ -113,7 +113,7 @@ impl Operation {
         self.problems(&OF_BODIES)
     }
 
-    /// A body as a browser sends a form. What is wrong with it is not told as a problem.
+    /// A body as a browser sends a form. What is wrong with it is not reported as a problem.
     pub fn form(mut self, schema: Value) -> Self {
         let content = json!({"application/x-www-form-urlencoded": {"schema": schema}});
         self.members.insert("requestBody".to_owned(), json!({"required": true, "content": content}));

@@ -120,7 +120,7 @@ pub fn new_event(limits: &LimitsConfig, storable: &Value) -> Value {
     })
 }
 
-/// JSON that a database can keep: no NUL in any text.
+/// JSON that a database can store: no NUL in any text.
 pub fn storable(own: &Value) -> Value {
     json!({
         "description": "Any JSON without the character U+0000 in a text or a member's name.",
@@ -249,7 +249,7 @@ fn name(description: &str) -> Value {
     })
 }
 
-/// For generators: a format beside two types is not heeded by all of them.
+/// For generators: a format beside two types is not honoured by all of them.
 fn time_or_null(description: &str) -> Value {
     json!({"anyOf": [{"type": "string", "format": "date-time"}, {"type": "null"}], "description": description})
 }

@@ -1,4 +1,4 @@
-// The shell: who is logged in, which page is shown, and the one stream of news.
+// The shell: the user who is logged in, the page that is shown, and the one stream of updates.
 
 import { get, post } from "./api.js";
 import { fill, h, notify } from "./dom.js";
@@ -60,7 +60,7 @@ async function show() {
   try {
     const parameters = new URLSearchParams(location.hash.split("?")[1] ?? "");
     const shown = await asked.module.show({ may, session, id: asked.id, parameters });
-    // Somebody has gone elsewhere meanwhile.
+    // The user has gone to another page meanwhile.
     if (mine !== turn) return shown.leave?.();
     leave = shown.leave ?? null;
     fill(main, shown.content);

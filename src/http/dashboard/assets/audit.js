@@ -40,7 +40,7 @@ export async function show({ parameters }) {
   return { content };
 }
 
-// Entries have ids only, since a log keeps no emails. Some hundred users are looked up at once.
+// Entries have ids only, since a log holds no emails. Some hundred users are looked up at once.
 async function name(entries, emails) {
   const isKnown = entries.every((entry) => entry.by_user === null || emails.has(entry.by_user));
   if (isKnown) return;

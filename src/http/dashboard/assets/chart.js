@@ -1,4 +1,4 @@
-// Lines over time as SVG, and the same as a table for who cannot see them.
+// Lines over time as SVG, and the same as a table for people who cannot see them.
 
 import { count, fill, h, s } from "./dom.js";
 

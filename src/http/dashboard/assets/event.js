@@ -8,7 +8,7 @@ const REPLAYABLE = ["failed", "validation_error", "cancelled", "pending"];
 
 export async function show({ id, may }) {
   const content = h("div");
-  // Its changes are told: a retry is seen without asking.
+  // Its changes are streamed: a retry is seen without polling.
   const stream = new EventSource(`/api/live/events/${encodeURIComponent(id)}`);
   async function load() {
     const [event, timeline] = await Promise.all([getExact(`/api/v1/events/${encodeURIComponent(id)}`), getExact(`/api/v1/events/${encodeURIComponent(id)}/timeline`)]);
@@ -17,7 +17,7 @@ export async function show({ id, may }) {
   const refresh = () => load().catch((error) => notify(error.message));
   stream.addEventListener("changed", refresh);
   stream.addEventListener("gap", refresh);
-  // What happened before the stream began is not told by it.
+  // What happened before the stream began is not in it.
   stream.addEventListener("open", refresh);
   try {
     await load();

@@ -75,7 +75,7 @@ export async function show({ may, parameters }) {
     selected.clear();
     buttons();
     body.replaceChildren();
-    // The stream first: what happens between the two is told by both.
+    // The stream first: what happens between the two is shown by both.
     if (state.isLive) listen();
     await load();
   }
@@ -94,7 +94,7 @@ export async function show({ may, parameters }) {
       drawing ??= setTimeout(drawNews, DRAWN_EVERY_MS);
     });
     stream.addEventListener("gap", again);
-    // What happened while the connection was lost is told by the list.
+    // What happened while the connection was lost is in the list.
     stream.onopen = () => {
       if (stream.wasOpen) again();
       stream.wasOpen = true;

@@ -1,4 +1,4 @@
-// JSON whose numbers keep their digits, and the merge patch (RFC 7396) between two texts of it.
+// JSON whose numbers retain their digits, and the merge patch (RFC 7396) between two texts of it.
 
 const CAN_KEEP = typeof JSON.rawJSON === "function";
 

@@ -39,7 +39,7 @@ export async function show({ may }) {
   stream.addEventListener("outcomes", (message) => {
     const { outcomes, complete } = JSON.parse(message.data);
     if (outcomes.some((event) => FAILURES.includes(event.status) || shown.has(event.id))) soon(SOON_MS);
-    // Among those that are not told there may be failures.
+    // Among those that are not sent there may be failures.
     else if (!complete) soon(BUSY_MS);
   });
   stream.addEventListener("gap", () => soon(SOON_MS));

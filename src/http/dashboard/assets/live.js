@@ -21,7 +21,7 @@ function open() {
     told("broken");
     if (source?.readyState !== EventSource.CLOSED) return;
     close();
-    // The session may be over: whoever asks is sent to the login.
+    // The session may be over: a 401 leads to the login.
     setTimeout(() => fetch("/api/session").then((answer) => (answer.status === 401 ? location.assign("/login") : open()), open), 2000);
   };
   for (const kind of Object.keys(listeners)) {

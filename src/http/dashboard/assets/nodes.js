@@ -1,4 +1,4 @@
-// Which node's line is shown: the one that serves the page, or another one as it told last.
+// Which node's line is shown: the one that serves the page, or another one as it was last published.
 
 import { badge, cell, count, fill, h, moment, table } from "./dom.js";
 
@@ -39,7 +39,7 @@ export function list() {
   let drawn = "";
   function tell(nodes, generation) {
     const newest = Math.max(generation, ...nodes.map((node) => node.control_generation));
-    // Who is on a link with the keyboard stays there while nothing changes.
+    // Keyboard focus stays on a link while nothing changes.
     const text = JSON.stringify([nodes.map((node) => [node.boot_id, node.state, node.control_generation, node.claims, node.spool_events, node.this]), newest]);
     if (text === drawn) return;
     drawn = text;

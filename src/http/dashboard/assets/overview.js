@@ -1,4 +1,4 @@
-// How it goes: the newest figures, and their course.
+// The overview: the newest figures, and their series.
 
 import { get } from "./api.js";
 import { chart } from "./chart.js";

@@ -20,7 +20,7 @@ export async function show({ may, parameters }) {
   const all = nodes.list();
   const picker = nodes.picker((key) => {
     state.wanted = key;
-    // The page stays as it is, and with it whoever is in the list of nodes.
+    // The page stays as it is, and with it the focus in the list of nodes.
     history.replaceState(null, "", key === null ? "#/pipeline" : `#/pipeline?${query({ node: key })}`);
     again();
   });
@@ -59,7 +59,7 @@ export async function show({ may, parameters }) {
       draw(state.foreign);
     });
     source.addEventListener("doubt", (message) => doubt(JSON.parse(message.data).detail));
-    // A stream does not say why there is none; the answer to a question does.
+    // A stream does not say why it failed; the answer to a plain request does.
     source.onerror = () => {
       if (source.readyState !== EventSource.CLOSED || source !== state.source) return;
       get(`/api/${path}`).catch((error) => source === state.source && doubt(error.message));
@@ -108,7 +108,7 @@ export async function show({ may, parameters }) {
   return { content, leave: () => { end(); state.source?.close(); clearTimeout(state.retry); } };
 }
 
-// Buttons stay where they are while the figures change: who is on one with the keyboard stays there.
+// Buttons stay where they are while the figures change: keyboard focus stays there.
 function drawLine({ area, line, built }, view, ways) {
   const names = [view.node.boot_id, ways.isForeign, ...view.pools.map((pool) => pool.name)].join(" ");
   if (built.names !== names) {
@@ -188,7 +188,7 @@ function box(view, ways) {
   function resized(many) {
     wanted = many;
     size.textContent = wanted;
-    // A button that is at its end says so, and keeps the focus.
+    // A button that is at its end says so, and retains the focus.
     shrink.setAttribute("aria-disabled", String(wanted <= 1));
     grow.setAttribute("aria-disabled", String(wanted >= SIZE_MAX));
   }
