@@ -1,4 +1,4 @@
-//! What can be typed: commands, options and their help. The commands themselves are carried out elsewhere.
+//! What can be typed: commands, options and their help. The commands themselves are carried out by other modules.
 
 pub mod client;
 pub mod pipeline;

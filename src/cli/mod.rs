@@ -25,10 +25,10 @@ use crate::telemetry::outlet::write_within;
 /// The exit code for a wrong configuration or command line.
 const MISCONFIGURED: u8 = 2;
 
-/// Longest wait until it is told what went wrong: nothing is held up by a pipe that nobody reads.
+/// Longest wait to report what went wrong: nothing is held up by a pipe that nobody reads.
 const COMPLAINT_MAX: Duration = Duration::from_secs(1);
 
-/// Carries out what the process was started with; tells what went wrong on standard error.
+/// Carries out what the process was started with; reports what went wrong on standard error.
 pub fn run() -> ExitCode {
     match Args::try_parse() {
         Ok(args) => run_with(&args),
@@ -42,7 +42,7 @@ pub fn run() -> ExitCode {
 
 fn run_with(args: &Args) -> ExitCode {
     match args.command() {
-        // A server elsewhere needs no configuration here.
+        // Commands for a remote server need no configuration here.
         Command::Client(command) => end(client::run(command, || Ok(load(args)?))),
         command => match load(args) {
             Ok(config) => end(carry_out(command, config).map(|()| ExitCode::SUCCESS)),
@@ -64,11 +64,11 @@ fn end(result: anyhow::Result<ExitCode>) -> ExitCode {
 }
 
 fn complain(text: &str) {
-    // There is no other place to tell it.
+    // There is nowhere else to report it.
     let _ = write_within(COMPLAINT_MAX, stderr(), format!("gristmill: {text}\n"));
 }
 
-/// The error and its causes, without those that the text before them has told already.
+/// The error and its causes, without those that the text before them has named already.
 fn story(error: &anyhow::Error) -> String {
     let mut story = String::new();
     for cause in error.chain().map(ToString::to_string) {

@@ -11,7 +11,7 @@ use std::io::{ErrorKind, Write, stderr, stdout};
 pub(super) struct OutputError(#[from] pub std::io::Error);
 
 impl OutputError {
-    /// Whether its reader has closed it, as `head` does once it has enough: there is nothing to tell.
+    /// Whether its reader has closed it, as `head` does once it has enough: there is nothing to report.
     pub fn is_closed(&self) -> bool {
         self.0.kind() == ErrorKind::BrokenPipe
     }

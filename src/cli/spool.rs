@@ -97,7 +97,7 @@ async fn verify(spool: Option<&Spool>) -> anyhow::Result<()> {
     bail!("{} events of the spool cannot be read, among them {}", unreadable.len(), ids.join(", "))
 }
 
-/// Asks the server that runs in the data folder; where none does, the next one finds it in the spool.
+/// Leaves it to the server that runs in the data folder; where none does, the next one finds it in the spool.
 fn retry(config: &Config, gives_up: bool) -> anyhow::Result<()> {
     let Ok(_lock) = identity::lock_folder(&config.data_dir) else {
         return client::retry_parked(config, gives_up);

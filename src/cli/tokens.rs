@@ -1,4 +1,4 @@
-//! `gristmill token`: who may do what. A secret is printed once, when its token is made.
+//! `gristmill token`: which caller may do what. A secret is printed once, when its token is made.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! `gristmill user`: who may have tokens and events.
+//! `gristmill user`: the people who may have tokens and events.
 
 use anyhow::{Context, ensure};
 

@@ -45,7 +45,7 @@ pub enum PipelineCommand {
 }
 
 impl PipelineCommand {
-    /// Which server, and as whom.
+    /// The server and the credentials for it.
     pub fn server(&self) -> &OperationsArgs {
         match self {
             Self::Show { server, .. } | Self::Restart { server, .. } | Self::Size { server, .. } => server,

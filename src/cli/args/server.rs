@@ -1,4 +1,4 @@
-//! Which server a command talks to, and as whom.
+//! Which server a command talks to, and with which token.
 
 use std::path::PathBuf;
 

@@ -10,7 +10,7 @@ use serde::de::DeserializeOwned;
 use ureq::http::{Request, Response};
 use ureq::{Agent, Body, BodyReader};
 
-/// How long a connection may take to come about, and each part of a call after that.
+/// How long connecting may take, and each part of a call after that.
 const CONNECT: Duration = Duration::from_secs(10);
 const SEND: Duration = Duration::from_secs(60);
 
@@ -20,13 +20,13 @@ const ANSWER: Duration = Duration::from_secs(90);
 /// Longest answer that is read whole: a batch's report has some hundred bytes per event.
 const ANSWER_BYTES_MAX: u64 = 16 << 20;
 
-/// Most connections that are kept while nothing is asked.
+/// Most connections that are kept open while idle.
 const IDLE_MAX: usize = 64;
 
 /// The exit code when the server took the request and refused what was in it.
 const REFUSED: u8 = 3;
 
-/// A server and who asks it.
+/// A server and the credentials for it.
 #[derive(Clone)]
 pub(super) struct ApiClient {
     agent: Agent,
@@ -39,7 +39,7 @@ pub(super) struct ApiClient {
 /// An answer, whatever its status.
 pub(super) struct ServerAnswer {
     pub(super) status: u16,
-    /// What `Retry-After` asks for.
+    /// The wait that `Retry-After` requests.
     pub(super) retry_after: Option<Duration>,
     pub(super) text: String,
     /// What to do if it is 401.
@@ -51,7 +51,7 @@ impl ApiClient {
     pub(super) fn new(base: String, token: &str, advice: Option<String>) -> Self {
         let config = Agent::config_builder()
             .http_status_as_error(false)
-            // A token goes to the server that was named, and to nobody else.
+            // A token goes to the server that was named, and to no other.
             .max_redirects(0)
             .proxy(None)
             .max_idle_connections(IDLE_MAX)
@@ -85,7 +85,7 @@ impl ApiClient {
         self.whole(self.agent.run(request.body(body)?)?)
     }
 
-    /// GET of an answer that is read as it comes; one that is no success ends the command.
+    /// GET of an answer that is read as it comes; one that is not a success ends the command.
     pub(super) fn read(
         &self,
         path: &str,
@@ -137,7 +137,7 @@ impl ServerAnswer {
         Ok(self)
     }
 
-    /// Why it is no success, in the server's words.
+    /// Why it is not a success, in the server's words.
     pub(super) fn reason(&self) -> String {
         let detail = |problem: serde_json::Value| Some(problem.get("detail")?.as_str()?.to_owned());
         let reason = serde_json::from_str(&self.text).ok().and_then(detail).unwrap_or_else(|| self.start());

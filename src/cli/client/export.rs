@@ -13,8 +13,8 @@ use super::api_client::ApiClient;
 use crate::cli::args::client::{ExportArgs, given};
 use crate::cli::output::{OutputError, remark};
 
-/// What the lines that are no event begin with: a cursor after each chunk, an event that cannot be read, and the summary as
-/// the last one.
+/// What the lines that are not events begin with: a cursor after each chunk, an event that cannot be read, and the
+/// summary as the last one.
 const CURSOR: &str = "{\"cursor\":";
 const UNREADABLE: &str = "{\"unreadable\":";
 const SUMMARY: &str = "{\"summary\":";

@@ -1,8 +1,8 @@
 //! `gristmill import`: a file's events, sent in batches under keys that make it harmless to send them again.
 //!
-//! A reader cuts batches, senders deliver them as fast as the server lets them, and this thread keeps what is known to be
-//! stored. Memory holds a bounded number of batches. A crash here loses nothing: the same command goes on from the state
-//! file, and what was stored since it was written comes back as duplicates.
+//! A reader cuts batches, senders deliver them as fast as the server lets them, and this thread records what is known
+//! to be stored. Memory holds a bounded number of batches. A crash here loses nothing: the same command goes on from
+//! the state file, and what was stored since it was written comes back as duplicates.
 //!
 //! Not guaranteed: standard input has no state and a key of its own in each run; a second run sends it anew.
 
@@ -34,7 +34,7 @@ use super::api_client::{ApiClient, exit_code};
 use crate::cli::args::client::ImportArgs;
 use crate::cli::output::{print, remark};
 
-/// How often this thread looks at the desk.
+/// How often this thread looks at the queue.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
 
 /// How long requests under way are waited for at an early end; what they store then comes back as duplicates.
@@ -66,7 +66,7 @@ pub(super) fn run(import: &ImportArgs, client: ApiClient) -> anyhow::Result<Exit
     end(&queue, &state_file, &progress)
 }
 
-/// Looks at the desk until all is over, and keeps what there is to keep.
+/// Looks at the queue until all is over, and records the outcomes.
 fn monitor(queue: &BatchQueue, state_file: &mut StateFile, progress: &mut Progress) -> anyhow::Result<()> {
     let mut ended_at = None;
     loop {

@@ -1,4 +1,4 @@
-//! `gristmill pipeline`: how the line stands, and what an operator wants of it, over the operations port.
+//! `gristmill pipeline`: shows the line and controls it, over the operations port.
 
 use std::io::Read;
 use std::process::ExitCode;
@@ -23,7 +23,7 @@ struct PipelineReply {
     control_generation: i64,
     state: Setting<String>,
     pools: Vec<PoolReply>,
-    /// Of a server that tells of other nodes, if it is one of those.
+    /// Of a server that shows other nodes, if it is one of those.
     snapshot: Option<SnapshotAge>,
     nodes: Option<Vec<NodeReply>>,
 }
@@ -126,7 +126,7 @@ fn show(node: Option<&str>, as_it_came: bool, client: &ApiClient) -> anyhow::Res
 }
 
 impl PipelineReply {
-    /// Whose line it is and of when, unless it is that of the node that answers.
+    /// Which node's line it is and of when, unless it is that of the node that answers.
     fn snapshot_note(&self) -> Option<String> {
         let SnapshotAge { age_ms, is_old } = self.snapshot.as_ref()?;
         let mut nodes = self.nodes.iter().flatten();

@@ -1,6 +1,6 @@
 //! `gristmill tail`: outcomes as they happen, a line of JSON each; goes on where it was when the connection breaks.
 //!
-//! Not guaranteed: that an outcome is told only once. What may be missing is told on standard error.
+//! Not guaranteed: that an outcome is printed only once. What may be missing is reported on standard error.
 
 use std::io::BufRead;
 use std::process::ExitCode;
@@ -17,11 +17,11 @@ use crate::cli::output::{OutputError, print, remark};
 const WAIT_FIRST: Duration = Duration::from_millis(500);
 const WAIT_MAX: Duration = Duration::from_secs(15);
 
-/// Where the stream is, and what it tells just now.
+/// The position in the stream, and the item that is being read.
 #[derive(Debug, Default, PartialEq)]
 struct StreamPosition {
     id: Option<String>,
-    /// The place behind what comes next: one that was cut off on its way is asked for again.
+    /// The position behind what comes next: one that was cut off on its way is requested again.
     next: Option<String>,
     kind: String,
 }
@@ -62,7 +62,7 @@ fn follow(tail: &TailArgs, client: &ApiClient, place: &mut StreamPosition) -> an
 }
 
 impl StreamPosition {
-    /// Takes a line of the stream; the kind and data of what it tells.
+    /// Takes a line of the stream; the kind and data of the item that it ends.
     fn take<'a>(&'a mut self, line: &'a str) -> Option<(&'a str, &'a str)> {
         match line.split_once(": ")? {
             ("id", id) => self.next = Some(id.to_owned()),

@@ -1,4 +1,4 @@
-//! Which server, and as whom: from the command line, the environment, or the data folder of a server on this machine.
+//! Which server, with which token: from the command line, the environment, or a server's data folder on this machine.
 
 use std::fs;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -20,12 +20,12 @@ struct PortsFile {
     dashboard: SocketAddr,
 }
 
-/// A link to the server that is meant.
+/// A client of the server that is meant.
 pub(super) fn find(args: &ServerArgs, load: impl FnOnce() -> anyhow::Result<Config>) -> anyhow::Result<ApiClient> {
     find_at(args, |ports| ports.http, load)
 }
 
-/// A link to its operations port.
+/// A client of its operations port.
 pub(super) fn find_operations(
     args: &ServerArgs,
     load: impl FnOnce() -> anyhow::Result<Config>,
@@ -41,7 +41,7 @@ fn find_at(
     let token = token(args)?;
     match (&args.url, token) {
         (Some(url), Some(token)) => Ok(ApiClient::new(checked(url)?, &token, None)),
-        // The first token may do everything: it is not for a server that anybody can name.
+        // The first token may do everything: it must not go to an arbitrary server.
         (Some(url), None) => bail!("a token is needed for {url}: --token-file or GRISTMILL_TOKEN"),
         (None, token) => {
             let config = load().context("the configuration is wrong")?;
@@ -56,7 +56,7 @@ fn find_at(
     }
 }
 
-/// The token that was given; a file is the clearer wish.
+/// The token that was given; a file takes precedence.
 fn token(args: &ServerArgs) -> anyhow::Result<Option<String>> {
     match (&args.token_file, &args.token) {
         (Some(path), _) => read_token(path).map(Some),

@@ -1,7 +1,7 @@
 //! `gristmill top`: what the nodes are doing, live in the terminal until it is quit; or once, as text.
 //!
-//! One stream of the server tells what changes, as for its dashboard; nothing is asked for twice. The terminal is given back
-//! however the command ends.
+//! One stream of the server sends what changes, as for its dashboard; nothing is requested twice. The terminal is given
+//! back however the command ends.
 
 mod draw;
 mod model;
@@ -30,10 +30,10 @@ use super::api_client::ApiClient;
 use crate::cli::args::top::TopArgs;
 use crate::cli::output::print;
 
-/// Longest wait for a key: so soon a signal is seen.
+/// Longest wait for a key; a signal is noticed within it.
 const TICK: Duration = Duration::from_millis(100);
 
-/// News that wait to be shown; a server tells some a second.
+/// Updates that wait to be shown; a server sends some a second.
 const NEWS_MAX: usize = 64;
 
 pub(super) fn run(top: &TopArgs, client: ApiClient) -> anyhow::Result<ExitCode> {
@@ -60,13 +60,13 @@ pub(super) fn run(top: &TopArgs, client: ApiClient) -> anyhow::Result<ExitCode> 
 }
 
 fn once(client: &ApiClient) -> anyhow::Result<ExitCode> {
-    // The words of a server are text from outside.
+    // A server's words are text from outside.
     let model = watch::once(client).map_err(|error| anyhow::anyhow!("{}", Text::of(&format!("{error:#}"))))?;
     print(plain::snapshot(&model, Instant::now()).trim_end())?;
     Ok(ExitCode::SUCCESS)
 }
 
-/// A screen that somebody looks at.
+/// A screen and what it shows.
 struct LiveView {
     updates: Receiver<Update>,
     wants_failures: Arc<AtomicBool>,
@@ -77,7 +77,7 @@ struct LiveView {
 }
 
 impl LiveView {
-    /// Draws until the end is asked for, by a key or a signal, as long as everything that is needed lives.
+    /// Draws until a key or a signal requests the end, as long as everything that is needed lives.
     fn run(mut self, lives: impl Fn() -> bool) -> anyhow::Result<ExitCode> {
         let mut screen = Screen::open()?;
         let (mut shown, mut shown_at) = (self.model.clone(), Instant::now());
@@ -112,7 +112,7 @@ impl LiveView {
         }
     }
 
-    /// Takes the news; whether a signal asks for the end.
+    /// Takes the updates; whether a signal requests the end.
     fn listen(&mut self) -> bool {
         let now = Instant::now();
         while let Ok(news) = self.updates.try_recv() {
@@ -124,7 +124,7 @@ impl LiveView {
         false
     }
 
-    /// Scrolling ends with the table; failures are asked for while they are shown.
+    /// Scrolling ends with the table; failures are requested while they are shown.
     fn keep_within(&mut self) {
         let rows = match self.view.page {
             Tab::Overview => 0,

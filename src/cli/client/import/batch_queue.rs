@@ -1,4 +1,4 @@
-//! Where reader, senders and keeper meet: batches that wait, what is under way, and what is known to be stored.
+//! Where reader, senders and state file meet: batches that wait, what is under way, and what is known to be stored.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
@@ -9,10 +9,10 @@ use anyhow::anyhow;
 use super::batches::{Batch, BatchOutcome};
 use super::concurrency::ConcurrencyLimit;
 
-/// Batches that may be ahead of the first one that is not stored: what is kept of them is bounded.
+/// Batches that may be ahead of the first one that is not stored: what is held of them is bounded.
 const AHEAD_MAX: usize = 64;
 
-/// One import's desk.
+/// One import's queue.
 pub(super) struct BatchQueue {
     work: Mutex<QueueState>,
     changed: Condvar,
@@ -46,7 +46,7 @@ pub(super) enum StopReason {
     Failed(anyhow::Error),
 }
 
-/// What a look at the desk shows.
+/// The state of the queue at one look.
 pub(super) struct ImportStatus {
     /// Outcomes since the last look, without a gap before them.
     pub(super) fresh: Vec<BatchOutcome>,
@@ -99,7 +99,7 @@ impl BatchQueue {
         self.changed.notify_all();
     }
 
-    /// The next batch to send, when the pace allows it; `None` if there will be none.
+    /// The next batch to send, when the concurrency limit allows it; `None` if there will be none.
     pub(super) fn take(&self) -> Option<Batch> {
         let mut work = self.lock();
         loop {

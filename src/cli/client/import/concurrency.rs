@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 const WAIT_FIRST: Duration = Duration::from_millis(200);
 const WAIT_MAX: Duration = Duration::from_secs(30);
 
-/// The pace of one import.
+/// The concurrency limit of one import.
 pub(super) struct ConcurrencyLimit {
     allowed: f64,
     max: f64,

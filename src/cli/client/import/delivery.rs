@@ -50,7 +50,7 @@ struct Reject<'a> {
     code: &'a str,
 }
 
-/// The event as it stood in the file; a text if it was no JSON.
+/// The event as it stood in the file; a text if it was not JSON.
 #[derive(Serialize)]
 #[serde(untagged)]
 enum Shown<'a> {
@@ -161,7 +161,7 @@ mod tests {
             (200, r#"{"total_events":1,"duplicates":0,"results":[]}"#),
         ] {
             let sent = judge(&answer(status, text), 2);
-            // A 200 that is no report came from something else than the server.
+            // A 200 without a report came from something else than the server.
             let is_again = matches!(sent, Sent::Again { after: Some(_), .. });
             assert_eq!(is_again, !(status == 200 && text.is_empty()), "{status} {text}");
         }

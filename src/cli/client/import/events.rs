@@ -18,12 +18,12 @@ const EVENT_BYTES_MAX: usize = 16 << 20;
 /// What some programs write before UTF-8.
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
-/// An event, or what stands in its place.
+/// An event, or what stands instead of one.
 #[derive(Debug, PartialEq)]
 pub(super) struct InputEvent {
     /// Its line in the file, from 1.
     pub(super) line: u64,
-    /// Its JSON; or, if it is none, what was read.
+    /// Its JSON; or, if it is not JSON, what was read.
     pub(super) text: String,
     /// Why it cannot be sent: a code and a sentence.
     pub(super) flaw: Option<(&'static str, String)>,
@@ -63,7 +63,7 @@ impl Events {
         })
     }
 
-    /// The next event; an error if nothing behind this place can be read.
+    /// The next event; an error if nothing behind this position can be read.
     pub(super) fn next(&mut self) -> anyhow::Result<Option<InputEvent>> {
         match self {
             Self::Lines { reader, line } => next_line(reader, line),
@@ -176,7 +176,7 @@ impl Array {
         }
     }
 
-    /// The next byte that is no white space, which is not read yet.
+    /// The next byte that is not white space, which is not read yet.
     fn skip_space(&mut self) -> anyhow::Result<Option<u8>> {
         loop {
             let bytes = self.reader.fill_buf()?;

@@ -11,7 +11,7 @@ use super::state_file::State;
 /// How often a line is written where lines cannot change.
 const LINE_EVERY: Duration = Duration::from_secs(5);
 
-/// Tells on standard error.
+/// Reports on standard error.
 pub(super) struct Progress {
     is_terminal: bool,
     began: Instant,
@@ -28,14 +28,14 @@ impl Progress {
         Self { is_terminal: stderr().is_terminal(), began: now, done_before, position, bytes, shown_at: now }
     }
 
-    /// Tells what a look at the desk has shown.
+    /// Shows the state of the queue.
     pub(super) fn update(&mut self, look: &ImportStatus, state: &State) {
         if !self.is_terminal && self.shown_at.elapsed() < LINE_EVERY {
             return;
         }
         self.shown_at = Instant::now();
         let line = self.line(look, state);
-        // Nobody may be there to read it any more, which is no reason to stop.
+        // Its reader may be gone, which is no reason to stop.
         let _ = match self.is_terminal {
             true => write!(stderr(), "\r\x1b[K{line}"),
             false => writeln!(stderr(), "{line}"),

@@ -1,4 +1,4 @@
-//! The file: opened, unpacked, and told from every other one.
+//! The file: opened, unpacked, and distinguished from every other one.
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 use crate::cli::args::client::{Format, ImportArgs};
 
-/// Bytes of the file's beginning that tell it from others.
+/// Bytes of the file's beginning that distinguish it from others.
 const BEGINNING_BYTES: u64 = 64 << 10;
 
 /// Bytes that are read at once.
@@ -76,7 +76,7 @@ enum Packing {
     Zstd,
 }
 
-/// The name without the ending that tells how it is packed.
+/// The name without the ending that shows how it is packed.
 fn packing(path: &Path) -> (String, Packing) {
     let name = path.file_name().unwrap_or_default().to_string_lossy().to_ascii_lowercase();
     for (ending, packing) in [(".gz", Packing::Gzip), (".zst", Packing::Zstd)] {

@@ -29,7 +29,7 @@ pub(super) struct State {
     rejects_bytes: u64,
 }
 
-/// Keeps both files.
+/// Maintains both files.
 pub(super) struct StateFile {
     pub(super) state: State,
     /// `None` for what cannot be read twice.

@@ -83,7 +83,7 @@ fn title(view: &ViewState) -> Line<'static> {
     Line::from(spans)
 }
 
-/// What is wrong, else whose screen this is.
+/// What is wrong, else which server this is.
 fn condition(model: &Model, view: &ViewState, palette: Palette, now: Instant) -> Line<'static> {
     let mut spans = Vec::new();
     if view.is_paused {
@@ -133,7 +133,7 @@ fn overview(frame: &mut Frame<'_>, area: Rect, model: &Model, palette: Palette) 
     spark(frame, right, &title, course().map(|bucket| p95(bucket).map(|us| us as u64)).collect(), palette);
 }
 
-/// A course, the newest number first and on the right.
+/// A series, the newest number first and on the right.
 fn spark(frame: &mut Frame<'_>, area: Rect, title: &str, numbers: Vec<Option<u64>>, palette: Palette) {
     let spark = Sparkline::default()
         .block(headed(title))

@@ -1,4 +1,4 @@
-//! What is known of the cluster, as it was last told.
+//! What is known of the cluster, as it was last reported.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
@@ -8,13 +8,13 @@ use serde::Deserialize;
 use super::text::Text;
 use crate::domain::histogram::{CLASSES, DurationHistogram};
 
-/// Silence after which what is shown is called old: a server that lives tells new figures every five seconds.
+/// Silence after which what is shown is called old: a server that lives sends new figures every five seconds.
 const SILENCE: Duration = Duration::from_secs(20);
 
-/// Without news of the line for so long nobody was at work.
+/// Without an update of the line for so long nothing was at work.
 const IDLE: Duration = Duration::from_millis(2_500);
 
-/// Something that was told.
+/// Something that was received.
 #[derive(Debug)]
 pub(super) enum Update {
     Course(SeriesReply),
@@ -23,7 +23,7 @@ pub(super) enum Update {
     Failures(Result<Vec<FailedEvent>, Text>),
     /// The connection is lost, or did not come about, for this reason.
     Lost(Text),
-    /// A signal asks for the end.
+    /// A signal requests the end.
     Stop,
 }
 
@@ -125,7 +125,7 @@ pub(super) struct FailedEvent {
     pub(super) processing_error: Option<Text>,
 }
 
-/// Sums over the course.
+/// Sums over the series.
 #[derive(Clone, Debug, Default)]
 pub(super) struct WindowSums {
     pub(super) all: FigureBucket,
@@ -166,7 +166,7 @@ impl Model {
         }
     }
 
-    /// Takes what was told at `now`.
+    /// Takes what was received at `now`.
     pub(super) fn apply(&mut self, news: Update, now: Instant) {
         match news {
             Update::Failures(failures) => self.failures = failures,
@@ -190,8 +190,8 @@ impl Model {
         }
     }
 
-    /// Whether there is something since then that nobody should wait for: the first news, other failures, a connection that
-    /// was lost or came back.
+    /// Whether there is something since then that nobody should wait for: the first update, other failures, a
+    /// connection that was lost or came back.
     pub(super) fn has_turned_since(&self, shown: &Self) -> bool {
         let has_first = |model: &Self| (model.line.is_some(), model.figures.is_some());
         has_first(self) != has_first(shown) || self.lost != shown.lost || self.failures != shown.failures
@@ -328,7 +328,7 @@ pub(super) mod tests {
             "payload": {"x": 1}}))
     }
 
-    /// A model that was told everything once.
+    /// A model that received everything once.
     pub(in super::super) fn filled_model(now: Instant) -> Model {
         let mut model = Model::new("http://127.0.0.1:5555");
         let course =

@@ -1,4 +1,4 @@
-//! The snapshot: one look as plain text, for files, pipes and terminals that are none.
+//! The snapshot: one look as plain text, for files, pipes and anything else that is not a terminal.
 
 use std::fmt::Write;
 use std::time::Instant;

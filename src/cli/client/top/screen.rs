@@ -49,7 +49,7 @@ impl Screen {
 
 impl Drop for Screen {
     fn drop(&mut self) {
-        // What cannot be given back is gone: there is nobody to tell.
+        // What cannot be given back is gone: there is nobody to report it to.
         let _ = ratatui::try_restore();
     }
 }

@@ -5,7 +5,7 @@ use std::time::Instant;
 use super::model::{FigureBucket, Model, PipelineStatus};
 use super::text::{grouped, rate, share, time};
 
-/// A table: the texts of its columns, then those of its rows. Columns of numbers are told by a `>` before their title.
+/// A table: the texts of its columns, then those of its rows. Columns of numbers have a `>` before their title.
 pub(super) struct Sheet {
     pub(super) head: Vec<&'static str>,
     pub(super) rows: Vec<Vec<String>>,
@@ -14,7 +14,7 @@ pub(super) struct Sheet {
 /// A way to a bucket's number.
 type Figure = fn(&FigureBucket) -> i64;
 
-/// What became of events, now and over the course.
+/// What became of events, now and over the series.
 const FIGURES: [(&str, Figure); 6] = [
     ("received", |bucket| bucket.received),
     ("processed", |bucket| bucket.processed),
@@ -28,7 +28,7 @@ pub(super) fn figures(model: &Model) -> Sheet {
     let sums = model.sums();
     let finished = sums.all.processed + sums.all.validation_error + sums.all.failed;
     let seconds = model.step_seconds as f64;
-    // A replay takes its event back from what it was: where more went than came, nothing is told.
+    // A replay takes its event back from what it was: where more went than came, 0 is shown.
     let now = |figure: Figure| model.newest().map_or(0.0, |bucket| figure(bucket).max(0) as f64 / seconds);
     let rows = FIGURES.iter().map(|(name, figure)| {
         let whole = if *name == "retried" { finished + sums.all.retried } else { finished };
@@ -39,7 +39,7 @@ pub(super) fn figures(model: &Model) -> Sheet {
     Sheet { head: vec!["EVENTS", ">per second", ">last 5 min", ">share"], rows: rows.collect() }
 }
 
-/// Percentiles now and over the course.
+/// Percentiles now and over the series.
 pub(super) fn times(model: &Model) -> Sheet {
     let (now, all) = (model.newest().map(FigureBucket::times).unwrap_or_default(), model.sums().times);
     let rows = [("p50", 0.5), ("p95", 0.95), ("p99", 0.99)];

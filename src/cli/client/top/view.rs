@@ -1,4 +1,4 @@
-//! What is looked at, and what keys change about that.
+//! What is shown, and how keys change it.
 
 use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
 
@@ -29,7 +29,7 @@ impl Tab {
     }
 }
 
-/// What a key asks for.
+/// What a key requests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum KeyAction {
     /// The end.
@@ -44,7 +44,7 @@ pub(super) enum KeyAction {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct ViewState {
     pub(super) page: Tab,
-    /// Rows of the page's table that are passed over.
+    /// Rows of the tab's table that are scrolled past.
     pub(super) scroll: usize,
     /// Whether what is shown stays as it is.
     pub(super) is_paused: bool,

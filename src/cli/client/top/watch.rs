@@ -1,4 +1,4 @@
-//! What is asked of the server, on threads of their own: the screen never waits for a network.
+//! What is requested of the server, on threads of their own: the screen never waits for a network.
 
 use std::io::{BufRead, BufReader, stdout};
 use std::os::fd::{AsFd, OwnedFd};
@@ -19,17 +19,17 @@ use super::model::{FailedEvent, FigureBucket, Model, SeriesReply, Update};
 use super::text::Text;
 use crate::cli::client::api_client::ApiClient;
 
-/// The course that is shown: with buckets of five seconds, as the newest figures have them.
+/// The series that is shown: with buckets of five seconds, as the newest figures have them.
 const WINDOW: &str = "5m";
 
 /// Waits between two connections.
 const WAIT_FIRST: Duration = Duration::from_millis(500);
 const WAIT_MAX: Duration = Duration::from_secs(5);
 
-/// Time to end by oneself after a signal.
+/// Time to end in order after a signal.
 const GRACE: Duration = Duration::from_secs(1);
 
-/// How often failures are asked for at most while they are shown, and how often it is seen that they are.
+/// How often failures are requested at most while they are shown, and how often it is seen that they are.
 const FAILURES: Duration = Duration::from_secs(5);
 const LOOK: Duration = Duration::from_millis(200);
 /// Failures of each kind.
@@ -58,7 +58,7 @@ pub(super) fn follow(client: ApiClient, news: SyncSender<Update>) -> JoinHandle<
     })
 }
 
-/// Asks for the failures while they are wanted.
+/// Requests the failures while they are wanted.
 pub(super) fn failures(client: ApiClient, is_wanted: Arc<AtomicBool>, news: SyncSender<Update>) -> JoinHandle<()> {
     thread::spawn(move || {
         let mut polled_at: Option<Instant> = None;
@@ -76,8 +76,8 @@ pub(super) fn failures(client: ApiClient, is_wanted: Arc<AtomicBool>, news: Sync
     })
 }
 
-/// Sends [`Update::Stop`] for the first signal that asks for an end, and when the terminal is gone. Who does not end by that is
-/// ended: the library below reads a terminal that is gone for ever, and hears of nothing else.
+/// Sends [`Update::Stop`] for the first signal that requests an end, and when the terminal is gone. A process that does
+/// not end by that is ended: the library below reads a terminal that is gone for ever, and hears of nothing else.
 pub(super) fn stop_on_signals(news: SyncSender<Update>) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
     let entered = runtime.enter();
@@ -95,10 +95,10 @@ pub(super) fn stop_on_signals(news: SyncSender<Update>) -> anyhow::Result<()> {
                 () = gone(&terminal) => {}
             }
         });
-        // Where so much waits to be heard, nobody listens.
+        // A full queue means that nobody listens.
         let _ = news.try_send(Update::Stop);
         sleep(GRACE);
-        // On a thread of its own: a terminal that takes nothing holds up whoever writes to it.
+        // On a thread of its own: a terminal that takes nothing holds up its writers.
         thread::spawn(ratatui::try_restore);
         sleep(GRACE / 4);
         std::process::exit(1);
@@ -122,7 +122,7 @@ async fn gone(terminal: &AsyncFd<OwnedFd>) {
     }
 }
 
-/// All that there is to tell, asked for once.
+/// Everything that `top` shows, requested once.
 pub(super) fn once(client: &ApiClient) -> anyhow::Result<Model> {
     let mut model = Model::new(client.base());
     let (mut has_line, mut has_figures) = (false, false);
@@ -140,7 +140,7 @@ pub(super) fn once(client: &ApiClient) -> anyhow::Result<Model> {
     Ok(model)
 }
 
-/// Tells the course and then what changes, until `tell` says that nobody listens or the connection ends.
+/// Delivers the series and then what changes, until `deliver` returns false or the connection ends.
 fn stream(client: &ApiClient, mut deliver: impl FnMut(Update) -> bool) -> anyhow::Result<()> {
     let mut lines = client.read("/api/live", &[], &[])?;
     let mut newest = Text::default();

@@ -1,4 +1,4 @@
-//! Damaged files: each line, element and row once and with its place, and nothing sent that is no JSON.
+//! Damaged files: each line, element and row once and with its line number, and nothing sent that is not JSON.
 
 use std::io::{BufReader, Cursor};
 use std::sync::Arc;

@@ -59,7 +59,7 @@ fn event_of(columns: &csv::StringRecord, values: &[&str]) -> String {
         let text = || Value::from(*value);
         match column {
             "user_id" if !value.is_empty() => {
-                // `+7` is no number in JSON, so the server is the one to refuse it.
+                // `+7` is not a number in JSON, so the server is the one to refuse it.
                 let number = value.parse::<i64>().ok().filter(|_| !value.starts_with('+'));
                 event.insert(column.to_owned(), number.map_or_else(text, Value::from));
             }
