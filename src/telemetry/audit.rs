@@ -1,5 +1,5 @@
-//! Who changed users and tokens, had many events changed, or controlled the pipeline, over HTTP: a line each, with ids only,
-//! beside the row in the table `audit`. `by_token` is the token that asked for it.
+//! Who changed users and tokens, had many events changed, or controlled the pipeline, over HTTP: a line each, with ids
+//! only, beside the row in the table `audit`. `by_token` is the token of the request.
 
 use tracing::{info, warn};
 
@@ -38,8 +38,8 @@ pub fn session_closed(token_id: i64, by_token: i64) {
     info!(token_id, by_token, "session closed");
 }
 
-/// Somebody could not log in to the dashboard. There is no row of it, since nothing was changed; how many lines there can be
-/// is bounded by how often one address may try.
+/// A login to the dashboard failed. There is no row of it, since nothing was changed; how many lines there can be is
+/// bounded by how often one address may try.
 pub fn login_refused(peer: &str, code: &str) {
     warn!(peer, code, "login refused");
 }
@@ -54,12 +54,12 @@ pub fn job_stopped(job_id: i64, by_token: i64) {
     info!(job_id, by_token, "job stopped");
 }
 
-/// The line or a pool is controlled otherwise, on every node.
+/// The controls of the line or of a pool were changed, for every node.
 pub fn controls_changed(target: &str, change: &str, by_token: i64) {
     info!(target, change, by_token, "pipeline changed");
 }
 
-/// This node does now what is wanted.
+/// This node has applied the controls.
 pub fn controls_applied(generation: i64) {
     info!(generation, "pipeline controls applied");
 }

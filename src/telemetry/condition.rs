@@ -10,11 +10,11 @@ use chrono::{DateTime, Utc};
 use super::facts;
 use crate::clock;
 
-/// Something that works until told otherwise. Shared by all who try it: each notes how it went.
+/// Something that works until noted otherwise. Shared by all that try it: each notes how it went.
 pub struct Condition {
     what: &'static str,
     is_grave: bool,
-    /// Repeats whether there is a `failing`: saves those whose work goes well the lock.
+    /// Repeats whether there is a `failing`: saves callers whose work goes well the lock.
     fails: AtomicBool,
     failing: Mutex<Option<FailureStreak>>,
 }
@@ -27,7 +27,7 @@ struct FailureStreak {
     outline: String,
 }
 
-/// What fails, for whoever asks.
+/// What fails, as reports show it.
 #[derive(Clone, Debug)]
 pub struct FailingCondition {
     /// Its subject.

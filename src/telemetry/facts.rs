@@ -116,7 +116,7 @@ pub fn line_given_up(why: &str) {
     error!(why, "line given up");
 }
 
-/// A fresh actor took a dead one's place.
+/// A fresh actor replaced a dead one.
 pub fn actor_restarted(actor: &str, restarts: u64) {
     metrics::ACTOR_RESTARTS.of(&[kind_of(actor)]).increment();
     warn!(actor, restarts, "actor restarted");
@@ -195,7 +195,7 @@ pub fn job_failed(job_id: i64, error: &dyn Display) {
     error!(job_id, %error, "job failed");
 }
 
-/// The node could not take leave of the database; the others notice by its silence.
+/// The node could not sign off in the database; the others notice by its silence.
 pub fn leave_failed(error: &dyn Display) {
     warn!(%error, "leases could not be given back, or the node not marked as stopped");
 }
@@ -210,7 +210,7 @@ pub fn draining(why: &str) {
     info!(why, "draining");
 }
 
-/// What became of everything that was in flight when the service was told to stop.
+/// What became of everything that was in flight when the service received the signal to stop.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Stopped {
     /// Events that were in flight and are settled.
@@ -240,7 +240,7 @@ pub fn log_resumed(dropped: usize) {
     warn!(dropped, "log lines were dropped, the reader of the log was too slow or gone");
 }
 
-/// What the start has to say found nobody who takes it.
+/// The lines that the start prints could not be written.
 pub fn greeting_lost(error: &dyn Display) {
     warn!(%error, "standard output takes nothing, what was to be said there is lost");
 }

@@ -27,7 +27,7 @@ use crate::domain::timestamp;
 /// Why logging could not start.
 #[derive(Debug, thiserror::Error)]
 pub enum LoggingError {
-    /// The level is none; a checked configuration has no such level.
+    /// The level is invalid; a checked configuration has no such level.
     #[error("log.level is {0:?}, allowed: levels or levels per module")]
     Level(String),
     /// Something has set up logging before.

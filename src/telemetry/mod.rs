@@ -1,4 +1,4 @@
-//! What the service tells about itself.
+//! What the service reports about itself.
 
 pub mod audit;
 pub mod condition;

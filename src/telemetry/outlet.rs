@@ -175,7 +175,7 @@ mod tests {
 
     const LONG: Duration = Duration::from_secs(30);
 
-    /// Hands out what it is given, and answers as it is told: it stands still meanwhile.
+    /// Hands out what it is given, and answers as the test says: it stands still meanwhile.
     struct Gate(Sender<Vec<u8>>, Receiver<io::Result<usize>>);
 
     impl Write for Gate {

@@ -1,4 +1,4 @@
-//! The page of `GET /metrics`: what facts have counted, and what is looked at only when it is asked for.
+//! The page of `GET /metrics`: what facts have counted, and what is looked at only when it is scraped.
 
 use std::time::Duration;
 
@@ -35,7 +35,7 @@ pub struct LineFigures {
     pub generation: u64,
     /// Actors by kind.
     pub actors: Vec<ActorFigures>,
-    /// Events between the door and the answer, and the most that there may be.
+    /// Events between admission and the answer, and the most that there may be.
     pub events: (usize, usize),
     /// Their bytes, and the most.
     pub bytes: (usize, usize),

@@ -15,7 +15,7 @@ use crate::domain::timestamp;
 use crate::telemetry::metrics::catalogue::{self as metrics, NONE};
 use crate::telemetry::metrics::{Counter, Histogram};
 
-/// The place of nearly all events.
+/// Where nearly all events are counted.
 static PROCESSED: LazyLock<&'static Counter> = LazyLock::new(|| metrics::EVENTS.of(&["processed", NONE]));
 
 /// Events were handed to the line.
@@ -109,7 +109,7 @@ fn failed(event: &Event, outcome: &Outcome) {
     error!(event_id = id, task_id = %event.task_id, attempt, code = outcome.error_code, reason, trace_id = event.trace_id(), "[Event {id}] Processing failed");
 }
 
-/// The event is invalid, and kept as such.
+/// The event is invalid, and stored as such.
 fn rejected(event: &Event, outcome: &Outcome, has_lines: bool) {
     metrics::EVENTS.of(&["validation_error", outcome.error_code.unwrap_or(NONE)]).increment();
     if has_lines {
@@ -134,7 +134,7 @@ pub fn key_conflict(event: &Event, first: i64, has_lines: bool) {
     }
 }
 
-/// The event is invalid, and not kept.
+/// The event is invalid, and not stored.
 pub fn not_kept(code: &'static str) {
     metrics::EVENTS.of(&["not_kept", code]).increment();
 }
@@ -149,7 +149,7 @@ pub fn given_up(events: usize, maybe_stored: bool) {
     metrics::EVENTS.of(&[if maybe_stored { "unknown" } else { "not_stored" }, NONE]).add(events);
 }
 
-/// The work on one event panicked; its neighbours were not disturbed.
+/// The work on one event panicked; the others in its unit were not disturbed.
 pub fn stage_panicked(event: &Event, stage: &'static str, panic: &str) {
     metrics::STAGE_PANICS.of(&[stage]).increment();
     error!(event_id = event.id, task_id = %event.task_id, stage, panic, trace_id = event.trace_id(), "[Event {}] Panic caught", event.id);
@@ -160,7 +160,7 @@ pub fn refused_by_database(event: &Event, error: &dyn Display) {
     error!(event_id = event.id, task_id = %event.task_id, %error, trace_id = event.trace_id(), "[Event {}] Refused by the database", event.id);
 }
 
-/// An event could not be stored at all; its client was told.
+/// An event could not be stored at all; its client got an error.
 pub fn not_stored(event: &Event, error: &dyn Display) {
     error!(event_id = event.id, task_id = %event.task_id, %error, trace_id = event.trace_id(), "[Event {}] Not stored", event.id);
 }
@@ -173,7 +173,7 @@ pub fn spooled(event: &Event, has_lines: bool) {
     }
 }
 
-/// An operator called a pending event off.
+/// An operator cancelled a pending event.
 pub fn cancelled() {
     metrics::CANCELLED.increment();
 }

@@ -49,18 +49,18 @@ pub fn handler_panicked(request_id: &str) {
     error!(request_id, "a request's handler panicked");
 }
 
-/// A token asked too often, or an address sent too many unknown ones.
+/// A token sent too many requests, or an address sent too many unknown tokens.
 pub fn rate_limited() {
     metrics::RATE_LIMITED.increment();
 }
 
-/// The codes of all problems, before the first one is told: they are labels.
+/// The codes of all problems, before the first one is answered: they are labels.
 pub fn know_problems(codes: impl IntoIterator<Item = &'static str>) {
     // The second time they are the same.
     let _ = metrics::PROBLEM_CODES.set(codes.into_iter().collect());
 }
 
-/// A client was told a problem.
+/// A client was answered with a problem.
 pub fn problem_answered(code: &'static str) {
     metrics::PROBLEMS.of(&[code]).increment();
 }

@@ -1,4 +1,4 @@
-//! What is written is read back: the form of a line, and that no text gets out of its place in it.
+//! What is written is read back: the form of a line, and that no text gets out of its field in it.
 
 use std::io::{self, Write};
 use std::sync::{Arc, Mutex};

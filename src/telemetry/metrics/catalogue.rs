@@ -1,4 +1,4 @@
-//! Every metric that facts count. What is looked at only when it is asked for stands in `telemetry/scrape.rs`.
+//! Every metric that facts count. What is looked at only when it is scraped stands in `telemetry/scrape.rs`.
 
 use std::sync::OnceLock;
 
@@ -227,7 +227,7 @@ pub static JOBS: Family<Counter> = Family::new(
 pub static JOB_EVENTS: Single<Counter> =
     Single::new("gristmill_job_events_total", "Events that jobs reopened or called off on this node.", Counter::new());
 
-/// Events that were called off one by one.
+/// Events that were cancelled one by one.
 pub static CANCELLED: Single<Counter> =
     Single::new("gristmill_cancelled_events_total", "Pending events that were called off one by one.", Counter::new());
 
@@ -254,7 +254,7 @@ pub static PROBLEMS: Family<Counter> = Family::new(
     Counter::new,
 );
 
-/// The codes of all problems, told by the layer that knows them.
+/// The codes of all problems, set by the layer that knows them.
 pub static PROBLEM_CODES: OnceLock<Vec<&'static str>> = OnceLock::new();
 
 /// Requests over the rate.

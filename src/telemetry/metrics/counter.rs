@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use super::exposition::{Exposition, Labels};
 use super::family::Cell;
 
-/// A counter, on a cache line of its own: its neighbours are counted on other threads.
+/// A counter, on a cache line of its own: the ones beside it are counted on other threads.
 #[derive(Default)]
 #[repr(align(64))]
 pub struct Counter(AtomicU64);

@@ -16,7 +16,7 @@ impl Exposition {
         self.line(format_args!("# TYPE {name} {kind}"));
     }
 
-    /// One sample; `suffix` tells the parts of a histogram apart.
+    /// One sample; `suffix` distinguishes the parts of a histogram.
     pub fn sample(&mut self, name: &str, suffix: &str, (names, values): Labels<'_>, value: impl Display) {
         self.write(format_args!("{name}{suffix}"));
         for (place, (name, value)) in names.iter().zip(values).enumerate() {

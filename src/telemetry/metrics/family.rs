@@ -5,7 +5,7 @@ use std::sync::OnceLock;
 
 use super::exposition::{Exposition, Labels};
 
-/// The value of every label of what nobody thought of.
+/// The value of every label outside of the known combinations.
 const OTHER: &str = "other";
 
 /// What holds the figures of one combination of labels.
@@ -52,8 +52,8 @@ impl<C: Cell> Metric for Single<C> {
     }
 }
 
-/// A metric whose figures are told apart by labels. Every combination is there from the first scrape on; what is none of
-/// them is counted as `other`.
+/// A metric whose figures are distinguished by labels. Every combination is there from the first scrape on; any other
+/// is counted as `other`.
 pub struct Family<C> {
     name: &'static str,
     help: &'static str,
@@ -75,7 +75,7 @@ impl<C> Family<C> {
         Self { name, help, labels, combinations, make, members: OnceLock::new() }
     }
 
-    /// The place of one combination: to be looked up once where many events come by.
+    /// The cell of one combination: to be looked up once where many events come by.
     pub fn of(&self, values: &[&str]) -> &C {
         let members = self.members();
         let member = members.iter().find(|(known, _)| known.as_slice() == values).or(members.last());

@@ -1,9 +1,9 @@
 //! Metrics: what facts count, and how a scrape reads it.
 //!
-//! Private to telemetry: only facts count, so whoever wants a figure states a fact. Counting is one or two relaxed atomic
-//! additions to a place that is known before; nothing is locked, looked up or allocated for an event. Labels are
-//! `&'static str`: no text from a client can become one. Guaranteed: no figure of a counter ever falls while the process
-//! lives. Not guaranteed: that the figures of one scrape belong to one instant.
+//! Private to telemetry: only facts count, so code that wants a figure states a fact. Counting is one or two relaxed
+//! atomic additions to an address that is known before; nothing is locked, looked up or allocated for an event. Labels
+//! are `&'static str`: no text from a client can become one. Guaranteed: no figure of a counter ever falls while the
+//! process lives. Not guaranteed: that the figures of one scrape belong to one instant.
 
 pub mod catalogue;
 mod counter;

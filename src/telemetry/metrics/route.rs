@@ -1,4 +1,4 @@
-//! Answers by route: its template as the router has it, never the path that was asked for.
+//! Answers by route: its template as the router has it, never the path that was requested.
 
 use std::sync::{PoisonError, RwLock};
 use std::time::Duration;
@@ -8,16 +8,16 @@ use super::exposition::Exposition;
 use super::family::{Cell, Metric};
 use super::histogram::{Histogram, Scale};
 
-/// Methods that are told apart; every other one is `other`.
+/// Methods that are distinguished; every other one is `other`.
 const METHODS: [&str; 6] = ["GET", "HEAD", "POST", "PATCH", "DELETE", "other"];
 
 /// Classes of status codes.
 const CLASSES: [&str; 5] = ["1xx", "2xx", "3xx", "4xx", "5xx"];
 
-/// The route of every path that there is not.
+/// The route of every unknown path.
 const UNKNOWN: &str = "unknown";
 
-/// All routes that were ever asked for their place: as many as the router has.
+/// All routes that were ever looked up: as many as the router has.
 static ROUTES: RwLock<Vec<&'static Route>> = RwLock::new(Vec::new());
 
 /// Where the answers of one route are counted.
@@ -31,7 +31,7 @@ struct Method {
     took: Histogram,
 }
 
-/// The place of this route, made when it is first asked for; `None` stands for every path that there is not.
+/// The counters of this route, made when they are first needed; `None` stands for every unknown path.
 pub fn route(template: Option<&'static str>) -> &'static Route {
     let template = template.unwrap_or(UNKNOWN);
     let mut routes = ROUTES.write().unwrap_or_else(PoisonError::into_inner);
@@ -65,7 +65,7 @@ impl Route {
     }
 }
 
-/// `gristmill_http_requests_total`. What was never asked for is left out.
+/// `gristmill_http_requests_total`. What was never requested is left out.
 pub struct Answers;
 
 /// `gristmill_http_request_duration_seconds`, the same.

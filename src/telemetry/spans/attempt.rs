@@ -11,7 +11,7 @@ use crate::clock;
 use crate::domain::event::Event;
 use crate::domain::outcome::{Failure, Outcome};
 
-/// An attempt whose spans are told: its own is told at its end, those of its steps before.
+/// An attempt whose spans are exported: its own at its end, those of its steps before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AttemptSpan {
     id: [u8; 8],
@@ -82,7 +82,7 @@ impl AttemptSpan {
         let name = match stage {
             "validator" => "validate",
             "normalizer" => "normalize",
-            // What a Persister does is told by its flushes.
+            // What a Persister does is exported by its flushes.
             _ => return,
         };
         self.step(event, name, SpanKind::Internal, began, failure.map(Failure::code), |_| Vec::new());

@@ -38,12 +38,12 @@ pub(super) enum NotTaken {
     /// No answer.
     #[error("no answer from the collector: {0}")]
     NoAnswer(#[from] ureq::Error),
-    /// An answer that is no success.
+    /// An answer that is not a success.
     #[error("the collector answered {status}")]
     Refused {
         /// Its status.
         status: u16,
-        /// What `Retry-After` asks for.
+        /// The wait that `Retry-After` requests.
         retry_after: Option<Duration>,
     },
 }
@@ -57,7 +57,7 @@ impl NotTaken {
         }
     }
 
-    /// How long the collector wants to be left alone.
+    /// The wait that the collector requests.
     pub(super) fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::NoAnswer(_) => None,
@@ -70,7 +70,7 @@ impl Collector {
     pub(super) fn new(tracing: &TracingConfig, resource: &Resource) -> Self {
         let config = Agent::config_builder()
             .http_status_as_error(false)
-            // Headers may hold a secret, which goes to who was named and to nobody else.
+            // Headers may hold a secret: they are never forwarded to a redirect's target.
             .max_redirects(0)
             .proxy(None)
             .timeout_global(Some(tracing.timeout))

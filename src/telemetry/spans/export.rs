@@ -1,6 +1,6 @@
 //! Export: spans wait in a bounded queue for a thread that brings them to the collector in batches.
 //!
-//! Guarantees: who tells a span never waits; what the collector does not take is counted, and told once when that
+//! Guarantees: the sender of a span never waits; what the collector does not take is counted, and logged once when that
 //! begins and ends. Not guaranteed: that a batch whose answer was lost does not arrive twice.
 
 use std::io;
@@ -25,13 +25,13 @@ const TRIES_MAX: u32 = 5;
 const PAUSE_MIN: Duration = Duration::from_secs(1);
 const PAUSE_MAX: Duration = Duration::from_secs(8);
 
-/// How long an idle thread waits before it looks around.
+/// How long an idle thread waits before it checks again.
 const IDLE: Duration = Duration::from_secs(60);
 
-/// What comes to the thread.
+/// What the thread receives.
 enum ExportCommand {
     Export(Box<SpanData>),
-    /// It is to look whether it has to end.
+    /// It should check whether it has to end.
     Wake,
 }
 
@@ -86,7 +86,7 @@ impl Handle {
     /// Lets the thread export what waits, once, and waits for it.
     pub(super) fn stop(self, limit: Duration) {
         self.stop.set();
-        // Where there is no room the thread is at work, and looks by itself.
+        // Without room the thread is at work, and checks by itself.
         let _ = self.orders.try_send(ExportCommand::Wake);
         if let Err(RecvTimeoutError::Timeout) = self.done.recv_timeout(limit) {
             facts::spans_left(limit);
@@ -94,7 +94,7 @@ impl Handle {
     }
 }
 
-/// The thread's own things.
+/// The thread's state.
 pub(super) struct Worker {
     orders: Receiver<ExportCommand>,
     collector: Collector,

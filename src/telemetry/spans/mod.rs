@@ -1,9 +1,9 @@
 //! Spans of OpenTelemetry, exported over OTLP if the configuration says where to.
 //!
-//! A span is told when it has ended, by who knows how it went; none is held open, so what dies loses its own span and no
-//! other. Who makes a span may pass its id on before. Guarantees: telling a span never waits; it costs nothing while
-//! nothing is exported, or where an event is part of no sampled trace. Attributes are numbers, ids and words of ours:
-//! never payloads, tokens, emails or other text of clients. The table of spans is in `docs/spans.md`.
+//! A span is exported when it has ended, by the code that knows how it went; none is held open, so what dies loses its
+//! own span and no other. Its id may be passed on before. Guarantees: exporting a span never waits; it costs nothing
+//! while nothing is exported, or where an event is part of no sampled trace. Attributes are numbers, ids and words of
+//! ours: never payloads, tokens, emails or other text of clients. The table of spans is in `docs/spans.md`.
 
 mod attempt;
 mod collector;
@@ -42,7 +42,7 @@ struct Exporter {
     database: &'static str,
 }
 
-/// Begins to export, if the configuration names a collector; `boot_id` tells this process from others.
+/// Begins to export, if the configuration names a collector; `boot_id` distinguishes this process from others.
 pub fn start(config: &Config, boot_id: Uuid) -> io::Result<Option<Exporting>> {
     let tracing = &config.tracing;
     if tracing.endpoint.is_empty() {
@@ -65,7 +65,7 @@ pub fn start(config: &Config, boot_id: Uuid) -> io::Result<Option<Exporting>> {
             DatabaseKind::Postgres => "postgresql",
         },
     };
-    // A second line in one process would tell its spans to the first one's queue.
+    // A second line in one process would send its spans to the first one's queue.
     let _ = EXPORT.set(export);
     Ok(Some(exporting))
 }
@@ -95,7 +95,7 @@ struct EndedSpan<'a> {
     links: Vec<SpanContext>,
 }
 
-/// Below what a span stands.
+/// What a span's parent is.
 enum Parent {
     /// Nothing: it is the root of its trace.
     None,

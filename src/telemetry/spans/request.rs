@@ -16,7 +16,7 @@ use crate::telemetry::facts::Route;
 /// Most events of their own traces that a request names.
 const LINKS_MAX: usize = 128;
 
-/// A request whose span is told when it is answered, or when its client has gone before.
+/// A request whose span is exported when it is answered, or when its client has gone before.
 pub struct RequestSpan {
     route: &'static Route,
     context: Arc<TraceContext>,
@@ -70,7 +70,7 @@ impl RequestSpan {
     fn export(&self, times: (DateTime<Utc>, DateTime<Utc>), status: Option<u16>, error: Option<opentelemetry::Value>) {
         let Some(export) = EXPORT.get().filter(|_| !self.is_exported.replace(true)) else { return };
         let context = &self.context;
-        // Only the place in the trace differs between the caller's context and that of the request.
+        // Only the parent differs between the caller's context and that of the request.
         let (trace, parent) = match &self.caller {
             Some(caller) => (caller, Parent::Remote),
             None => (&**context, Parent::None),
