@@ -14,7 +14,7 @@ const KIB: usize = 1 << 10;
 const MIB: usize = 1 << 20;
 const GIB: usize = 1 << 30;
 
-/// JSONB refuses a number with more digits behind its point; up to it both databases keep a number exactly.
+/// JSONB refuses a number with more digits behind its point; up to it both databases store a number exactly.
 const NUMBER_CHARS_MAX: usize = 16_383;
 
 /// Above it serde_json, whose recursion ends at 128, could not read a payload back.
@@ -95,7 +95,7 @@ pub struct LimitsConfig {
     pub batch_events: usize,
     /// Largest body of a batch in bytes.
     pub batch_bytes: usize,
-    /// Requests of one token per second; 0 is no limit.
+    /// Requests of one token per second; 0 means no limit.
     pub requests_per_second: u32,
     /// Requests of one token at once; 0 stands for `requests_per_second`.
     pub requests_burst: u32,
@@ -215,7 +215,7 @@ impl SpoolConfig {
 /// How stored work is claimed.
 #[derive(Debug, Clone, PartialEq)]
 pub struct LeaseConfig {
-    /// How long a silent node keeps its claims.
+    /// How long a silent node holds its claims.
     pub duration: Duration,
     /// How often due events are looked for.
     pub poll: Duration,

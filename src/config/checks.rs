@@ -99,7 +99,7 @@ fn check_times(config: &Config, r: &mut ConfigReader) {
         let allowed = at_most(long_key, &duration_text(long));
         r.require(short <= long, short_key, &[long_key], &allowed);
     }
-    // An address that is none is reported by itself.
+    // An invalid address is reported by itself.
     if config.spool.enabled && database_url::kind(&config.database_url()) == Some(DatabaseKind::Postgres) {
         let window = config.dedupe.window;
         let allowed = at_most("dedupe.window", &duration_text(window));

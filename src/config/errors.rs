@@ -1,8 +1,8 @@
-//! What is wrong with a configuration: every mistake, one line each.
+//! What is wrong with a configuration: every error, one line each.
 
 use std::fmt;
 
-/// Every mistake found in the configuration; displays as one line per mistake.
+/// Every error found in the configuration; displays as one line per error.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub struct ConfigErrors {
     lines: Vec<String>,
@@ -14,7 +14,7 @@ impl ConfigErrors {
         ConfigErrors { lines }
     }
 
-    /// The mistakes in the order of the sources and keys, secrets masked.
+    /// The errors in the order of the sources and keys, secrets masked.
     pub fn lines(&self) -> &[String] {
         &self.lines
     }
@@ -26,7 +26,7 @@ impl fmt::Display for ConfigErrors {
     }
 }
 
-/// One mistake: where it came from, the thing (key path and value), and what is allowed.
+/// One error: where it came from, the thing (key path and value), and what is allowed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct ConfigError {
     pub(super) origin: String,

@@ -95,7 +95,7 @@ pub enum FaultAction {
     Abort,
     /// The work takes `duration` longer, and blocks its thread.
     Stall,
-    /// The work never ends and keeps its thread busy.
+    /// The work never ends and occupies its thread.
     Loop,
     /// What is waited for never comes.
     Hang,

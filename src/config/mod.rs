@@ -1,8 +1,8 @@
 //! The configuration: compiled-in defaults, a file, the environment and flags, in this order.
 //!
-//! Guarantees: a `Config` has passed every check; every mistake of every source is reported at once; secrets are
-//! masked in reports, in `Debug` and in `show`. Only the value in effect is checked: a bad value that a later source
-//! replaces is not reported, an unknown key always is.
+//! Guarantees: a `Config` has passed every check; every error of every source is reported at once; secrets are masked
+//! in reports, in `Debug` and in `show`. Only the value in effect is checked: a bad value that a later source replaces
+//! is not reported, an unknown key always is.
 //! Not guaranteed: that the addresses can be bound or the database be reached.
 
 mod bounds;
@@ -85,7 +85,7 @@ pub struct Config {
 }
 
 impl Config {
-    /// Lays the sources over each other and checks the result; all mistakes are reported at once.
+    /// Lays the sources over each other and checks the result; all errors are reported at once.
     pub fn load(sources: &Sources) -> Result<Self, ConfigErrors> {
         let mut reader = ConfigReader::new(sources.collect());
         let mut config = Self::read(&mut reader);

@@ -6,7 +6,7 @@
 pub enum PlantedBug {
     /// Receipts are sent before the flush is committed.
     AckBeforeCommit,
-    /// Outcomes are written whoever holds the lease.
+    /// Outcomes are written whether or not the lease is held.
     NoLeaseCheck,
     /// Keys are neither taken nor looked up.
     NoUniqueKey,

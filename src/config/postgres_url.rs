@@ -1,4 +1,4 @@
-//! A PostgreSQL address taken apart: its hosts, and whether the driver heeds every parameter.
+//! A PostgreSQL address taken apart: its hosts, and whether the driver honours every parameter.
 //!
 //! The driver takes one host, ignores parameters that it does not know, and names none of them where an operator looks.
 
@@ -41,7 +41,7 @@ pub(super) fn is_known(name: &str) -> bool {
 pub struct PostgresUrl {
     /// The same address for each of its hosts, in their order, as the driver takes it.
     pub each_host: Vec<String>,
-    /// How many statements are to be kept prepared, if the address says so; 0 is none.
+    /// How many statements are to be cached prepared, if the address says so; 0 means none.
     pub statement_cache: Option<usize>,
 }
 

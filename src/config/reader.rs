@@ -1,4 +1,4 @@
-//! Reads one key at a time: checks type and range, keeps every mistake, remembers what is in effect.
+//! Reads one key at a time: checks type and range, collects every error, remembers what is in effect.
 
 use std::collections::BTreeSet;
 use std::fmt::Display;
@@ -142,7 +142,7 @@ impl ConfigReader {
         self.read(path, &names.join(" or "), parse, show)
     }
 
-    /// A rule over several keys: a mistake at `path` unless it holds or one of its keys is wrong already.
+    /// A rule over several keys: an error at `path` unless it holds or one of its keys is wrong already.
     pub(super) fn require(&mut self, holds: bool, path: &'static str, others: &[&'static str], allowed: &str) {
         let is_broken = |key: &&str| self.broken.contains(*key);
         if holds || is_broken(&path) || others.iter().any(is_broken) {
@@ -154,13 +154,13 @@ impl ConfigReader {
         self.layers.errors.push(error);
     }
 
-    /// A mistake that a part of its own has found.
+    /// An error that another module has found.
     #[cfg(feature = "fault-injection")]
     pub(super) fn add_error(&mut self, error: ConfigError) {
         self.layers.errors.push(error);
     }
 
-    /// Takes a value that has no default and is read by a part of its own.
+    /// Takes a value that has no default and is read by another module.
     #[cfg(feature = "fault-injection")]
     pub(super) fn take(&mut self, path: &str) -> Option<(SourceValue, ValueOrigin)> {
         self.layers.values.remove(path)

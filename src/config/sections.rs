@@ -14,7 +14,7 @@ const MS: Duration = Duration::from_millis(1);
 const SECOND: Duration = Duration::from_secs(1);
 const HOUR: Duration = Duration::from_secs(3_600);
 
-/// Who this node is.
+/// The identity of this node.
 #[derive(Debug, Clone, PartialEq)]
 pub struct NodeConfig {
     /// The node's name; "" stands for the host's name.

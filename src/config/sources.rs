@@ -82,7 +82,7 @@ impl Sources {
         Sources { file: File::Text(text.to_owned()), ..Self::default() }
     }
 
-    /// Lays the sources over the defaults; unknown keys and unreadable sources become mistakes.
+    /// Lays the sources over the defaults; unknown keys and unreadable sources become errors.
     pub(super) fn collect(&self) -> Layers {
         let mut layers = Layers::of_defaults();
         if let Some((origin, table)) = self.file_table(&mut layers.errors) {

@@ -1,4 +1,4 @@
-//! The configuration as a whole: order of sources, all mistakes at once, rules over several keys, no secret shown.
+//! The configuration as a whole: order of sources, all errors at once, rules over several keys, no secret shown.
 
 mod refused;
 
@@ -17,7 +17,7 @@ fn sources(file: Option<&Path>, environment: &[(&str, &str)], flags: &[(&str, &s
     Sources::of(file, environment, &flags)
 }
 
-/// A file in a fresh place of its own, removed at the end.
+/// A file in a fresh folder of its own, removed at the end.
 struct TempFile(PathBuf);
 
 impl TempFile {

@@ -12,7 +12,7 @@ use super::reader::ConfigReader;
 const MS: Duration = Duration::from_millis(1);
 const SECOND: Duration = Duration::from_secs(1);
 
-/// What is exported of traces, and to whom.
+/// What is exported of traces, and where to.
 #[derive(Clone, PartialEq)]
 pub struct TracingConfig {
     /// Address of an OTLP/HTTP collector; "" exports nothing.

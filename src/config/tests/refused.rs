@@ -55,7 +55,7 @@ fn all_errors_of_all_sources_are_reported_at_once() {
     assert_eq!(lines.len(), 14, "{}", lines.join("\n"));
 }
 
-/// A text and the one mistake in it.
+/// A text and the one error in it.
 const RULES: [(&str, &str); 13] = [
     ("[timeouts]\nflush = \"11s\"", "text: timeouts.flush is \"11s\", allowed: at most timeouts.accept (10s)"),
     ("[timeouts]\naccept = \"1s\"", "default: timeouts.flush is \"2s\", allowed: at most timeouts.accept (1s)"),
