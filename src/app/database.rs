@@ -30,7 +30,7 @@ pub fn store_options(config: &Config) -> StoreOptions {
         url: config.database_url(),
         direct_url: config.direct_database_url(),
         pool: config.database.pool,
-        // A flush has to hear of both before its own time is over: that it found no connection, and so is certainly
+        // A flush has to learn of both before its own time is over: that it found no connection, and so is certainly
         // not stored; that it met a lock, and so the events beside the locked one can be written alone.
         acquire_timeout: config.database.acquire_timeout.min(within_a_flush),
         statement_timeout: config.database.statement_timeout,
@@ -42,8 +42,8 @@ pub fn store_options(config: &Config) -> StoreOptions {
 
 /// Brings the schema up to date and opens the store; `None` if a signal came first.
 ///
-/// While the database cannot be reached the node answers that it is not ready, and goes on trying. What no waiting
-/// mends (an unknown database, a wrong password, a schema that is too new) is an error at once.
+/// While the database cannot be reached the node answers that it is not ready, and goes on trying. What waiting does
+/// not mend (an unknown database, a wrong password, a schema that is too new) is an error at once.
 pub(super) async fn open(
     config: &Config,
     ports: &Ports,

@@ -17,15 +17,15 @@ use crate::telemetry::outlet::write_within;
 /// The user of the first token.
 const EMAIL: &str = "admin@localhost";
 
-/// The file in the data folder that keeps the first token.
+/// The file in the data folder that holds the first token.
 const FILE: &str = "first-token";
 
 const WAIT: Duration = Duration::from_secs(30);
 
-/// Longest wait for standard output to take what the start has to say.
+/// Longest wait for standard output to take what the start prints.
 const ANNOUNCE_MAX: Duration = Duration::from_secs(1);
 
-/// What there is to say about the first token.
+/// What is known of the first token.
 pub(super) enum FirstToken {
     /// Just made.
     Made(TokenSecret, PathBuf),
@@ -66,8 +66,8 @@ fn write_token(path: &Path, secret: &TokenSecret) -> std::io::Result<()> {
 }
 
 impl FirstToken {
-    /// Says on standard output where the service is and what to do next. The service does not depend on it: what a pipe
-    /// that nobody reads does not take is lost, and the token is in its file.
+    /// Prints on standard output where the service is and what to do next. The service does not depend on it: what a
+    /// pipe that nobody reads does not take is lost, and the token is in its file.
     pub(super) fn announce(&self, api: SocketAddr, dashboard: SocketAddr) {
         let mut text = format!(
             "Gristmill {} is ready: API http://{api}, dashboard http://{dashboard}\n",

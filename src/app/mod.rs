@@ -40,7 +40,7 @@ const SUPERVISION_LOOK: Duration = Duration::from_millis(250);
 pub use database::store_options;
 pub use drain::drain_spool;
 
-/// Serves until a signal says otherwise.
+/// Serves until a signal ends it.
 pub fn serve(config: Config) -> anyhow::Result<()> {
     within(&config, async |runtime| run(&config, runtime).await)
 }

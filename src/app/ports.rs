@@ -1,4 +1,4 @@
-//! Where the service listens, in a file for whoever started it with port 0.
+//! Where the service listens, in a file for a caller that started it with port 0.
 
 use std::fs::File;
 use std::io::Write;

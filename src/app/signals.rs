@@ -1,7 +1,7 @@
 //! Signals: those that end the service in order, and those that must not end it at all.
 //!
-//! A configuration holds from start to end, so that there is nothing that SIGHUP could have read again: it asks for the end,
-//! as it does of every program whose terminal goes away. `nohup` is heeded.
+//! A configuration holds from start to end, so that there is nothing that SIGHUP could have read again: it requests the
+//! end, as it does of every program whose terminal goes away. `nohup` is honoured.
 
 use std::fs;
 use std::future::pending;
@@ -9,13 +9,13 @@ use std::io;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-/// Beyond a limit on the size of files (`ulimit -f`) the kernel kills who writes, instead of an error that can be told.
+/// Beyond a limit on the size of files (`ulimit -f`) the kernel kills the writer, instead of returning an error.
 const FILE_SIZE: SignalKind = SignalKind::from_raw(25);
 
 /// The number of SIGHUP.
 const HANGUP: u32 = 1;
 
-/// The signals that ask for the end.
+/// The signals that request the end.
 pub(super) struct Signals {
     terminate: Signal,
     interrupt: Signal,
@@ -25,7 +25,7 @@ pub(super) struct Signals {
 }
 
 impl Signals {
-    /// Hears them from now on: one that came sooner has ended the process. Needs a runtime around it.
+    /// Receives them from now on: one that came sooner has ended the process. Needs a runtime around it.
     pub fn listen() -> io::Result<Self> {
         for harmless in [SignalKind::user_defined1(), SignalKind::user_defined2(), FILE_SIZE] {
             // Having been listened to once, it no longer ends the process.
@@ -39,7 +39,7 @@ impl Signals {
         })
     }
 
-    /// Waits for one that asks for the end; its name.
+    /// Waits for one that requests the end; its name.
     pub async fn stop(&mut self) -> &'static str {
         let hung_up = async {
             match &mut self.hangup {
@@ -55,7 +55,7 @@ impl Signals {
         }
     }
 
-    /// Waits for one that asks for the end at once. A terminal that goes away may send SIGHUP twice.
+    /// Waits for one that requests the end at once. A terminal that goes away may send SIGHUP twice.
     pub async fn stop_at_once(&mut self) {
         tokio::select! {
             _ = self.terminate.recv() => {}
@@ -65,7 +65,7 @@ impl Signals {
     }
 }
 
-/// Whether the process was told to ignore the signal before it began.
+/// Whether the signal was already ignored when the process began.
 fn is_ignored(number: u32) -> bool {
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
     let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
