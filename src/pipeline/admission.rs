@@ -1,7 +1,7 @@
-//! What may be in flight: bytes from the first one of a body, events from the door; both until the answer. Nothing is
+//! What may be in flight: bytes from the first of a body, events from the ingress on; both until the answer. Nothing is
 //! queued without a bound.
 //!
-//! Mailboxes are no bound: an actor accepts messages beyond its capacity from every clone of its address.
+//! Mailboxes are not a bound: an actor accepts messages beyond its capacity from every clone of its address.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -10,11 +10,11 @@ use std::time::{Duration, Instant};
 use tokio::sync::Notify;
 use tokio::time::timeout;
 
-/// Longest wait that is asked of a client that was turned away.
+/// Longest wait suggested to a refused client.
 const RETRY_AFTER_MAX: Duration = Duration::from_secs(30);
 
-/// Who waits for room is woken in turn. One that needs more than there is lets its turn pass; then the next one looks by
-/// itself after this time.
+/// Requests that wait for room are woken in turn. One that needs more than there is lets its turn pass; then the
+/// next one checks by itself after this time.
 const UNWOKEN_MAX: Duration = Duration::from_millis(250);
 
 /// Counts what is in flight.
@@ -29,9 +29,9 @@ pub(super) struct Admission {
     second: AtomicU64,
     done_before: AtomicU64,
     rate: AtomicU64,
-    /// Wakes one of those that wait for room.
+    /// Wakes one of the requests that wait for room.
     freed: Notify,
-    /// Wakes those that wait until no event is in flight.
+    /// Wakes everything that waits until no event is in flight.
     emptied: Notify,
 }
 
@@ -66,7 +66,7 @@ impl Admission {
         (self.events_max, self.bytes_max)
     }
 
-    /// Whether one more event with a body of so many bytes would be let in now.
+    /// Whether one more event with a body of this many bytes would be let in now.
     pub fn has_room_for(&self, bytes: u64) -> bool {
         let (events, held) = self.in_flight();
         events < self.events_max && (held == 0 || held as u64 + bytes <= self.bytes_max as u64)
@@ -82,7 +82,7 @@ impl Admission {
     /// Ends once no event is in flight.
     pub async fn emptied(&self) {
         loop {
-            // Before the look: what happens after it counts.
+            // Before the check: what happens after it counts.
             let emptied = self.emptied.notified();
             if self.in_flight().0 == 0 {
                 return;
@@ -120,7 +120,7 @@ pub(super) struct Permit {
 }
 
 impl Permit {
-    /// Takes more room; `false` if there is none now: then it keeps what it had.
+    /// Takes more room; `false` if there is none now: then the permit stays as it was.
     ///
     /// What is larger than all the room is let in when nothing else is in flight: else it could never pass.
     pub fn grow(&mut self, events: usize, bytes: usize) -> bool {
@@ -141,18 +141,18 @@ impl Permit {
         let (began, mut has_waited) = (Instant::now(), false);
         while !self.grow(events, bytes) {
             let Some(left) = limit.checked_sub(began.elapsed()) else { return false };
-            // Not to be woken is no error: the others may need less.
+            // Not being woken is not an error: the others may need less.
             let _ = timeout(left.min(UNWOKEN_MAX), self.admission.freed.notified()).await;
             has_waited = true;
         }
-        // What one gave back may be enough for several.
+        // What one request gave back may be enough for several.
         if has_waited {
             self.admission.freed.notify_one();
         }
         true
     }
 
-    /// The events that it has room for.
+    /// The number of events that it has room for.
     pub fn events(&self) -> usize {
         self.events
     }

@@ -1,4 +1,4 @@
-//! What this node has applied of what operators want, for those who must know without asking the Supervisor.
+//! The controls in force on this node, readable without asking the Supervisor.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
@@ -15,7 +15,7 @@ pub(super) struct AppliedControls {
 }
 
 impl AppliedControls {
-    /// Of a node that begins with `controls`.
+    /// Of a node that starts with `controls`.
     pub fn new(controls: Controls) -> Arc<Self> {
         Arc::new(Self { applied: RwLock::new(Arc::new(controls)), is_shutting_down: AtomicBool::new(false) })
     }
@@ -28,13 +28,13 @@ impl AppliedControls {
         *self.applied.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(controls);
     }
 
-    /// Whether every stage works on what comes.
+    /// Whether every stage processes what comes.
     pub fn all_stages_run(&self) -> bool {
         let applied = self.applied();
         !STAGES.into_iter().any(|stage| applied.is_paused(stage))
     }
 
-    /// Whether stored events may be brought into the line: what would wait at a stage is better left to be found later.
+    /// Whether stored events may be brought into the line: one that would wait at a stage is better claimed later.
     pub fn may_claim(&self) -> bool {
         self.all_stages_run() && !self.applied().is_paused(Target::Claimer)
     }

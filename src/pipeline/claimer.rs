@@ -27,7 +27,7 @@ use crate::domain::outcome::Failure;
 use crate::store::{ClaimOrder, ClaimTarget, Claimed, Notification, NotificationListener, Store, StoreError};
 use crate::telemetry::{facts, spans};
 
-/// Longest wait for the database; what it does later is found by the search for orphans.
+/// Longest wait for the database; what it completes later is found by the search for orphans.
 const WAIT: Duration = Duration::from_secs(5);
 
 /// Readings of the other nodes' heartbeats in a lease time.
@@ -37,13 +37,13 @@ const OBSERVATIONS_PER_LEASE: u32 = 4;
 /// goes on.
 const POLLS_SHARE: usize = 4;
 
-/// Why nothing is claimed while the others may hold this node for dead.
+/// Why nothing is claimed while other nodes may consider this one dead.
 const SILENT: &str = "no heartbeat of this node has reached the database for the time of a lease";
 
 /// How often boots that are long gone are removed.
 const PRUNE_PERIOD: Duration = Duration::from_secs(3_600);
 
-/// How long a boot that ended is kept, for people who look what happened.
+/// How long a boot that ended is kept, for operators who look into what happened.
 const NODES_KEPT: Duration = Duration::from_secs(7 * 24 * 3_600);
 
 /// Another node may have left work that is due.
@@ -65,7 +65,7 @@ pub(super) struct ClaimerRules {
     pub controls: Arc<AppliedControls>,
 }
 
-/// How hints come to a Claimer, for as long as it lives.
+/// Passes notifications to a Claimer, for as long as it lives.
 struct ClaimerListener(Addr<Claimer>);
 
 impl NotificationListener for ClaimerListener {
@@ -192,7 +192,7 @@ impl Claimer {
         if !turned.works.is_empty() {
             claimer.validators.send(Submitted(turned.works));
         }
-        // More is asked for when half of the room is free again, not with every event that ends.
+        // More is requested when half of the room is free again, not with every event that ends.
         let has_room =
             !turned.is_full || claimer.claims.await_at_most(claimer.rules.claims_max / 2, claimer.rules.bytes_max / 2);
         claimer.is_woken |= turned.is_full;
@@ -242,14 +242,14 @@ impl ClaimTurn {
         match &self.went {
             _ if self.rules.health.is_silent_for(self.rules.lease) => claiming.failed_as(&SILENT, SILENT.to_owned()),
             Some(Err(error)) => claiming.failed_as(error, error.outline()),
-            // That something else went well does not mean that what waits is claimed.
+            // The success of another operation does not mean that waiting events are claimed.
             Some(Ok(())) if self.polls => claiming.succeeded(),
             _ => {}
         }
         ClaimTurnEnd { detector: self.detector, works, is_full }
     }
 
-    /// Notes how an operation went; of a turn's failures the first is told.
+    /// Notes how an operation went; of a turn's failures only the first is reported.
     fn noted<T>(&mut self, result: Result<T, StoreError>) -> Option<T> {
         match result {
             Ok(value) => {
@@ -318,7 +318,7 @@ impl ClaimTurn {
         self.is_heard() && self.rules.controls.may_claim()
     }
 
-    /// While the others may hold this node for dead, it claims nothing: that would be taken over and charged.
+    /// While other nodes may consider this one dead, it claims nothing: the claim would be taken over and charged.
     fn is_heard(&self) -> bool {
         self.rules.health.is_heard_within(self.rules.lease)
     }

@@ -1,7 +1,7 @@
-//! Control that lasts: what operators want stands in the database, and every node makes it so.
+//! Persistent control: the database holds what operators want, and every node applies it.
 //!
 //! Guarantees: a node that starts has applied what is stored before it takes work; one that was cut off applies it when
-//! its database answers again; what it has applied it says in its row of `nodes`. Until then it goes on as it was told
+//! its database answers again; its row of `nodes` says what it has applied. Until then it goes on with what it applied
 //! last. Not guaranteed: that all nodes change at the same instant.
 
 use std::sync::Arc;
@@ -20,7 +20,7 @@ use super::{Pipeline, WAIT};
 use crate::store::{ControlChange, Notification, NotificationListener, Principal, Store, StoreError, Target};
 use crate::telemetry::condition::Condition;
 
-/// How often a node looks for changes: the hint may be lost.
+/// How often a node looks for changes: the notification may be lost.
 const POLL: Duration = Duration::from_secs(1);
 
 /// What became of a change.
@@ -48,7 +48,7 @@ pub enum NotChanged {
     Unsupervised,
 }
 
-/// Makes the line what operators want, whenever that changes.
+/// Applies the stored controls to the line whenever they change.
 pub(super) struct ControlsReconciler {
     pub store: Store,
     pub boot_id: Uuid,
@@ -57,7 +57,7 @@ pub(super) struct ControlsReconciler {
     pub news: Arc<Notify>,
 }
 
-/// How hints come to a Keeper, for as long as its line lives.
+/// Passes notifications to a reconciler, for as long as its line lives.
 struct ControlsListener {
     news: Arc<Notify>,
     supervisor: Addr<Supervisor>,
@@ -87,7 +87,7 @@ impl ControlsReconciler {
         let (condition, mut acknowledged) = (Condition::new("following the controls"), None);
         while self.supervisor.connected() {
             condition.note(&self.reconcile(&mut acknowledged).await);
-            // Whether it was told or not, it looks.
+            // Notified or not, it looks.
             let _ = tokio::time::timeout(POLL, self.news.notified()).await;
         }
     }
@@ -113,7 +113,7 @@ impl Pipeline {
         let inner = &self.inner;
         let wanted = inner.store.change_controls(target, change, by, WAIT).await.map_err(NotChanged::Store)?;
         let applied = inner.supervisor.send(Apply(wanted)).await;
-        // It says so in its row.
+        // The node's row reports it.
         inner.news.notify_one();
         applied.map_err(|_| NotChanged::Unsupervised)?;
         let line = inner.supervisor.send(Describe).await.map_err(|_| NotChanged::Unsupervised)?;

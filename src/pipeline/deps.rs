@@ -1,4 +1,4 @@
-//! What the actors are made of, under a configuration.
+//! What the actors are built from, under a configuration.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicUsize};
@@ -19,7 +19,7 @@ use crate::domain::retry::RetryPolicy;
 use crate::store::{Ids, ReplayRules, Spool, Store};
 use crate::telemetry::condition::Condition;
 
-/// What the actors are made of.
+/// What the actors are built from.
 pub(super) struct Deps {
     pub store: Store,
     pub users: Arc<Users>,
@@ -42,7 +42,7 @@ pub(super) struct Deps {
     pub retries_waiting: Arc<AtomicUsize>,
 }
 
-/// What they are made from: the node's own things.
+/// What the deps are built from: the node's own things.
 pub(super) struct DepsBuilder<'a> {
     pub config: &'a Config,
     pub store: &'a Store,
@@ -55,7 +55,7 @@ pub(super) struct DepsBuilder<'a> {
 }
 
 impl DepsBuilder<'_> {
-    /// Makes all parts.
+    /// Builds the deps.
     pub fn build(&self) -> Deps {
         let (config, claims) = (self.config, HeldLeases::new());
         let writing = Arc::new(Condition::grave("writing events"));

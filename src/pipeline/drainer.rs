@@ -36,7 +36,7 @@ const WAIT: Duration = Duration::from_secs(10);
 const REST_MIN: Duration = Duration::from_millis(100);
 const REST_MAX: Duration = Duration::from_secs(1);
 
-/// How much longer than the line's own limit an outcome is waited for.
+/// How much longer than the line's own limit to wait for an outcome.
 const OUTCOME_MARGIN: Duration = Duration::from_secs(2);
 
 /// How often a unit may be tried in vain while others are stored.
@@ -45,7 +45,7 @@ const TRIES_MAX: u32 = 10;
 /// How many processes may end while a unit is at work before it is taken for the cause.
 const DEATHS_MAX: u32 = 4;
 
-/// What a unit is parked for, where the database does not say it.
+/// Why a unit is parked where the database gives no reason.
 const NEVER_TAKEN: &str = "the database did not take the unit while it took others";
 const DEADLY: &str = "several processes died at work on the unit";
 const UNREADABLE: &str = "the unit cannot be read";
@@ -197,7 +197,7 @@ impl Drainer {
         for ((number, events), outcome) in numbers.into_iter().zip(outcomes) {
             match outcome {
                 Some(Ok(_)) => stored.push(number),
-                // At fault is one event: the others do not wait for it.
+                // A single event is at fault: the others do not wait for it.
                 Some(Err(Unsettled::Impossible(_))) if events > 1 => self.spool.split(number, WAIT).await?,
                 Some(Err(Unsettled::Impossible(why))) => self.park(number, &why, ParkedUntil::Later).await?,
                 _ if self.tries.failed(number) >= TRIES_MAX => {
@@ -262,7 +262,7 @@ impl Drainer {
             permit: None,
             is_spooled: true,
             gives_up,
-            // It may lie here because the answer to its first write was lost.
+            // It may be in the spool because the answer to its first write was lost.
             maybe_stored: true,
             handling: Handling::Lenient,
         }
@@ -290,7 +290,7 @@ struct Tries {
 }
 
 impl Tries {
-    /// Notes that the unit was not stored; says how often that was so although others were stored in between.
+    /// Notes that the unit was not stored; returns how often that was so although others were stored in between.
     fn failed(&mut self, number: i64) -> u32 {
         let (tries, seen) = self.failures.entry(number).or_insert((0, self.successes));
         if *seen < self.successes {
@@ -305,7 +305,7 @@ impl Tries {
     }
 }
 
-/// What the line says of a unit.
+/// What the line returns for a unit.
 type UnitResult = Result<Vec<Receipt>, Unsettled>;
 
 impl Actor for Drainer {

@@ -37,7 +37,7 @@ impl FailureDetector {
 
     /// Takes a reading of all nodes; returns the names of those that died just now, or left something behind.
     pub fn observe(&mut self, peers: &[Peer], now: Instant) -> Vec<String> {
-        // Who has not looked for long has seen no silence: this node may have been frozen itself.
+        // A node that has not looked for long has seen no silence: it may have been frozen itself.
         if self.read_at.is_some_and(|at| now.duration_since(at) > self.lease) {
             self.observation_failed(now);
         }
@@ -60,7 +60,7 @@ impl FailureDetector {
         died
     }
 
-    /// A reading failed: silence cannot be told from an outage, so every count of silence starts anew.
+    /// A reading failed: silence looks like an outage, so every count of silence starts anew.
     pub fn observation_failed(&mut self, now: Instant) {
         for seen in self.seen.values_mut().filter(|seen| !seen.is_dead) {
             seen.since = now;

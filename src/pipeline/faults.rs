@@ -68,7 +68,7 @@ mod rules {
             }
         }
 
-        /// Strikes at no event; says whether the caller's await is never to end.
+        /// Strikes at no event; returns whether the caller's await is never to end.
         pub fn turn(&self, stage: &str) -> bool {
             let matches = |rule: &FaultRule| rule.point == FaultPoint::Turn && rule.stage.as_str() == stage;
             let Some(rule) = self.strike(matches) else { return false };

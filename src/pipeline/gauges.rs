@@ -1,4 +1,4 @@
-//! What one actor counts and shows of itself, read by the pools and the Supervisor.
+//! What one actor counts and shows about itself, read by the pools and the Supervisor.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -55,7 +55,7 @@ impl Drop for Wait {
 }
 
 impl Gauges {
-    /// Notes that the actor has worked since `began` on `events` events; says how long that was.
+    /// Notes that the actor has worked since `began` on `events` events; returns how long that was.
     pub fn worked(&self, events: usize, began: Instant) -> Duration {
         let took = began.elapsed();
         let busy = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
@@ -115,7 +115,7 @@ impl Gauges {
         self.panics.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Tells the actor that its work was taken from it.
+    /// Signals the actor that its work was taken from it.
     pub fn retire(&self) {
         self.is_retired.store(true, Ordering::Relaxed);
     }

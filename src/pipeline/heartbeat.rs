@@ -1,4 +1,4 @@
-//! What a node does beside its events: it shows that it lives, watches its database file, and rolls up its flushes.
+//! What a node does beside its events: it sends heartbeats, watches its database file, and rolls up its flushes.
 
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -20,7 +20,7 @@ const SECOND: Duration = Duration::from_secs(1);
 /// How often there is housekeeping.
 const HOUSEKEEPING_PERIOD: Duration = Duration::from_secs(60);
 
-/// How often the clock of keys is moved on, and the length of SQLite's log looked at.
+/// How often the clock of keys is advanced, and the length of SQLite's log checked.
 const TENDING_PERIOD: Duration = Duration::from_secs(5);
 
 /// How old flushes must be to be rolled up: the live feed reads younger ones.
@@ -60,7 +60,7 @@ impl fmt::Display for Trouble {
     }
 }
 
-/// Why the node cannot write into its database, if it cannot, when the others heard of it last, and whether it can claim.
+/// Why the node cannot write into its database, if so, when its last heartbeat arrived, and whether it can claim.
 pub(super) struct NodeHealth {
     pub claiming: Condition,
     trouble: RwLock<Option<Trouble>>,
@@ -69,7 +69,7 @@ pub(super) struct NodeHealth {
 }
 
 impl NodeHealth {
-    /// Of a node whose registration begins now: it counts as a heartbeat.
+    /// Of a node that registers now: that counts as a heartbeat.
     pub fn new() -> Self {
         Self {
             claiming: Condition::new("claiming"),
@@ -83,8 +83,8 @@ impl NodeHealth {
         self.trouble.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Whether nobody can hold this node for dead: its last heartbeat was sent less than `lease` ago, and it is not about
-    /// to leave.
+    /// Whether no node can consider this one dead: its last heartbeat was sent less than `lease` ago, and it is not
+    /// about to leave.
     pub fn is_heard_within(&self, lease: Duration) -> bool {
         if self.is_shutting_down.load(Ordering::Acquire) {
             return false;
@@ -92,12 +92,12 @@ impl NodeHealth {
         self.heard_at.read().unwrap_or_else(PoisonError::into_inner).elapsed() < lease
     }
 
-    /// Whether nobody has heard of this node for so long, although it is not about to leave.
+    /// Whether no heartbeat has arrived for this long, although the node is not about to leave.
     pub fn is_silent_for(&self, lease: Duration) -> bool {
         !self.is_shutting_down.load(Ordering::Acquire) && !self.is_heard_within(lease)
     }
 
-    /// The node will say that it has stopped: what it claimed after that would be taken over and charged.
+    /// The node is about to report that it has stopped: what it claimed after that would be taken over and charged.
     pub fn begin_shutdown(&self) {
         self.is_shutting_down.store(true, Ordering::Release);
     }
@@ -122,7 +122,7 @@ pub(super) struct Heartbeat {
 }
 
 impl Heartbeat {
-    /// Lives from now on, where there are other nodes on a thread and a connection that nothing else uses: neither a busy
+    /// Starts the heartbeat; with other nodes, on a thread and a connection that nothing else uses: neither a busy
     /// store nor a full pool may look like a dead node.
     pub fn start(mut self) -> Result<(), StoreError> {
         self.store = self.store.apart("heartbeat")?;
@@ -130,7 +130,7 @@ impl Heartbeat {
         Ok(())
     }
 
-    /// Shows that the node lives, and watches its database file.
+    /// Sends heartbeats, and watches the database file.
     async fn live(self) {
         let period = (self.lease / HEARTBEATS_PER_LEASE).min(SECOND);
         let (file, heartbeat) = (Condition::grave("the database file"), Condition::new("heartbeat"));
@@ -163,7 +163,7 @@ impl Heartbeat {
     }
 }
 
-/// What the others are told of this node.
+/// What this node reports to the others.
 pub(super) fn vitals(claims: &HeldLeases, spool: Option<&Spool>) -> Vitals {
     let spool = spool.map(Spool::level).unwrap_or_default();
     Vitals { claims: claims.len() as u64, spool_events: spool.events + spool.parked, spool_bytes: spool.bytes }
@@ -184,7 +184,7 @@ async fn housekeeping_loop(store: Store, dedupe_window: Duration) {
     }
 }
 
-/// Moves the clock of keys on, and keeps SQLite's log short.
+/// Advances the clock of keys, and keeps SQLite's log short.
 async fn maintenance_loop(store: Store) {
     let (clock, log) = (Condition::new("moving the clock of keys"), Condition::new("emptying SQLite's log"));
     let mut moved_at = Instant::now();

@@ -45,8 +45,8 @@ impl HeldLeases {
         }
     }
 
-    /// Ends the claim, unless a newer one took its place; says whether the Claimer waits for that: the event was a suspect,
-    /// or there is the room now that it asked for.
+    /// Ends the claim, unless a newer one took its place; returns whether the Claimer waits for that: the event was a
+    /// suspect, or there is now the room that it requested.
     pub fn end(&self, event_id: i64, token: Uuid) -> bool {
         let mut table = self.table();
         let is_this = table.held.get(&event_id).is_some_and(|claim| claim.token == token);
@@ -60,7 +60,7 @@ impl HeldLeases {
         was_suspect | table.awaited.take_if(|_| is_less).is_some()
     }
 
-    /// Whether at most `count` are held, with at most `bytes`; if not, the end of the claim that makes it so will say it.
+    /// Whether at most `count` are held, with at most `bytes`; if not, the end of the claim that makes it so says so.
     pub fn await_at_most(&self, count: usize, bytes: usize) -> bool {
         let mut table = self.table();
         let is_so = table.holds_at_most((count, bytes));

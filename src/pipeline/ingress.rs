@@ -1,4 +1,4 @@
-//! The door of the line: admits batches, gives them ids, and waits for their receipts.
+//! The entry of the line: admits batches, gives them ids, and waits for their receipts.
 //!
 //! Guarantees: what gets a receipt is committed; the work goes on when the client goes away; nothing waits without a
 //! bound. Not guaranteed: that a refusal of kind [`Refused::Unknown`] stored nothing.
@@ -24,10 +24,10 @@ use crate::telemetry::condition::Condition;
 use crate::telemetry::facts;
 use crate::telemetry::spans::AttemptSpan;
 
-/// Room that one event takes in flight beside its body, in bytes: its fields and its place in the queues.
+/// Room that one event takes in flight beside its body, in bytes: its fields and its entries in the queues.
 const EVENT_BYTES: usize = 1_024;
 
-/// How much longer than the line's own limit the door waits for a receipt: only a stuck stage takes so long.
+/// How much longer than the line's own limit to wait for a receipt: only a stuck stage takes so long.
 const RECEIPT_MARGIN: Duration = Duration::from_secs(2);
 
 /// One event of a request.
@@ -41,7 +41,7 @@ pub struct Entry {
     pub key: Option<DedupeKey>,
 }
 
-/// Why the door gave no receipts.
+/// Why there are no receipts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refused {
     /// Too much is in flight.
@@ -82,7 +82,7 @@ impl Room {
         if self.permit.grow_within(limit, 0, bytes).await { Ok(()) } else { Err(full(&self.admission)) }
     }
 
-    /// Makes it the room of `events` events, whose payloads are slices of the body.
+    /// Turns it into the room of `events` events, whose payloads are slices of the body.
     pub fn cover(&mut self, events: usize) -> Result<(), Refused> {
         let more = events.saturating_sub(self.permit.events());
         if self.permit.grow(more, more * EVENT_BYTES) { Ok(()) } else { Err(full(&self.admission)) }
@@ -104,7 +104,7 @@ fn full(admission: &Admission) -> Refused {
     Refused::Full { retry_after: admission.retry_after() }
 }
 
-/// What the door needs to know of the configuration.
+/// What the ingress needs of the configuration.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct IngressLimits {
     pub accept_timeout: Duration,
@@ -120,7 +120,7 @@ pub(super) struct Ingress {
     pub tracker: Arc<UnitTracker>,
     pub limits: IngressLimits,
     pub draining: AtomicBool,
-    /// Whether ids are to be had.
+    /// Whether ids can be reserved.
     pub reserving: Condition,
 }
 
@@ -164,7 +164,7 @@ impl Ingress {
         }
     }
 
-    /// Ids for a batch; what waits for them is stored nowhere yet.
+    /// Ids for a batch; events that wait for them are stored nowhere yet.
     async fn take_ids(&self, count: usize) -> Result<Vec<i64>, Refused> {
         let refused = || Refused::NotStored { retry_after: self.admission.retry_after() };
         let taken = tokio::time::timeout(self.limits.accept_timeout, self.ids.take(count)).await;
@@ -173,7 +173,7 @@ impl Ingress {
         taken.map_err(|_| refused())
     }
 
-    /// How long a receipt is waited for.
+    /// How long to wait for a receipt.
     pub fn receipt_wait(&self) -> Duration {
         self.limits.accept_timeout + RECEIPT_MARGIN
     }

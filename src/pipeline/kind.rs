@@ -19,7 +19,7 @@ impl ActorKind {
     pub const ALL: [Self; 7] =
         [Self::Validator, Self::Normalizer, Self::Persister, Self::Retry, Self::Claimer, Self::Drainer, Self::Replayer];
 
-    /// What an actor of this kind is called.
+    /// The name of an actor of this kind.
     pub fn name(self) -> &'static str {
         match self {
             Self::Claimer => "claimer",
@@ -32,7 +32,7 @@ impl ActorKind {
         }
     }
 
-    /// What its pool is called.
+    /// The name of its pool.
     pub fn pool_name(self) -> &'static str {
         match self {
             Self::Claimer => "claimer",
@@ -45,7 +45,7 @@ impl ActorKind {
         }
     }
 
-    /// What operators control of it; the others are left alone.
+    /// What operators can control of it, if anything.
     pub fn target(self) -> Option<Target> {
         match self {
             Self::Validator => Some(Target::Validators),

@@ -25,7 +25,7 @@ pub(super) trait PoolMessage {
         }
     }
 
-    /// Gives its events more time, which they spent waiting for a paused pool.
+    /// Extends its events' deadlines by the time that they spent waiting for a paused pool.
     fn extend_deadlines(&mut self, by: Duration) {
         let items = self.units().into_iter().flatten().flat_map(|work| &mut work.items);
         items.for_each(|item| item.soft_deadline += by);

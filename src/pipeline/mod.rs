@@ -1,8 +1,8 @@
-//! The pipeline: a line of actors from the door to the database, and the Supervisor above it.
+//! The pipeline: a line of actors from the ingress to the database, and the Supervisor above it.
 //!
-//! In the order of the flow: `door`, `messages`, `validator`, `normalizer`, `persister`, `retry`, `claimer`, `drainer`
-//! for what had to be spooled, `replayer` for jobs; `topology` connects them, `supervisor` keeps them alive, `control` has
-//! them do what operators want.
+//! In the order of the flow: `ingress`, `messages`, `validator`, `normalizer`, `persister`, `retry`, `claimer`,
+//! `drainer` for what had to be spooled, `replayer` for jobs; `topology` connects them, `supervisor` keeps them alive,
+//! `control` applies what operators want.
 
 mod admission;
 mod applied_controls;
@@ -73,13 +73,13 @@ use crate::store::{Ids, Parked, ReplayRules, Spool, SpoolLevel, SpoolLimits, Spo
 use crate::telemetry::condition::{Condition, FailingCondition};
 use crate::telemetry::facts;
 
-/// Longest wait of the few statements that are not part of an event's way.
+/// Longest wait of the few statements that are not on an event's path.
 const WAIT: Duration = Duration::from_secs(5);
 
-/// Longest wait for the list of nodes: who asks wants to see this node, above all when the database is away.
+/// Longest wait for the list of nodes: this node must be shown above all when the database is away.
 const NODES_WAIT: Duration = Duration::from_secs(1);
 
-/// How often it is looked whether another node has said something.
+/// How often to check for news from another node.
 const HEARTBEAT_LOOK: Duration = Duration::from_millis(100);
 
 /// A handle on the running line; clones share it.
@@ -101,7 +101,7 @@ struct PipelineInner {
     replay: ReplayRules,
     pools: Pools,
     controls: Arc<AppliedControls>,
-    /// Wakes the Keeper.
+    /// Wakes the reconciler.
     news: Arc<Notify>,
 }
 
@@ -243,7 +243,7 @@ impl Pipeline {
         reasons
     }
 
-    /// What fails now on the way of events onto a disk, also where another way is left, or keeps pending ones waiting.
+    /// What fails now on the way of events onto a disk, even if another way is left, or keeps pending ones waiting.
     pub fn failing(&self) -> Vec<FailingCondition> {
         let claiming = self.inner.health.claiming.failure();
         self.inner.storing.failing().into_iter().chain(claiming).collect()
@@ -290,7 +290,7 @@ impl Pipeline {
         }
     }
 
-    /// Has all of them tried at once, and what is still refused then ends as failed if `gives_up`; says how many they are.
+    /// Has all of them tried at once; what is still refused then ends as failed if `gives_up`. Returns their number.
     pub async fn retry_parked(&self, gives_up: bool) -> Result<u64, StoreError> {
         let Some(spool) = &self.inner.spool else { return Ok(0) };
         let units = spool.retry_parked(gives_up, WAIT).await?;
@@ -309,8 +309,8 @@ impl Pipeline {
         self.inner.ingress.admission.limits()
     }
 
-    /// Whether the event `id`, which is not in the database, may wait in the spool of another node. Only who has said
-    /// since the question that its spool is empty is believed: the event may have been spooled just before.
+    /// Whether the event `id`, which is not in the database, may wait in the spool of another node. A spool counts as
+    /// empty only if its node has said so since the question: the event may have been spooled just before.
     pub async fn may_be_spooled_by_peer(&self, id: i64) -> Result<bool, StoreError> {
         let mut seen: HashMap<Uuid, i64> = HashMap::new();
         loop {
@@ -334,12 +334,12 @@ impl Pipeline {
     }
 
     /// Waits until everything that was admitted is settled, then ends the line and gives the node's leases back; all
-    /// within `limit`. Says how many leases those were.
+    /// within `limit`. Returns how many leases those were.
     pub async fn drain(&self, limit: Duration) -> u64 {
         self.close();
         self.give_up_paused();
         self.inner.health.begin_shutdown();
-        // What remains then is counted by who asked.
+        // What remains then is counted by the caller.
         let _ = tokio::time::timeout(limit / 2, self.inner.ingress.admission.emptied()).await;
         // The line must be gone before its leases are: the Claimer could claim again.
         let _ = self.inner.supervisor.send(Stop).timeout(limit / 8).await;
@@ -351,7 +351,7 @@ impl Pipeline {
         let (store, boot_id) = (&self.inner.store, self.inner.boot_id);
         let left = async {
             let released = store.release_orphans(boot_id, Vec::new(), wait).await?;
-            // What is in the spool now stays there: it is said once more.
+            // What is in the spool now stays there: it is reported once more.
             store.heartbeat(boot_id, vitals(&self.inner.claims, self.inner.spool.as_ref()), wait).await?;
             // Only once nothing is held: the claims of a node that has stopped are taken over, and charged.
             store.stop_node(boot_id, wait).await?;
@@ -379,7 +379,7 @@ fn supervisor_rules(config: &Config) -> SupervisorRules {
 }
 
 fn ids(config: &Config, store: &Store, boot_id: Uuid) -> Ids {
-    // With a spool a request must come to it in time.
+    // With a spool, a request must reach it in time.
     let new = if config.has_spool() { Ids::with_fallback } else { Ids::new };
     new(store.clone(), boot_id, config.timeouts.flush)
 }

@@ -30,7 +30,7 @@ impl Handler<Validated> for Normalizer {
         self.stage.gauges.took();
         self.stage.faults.turn(self.stage.name);
         self.stage.each(&mut works, Item::is_open, normalize);
-        // Part of it may be undone, and all of it is somebody else's now.
+        // Part of it may be undone, and all of it belongs to another actor now.
         if !self.stage.gauges.is_retired() {
             self.next.send(Normalized(works));
         }

@@ -76,8 +76,8 @@ impl<M: Message<Result = ()> + PoolMessage + Send + 'static> Pool<M> {
         self.write().all.retain(|member| member.holder != holder);
     }
 
-    /// Hands nothing more to the actors, which are of `kind`, or hands them what has waited and what comes. When this
-    /// returns, it is so.
+    /// Stops handing messages to the actors, which are of `kind`, or hands them what has waited and what comes. When
+    /// this returns, it is so.
     pub fn set_paused(&self, kind: ActorKind, is_paused: bool) {
         if is_paused {
             let shut = || Gate { holder: ActorId::new(kind), waiting: Mutex::default() };
@@ -100,7 +100,7 @@ impl<M: Message<Result = ()> + PoolMessage + Send + 'static> Pool<M> {
         works.map(|work| work.items.len()).sum()
     }
 
-    /// Takes the units out that wait for the pool to go on and are meant.
+    /// Takes the matching units that wait for the pool to go on.
     pub fn take_held(&self, matches: impl Fn(&TrackedUnit) -> bool) -> Vec<TrackedUnit> {
         let members = self.read();
         let Some(gate) = &members.gate else { return Vec::new() };

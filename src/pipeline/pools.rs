@@ -30,7 +30,7 @@ impl Pools {
         }
     }
 
-    /// Has a pool of a stage paused or not; a Claimer looks by itself whether it may claim.
+    /// Pauses or resumes a stage's pool; a Claimer checks by itself whether it may claim.
     pub fn set_paused(&self, kind: ActorKind, is_paused: bool) {
         match kind {
             ActorKind::Validator => self.submitted.set_paused(kind, is_paused),
@@ -50,7 +50,7 @@ impl Pools {
         }
     }
 
-    /// Takes the units out that wait for a pool to go on and are meant.
+    /// Takes the matching units that wait for a pool to go on.
     pub fn take_held(&self, matches: &impl Fn(&TrackedUnit) -> bool) -> Vec<TrackedUnit> {
         let mut taken = self.submitted.take_held(matches);
         taken.extend(self.validated.take_held(matches));

@@ -38,7 +38,7 @@ pub enum Verdict {
     Rejected {
         /// Why.
         rejection: Rejection,
-        /// The row that is kept of it, to be mended and replayed.
+        /// The row that is stored for it, to be mended and replayed.
         kept: Option<i64>,
         /// How often it was sent again since that row was written.
         repeats: i64,
@@ -85,6 +85,6 @@ pub(super) enum Unsettled {
     Paused,
     /// It may be stored.
     Unknown,
-    /// Nothing is stored of what lies in the spool: the database takes it in no form.
+    /// Nothing is stored of what is in the spool: the database rejects it in every form.
     Impossible(String),
 }

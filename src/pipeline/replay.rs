@@ -30,7 +30,7 @@ pub struct Replayed {
 }
 
 impl Pipeline {
-    /// Makes a job, which goes on by itself, on this node or another; `None` while too many run.
+    /// Creates a job, which goes on by itself, on this node or another; `None` while too many run.
     pub async fn make_job(&self, new: NewJob, by: &Principal) -> Result<Option<Job>, StoreError> {
         let job = self.inner.store.create_job(new, by, WAIT).await?;
         self.inner.pools.jobs.send(JobMade);
@@ -52,7 +52,7 @@ impl Pipeline {
         inner.ingress.send(inner.ingress.tracker.track(unit));
         let receipts: HashMap<i64, Receipt> = match tokio::time::timeout(inner.ingress.receipt_wait(), receipts).await {
             Ok(Ok(Ok(receipts))) => receipts.into_iter().map(|receipt| (receipt.event_id, receipt)).collect(),
-            // The rows are claimed: whoever finds the lease without work behind it goes on.
+            // The rows are claimed: the node that finds the lease without work behind it goes on.
             _ => HashMap::new(),
         };
         let at_work = ids.into_iter().filter(|id| !receipts.contains_key(id)).collect();

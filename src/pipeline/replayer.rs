@@ -1,9 +1,9 @@
 //! Replayer: carries out jobs, the replays and cancellations of all events that match a filter.
 //!
 //! Receives [`JobMade`], sends nothing: what it reopens is pending and due, and comes into the line through the Claimer of
-//! any node. It does the jobs piece by piece, in turns; between two pieces a job belongs to nobody, so that any node goes on
+//! any node. It does the jobs piece by piece, in turns; between two pieces a job belongs to no node: any may go on
 //! with it. Keeps only what failed last. A crash here loses nothing: a piece is one transaction, which moves the job's
-//! place with it.
+//! position with it.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -18,7 +18,7 @@ use crate::store::{JobStep, ReplayRules, Store, StoreError};
 use crate::telemetry::condition::Condition;
 use crate::telemetry::facts;
 
-/// Longest wait for the database; a piece that takes longer goes on, and nobody else takes the job before its end.
+/// Longest wait for the database; a piece that takes longer goes on, and no other node takes the job before its end.
 const WAIT: Duration = Duration::from_secs(5);
 
 /// Rest while another node is at work on the job, or too much waits to be processed.
@@ -28,10 +28,10 @@ const REST: Duration = Duration::from_millis(200);
 const REST_MIN: Duration = Duration::from_millis(100);
 const REST_MAX: Duration = Duration::from_secs(5);
 
-/// How often in a row a job may meet what no further try would mend.
+/// How often in a row a job may fail in a way that no further try would mend.
 const STRIKES_MAX: u32 = 3;
 
-/// What the job says then; the log has the database's own words.
+/// The error that the job shows then; the log has the database's own words.
 const FAILED: &str = "the database refuses a change, or the server has a bug: its log has the reason";
 
 /// What a Replayer is to do.
@@ -127,7 +127,7 @@ impl Replayer {
     }
 
     async fn run_once(&mut self) -> JobTurnResult {
-        // Who leaves, or is taken for dead, leaves the jobs to the others.
+        // A node that leaves, or is taken for dead, leaves the jobs to the others.
         if !self.rules.health.is_heard_within(self.rules.lease) {
             return Ok(None);
         }

@@ -15,7 +15,7 @@ use super::messages::{Due, Scheduled};
 use super::pool::Pool;
 use super::stage::Stage;
 
-/// Events that wait in memory at most; what does not fit is found by the poll.
+/// Most events that wait in memory; what does not fit is found by the poll.
 const WAITING_MAX: usize = 100_000;
 
 /// Events of one [`Due`]; more follow in the next turn.

@@ -1,7 +1,7 @@
-//! What a node tells of its line, so that whoever asks one node can look at every other.
+//! What a node publishes about its line, so that any node can show every other.
 //!
-//! Guaranteed: the heartbeat never waits for it, nothing is told twice within some seconds, and no more than 8 KiB a second
-//! on average. Not guaranteed: that each state of the line is told, only that the last one is, with its age.
+//! Guaranteed: the heartbeat never waits for it, nothing is published twice within some seconds, and no more than 8 KiB
+//! a second on average. Not guaranteed: that each state is published, only that the last one is, with its age.
 
 use std::time::{Duration, Instant};
 
@@ -15,23 +15,23 @@ use super::{Pipeline, WAIT};
 use crate::store::{Store, StoreError};
 use crate::telemetry::condition::Condition;
 
-/// How often the line is looked at; a large one is told less often.
+/// How often the line is looked at; a large one is published less often.
 const PERIOD: Duration = Duration::from_secs(1);
 
-/// Bytes that are told in a [`PERIOD`]: a line of a dozen actors has two thousand.
+/// Bytes that are published in a [`PERIOD`]: a line of a dozen actors has two thousand.
 const BYTES_MAX: usize = 8 << 10;
 
-/// What is as it was is told again after this time: it is not old, and somebody looks after it.
+/// An unchanged snapshot is published again after this time, which shows that it is still true.
 const CONFIRM: Duration = Duration::from_secs(5);
 
-/// Tells the others what the line looks like.
+/// Publishes what the line looks like.
 pub(super) struct Publisher {
     pub store: Store,
     pub boot_id: Uuid,
     pub supervisor: Addr<Supervisor>,
 }
 
-/// What another node told.
+/// What another node published.
 #[derive(Debug)]
 pub struct RemoteSnapshot {
     /// Its line, with whatever members its version has.
@@ -41,7 +41,7 @@ pub struct RemoteSnapshot {
 }
 
 impl Publisher {
-    /// Tells from now on, for as long as the line lives.
+    /// Publishes from now on, for as long as the line lives.
     pub fn start(self) {
         self.store.clone().spawn(self.publish());
     }
@@ -62,16 +62,16 @@ impl Publisher {
     }
 }
 
-/// How long nothing is told after so many bytes.
+/// How long nothing is published after so many bytes.
 fn pause_after(bytes: usize) -> Duration {
     PERIOD * u32::try_from(bytes.div_ceil(BYTES_MAX).max(1)).unwrap_or(u32::MAX)
 }
 
 impl Pipeline {
-    /// What the boot of another node told of its line last; `None` if it has told nothing.
+    /// The last snapshot that another node's boot published of its line; `None` if there is none.
     pub async fn remote_snapshot(&self, boot_id: Uuid) -> Result<Option<RemoteSnapshot>, StoreError> {
         let Some(snapshot) = self.inner.store.snapshot_of(boot_id, WAIT).await? else { return Ok(None) };
-        // Nodes write objects only; of what is none there is nothing to show.
+        // Nodes write objects only; of anything else there is nothing to show.
         let Ok(line) = serde_json::from_str(&snapshot.line) else { return Ok(None) };
         Ok(Some(RemoteSnapshot { line, snapshot: SnapshotView::of(snapshot.age) }))
     }

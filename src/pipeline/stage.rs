@@ -22,7 +22,7 @@ pub(super) struct Stage {
 }
 
 impl Stage {
-    /// Does `work` on every event of `units` that `is_meant`; a panic ends the attempt of its event only. Ends early
+    /// Does `work` on every matching event of `units`; a panic ends the attempt of its event only. Ends early
     /// when the units were taken back.
     pub fn each(&self, units: &mut [TrackedUnit], matches: impl Fn(&Item) -> bool, mut work: impl FnMut(&mut Item)) {
         let began = Instant::now();

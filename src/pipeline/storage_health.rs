@@ -1,7 +1,7 @@
-//! Whether an event that is posted now would be stored: what the Persisters note of the database and of the spool.
+//! Whether an event that is posted now would be stored: what the Persisters note about the database and the spool.
 //!
-//! Where both fail nobody is sent here any more, and nobody would notice that they work again. So what fails and is not
-//! tried by anybody is tried with an event of our own, of which nothing is kept.
+//! Where both fail no request comes here any more, and a recovery would go unnoticed. So what fails and is not
+//! tried by a request is tried with an event of our own, of which nothing is stored.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,10 +12,10 @@ use super::persister::Writer;
 use crate::store::{Spool, StoreError};
 use crate::telemetry::condition::{Condition, FailingCondition};
 
-/// How often it is looked whether something has to be tried.
+/// How often to check whether something has to be tried.
 const LOOK: Duration = Duration::from_millis(250);
 
-/// How long nobody else must have tried.
+/// How long no other try must have been made.
 const UNATTENDED: Duration = Duration::from_millis(500);
 
 /// Both ways onto a disk.
@@ -27,7 +27,7 @@ pub(super) struct StorageHealth {
 }
 
 impl StorageHealth {
-    /// Of a line made of `parts`.
+    /// Of a line built from `deps`.
     pub fn of(deps: &Deps, health: &Arc<NodeHealth>) -> Arc<Self> {
         let spool =
             deps.spool_writer.as_ref().map(|spool_writer| (spool_writer.spool.clone(), spool_writer.spooling.clone()));
@@ -54,13 +54,13 @@ impl StorageHealth {
         self.writer.writing.failure().into_iter().chain(spooling).collect()
     }
 
-    /// Why the spool takes nothing, if it does not; `None` if there is none.
+    /// Why the spool takes nothing, if so; `None` if there is no spool.
     fn of_spool(&self) -> Option<Option<String>> {
         let (spool, spooling) = self.spool.as_ref()?;
         Some(spool.refusal().or_else(|| spooling.failure().as_ref().map(reason)))
     }
 
-    /// Tries what fails and is not tried by anybody; runs until it is dropped.
+    /// Tries what fails and is not tried otherwise; runs until it is dropped.
     pub async fn run(self: Arc<Self>) {
         let mut id = None;
         loop {
@@ -77,7 +77,7 @@ impl StorageHealth {
         }
     }
 
-    /// One id does for all probes, since nothing is kept under it.
+    /// One id serves all probes, since nothing is stored under it.
     async fn probe_database(&self, id: &mut Option<i64>) -> Result<(), StoreError> {
         if id.is_none() {
             *id = self.writer.ids.take(1).await?.pop();

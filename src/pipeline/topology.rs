@@ -28,7 +28,7 @@ use super::tracker::{ActorId, UnitTracker};
 use super::validator::Validator;
 use crate::telemetry::facts::StageCount;
 
-/// A running actor, seen from the Supervisor.
+/// A running actor, as the Supervisor sees it.
 pub(super) struct Running {
     pub holder: ActorId,
     arbiter: Arbiter,
@@ -50,7 +50,7 @@ impl Running {
     }
 }
 
-/// The line, seen from who builds it.
+/// The line, as its builder sees it.
 pub(super) struct Line {
     pub deps: Deps,
     pub pools: Pools,
@@ -58,8 +58,8 @@ pub(super) struct Line {
 }
 
 impl Line {
-    /// Starts an actor of `kind` on a thread of its own: a stuck actor holds up no other. `None` if there is no thread to
-    /// be had.
+    /// Starts an actor of `kind` on a thread of its own: a stuck actor delays no other. `None` if no thread is
+    /// available.
     pub fn start(&self, kind: ActorKind, gauges: &Arc<Gauges>) -> Option<Running> {
         // Actix panics where the system refuses a thread.
         let arbiter = std::panic::catch_unwind(Arbiter::new).ok()?;

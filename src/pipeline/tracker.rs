@@ -40,7 +40,7 @@ impl ActorId {
 struct UnitEntry {
     /// Empty once the unit is settled, lost or taken back.
     backup: Mutex<Option<UnitBackup>>,
-    /// The place of the item that a stage is working on, plus one; 0 = none.
+    /// The position of the item that a stage is working on, plus one; 0 = none.
     in_hand: AtomicUsize,
 }
 
@@ -102,12 +102,12 @@ impl TrackedUnit {
     }
 
     /// Ends the promise: the unit is settled by the caller. `None` if it was taken back before; then another copy of
-    /// it is under way, and nobody may be told of this one.
+    /// it is under way, and this one must not be reported.
     pub fn settle(mut self) -> Option<Box<Unit>> {
         self.end().map(|(unit, _)| unit)
     }
 
-    /// The unit with what exists once, and who held it; both only the first time.
+    /// The unit with what exists once, and its holder; both only the first time.
     fn end(&mut self) -> Option<(Box<Unit>, Option<ActorId>)> {
         let mut unit = self.unit.take()?;
         let mut backup = self.entry.backup().take()?;
@@ -167,7 +167,7 @@ impl UnitRegistry {
     }
 }
 
-/// Makes units into work, and takes work back.
+/// Turns units into tracked work, and takes work back.
 pub(super) struct UnitTracker {
     registry: Arc<UnitRegistry>,
     lost: Recipient<Lost>,
@@ -179,7 +179,7 @@ impl UnitTracker {
         Arc::new(Self { registry, lost })
     }
 
-    /// Makes `unit` into work.
+    /// Tracks `unit`.
     pub fn track(self: &Arc<Self>, mut unit: Unit) -> TrackedUnit {
         let items = unit.items.clone();
         let (reply, permit) = (unit.reply.take(), unit.permit.take());

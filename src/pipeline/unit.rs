@@ -17,10 +17,10 @@ use crate::store::Claimed;
 use crate::telemetry::facts;
 use crate::telemetry::spans::{AttemptEnd, AttemptSpan};
 
-/// One event in work.
+/// One event being processed.
 #[derive(Clone)]
 pub(super) struct Item {
-    /// Shared with the spare of its unit.
+    /// Shared with the backup of its unit.
     pub event: Arc<Event>,
     /// The token of the lease, for an event that was claimed from the database.
     pub lease: Option<Uuid>,
@@ -31,7 +31,7 @@ pub(super) struct Item {
     pub result: Option<Result<NormalizedEvent, Failure>>,
     /// Whether the event's steps get log lines of their own.
     pub has_lines: bool,
-    /// The attempt's span, if its spans are told.
+    /// The attempt's span, if its spans are exported.
     pub span: Option<AttemptSpan>,
 }
 
@@ -59,7 +59,7 @@ impl Item {
         self.result.as_ref().and_then(|result| result.as_ref().err())
     }
 
-    /// Tells the attempt's span, if it has one.
+    /// Exports the attempt's span, if it has one.
     pub fn end_span(&self, end: AttemptEnd) {
         if let Some(span) = self.span {
             span.ended(&self.event, self.started_at, end);

@@ -1,4 +1,4 @@
-//! The users of events, remembered for a short time: the hot path asks the database once per user and period.
+//! The users of events, cached for a short time: the hot path queries the database once per user and period.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use crate::store::{Store, StoreError, User};
 use crate::telemetry::condition::Condition;
 
-/// Users remembered at most; beyond it the memory starts anew.
+/// Most users in the cache; beyond it the cache starts anew.
 const USERS_MAX: usize = 100_000;
 
 /// Longest wait for a look-up.
@@ -27,13 +27,13 @@ struct UserEntry {
     until: Instant,
 }
 
-/// Looks users up, and remembers them.
+/// Looks users up, and caches them.
 pub(super) struct Users {
     store: Store,
     memory: RwLock<HashMap<i64, UserEntry>>,
     period: Duration,
     look_up: Condition,
-    /// A look-up is under way for which nobody waits.
+    /// A look-up is under way that no event waits for.
     is_looking_up: AtomicBool,
 }
 
@@ -50,8 +50,8 @@ impl Users {
         })
     }
 
-    /// Those of `user_ids` that have to be looked up before their events go on. While the database does not answer that
-    /// is only who was never seen: about the others it is asked on the side, what was last known of them counts.
+    /// Those of `user_ids` that have to be looked up before their events go on. In an outage of the database these are
+    /// only users never seen: the others are looked up in the background, and what was last known of them counts.
     pub fn to_look_up(self: &Arc<Self>, user_ids: impl Iterator<Item = i64>) -> BTreeSet<i64> {
         let mut unknown: BTreeSet<i64> = user_ids.filter(|user_id| self.recall(*user_id).is_none()).collect();
         if !unknown.is_empty() && self.look_up.is_failing() {
@@ -69,7 +69,7 @@ impl Users {
         }
         let users = self.clone();
         self.store.spawn(async move {
-            // Its failure is noted; whoever waits for an answer asks again.
+            // Its failure is noted; an event that waits for an answer looks up again.
             let _ = users.look_up(user_ids.into_iter().collect()).await;
             users.is_looking_up.store(false, Ordering::Release);
         });
@@ -87,7 +87,7 @@ impl Users {
         memory.get(&user_id).map(|memory| memory.known.clone())
     }
 
-    /// Asks the database about `user_ids`.
+    /// Queries the database for `user_ids`.
     pub async fn look_up(&self, user_ids: Vec<i64>) -> Result<(), StoreError> {
         let users = self.store.users_by_ids(&user_ids, LOOKUP_WAIT).await;
         self.look_up.note(&users);

@@ -46,7 +46,7 @@ impl Handler<Submitted> for Validator {
         let looked_up = async move {
             let _wait = wait;
             stage.turn().await;
-            // Who was not found stays unknown to this attempt.
+            // A user that was not found stays unknown to this attempt.
             let _ = users.look_up(unknown.into_iter().collect()).await;
         };
         context.spawn(looked_up.into_actor(self).map(move |(), validator, _| validator.validate(works)));
@@ -62,7 +62,7 @@ impl Validator {
     fn validate(&mut self, mut works: Vec<TrackedUnit>) {
         let (users, limits) = (&self.users, &self.limits);
         self.stage.each(&mut works, Item::is_open, |item| validate_item(item, users, limits));
-        // Part of it may be undone, and all of it is somebody else's now.
+        // Part of it may be undone, and all of it belongs to another actor now.
         if !self.stage.gauges.is_retired() {
             self.next.send(Validated(works));
         }

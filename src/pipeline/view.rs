@@ -9,7 +9,7 @@ use uuid::Uuid;
 use crate::domain::timestamp;
 use crate::store::{Node, Stamp};
 
-/// What was told longer ago is old, also of a line of 192 actors on a busy database.
+/// A snapshot published longer ago is old, even of a line of 192 actors on a busy database.
 pub(super) const OLD: Duration = Duration::from_secs(15);
 
 /// The whole line of one node.

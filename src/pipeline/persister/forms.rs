@@ -1,4 +1,4 @@
-//! What is left of a record that the database refuses, and records that have nothing of a client's in them.
+//! What is left of a record that the database refuses, and records that hold nothing from a client.
 
 use crate::clock;
 use crate::domain::dedupe::DedupeKey;
@@ -10,13 +10,13 @@ use crate::domain::retry::RetryPolicy;
 use crate::domain::submission::Submission;
 use crate::store::Record;
 
-/// What the event's row and its client are told; the database's own words may hold data and go to the log only.
+/// What the event's row and its client get; the database's own words may hold data and go to the log only.
 const REFUSED: &str = "the database refuses the event's data";
 
 /// Name and type of an event that is tried and rolled back.
 const PROBE: &str = "probe";
 
-/// Whose event it is.
+/// The user of such an event.
 const NOBODY: i64 = 0;
 
 /// How much of a record was left out.
@@ -67,7 +67,7 @@ pub(super) fn ordinary(record: &Record, policy: &RetryPolicy) -> Record {
     made_of(record, submission, policy, Ok(normalized))
 }
 
-/// A row that nobody sent, with a key.
+/// A row that no client sent, with a key.
 pub(super) fn probe(id: i64, policy: &RetryPolicy) -> Record {
     let submission = Submission { event_uid: Some(PROBE.to_owned()), ..Submission::default() };
     let (key, now) = (DedupeKey::of(&submission, NOBODY, None), clock::now());
@@ -79,7 +79,7 @@ pub(super) fn probe(id: i64, policy: &RetryPolicy) -> Record {
     ordinary(&record, policy)
 }
 
-/// A record with the id, the user and the lease of another one; its key, if it has one, is held by nobody.
+/// A record with the id, the user and the lease of another one; no other event has its key, if it has one.
 fn made_of(
     record: &Record,
     submission: Submission,

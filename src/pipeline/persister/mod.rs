@@ -39,7 +39,7 @@ use crate::store::{FailedAttempt, Record};
 const BACKOFF_MIN: Duration = Duration::from_millis(50);
 const BACKOFF_MAX: Duration = Duration::from_secs(1);
 
-/// What a Persister is to do, beside writing.
+/// What a Persister is to do beside writing.
 #[derive(Clone)]
 pub(super) struct PersisterRules {
     pub flush: FlushLimits,
@@ -61,7 +61,7 @@ pub(super) struct Persister {
 }
 
 impl Persister {
-    /// With a `refuge`, new units survive an outage of the database.
+    /// With a `spool_writer`, new units survive an outage of the database.
     pub fn new(
         stage: Stage,
         rules: PersisterRules,
@@ -79,7 +79,7 @@ impl Persister {
         }
         let is_spooled = work.is_spooled;
         if work.items.iter().all(|item| item.lease.is_some()) {
-            // Nobody waits for a claimed unit: what counts is how long it waits for the database, not its attempt.
+            // No client waits for a claimed unit: what counts is how long it waits for the database, not its attempt.
             work.taken_at = Instant::now();
         }
         let (mut records, mut places) = (Vec::with_capacity(work.items.len()), Vec::with_capacity(work.items.len()));
@@ -95,7 +95,7 @@ impl Persister {
     }
 
     fn flush(&mut self, context: &mut Context<Self>) {
-        // What was taken back is written by another one.
+        // What was taken back is written by another actor.
         if self.stage.gauges.is_retired() {
             return;
         }
@@ -140,7 +140,7 @@ impl Persister {
             return self.flush(context);
         }
         self.queue.put_back(again);
-        // In a failure that lasts, what came while the database was tried once more hears at once that it was in vain.
+        // In a failure that lasts, what came while the database was tried once more fails at once.
         let lasts = self.writer.has_failed_for_long();
         let longest = if lasts { Duration::ZERO } else { self.rules.accept_timeout };
         self.spool_units(longest, context);

@@ -12,9 +12,9 @@ use crate::store::Record;
 pub(super) struct PreparedUnit {
     pub work: TrackedUnit,
     pub records: Vec<Record>,
-    /// Which item of the unit each record comes from; an item that is not kept has none.
+    /// Which item of the unit each record comes from; an item that is not stored has none.
     pub places: Vec<usize>,
-    /// Whether it met a lock that was not the others'.
+    /// Whether it met a lock that did not concern the others.
     pub is_blocked: bool,
 }
 
@@ -65,7 +65,7 @@ impl FlushQueue {
     /// Takes the units of the next flush, at least one if any waits.
     ///
     /// A unit whose key is in the flush already is held back: it must meet that key in the database. So is one that
-    /// is not meant.
+    /// does not match.
     pub fn take(&mut self, limits: FlushLimits, matches: impl Fn(&PreparedUnit) -> bool) -> Vec<PreparedUnit> {
         let (mut taken, mut held_back) = (Vec::new(), Vec::new());
         let (mut events, mut bytes, mut keys) = (0, 0, HashSet::new());
@@ -93,7 +93,7 @@ impl FlushQueue {
         taken
     }
 
-    /// Takes the units that `is_meant`.
+    /// Takes the units that match.
     pub fn take_all(&mut self, matches: impl Fn(&PreparedUnit) -> bool) -> Vec<PreparedUnit> {
         if !self.waiting.iter().any(&matches) {
             return Vec::new();

@@ -1,7 +1,7 @@
 //! A flush from its first try to its end: whole first, in parts when the database objects.
 //!
 //! What is refused may be refused for itself, or because everything is (a right was revoked, a column is new). So before
-//! a flush is taken apart, a row is tried that has nothing of a client's in it, and rolled back. If that is refused, too,
+//! a flush is taken apart, a row with nothing from a client is tried and rolled back. If that is refused, too,
 //! nothing else is tried. Else the flush is halved down to the units at fault; what was written beside them stays. The
 //! number of tries is bounded: a flush that needs more goes on with the next one.
 
@@ -26,7 +26,7 @@ const COLLISION_TRIES: u32 = 5;
 /// Tries in search of what the database refuses.
 const SEARCHES_MAX: u32 = 64;
 
-/// What is said of an event whose id was promised before it turned out to be another one's.
+/// The error of an event whose id was promised before it turned out to belong to another one.
 const TAKEN: &str = "the event's id belongs to another event";
 
 /// Units that are written by the same statements.
@@ -55,7 +55,7 @@ impl UnitClass {
 #[derive(Clone)]
 enum Acceptance {
     Nothing,
-    /// A row without anything of a client's: what is refused is refused for itself.
+    /// A row with nothing from a client: what is refused is refused for itself.
     Taken,
     /// Not even that.
     Refused(StoreError),
@@ -135,7 +135,7 @@ pub(super) struct Round<'a> {
 }
 
 impl<'a> Round<'a> {
-    /// The flush of `units`. Those that met a lock before are tried last, each alone: they hold up nobody.
+    /// The flush of `units`. Those that met a lock before are tried last, each alone: they delay no other.
     pub fn of(writer: &'a Writer, units: Vec<PreparedUnit>) -> Self {
         let (blocked, free): (Vec<_>, Vec<_>) = units.into_iter().partition(|unit| unit.is_blocked);
         let alone = blocked.into_iter().rev().map(WriteGroup::alone);
@@ -188,7 +188,7 @@ impl<'a> Round<'a> {
         match error.kind {
             StoreErrorKind::Transient => self.stop(group, error),
             StoreErrorKind::Locked if self.writer.is_table_locked().await => self.stop(group, error),
-            // Who met a lock alone would only wait for it again.
+            // A unit that met a lock alone would only wait for it again.
             StoreErrorKind::Locked if group.is_alone => self.block(group, error),
             StoreErrorKind::Locked | StoreErrorKind::Conflict if group.tries < CONFLICT_TRIES => self.take_apart(group),
             StoreErrorKind::Locked | StoreErrorKind::Conflict => self.block(group, error),
@@ -275,7 +275,7 @@ impl<'a> Round<'a> {
             let is_taken = self.takes_neutral_rows(&group.units).await;
             self.known[sort as usize] = if is_taken { Acceptance::Taken } else { Acceptance::Refused(error.clone()) };
             if is_taken && group.units.len() == 1 {
-                // What was in the way of everything may have gone since.
+                // The obstacle to everything may have gone since.
                 return self.groups.push(group);
             }
         }
@@ -308,7 +308,7 @@ impl<'a> Round<'a> {
     /// One unit that the database refuses while it takes others.
     async fn judge(&mut self, mut group: WriteGroup, error: StoreError) {
         let Some(mut unit) = group.units.pop() else { return };
-        // One refusal is no verdict on what was promised, and a row that is left out is no refusal.
+        // One refusal does not decide about what was promised, and a row that is left out is not a refusal.
         if unit.work.is_spooled && !unit.work.gives_up || matches!(error.cause, Cause::Unwritten { .. }) {
             return self.finished.push(FinishedUnit { unit, ended: WriteOutcome::Refused(error.to_string()) });
         }
@@ -333,8 +333,8 @@ impl<'a> Round<'a> {
         self.groups.push(WriteGroup { units: vec![unit], tries, ..group });
     }
 
-    /// The places of the records that the database refuses when each is tried again, found by halving; some of them if
-    /// there are many.
+    /// The positions of the records that the database refuses when each is tried again, found by halving; some of them
+    /// if there are many.
     async fn find_refused(&mut self, records: &[Record]) -> Vec<usize> {
         let (mut refused, mut ranges) = (Vec::new(), vec![(0, records.len())]);
         while let Some((first, end)) = ranges.pop().filter(|_| self.may_search()) {

@@ -25,7 +25,7 @@ pub(in crate::pipeline) struct Settlement {
 }
 
 impl Settlement {
-    /// Settles a unit that was committed: only now may anybody be told.
+    /// Settles a unit that was committed: only now may its outcome be reported.
     pub(super) fn settle(&self, gathered: PreparedUnit, written: Vec<Written>) {
         let Some(mut unit) = gathered.work.settle() else { return };
         let mut verdicts: Vec<Option<Verdict>> = unit.items.iter().map(|_| None).collect();
@@ -40,7 +40,7 @@ impl Settlement {
             verdict: verdict.unwrap_or_else(|| not_kept(item)),
         });
         if let Some(reply) = unit.reply.take() {
-            // A client that went away has no use for its receipt.
+            // A client that went away does not need its receipt.
             let _ = reply.send(Ok(receipts.collect()));
         }
     }
@@ -60,7 +60,7 @@ impl Settlement {
             Receipt { event_id: item.event.id, task_id: item.event.task_id, verdict }
         });
         if let Some(reply) = unit.reply.take() {
-            // A client that went away has no use for its receipt.
+            // A client that went away does not need its receipt.
             let _ = reply.send(Ok(receipts.collect()));
         }
     }
@@ -71,7 +71,7 @@ impl Settlement {
         self.abandon(gathered, unsettled);
     }
 
-    /// Gives a unit up that the database takes in no form; who drains it from the spool is told.
+    /// Gives up a unit that the database rejects in every form; if it came from the spool, the Drainer gets the reason.
     pub(super) fn refuse(&self, gathered: PreparedUnit, error: &str) {
         gathered.work.items.iter().for_each(|item| facts::not_stored(&item.event, &error));
         if gathered.work.is_spooled {
@@ -91,7 +91,7 @@ impl Settlement {
         let without_row = unit.items.iter().filter(|item| item.lease.is_none() && !unit.is_spooled).count();
         facts::given_up(without_row, unsettled == Unsettled::Unknown);
         if let Some(reply) = unit.reply.take() {
-            // A client that went away has no use for the news.
+            // A client that went away does not need the answer.
             let _ = reply.send(Err(unsettled));
         }
     }
@@ -211,7 +211,7 @@ pub(super) fn acknowledge_too_early(units: &mut [PreparedUnit]) {
             task_id: item.event.task_id,
             verdict: verdict(record, item, Written::Stored),
         });
-        // A client that went away has no use for its receipt.
+        // A client that went away does not need its receipt.
         let _ = reply.send(Ok(receipts.collect()));
     }
 }

@@ -1,4 +1,4 @@
-//! The Persister's second way: new units into the spool, while the database does not take them.
+//! The Persister's second way to store: new units go to the spool while the database does not take them.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -32,7 +32,7 @@ pub(in crate::pipeline) struct SpoolWriter {
 
 impl SpoolWriter {
     /// Whether new units go to the spool: the database does not take them, and the spool does. Where neither does, the
-    /// database is tried, or its return would be seen by nobody.
+    /// database is tried, or its return would go unnoticed.
     pub fn takes_new_units(&self) -> bool {
         self.writing.is_failing() && !self.spooling.is_failing()
     }

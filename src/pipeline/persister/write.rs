@@ -57,12 +57,12 @@ impl Writer {
         result
     }
 
-    /// Whether the database would take `records`; nothing of them is kept.
+    /// Whether the database would take `records`; nothing of them is stored.
     pub(super) async fn rehearse(&self, records: Vec<Record>) -> Result<(), StoreError> {
         self.store.rehearse(Arc::new(records), self.header(&[]), self.flush_timeout).await
     }
 
-    /// Whether the database would take an event under this id, its COMMIT included; nothing of it is kept.
+    /// Whether the database would take an event under this id, its COMMIT included; nothing of it is stored.
     pub(in crate::pipeline) async fn probe(&self, id: i64) -> Result<(), StoreError> {
         self.store.probe(forms::probe(id, &self.policy), self.header(&[]), self.flush_timeout).await
     }
@@ -72,12 +72,12 @@ impl Writer {
         forms::probe(id, &self.policy).event
     }
 
-    /// Whether a lock that a flush met is that of a table. One that cannot be asked for is.
+    /// Whether a lock that a flush met is that of a table. If that cannot be queried, it is.
     pub(super) async fn is_table_locked(&self) -> bool {
         self.store.is_flush_locked(self.flush_timeout).await.unwrap_or(true)
     }
 
-    /// Whether first writes have failed for so long that nobody should wait for the end of that.
+    /// Whether first writes have failed for so long that no request should wait for the end of that.
     pub(in crate::pipeline) fn has_failed_for_long(&self) -> bool {
         self.writing.failing_for().is_some_and(|length| length >= self.flush_timeout)
     }
@@ -103,7 +103,7 @@ fn is_certain(error: &FlushError) -> bool {
     }
 }
 
-/// Tells of each event that is traced that it was part of this flush.
+/// Records the flush in the span of each traced event.
 fn export_spans(units: &[PreparedUnit], began: DateTime<Utc>, error: Option<&FlushError>) {
     let error = error.map(|error| match error {
         FlushError::Store(error) => error.kind.as_str(),

@@ -15,7 +15,7 @@ use crate::telemetry::facts;
 /// Longest wait before an actor is replaced.
 const RESTART_BACKOFF_MAX: Duration = Duration::from_secs(10);
 
-/// Pause before a thread is asked for again where there was none.
+/// Pause before a thread is requested again where there was none.
 const THREAD_PAUSE: Duration = Duration::from_secs(1);
 
 /// How much longer than the hard limit an actor may wait: what it waits for ends within 5 s by itself, so only what
@@ -70,7 +70,7 @@ impl Child {
         }
     }
 
-    /// Puts a fresh actor into the empty place; where there is no thread for it, says `false` and has it tried again.
+    /// Puts a fresh actor into the empty place; if there is no thread for it, returns `false` and has it tried again.
     pub fn start(&mut self, line: &Line) -> bool {
         self.running = line.start(self.kind, &self.gauges);
         let is_running = self.running.is_some();
@@ -129,7 +129,7 @@ impl Child {
         units
     }
 
-    /// Puts a fresh actor into the place of one that has not ended; gives what that one held.
+    /// Puts a fresh actor into the place of one that has not ended; returns what that one held.
     pub fn replace(&mut self, line: &Line) -> Vec<Unit> {
         let units = self.reclaim_units(line, None);
         if self.start(line) {

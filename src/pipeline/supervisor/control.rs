@@ -1,9 +1,9 @@
 //! Applying what operators want: sizes, pauses, restarts.
 //!
-//! A paused pool is handed nothing more. What its actors hold they finish, so that nothing of it can hang or be charged; what
+//! A paused pool is handed nothing more. Its actors finish what they hold, so that nothing can hang or be charged; what
 //! comes later waits at the pool's gate, bounded like all that is in flight. There a new event waits for at most
-//! `timeouts.accept`, then its client is told that nothing was stored; an event that was claimed waits under its lease,
-//! which the node keeps by living, until the pool goes on. Time at the gate is no time of an attempt.
+//! `timeouts.accept`, then its client learns that nothing was stored; an event that was claimed waits under its lease,
+//! which the node keeps by living, until the pool goes on. Time at the gate does not count towards an attempt.
 
 use std::time::Duration;
 
@@ -19,7 +19,7 @@ use crate::store::{Control, Controls, Target};
 use crate::telemetry::audit;
 use crate::telemetry::spans::AttemptEnd;
 
-/// Makes the line what is wanted, unless that is older than what it is already.
+/// Applies the controls, unless they are older than those in force.
 #[derive(Message)]
 #[rtype(result = "()")]
 pub(in crate::pipeline) struct Apply(pub Controls);
@@ -85,7 +85,7 @@ impl Supervisor {
         staying.flat_map(|child| child.replace(&self.line)).collect()
     }
 
-    /// The size that is wanted of a pool, and whose wish that is.
+    /// The wanted size of a pool, and its source.
     pub(super) fn size_view(&self, kind: ActorKind) -> Option<SettingView<usize>> {
         let applied = self.line.deps.controls.applied();
         let control = applied.of(kind.target().filter(|_| kind.is_resizable())?);
@@ -93,7 +93,7 @@ impl Supervisor {
         Some(SettingView::of(self.wanted_size(kind), source, control.sized))
     }
 
-    /// Whether a pool is to be paused, and whose wish that is.
+    /// Whether a pool is to be paused, and the source of that.
     pub(super) fn state_view(&self, target: Target) -> SettingView<&'static str> {
         let applied = self.line.deps.controls.applied();
         let (own, line) = (applied.of(target), applied.of(Target::Pipeline));
@@ -109,14 +109,14 @@ impl Supervisor {
     }
 }
 
-/// Answers who waits for the unit, if anybody does.
+/// Answers the request that waits for the unit, if there is one.
 fn give_up(work: TrackedUnit) {
     let maybe_stored = work.maybe_stored;
     let unsettled = if maybe_stored { Unsettled::Unknown } else { Unsettled::Paused };
     let Some(mut unit) = work.settle() else { return };
     unit.items.iter().for_each(|item| item.end_span(AttemptEnd::not_settled(maybe_stored)));
     if let Some(reply) = unit.reply.take() {
-        // A client that went away has no use for the news.
+        // A client that went away does not need the answer.
         let _ = reply.send(Err(unsettled));
     }
 }

@@ -28,10 +28,10 @@ use super::view::{InFlightView, NodeView, PipelineView, PoolView};
 use crate::store::Target;
 use crate::telemetry::facts;
 
-/// How often the Supervisor looks after its actors.
+/// How often the Supervisor checks its actors.
 const LOOK: Duration = Duration::from_millis(50);
 
-/// A Supervisor that has not looked for this long was frozen with its process.
+/// A Supervisor that has not checked for this long was frozen with its process.
 const AWAY: Duration = Duration::from_secs(1);
 
 /// Work that was lost goes back into the line after this time, never in the same turn.
@@ -55,7 +55,7 @@ pub(super) struct Supervisor {
     looked_at: Instant,
 }
 
-/// Asks for a [`PipelineView`].
+/// Requests a [`PipelineView`].
 #[derive(Message)]
 #[rtype(result = "PipelineView")]
 pub(super) struct Describe;
@@ -93,7 +93,7 @@ impl Supervisor {
     fn look_after(&mut self, context: &mut Context<Self>) {
         self.line.deps.faults.turn("supervisor");
         let (now, rules) = (Instant::now(), self.rules);
-        // Frozen as a whole, nobody in it was slow.
+        // Frozen as a whole, no actor in it was slow.
         let was_away = now.duration_since(std::mem::replace(&mut self.looked_at, now)) > AWAY;
         let mut units = Vec::new();
         for child in &mut self.children {

@@ -20,7 +20,7 @@ pub(in crate::pipeline) struct SupervisorRules {
 }
 
 impl SupervisorRules {
-    /// Actors of this kind, where nothing else is stored.
+    /// The configured number of actors of this kind.
     pub(super) fn configured(&self, kind: ActorKind) -> usize {
         match kind {
             ActorKind::Validator => self.validators,
