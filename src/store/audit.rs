@@ -1,7 +1,7 @@
 //! The audit log: who changed what, a row for each change.
 //!
-//! A row is written in the transaction of the change that it tells of: there is no change without its row, and no row
-//! without its change. It names ids and what was asked for, never a secret, a payload or an email.
+//! A row is written in the transaction of its change: there is no change without its row, and no row
+//! without its change. It names ids and what was requested, never a secret, a payload or an email.
 
 use std::time::Duration;
 
@@ -15,18 +15,18 @@ use super::error::StoreError;
 use super::open::Store;
 use crate::clock;
 
-/// Who makes a change.
+/// The author of a change.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Principal {
-    /// The user whose token it is; `None` for a command on a machine of the service.
+    /// The user that the token belongs to; `None` for a command on a machine of the service.
     pub user_id: Option<i64>,
     /// That token.
     pub token_id: Option<i64>,
-    /// The node that makes it.
+    /// The node that makes the change.
     pub node: String,
 }
 
-/// What can be done that is told.
+/// The actions that the log records.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Action {
     /// A user was made.
@@ -43,7 +43,7 @@ pub enum Action {
     TokenRevoked,
     /// A token opened a session of the dashboard.
     SessionOpened,
-    /// Somebody logged out, or there were too many sessions of one token.
+    /// A user logged out, or there were too many sessions of one token.
     SessionClosed,
     /// Events that were named are processed anew.
     EventsReplayed,
@@ -53,7 +53,7 @@ pub enum Action {
     JobMade,
     /// A job was stopped.
     JobStopped,
-    /// A pool or the line is handed nothing.
+    /// A pool or the line was paused.
     PipelinePaused,
     /// A pool or the line goes on.
     PipelineResumed,
@@ -76,7 +76,7 @@ pub struct AuditEntry {
     pub action: String,
     /// To what, as `tokens/7`.
     pub object: String,
-    /// What belongs to it.
+    /// Further details.
     pub detail: Value,
 }
 
@@ -122,7 +122,7 @@ impl Action {
         Self::PoolRestarted,
     ];
 
-    /// The action as it stands in answers and in the table.
+    /// The action as it appears in answers and in the table.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::UserCreated => "user_created",

@@ -1,4 +1,4 @@
-//! What waits in the database, and what its connections do.
+//! Pending events in the database, and what its connections do.
 
 use std::time::Duration;
 
@@ -31,8 +31,8 @@ pub struct PoolUse {
 }
 
 impl Store {
-    /// Counts what is pending. Both figures are asked for together: for the age alone the planner might walk all events in
-    /// the order of their receipt.
+    /// Counts what is pending. Both figures are queried together: for the age alone the planner might walk all events
+    /// in the order of their receipt.
     pub async fn backlog(&self, wait: Duration) -> Result<Backlog, StoreError> {
         self.run("count pending events", wait, |conn| async move {
             let sql = "SELECT COUNT(*), MIN(received_at) FROM events WHERE status = 'pending'";
@@ -44,7 +44,7 @@ impl Store {
         .await
     }
 
-    /// What the connections do now; asks no database. Nothing while they are made anew.
+    /// What the connections do now; does not query the database. Nothing while they are made anew.
     pub fn connections(&self) -> Vec<PoolUse> {
         let Some(pools) = self.pools() else { return Vec::new() };
         let used = |pool, open: u32, idle: usize, most: u32| {

@@ -1,4 +1,4 @@
-//! Checkpoints of SQLite: its write-ahead log is emptied before it grows without end.
+//! Checkpoints of SQLite: its write-ahead log is emptied before it grows without bound.
 
 use std::fs;
 use std::path::Path;
@@ -10,7 +10,7 @@ use super::error::{Cause, StoreError, StoreErrorKind, StoreOutcome};
 use super::identity::beside;
 use super::open::Store;
 
-/// A log longer than this is looked at; SQLite begins to empty it at 4 MB.
+/// A log longer than this is emptied; SQLite begins that by itself at 4 MB.
 const LOG_BYTES_MAX: u64 = 64 << 20;
 
 impl Store {

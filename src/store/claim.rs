@@ -1,8 +1,8 @@
 //! Claiming stored events: a claim writes only the lease; the outcome charges the attempt.
 //!
-//! One transaction finds the events and takes them: what it found is locked, or nobody else writes. What is taken is read
-//! under its lease, so that an event which cannot be read is found by whoever holds it. The leases of a dead boot are ended
-//! first: each of its events is charged the attempt and becomes a suspect, free to be claimed by anybody.
+//! One transaction finds the events and takes them: what it found is locked, or nothing else writes. What is taken is
+//! read under its lease, so that an event which cannot be read is found by its holder. The leases of a dead boot are
+//! ended first: each of its events is charged the attempt and becomes a suspect, free to be claimed by any node.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -30,15 +30,15 @@ const ATTEMPTS_MAX: usize = 1_000;
 /// Which events to claim.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ClaimTarget {
-    /// Pending events whose time has come and that nobody holds, the most overdue first.
+    /// Pending events that are due and not leased, the most overdue first.
     Waiting,
-    /// Those of these ids whose time has come and that nobody holds.
+    /// Those of these ids that are due and not leased.
     These(Vec<i64>),
-    /// Suspects whose time has come and that nobody holds.
+    /// Suspects that are due and not leased.
     Suspects,
 }
 
-/// Who claims, how many, and for how long.
+/// The claiming boot, how many events, and for how long.
 #[derive(Clone, Copy, Debug)]
 pub struct ClaimOrder {
     /// The claiming process.
@@ -73,13 +73,13 @@ pub struct Death {
     pub boot_id: Uuid,
     /// Its name.
     pub name: String,
-    /// The heartbeat by which it was judged: one that has another by now lives.
+    /// The heartbeat by which it was judged: a node with another one by now is alive.
     pub heartbeat: i64,
 }
 
 impl Store {
-    /// Claims events for `order.boot_id`, and says whether more were found than it took. On a lost answer the leases stand;
-    /// [`Store::release_orphans`] frees them.
+    /// Claims events for `order.boot_id`, and returns whether more were found than it took. On a lost answer the leases
+    /// stand; [`Store::release_orphans`] frees them.
     pub async fn claim(
         &self,
         due: ClaimTarget,
@@ -102,7 +102,7 @@ impl Store {
     }
 
     /// The events `ids`, which are claimed under `token`, with at most `bytes` of payloads; gives the claims of the others
-    /// back and says whether there were any.
+    /// back and returns whether there were any.
     pub(super) async fn read_claimed(
         &self,
         mut ids: Vec<i64>,
@@ -123,9 +123,9 @@ impl Store {
         .await
     }
 
-    /// Ends the leases of a dead node: each event is charged the attempt and becomes a suspect. Says how many. Nothing is
-    /// taken from a node that has come back: it claims only after its heartbeat, and the heartbeat is compared in the
-    /// statement that takes.
+    /// Ends the leases of a dead node: each event is charged the attempt and becomes a suspect. Returns how many.
+    /// Nothing is taken from a node that has come back: it claims only after its heartbeat, and the heartbeat is
+    /// compared in the statement that takes.
     pub async fn take_over(&self, death: Death, wait: Duration) -> Result<u64, StoreError> {
         self.transaction("take-over from a dead node", wait, move |tx| {
             Box::pin(async move {
@@ -144,7 +144,7 @@ impl Store {
         .await
     }
 
-    /// Gives back every lease of `boot_id` except those on the events in `held`; says how many.
+    /// Gives back every lease of `boot_id` except those on the events in `held`; returns how many.
     pub async fn release_orphans(&self, boot_id: Uuid, held: Vec<i64>, wait: Duration) -> Result<u64, StoreError> {
         self.transaction("release of orphaned leases", wait, move |tx| {
             Box::pin(async move {
@@ -178,7 +178,7 @@ fn find_statement(backend: DbBackend, due: &ClaimTarget, limit: usize) -> Statem
     Statement::from_string(backend, sql)
 }
 
-/// What makes a row claimable. Those that wait are walked in the order of the index of pending events, which nobody holds
+/// What makes a row claimable. Waiting ones are walked in the order of the index of pending events, unleased ones
 /// first; those that are named are looked up.
 fn condition(backend: DbBackend, due: &ClaimTarget) -> String {
     let free = "status = 'pending' AND lease_boot IS NULL";
@@ -190,7 +190,7 @@ fn condition(backend: DbBackend, due: &ClaimTarget) -> String {
         ClaimTarget::Waiting => walk("FALSE"),
         ClaimTarget::Suspects => walk("TRUE"),
         ClaimTarget::These(ids) => {
-            // Timers run by no wall clock; with SQLite there are no others than this node's.
+            // Timers follow no wall clock; with SQLite there are no others than this node's.
             let is_time = if backend == DbBackend::Sqlite { "TRUE" } else { &is_time };
             format!("id IN ({}) AND {}", list(ids), hidden(&format!("{free} AND NOT suspect AND {is_time}")))
         }
@@ -254,7 +254,7 @@ fn micros(duration: Duration) -> i64 {
     i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)
 }
 
-/// Looked up for the few events whose spans are told.
+/// Looked up for the few events whose spans are exported.
 const WAITS_SINCE: &str = "CASE WHEN trace_context IS NOT NULL THEN (SELECT MAX(ended_at) FROM attempts \
      WHERE event_id = events.id AND attempts.generation = events.generation) END";
 

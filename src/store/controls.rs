@@ -1,8 +1,8 @@
-//! What operators want of the line: sizes of pools, what is paused, what is to be replaced.
+//! What operators want of the line: sizes of pools, pauses, restarts.
 //!
 //! Guarantees: a change is one transaction with its row of the audit log, and moves the generation. Changes are made one
 //! after the other, because each holds the row of the generation, so that a generation stands for one state of all
-//! controls. What is stored is for every node; each says which generation it has applied.
+//! controls. What is stored is for every node; each reports which generation it has applied.
 
 use std::time::Duration;
 
@@ -37,7 +37,7 @@ pub enum Target {
 /// What can be done with it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ControlChange {
-    /// So many actors; `None` = as configured.
+    /// This many actors; `None` = as configured.
     Size(Option<u16>),
     /// It is handed nothing from now on.
     Pause,
@@ -47,12 +47,12 @@ pub enum ControlChange {
     Restart,
 }
 
-/// Who stored something, and when.
+/// The author and time of a change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Stamp {
     /// The user.
     pub by: i64,
-    /// By the clock of the node that was asked.
+    /// By the clock of the node that took the request.
     pub at: DateTime<Utc>,
 }
 
@@ -61,13 +61,13 @@ pub struct Stamp {
 pub struct Control {
     /// Its number of actors; `None` = as configured.
     pub size: Option<usize>,
-    /// Who stored that, or removed it.
+    /// The author of that, or of its removal.
     pub sized: Option<Stamp>,
     /// Whether it is paused.
     pub is_paused: bool,
-    /// Who paused or resumed it.
+    /// The author of its last pause or resume.
     pub paused: Option<Stamp>,
-    /// How often its actors were to be replaced.
+    /// How often a restart of its actors was ordered.
     pub restarts: i64,
 }
 
@@ -103,7 +103,7 @@ impl Target {
         Self::ALL.iter().position(|target| *target == self).expect("all targets are in the list")
     }
 
-    /// How the audit log names it.
+    /// Its name in the audit log.
     fn object(self) -> String {
         match self {
             Self::Pipeline => self.as_str().to_owned(),
@@ -118,7 +118,7 @@ impl Controls {
         &self.all[target.place()]
     }
 
-    /// The same for who makes them.
+    /// The same, to be changed.
     pub fn of_mut(&mut self, target: Target) -> &mut Control {
         &mut self.all[target.place()]
     }
@@ -140,7 +140,7 @@ impl Store {
         self.run("read the generation of the controls", wait, |conn| async move { generation(conn.read()).await }).await
     }
 
-    /// Makes a change and gives what is wanted then. One that says what is wanted already changes nothing.
+    /// Makes a change and returns what is wanted then. One that changes nothing is not stored.
     pub async fn change_controls(
         &self,
         target: Target,
@@ -178,7 +178,7 @@ impl Store {
     }
 }
 
-/// What a change is called in the audit log, and what belongs to it; `None` if nothing is changed by it.
+/// The action of a change in the audit log, and its details; `None` if nothing is changed by it.
 fn effect(before: &Control, change: ControlChange) -> Option<(Action, Value)> {
     match change {
         ControlChange::Size(size) if size.map(usize::from) == before.size => None,

@@ -99,7 +99,7 @@ pub(super) async fn begin(link: &DbPool) -> Result<DatabaseTransaction, StoreErr
     link.begin_writing().await.map_err(|error| StoreError::from(error).before_commit())
 }
 
-/// Commits; an error says whether the outcome is known.
+/// Commits; an error shows whether the outcome is known.
 pub async fn commit(tx: DatabaseTransaction) -> Result<(), StoreError> {
     tx.commit().await.map_err(StoreError::of_commit)
 }

@@ -13,7 +13,7 @@ pub fn now_sql(backend: DbBackend) -> &'static str {
     }
 }
 
-/// The database's present time plus a bound number of microseconds (bigint). SQLite keeps milliseconds of it.
+/// The database's present time plus a bound number of microseconds (bigint), to the millisecond on SQLite.
 pub fn now_plus_micros_sql(backend: DbBackend, placeholder: &str) -> String {
     match backend {
         DbBackend::Postgres => {
@@ -46,7 +46,7 @@ pub fn sum(what: &str) -> String {
     format!("CAST(COALESCE(SUM({what}), 0) AS BIGINT)")
 }
 
-/// The bytes that a column of JSON takes as it is stored, told without reading it; null if it is null.
+/// The stored size of a column of JSON in bytes, without reading it; null if it is null.
 pub fn stored_bytes_sql(backend: DbBackend, column: &str) -> String {
     match backend {
         DbBackend::Postgres => format!("pg_column_size({column})"),

@@ -62,7 +62,7 @@ pub struct StoreError {
     pub outcome: StoreOutcome,
     /// The operation, in the words given to `Store::run`.
     pub context: &'static str,
-    /// What went wrong; it stands in the text, so it is no `source` that a report would print again.
+    /// What went wrong; it is part of the text, so it is not a `source` that a report would print again.
     pub cause: Cause,
 }
 
@@ -106,9 +106,9 @@ pub enum Cause {
     /// A file beside the database.
     #[error("{}: {error}", path.display())]
     File {
-        /// Which file.
+        /// The file's path.
         path: PathBuf,
-        /// What the system says.
+        /// The system's error.
         error: Arc<io::Error>,
     },
 }
@@ -130,7 +130,7 @@ impl StoreError {
         Self::new(StoreErrorKind::Bug, StoreOutcome::NotStored, Cause::Setup(text.into()))
     }
 
-    /// A server that others have to take the place of.
+    /// A server that has to be replaced by another.
     pub(super) fn wrong_server(text: &'static str) -> Self {
         Self::new(StoreErrorKind::Transient, StoreOutcome::NotStored, Cause::WrongServer(text))
     }
@@ -162,7 +162,7 @@ impl StoreError {
         self
     }
 
-    /// Whether the server could not be spoken to, or asks to be tried later: it may be there soon. A server that
+    /// Whether the server could not be reached, or wants to be tried later: it may be there soon. A server that
     /// answers that there is no such database or user is there already.
     pub fn is_unreachable(&self) -> bool {
         match self.of_driver() {
@@ -184,7 +184,7 @@ impl StoreError {
         self.of_driver().and_then(postgres).is_some_and(|error| sqlstate::is_read_only(error.code()))
     }
 
-    /// What happened, in words that anybody may read: what a database says itself may hold data, and stands in the log.
+    /// What happened, in words that anybody may read: a database's own words may hold data, and go to the log.
     pub fn outline(&self) -> String {
         let cause = match (&self.cause, self.of_driver()) {
             (Cause::Database(_), Some(error)) => match (postgres(error), sqlite_code(error)) {
@@ -198,7 +198,7 @@ impl StoreError {
         format!("{}{cause}", prefix(self.context))
     }
 
-    /// What the driver says of a statement or a connection.
+    /// The driver's error about a statement or a connection.
     fn of_driver(&self) -> Option<&sqlx::Error> {
         match &self.cause {
             Cause::Database(
@@ -210,7 +210,7 @@ impl StoreError {
         }
     }
 
-    /// Whether a SQLite file turned out to be damaged, or to be none.
+    /// Whether a SQLite file turned out to be damaged, or not to be a database.
     pub(super) fn is_damage(&self) -> bool {
         matches!(self.cause, Cause::Damage(_))
             || self.of_driver().and_then(sqlite_code).is_some_and(result_code::is_damage)

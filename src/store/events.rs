@@ -1,4 +1,4 @@
-//! Reading events as they rest in the database.
+//! Reading events as they are in the database.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use super::{Store, StoreError};
 use crate::domain::outcome::Status;
 use crate::domain::trace::TraceContext;
 
-/// An event as it rests in the database; its JSON as text, never built as a value.
+/// An event as it is in the database; its JSON as text, never built as a value.
 #[derive(Clone, Debug)]
 pub struct StoredEvent {
     /// The event's number.

@@ -1,10 +1,10 @@
 //! The feed: what flushes did, in the order of their transactions.
 //!
-//! Guarantees: from a place on, every flush is met once and in order. On PostgreSQL nothing is read from the first
+//! Guarantees: from a position on, every flush is met once and in order. On PostgreSQL nothing is read from the first
 //! transaction on that is still open, else what it commits later would lie behind the reader; on SQLite one connection
 //! writes, and numbers its flushes.
-//! Not guaranteed: an event is told as it stands when the feed is read, which may be later than the flush; who asks for the
-//! newest events is told when some are left out.
+//! Not guaranteed: an event is shown as it is when the feed is read, which may be later than the flush; a reader of the
+//! newest events learns when some are left out.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -27,19 +27,19 @@ const IDS_MAX: usize = 1_000;
 const NEWEST_FLUSHES_MAX: usize = 64;
 const NEWEST_IDS_MAX: usize = 2 * IDS_MAX;
 
-/// Where in the feed a reader stands: in a flush, after so many of its events.
+/// A reader's position in the feed: in a flush, after this many of its events.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FeedPosition {
     /// The flush.
     pub flush: i64,
-    /// Events of it that are told.
+    /// Events of it that were delivered.
     pub delivered: usize,
 }
 
 /// An event that a flush wrote, or answered a duplicate with.
 #[derive(Clone, Debug, PartialEq)]
 pub struct FeedEvent {
-    /// Where the reader stands after it.
+    /// The reader's position after it.
     pub place: FeedPosition,
     /// Its number.
     pub id: i64,
@@ -57,7 +57,7 @@ pub struct FeedEvent {
     pub attempts: i32,
     /// When it was processed.
     pub processed_at: Option<DateTime<Utc>>,
-    /// How often an operator had it done anew.
+    /// How often an operator had it processed again.
     pub generation: i32,
 }
 
@@ -96,7 +96,7 @@ impl Store {
         .await
     }
 
-    /// The matching events of some flushes from a place on, and the place after them; the same place at the end.
+    /// The matching events of some flushes from a position on, and the position after them; the same one at the end.
     pub async fn feed(
         &self,
         after: FeedPosition,
@@ -212,13 +212,13 @@ async fn flushes_where(conn: &Conn, rest: &str, values: &[i64]) -> Result<Vec<(i
     let flush = |row: &QueryResult| {
         let mut cells = Cells::plain(row);
         let (xid, ids) = (cells.get(), cells.json(|ids| serde_json::from_str(&ids)));
-        // One that cannot be read has nothing to tell, and holds up no other.
+        // One that cannot be read has nothing to deliver, and holds up no other.
         (xid, ids.unwrap_or_default())
     };
     Ok(rows.iter().map(flush).collect())
 }
 
-/// Those of the `named` events that match, in their order; one that a flush names twice is told twice.
+/// Those of the `named` events that match, in their order; one that a flush names twice is returned twice.
 async fn read(conn: &Conn, named: &[(FeedPosition, i64)], filters: &Filters) -> Result<Vec<FeedEvent>, StoreError> {
     let mut filter = Filter::new(conn.backend());
     let ids: Vec<i64> = named.iter().map(|(_, id)| *id).collect();
@@ -230,7 +230,7 @@ async fn read(conn: &Conn, named: &[(FeedPosition, i64)], filters: &Filters) -> 
     Ok(named.iter().filter_map(delivered).collect())
 }
 
-/// What cannot be read of an event is empty: it is told all the same.
+/// What cannot be read of an event is empty: it is delivered all the same.
 fn feed_event(row: &QueryResult) -> FeedEvent {
     let mut cells = Cells::plain(row);
     FeedEvent {

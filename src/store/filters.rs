@@ -1,4 +1,4 @@
-//! Which events a search is after, and the conditions of its statement.
+//! Which events a search looks for, and the conditions of its statement.
 
 use chrono::{DateTime, Utc};
 use sea_orm::{DbBackend, Statement, Value};
@@ -31,7 +31,7 @@ impl Filter {
         self.sql.push_str(condition);
     }
 
-    /// Binds a value and gives its placeholder.
+    /// Binds a value and returns its placeholder.
     pub fn bind(&mut self, value: Value) -> String {
         self.values.push(value);
         placeholder(self.backend, self.values.len())
@@ -42,14 +42,14 @@ impl Filter {
         std::mem::replace(&mut self.sql, "TRUE".to_owned())
     }
 
-    /// `select` from `table` under the conditions, then `rest`.
+    /// Selects `select` from `table` under the conditions, then `rest`.
     pub fn select(self, select: &str, table: &str, rest: &str) -> Statement {
         let sql = format!("SELECT {select} FROM {table} WHERE {} {rest}", self.sql);
         Statement::from_sql_and_values(self.backend, sql, self.values)
     }
 }
 
-/// What an event must be like to be listed.
+/// The conditions for an event to be listed.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Filters {
     /// Its state.
@@ -69,7 +69,7 @@ pub struct Filters {
 }
 
 impl Filters {
-    /// Whether an index leads to the events; else only a time range bounds what has to be looked at.
+    /// Whether an index leads to the events; else only a time range bounds how many are examined.
     pub fn have_an_index(&self) -> bool {
         let needs_none = self.event_type.is_none() && self.error_code.is_none() && self.status.is_none();
         needs_none || self.are_bad()

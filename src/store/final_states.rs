@@ -25,7 +25,7 @@ pub struct FinalState {
 }
 
 impl Store {
-    /// The ends of those of `ids` that have come to theirs; one statement, however many they are.
+    /// The final states of those of `ids` that have one; one statement, however many they are.
     pub async fn final_states(&self, ids: Vec<i64>, wait: Duration) -> Result<HashMap<i64, FinalState>, StoreError> {
         let mut filter = Filter::new(self.backend());
         name(&mut filter, &ids, &Filters::default());
@@ -38,7 +38,7 @@ impl Store {
     }
 }
 
-/// The end of an event that has come to it. What cannot be read besides is empty: others wait as well.
+/// The final state of an event that has one. What else cannot be read is empty: others wait as well.
 fn final_state(row: &QueryResult) -> Option<(i64, FinalState)> {
     let mut cells = Cells::plain(row);
     let (id, status) = (cells.get(), cells.status());

@@ -1,4 +1,4 @@
-//! Which database and which folder this is, and who holds them: guards against a swapped file and a second server.
+//! Which database and which folder this is, and what holds them: guards against a swapped file and a second server.
 //!
 //! A marker beside a SQLite database repeats its identity, so that a lost or replaced file is noticed instead of
 //! being made anew and empty. The locks are the system's: they end with the process, however it ends.
@@ -63,7 +63,7 @@ impl FileId {
     }
 }
 
-/// Takes the data folder for one server; makes it (0700) if needed.
+/// Locks the data folder for one server; creates it (0700) if needed.
 pub fn lock_folder(data_dir: &Path) -> Result<FolderLock, StoreError> {
     sqlite::create_folder(data_dir)?;
     let lock = try_lock(&data_dir.join("lock"), data_dir)?;
@@ -71,7 +71,7 @@ pub fn lock_folder(data_dir: &Path) -> Result<FolderLock, StoreError> {
     Ok(FolderLock { id, _lock: lock })
 }
 
-/// Takes a SQLite database for one server. PostgreSQL serves many: nothing is taken.
+/// Locks a SQLite database for one server. PostgreSQL serves many: nothing is locked.
 pub fn lock_database(options: &StoreOptions) -> Result<Option<DatabaseLock>, StoreError> {
     if options.backend()? == sea_orm::DbBackend::Postgres {
         return Ok(None);
@@ -79,7 +79,7 @@ pub fn lock_database(options: &StoreOptions) -> Result<Option<DatabaseLock>, Sto
     let path = sqlite::path(&options.url)?;
     refuse_missing_beside_marker(&path)?;
     sqlite::create(&path)?;
-    // On the file itself, whatever it is called here: a lock beside it would be that of one of its names.
+    // On the file itself, whatever its name here: a lock beside it would be that of one of its names.
     let lock = try_lock(&path, &path)?;
     Ok(Some(DatabaseLock { _lock: lock }))
 }

@@ -49,7 +49,7 @@ struct IdsInner {
     /// One reservation at a time keeps blocks in ascending order.
     refill: tokio::sync::Mutex<()>,
     prefetching: AtomicBool,
-    /// Given out while reservations fail.
+    /// Handed out while reservations fail.
     fallback: Option<FallbackIds>,
     /// How the last reservation failed; `None` once one has succeeded again.
     failure: Mutex<Option<RefillFailure>>,
@@ -102,7 +102,7 @@ impl Ids {
         Self { shared: Arc::new(shared) }
     }
 
-    /// The same, with ids laid by at once for an outage of the database.
+    /// The same, with fallback ids reserved at once for an outage of the database.
     pub fn with_fallback(store: Store, boot_id: Uuid, wait: Duration) -> Self {
         let ids = Self::stocked(store, boot_id, wait, Some(FallbackIds::default()));
         ids.prefetch();
@@ -110,7 +110,7 @@ impl Ids {
     }
 
     /// `count` ids, each larger than the one before; larger than all that were taken earlier, too, unless none can be
-    /// reserved and they come from the spare ones. Without spare ones it tries for as long as it is waited for.
+    /// reserved and they come from the fallback. Without a fallback it tries for as long as its caller waits.
     pub async fn take(&self, count: usize) -> Result<Vec<i64>, StoreError> {
         loop {
             let requested_at = Instant::now();
@@ -130,7 +130,7 @@ impl Ids {
             }
             if let Err(error) = self.shared.refill(count, requested_at).await {
                 self.prefetch();
-                // With ids laid by and used up, the database has been away for long.
+                // With the fallback used up, the database has been away for long.
                 if self.shared.fallback.is_some() || !error.is_transient() {
                     return Err(error);
                 }
@@ -146,7 +146,7 @@ impl Ids {
     }
 
     /// Reserves the next block before this one is used up. A failure shows in the `take` that needs the block; once that
-    /// is so, it is tried until it succeeds: nobody may ask again before the node is ready.
+    /// is so, it is tried until it succeeds: clients may send no request before the node is ready.
     fn prefetch(&self) {
         let rests = self.shared.rests() && !self.shared.is_used_up();
         if rests || self.shared.prefetching.swap(true, Ordering::AcqRel) {
@@ -181,19 +181,19 @@ impl IdsInner {
         self.stock().left() == 0 && self.fallback.as_ref().is_none_or(FallbackIds::is_empty)
     }
 
-    /// `count` of the spare ids, if reservations fail.
+    /// `count` of the fallback ids, if reservations fail.
     fn take_fallback(&self, count: usize) -> Option<Vec<i64>> {
         self.failure()?;
         self.fallback.as_ref()?.take(count)
     }
 
-    /// Whether reservations fail and `count` spare ids are here.
+    /// Whether reservations fail and `count` fallback ids are left.
     fn has_fallback(&self, count: usize) -> bool {
         self.failure().is_some() && self.fallback.as_ref().is_some_and(|fallback| fallback.has(count))
     }
 
-    /// Makes sure that `count` ids are in hand, unless others take them first. Who has waited for a reservation that
-    /// failed does not wait for another one.
+    /// Makes sure that `count` ids are in hand, unless others take them first. A caller that has waited for a
+    /// reservation that failed does not wait for another one.
     async fn refill(&self, count: usize, requested_at: Instant) -> Result<(), StoreError> {
         let _one = self.refill.lock().await;
         let size = self.stock().wanted(count);
@@ -204,7 +204,7 @@ impl IdsInner {
             return Err(failure.error);
         }
         match self.reserve(size).await {
-            // The next look finds the spare ones.
+            // The next look finds the fallback ids.
             Err(_) if self.has_fallback(count) => Ok(()),
             result => result,
         }
@@ -222,7 +222,7 @@ impl IdsInner {
         self.refill_fallback().await
     }
 
-    /// Fills the spare ids up to what the present rate would need.
+    /// Fills the fallback up to what the present rate would need.
     async fn refill_fallback(&self) -> Result<(), StoreError> {
         let Some(fallback) = &self.fallback else { return Ok(()) };
         let size = self.stock().size;

@@ -1,9 +1,9 @@
-//! The clock by which the age of dedupe keys is told: it begins at the database's time and from then on goes only while
+//! The clock by which dedupe keys age: it begins at the database's time and from then on goes only while
 //! a server runs, whatever that time is set to. So a key is never forgotten before it was remembered for as long as it
 //! should be.
 //!
-//! Every node moves it on once in a while, by no more than has passed for that node. In between a new key gets a time
-//! that may lie a little ahead, and the age of one is told by a time that lies a little behind.
+//! Every node advances it once in a while, by no more than has passed for that node. In between a new key gets a time
+//! that may lie a little ahead, and the age of one is measured by a time that lies a little behind.
 
 use std::time::Duration;
 
@@ -12,11 +12,11 @@ use sea_orm::{ConnectionTrait, DbBackend, Statement, Value};
 use super::dialect::{now_sql, placeholder};
 use super::{Store, StoreError};
 
-/// Most that it is moved on at once, in seconds: twice what passes between two moves of a node.
+/// Most that it is advanced at once, in seconds: twice what passes between two advances by a node.
 const STEP_MAX: u32 = 10;
 
 impl Store {
-    /// Moves the clock on by what has passed since the last time that somebody did, at most by `passed`.
+    /// Advances the clock by what has passed since any node last did, at most by `passed`.
     pub async fn advance_key_clock(&self, passed: Duration, wait: Duration) -> Result<(), StoreError> {
         self.run("advance the clock of keys", wait, move |conn| async move {
             let backend = conn.backend();
@@ -45,7 +45,7 @@ pub(super) fn expiry_sql(backend: DbBackend, placeholder: &str) -> String {
     format!("(SELECT {} FROM key_clock)", plus(backend, "at", &seconds))
 }
 
-/// Seconds since the clock was moved on, by the database's time; never less than nothing, or more than a step.
+/// Seconds since the clock was advanced, by the database's time; never less than nothing, or more than a step.
 fn since_read(backend: DbBackend) -> String {
     match backend {
         DbBackend::Postgres => {
@@ -62,7 +62,7 @@ fn least(backend: DbBackend, a: &str, b: &str) -> String {
     format!("{function}({a}, {b})")
 }
 
-/// A time plus a number of seconds; SQLite keeps milliseconds of it.
+/// A time plus a number of seconds, to the millisecond on SQLite.
 fn plus(backend: DbBackend, time: &str, seconds: &str) -> String {
     match backend {
         DbBackend::Postgres => format!("{time} + {seconds} * interval '1 second'"),

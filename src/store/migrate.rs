@@ -40,7 +40,7 @@ pub async fn run_on(runtime: &Handle, options: StoreOptions) -> Result<usize, St
     task.await.unwrap_or_else(|error| Err(StoreError::setup(format!("the migration was lost: {error}"))))
 }
 
-/// Refuses a database whose schema is not the one this program was built for.
+/// Refuses a database with another schema than the one this program was built for.
 pub(super) async fn check(connection: &impl ConnectionTrait) -> Result<(), StoreError> {
     let missing = missing(connection).await?;
     if missing == 0 {

@@ -1,4 +1,4 @@
-//! The store: the only place that speaks to a database.
+//! The store: the only module that uses a database.
 //!
 //! Every operation runs as a task that its caller cannot cancel (`Store::run`): a database future that is dropped
 //! half-way can leave a pooled connection inside a transaction, and later writes on it would vanish.

@@ -1,4 +1,4 @@
-//! Boots of nodes, their heartbeats, and what they say of themselves with each.
+//! Boots of nodes, their heartbeats, and what they report with each.
 
 use std::time::Duration;
 
@@ -15,9 +15,9 @@ use super::dialect::{micros_ago, now_plus_micros_sql, now_sql, placeholder};
 use super::error::StoreError;
 use super::open::Store;
 
-/// A living node says at least this often what is in its spool.
+/// A living node reports at least this often what is in its spool.
 const SILENCE: Duration = Duration::from_secs(3);
-/// Boots that a list shows at most: a node that dies and starts again all day leaves many.
+/// Most boots in a list: a node that dies and starts again all day leaves many.
 const NODES_MAX: u64 = 100;
 
 /// One boot of a node.
@@ -45,7 +45,7 @@ pub struct Node {
     pub control_generation: i64,
 }
 
-/// What a node says of itself with each heartbeat.
+/// What a node reports about itself with each heartbeat.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Vitals {
     /// Events that it has claimed.
@@ -56,7 +56,7 @@ pub struct Vitals {
     pub spool_bytes: u64,
 }
 
-/// A boot whose folder may have a spool, as it said last.
+/// A boot whose folder may have a spool, as it last reported.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SpoolOwner {
     /// The boot.
@@ -65,7 +65,7 @@ pub struct SpoolOwner {
     pub heartbeat: i64,
     /// Whether there were events in the spool.
     pub has_events: bool,
-    /// Whether a living node would have said something since.
+    /// Whether a living node would have sent a heartbeat since.
     pub is_silent: bool,
 }
 
@@ -102,8 +102,8 @@ impl Node {
 }
 
 impl Store {
-    /// Enters a boot. Earlier boots of its folder are stopped by that: the caller holds the folder's lock. What they said
-    /// of its spool is this boot's from now on: the spool stays with the folder.
+    /// Enters a boot. Earlier boots of its folder are stopped by that: the caller holds the folder's lock. What they
+    /// reported about its spool is this boot's from now on: the spool stays with the folder.
     pub async fn register_node(
         &self,
         boot_id: Uuid,
@@ -153,9 +153,9 @@ impl Store {
         .await
     }
 
-    /// Who may have the event `id` in a spool, if it is not in the database: of the folder whose node was given the id the
-    /// boots, other than the asking one, that live for all that is known, or said that there are events in it. None on
-    /// SQLite, which has one node and no spool.
+    /// The boots that may have the event `id` in a spool, if it is not in the database: those of the folder whose node
+    /// was given the id, other than `asker`, that are not known to have stopped, or reported events in the spool. None
+    /// on SQLite, which has one node and no spool.
     pub async fn spools_for(&self, id: i64, asker: Uuid, wait: Duration) -> Result<Vec<SpoolOwner>, StoreError> {
         if self.backend() != DbBackend::Postgres {
             return Ok(Vec::new());
@@ -218,7 +218,7 @@ fn entry(connection: &impl ConnectionTrait, boot_id: Uuid, name: String, folder:
         .take()
 }
 
-/// Moves what earlier boots of `folder` said of its spool to `boot_id`.
+/// Moves what earlier boots of `folder` reported about its spool to `boot_id`.
 async fn inherit_spool(connection: &impl ConnectionTrait, boot_id: Uuid, folder: Uuid) -> Result<(), DbErr> {
     let backend = connection.get_database_backend();
     let (boot_at, folder_at) = (placeholder(backend, 1), placeholder(backend, 2));

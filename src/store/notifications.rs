@@ -1,8 +1,8 @@
-//! Hints between nodes on PostgreSQL: somebody left work that is due now, or changed what operators want of the line. A
-//! hint may be lost or repeated: polling is the truth, and hints only make it quicker. On SQLite there is one node and
-//! nobody to tell.
+//! Notifications between nodes on PostgreSQL: there is work that is due now, or the controls were changed. A
+//! notification may be lost or repeated: polling is the truth, and notifications only make it quicker. On SQLite there
+//! is one node and nothing to notify.
 //!
-//! NOTIFY takes a lock at COMMIT, so a transaction sends at most one, and only when it has something to tell.
+//! NOTIFY takes a lock at COMMIT, so a transaction sends at most one, and only when it has something to report.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,7 +17,7 @@ use super::options::StoreOptions;
 use super::postgres::{self, AddressKind, PostgresServers};
 use crate::telemetry::condition::Condition;
 
-/// Silence after which the session is asked whether it still lives: a dead path does not say so.
+/// Silence after which the session is probed: a dead path does not report itself.
 const SILENCE_MAX: Duration = Duration::from_secs(30);
 
 /// Longest wait for that answer.
@@ -26,7 +26,7 @@ const PROBE_TIMEOUT: Duration = Duration::from_secs(2);
 /// Pause before the session is made anew.
 const RECONNECT_PAUSE: Duration = Duration::from_secs(1);
 
-/// What a hint is about; there is nothing in it but that it came.
+/// The kind of a notification; it carries no other data.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Notification {
     /// Work was left that is due.
@@ -44,21 +44,21 @@ impl Notification {
     }
 }
 
-/// Who wants to know of one kind of hints.
+/// Receives one kind of notifications.
 pub trait NotificationListener: Send + Sync + 'static {
-    /// A hint came, or may have been missed.
+    /// A notification came, or may have been missed.
     fn wake(&self);
 
-    /// Whether it still wants to know.
+    /// Whether it still listens.
     fn is_listening(&self) -> bool;
 }
 
-/// Tells every node that work was left, when the transaction commits.
+/// Notifies every node of work that is due, when the transaction commits.
 pub(super) async fn work_is_due(connection: &impl ConnectionTrait) -> Result<(), DbErr> {
     send(connection, Notification::Due).await
 }
 
-/// Tells every node, when the transaction commits.
+/// Notifies every node, when the transaction commits.
 pub(super) async fn send(connection: &impl ConnectionTrait, notification: Notification) -> Result<(), DbErr> {
     if connection.get_database_backend() == DbBackend::Postgres {
         connection.execute_unprepared(&format!("NOTIFY {}", notification.channel())).await?;
@@ -67,7 +67,7 @@ pub(super) async fn send(connection: &impl ConnectionTrait, notification: Notifi
 }
 
 impl Store {
-    /// Wakes `listener` with each hint of its kind, in a session of its own past any pooler, for as long as it listens.
+    /// Wakes `listener` with each such notification, in its own session past any pooler, for as long as it listens.
     pub fn listen(&self, notification: Notification, listener: impl NotificationListener) {
         if let Some(servers) = self.servers() {
             let options = StoreOptions { pool: 1, ..self.options().clone() };
@@ -115,7 +115,7 @@ async fn listen_once(
                 received?;
                 listener.wake();
             }
-            // Its server may take no writes any more, so nobody notifies there.
+            // Its server may take no writes any more, so no node notifies there.
             _ = renewals.changed() => return Ok(()),
             () = tokio::time::sleep(SILENCE_MAX) => probe(&mut session).await?,
         }

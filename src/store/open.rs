@@ -87,8 +87,8 @@ impl Store {
     }
 
     /// A handle for the same database whose operations share nothing with this one's: on PostgreSQL it has one connection,
-    /// past any pooler, and a thread called `name` that ends with the process. A busy store or a full pool does not hold
-    /// it up. On SQLite, where one connection writes, it is the same handle.
+    /// past any pooler, and a thread called `name` that ends with the process. A busy store or a full pool does not
+    /// delay it. On SQLite, where one connection writes, it is the same handle.
     pub fn apart(&self, name: &str) -> Result<Self, StoreError> {
         let Some(servers) = self.servers() else { return Ok(self.clone()) };
         let options = StoreOptions { pool: 1, ..self.inner.options.clone() };
@@ -246,7 +246,7 @@ impl Conn {
         &self.inner.partitions
     }
 
-    /// Heeds what an error says of the connections, and says what is known better.
+    /// Acts on what an error shows about the connections, and adds what is known better.
     fn after_failure(&self, error: StoreError) -> StoreError {
         // SQLite waits for some locks for as long as it likes.
         let is_stuck = self.inner.file.is_some() && matches!(error.cause, Cause::Abandoned(_));
@@ -313,7 +313,7 @@ fn refuse_missing(path: &Path) -> Result<(), StoreError> {
 }
 
 /// Long enough for an answer that is merely late; a connection that has gone silent is given up and closed soon after its
-/// caller has, or a black hole would keep the whole pool until the server's own limits. Of a lock it has to be heard.
+/// caller has, or a black hole would hold the pool until the server's own limits. A lock time-out must still arrive.
 fn patience(options: &StoreOptions) -> Duration {
     options.acquire_timeout + SILENCE_MAX.max(options.lock_timeout)
 }

@@ -1,4 +1,4 @@
-//! What a node has to know of the other ones: who may hold leases, and which boots are long gone.
+//! What a node has to know of the others: which may hold leases, and which boots are long gone.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use super::dialect::{micros_ago, now_plus_micros_sql, placeholder};
 use super::error::StoreError;
 use super::open::Store;
 
-/// A boot that lives for all that is known, or holds leases.
+/// A boot that is not known to have stopped, or holds leases.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Peer {
     /// The boot.
@@ -18,7 +18,7 @@ pub struct Peer {
     pub name: String,
     /// Grows while it lives.
     pub heartbeat: i64,
-    /// Whether the boot, or a later one of its folder, said that it has stopped.
+    /// Whether the boot, or a later one of its folder, reported that it has stopped.
     pub is_stopped: bool,
     /// Whether a pending event is leased to it.
     pub holds_leases: bool,
@@ -26,7 +26,7 @@ pub struct Peer {
 
 impl Store {
     /// Every boot that has not stopped, and every one that holds leases: a claim may be committed after its node ended,
-    /// so the leases are asked and not the memory.
+    /// so the leases are queried, not the memory.
     pub async fn peers(&self, wait: Duration) -> Result<Vec<Peer>, StoreError> {
         self.run("look at the other nodes", wait, |conn| async move {
             let sql = "WITH holders AS (SELECT DISTINCT lease_boot FROM events \

@@ -2,10 +2,10 @@
 //!
 //! Statistics are of another time than the table: autovacuum never analyzes the parent of a partitioned table, and what a
 //! backlog is made of was pending nowhere a minute ago. So PostgreSQL's planner is left nothing but indexes, for as long
-//! as a transaction lasts, because a pooler may give the next one to somebody else's session; and on SQLite there are no
-//! statistics at all.
+//! as a transaction lasts, because a pooler may give the next one to another client's session; and on SQLite there are
+//! no statistics at all.
 //!
-//! What remains is which index: a statement shows the columns of the one that is meant, and hides other conditions with
+//! What remains is which index: a statement shows the columns of the wanted one, and hides other conditions with
 //! [`hidden`].
 
 use sea_orm::{ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbBackend, DbErr};

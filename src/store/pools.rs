@@ -1,7 +1,7 @@
 //! The connections of an open database: a pool that reads and one that writes; on PostgreSQL they are one.
 //!
 //! Those of SQLite are closed all at once and made anew when the database stays locked. SQLite keeps the locks of all
-//! connections of a process in one place, and where the system fails to give one back, it stands there until the last
+//! connections of a process in one place, and where the system fails to give one back, it stays there until the last
 //! connection is gone. If it is another process that holds the lock, new connections do no harm.
 
 use std::path::Path;
@@ -13,7 +13,7 @@ use super::sqlite;
 use crate::telemetry::facts;
 
 /// Longest wait for connections to be closed; one that hangs in the system is left behind. One that waits for a mark of
-/// the log does so for ten seconds, and keeps all locks where they are.
+/// the log does so for ten seconds, and holds all locks meanwhile.
 const CLOSE_MAX: Duration = Duration::from_secs(15);
 
 /// What operations work on.
@@ -33,7 +33,7 @@ impl ConnectionPools {
     /// Ends the connections, after the operations that hold them.
     pub async fn close(&self) {
         for link in [&self.read, &self.write] {
-            // Closing twice, or a connection that is gone already, is as good.
+            // Closing twice, or a connection that is gone already, is fine.
             let _ = link.pool().close_by_ref().await;
         }
     }

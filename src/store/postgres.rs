@@ -53,19 +53,19 @@ pub(super) fn pool(servers: &Arc<PostgresServers>, route: AddressKind, options: 
     DbPool::new(pool.into(), address.prelude.clone())
 }
 
-/// Closes the connections that nobody uses now.
+/// Closes the idle connections.
 pub(super) async fn close_idle(pool: PgPool) {
     for _ in 0..pool.num_idle() {
         if let Some(connection) = pool.try_acquire() {
-            // One that is gone already is as good.
+            // One that is gone already is fine.
             let _ = connection.close().await;
         }
     }
 }
 
-/// Ends a transaction that a dropped `begin` left open; the driver keeps the server's state to itself.
+/// Ends a transaction that a dropped `begin` left open; the driver does not show the server's state.
 ///
-/// `begin_with` tells it: it fails when the session is in no transaction after its statement. An empty SELECT is
+/// `begin_with` reveals it: it fails when the session is in no transaction after its statement. An empty SELECT is
 /// the statement because it costs a round trip and nothing else, brings no warning into the server's log (a needless
 /// ROLLBACK does), and fails in a broken transaction, which closes the connection.
 async fn leave_transaction(connection: &mut PgConnection) -> Result<bool, sqlx::Error> {

@@ -1,10 +1,10 @@
 //! Reading stored events row by row: one that cannot be read stops no other, and what is read at once is bounded by its
 //! bytes as the database writes them out.
 //!
-//! Guarantees: of the events asked for, those from the first one on are given, each as a whole or with what is wrong with
-//! it; at least the first is. What is held in memory is at most twice the room given, and one row.
-//! Not guaranteed: that all are given. Rows that are large as they are stored may take PostgreSQL seconds to write out, or to
-//! find that it cannot: such a row is read by a statement of its own, and once that has taken a while the rest is left.
+//! Guarantees: of the requested events, those from the first one on are returned, each as a whole or with what is wrong
+//! with it; at least the first is. What is held in memory is at most twice the room given, and one row.
+//! Not guaranteed: that all are given. Rows that are large as they are stored may take PostgreSQL seconds to write out,
+//! or to find that it cannot: such a row is read by a statement of its own, and after a while the rest is left.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
@@ -67,9 +67,9 @@ impl<T> ReadEvent<T> {
 
 /// How far a reading came.
 pub(super) struct ReadProgress<T> {
-    /// The events that are there, in the order in which they were asked for.
+    /// The events that are there, in the order in which they were requested.
     pub events: Vec<ReadEvent<T>>,
-    /// How many of those asked for were looked at, from the first one on.
+    /// How many of the requested ones were looked at, from the first one on.
     pub looked_at: usize,
 }
 
@@ -228,7 +228,7 @@ impl Bounds {
     }
 }
 
-/// The cells of a row, read one after the other. One that cannot be read is empty, and the first of these is told.
+/// The cells of a row, read one after the other. One that cannot be read is empty, and the first of these is reported.
 pub(super) struct Cells<'r> {
     row: &'r QueryResult,
     names: [&'static [&'static str]; 2],
@@ -245,7 +245,7 @@ impl<'r> Cells<'r> {
         Self { row, names, next: 0, bytes_max, flaw: None, too_long: None, is_late: false, bytes: 0 }
     }
 
-    /// The cells of a row of these columns, to tell which of them cannot be read.
+    /// The cells of a row of these columns, to report which of them cannot be read.
     pub fn named(row: &'r QueryResult, names: &'static [&'static str]) -> Self {
         Self::of(row, [names, &[]], 0)
     }

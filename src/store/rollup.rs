@@ -1,4 +1,4 @@
-//! The roll-up of flushes per minute, and the removal of what is past its use.
+//! The roll-up of flushes per minute, and the removal of what is no longer needed.
 //!
 //! A flush is counted into its minute in the transaction that removes it, so that every flush is counted once,
 //! whichever node does it.
@@ -51,7 +51,7 @@ const FIGURES: [Column; 8] = [
 ];
 
 impl Store {
-    /// Rolls up some of the flushes that are older than `age` by the database's clock; says how many, 0 when none is left.
+    /// Rolls up some flushes that are older than `age` by the database's clock; returns how many, 0 when none is left.
     pub async fn roll_up(&self, age: Duration, wait: Duration) -> Result<usize, StoreError> {
         self.transaction("roll-up of flushes", wait, move |tx| {
             Box::pin(async move {
@@ -118,7 +118,7 @@ async fn take_minutes(
         let minute = flushed_at.duration_trunc(TimeDelta::minutes(1)).unwrap_or(flushed_at);
         let minute = minutes.entry((minute, node)).or_default();
         minute.flushes += 1;
-        // What cannot be read of one flush must not keep all others.
+        // One unreadable flush must not block all others.
         minute.add(&row.try_get_by_index(2).ok().and_then(|text: String| parse(&text).ok()).unwrap_or_default());
         for (at, sum) in minute.figures.iter_mut().enumerate() {
             *sum += row.try_get_by_index::<i64>(3 + at)?;

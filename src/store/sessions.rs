@@ -1,6 +1,6 @@
 //! Sessions of the dashboard: tokens of the same user with the same scopes that end with the token they were opened with.
 //!
-//! Guaranteed: a session is good for no longer than its token, whatever becomes of that one; a token has at most
+//! Guaranteed: a session is valid for no longer than its token, whatever becomes of that one; a token has at most
 //! [`SESSIONS_MAX`] at a time, and each that was opened or closed has its row in the audit log. What has ended is removed
 //! when the token opens the next one.
 
@@ -22,9 +22,9 @@ use crate::domain::timestamp;
 
 /// Sessions of one token at once; the oldest ends when there would be more.
 const SESSIONS_MAX: usize = 20;
-/// How long a session that has ended is kept, so that what was done with it can be told.
+/// How long a session that has ended is kept, so that its actions can be traced.
 const KEPT_DAYS: i64 = 30;
-/// What a session is called in the list of tokens.
+/// The name of a session in the list of tokens.
 const NAME: &str = "dashboard session";
 
 impl Store {

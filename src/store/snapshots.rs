@@ -1,4 +1,4 @@
-//! What the line of each node looks like, as it says itself: nodes do not talk to each other, they share a database.
+//! Snapshots of each node's line, as it publishes them: nodes do not talk to each other, they share a database.
 //!
 //! Each boot has one row, which goes when the boot is forgotten. It is not the row of its heartbeat: a snapshot that waits
 //! for the disk must not make the heartbeat wait.
@@ -14,17 +14,17 @@ use super::error::StoreError;
 use super::nodes::{now, present};
 use super::open::Store;
 
-/// What a node said of its line.
+/// What a node published about its line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Snapshot {
     /// A JSON object; that of a newer node may have members that this one does not know.
     pub line: String,
-    /// How long ago it said so, by the database's clock.
+    /// How long ago, by the database's clock.
     pub age: Duration,
 }
 
 impl Store {
-    /// Puts what the line of a registered boot looks like in the place of what it looked like before.
+    /// Replaces the snapshot of a registered boot's line.
     pub async fn publish_snapshot(&self, boot_id: Uuid, line: String, wait: Duration) -> Result<(), StoreError> {
         self.run("tell what the line looks like", wait, move |conn| async move {
             let columns = [snapshot::Column::Line, snapshot::Column::ToldAt];
@@ -40,7 +40,7 @@ impl Store {
         .await
     }
 
-    /// What the boot said last; `None` if it has said nothing.
+    /// The boot's last snapshot; `None` if it has published nothing.
     pub async fn snapshot_of(&self, boot_id: Uuid, wait: Duration) -> Result<Option<Snapshot>, StoreError> {
         self.run("read what a line looks like", wait, move |conn| async move {
             let Some(row) = snapshot::Entity::find_by_id(boot_id).one(conn.read()).await? else { return Ok(None) };

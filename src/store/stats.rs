@@ -12,7 +12,7 @@ use super::dialect::{placeholder, sum};
 use super::{Store, StoreError, duration_columns};
 use crate::domain::histogram::DurationHistogram;
 
-/// Event types whose figures are told at most.
+/// Most event types with figures of their own.
 pub const TYPES_MAX: usize = 100;
 
 /// The columns that are summed up, in the order in which [`Stats::add`] reads them; those of the times follow.
@@ -31,7 +31,7 @@ const FIGURES: [&str; 9] = [
 /// Sums over time windows, and the balance.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Stats {
-    /// A window each, in the order in which they were asked for.
+    /// A window each, in the order of the request.
     pub windows: Vec<Sums>,
     /// Since the beginning.
     pub balance: Balance,
@@ -80,7 +80,7 @@ pub struct Balance {
 pub struct TypeSums {
     /// The type; empty for events without one.
     pub event_type: String,
-    /// A window each, in the order in which they were asked for.
+    /// A window each, in the order of the request.
     pub windows: Vec<Sums>,
 }
 
@@ -134,7 +134,7 @@ impl Store {
 
 /// The time cut at the beginnings of windows, so that each row is summed up once however many windows it is in.
 struct Slices {
-    /// In the order in which they were asked for.
+    /// In the order of the request.
     windows: Vec<DateTime<Utc>>,
     /// The latest first; what is older than the last one is in no window.
     begins: Vec<DateTime<Utc>>,
@@ -166,7 +166,7 @@ impl Slices {
         [begin, end].into_iter().flatten().collect::<Vec<_>>().join(" AND ")
     }
 
-    /// The places of the windows that a slice is part of.
+    /// The positions of the windows that a slice is part of.
     fn within(&self, slice: i32) -> Vec<usize> {
         let begin = usize::try_from(slice).ok().and_then(|slice| self.begins.get(slice));
         let is_within = |window: &DateTime<Utc>| begin.is_some_and(|begin| window <= begin);
@@ -200,7 +200,7 @@ impl Stats {
 }
 
 impl Sums {
-    /// Adds what the `counts` of flushes say under the name of a figure.
+    /// Adds the count of a figure from the `counts` of flushes.
     fn add(&mut self, figure: &str, events: i64) {
         match figure {
             "flushes" => self.flushes += events,

@@ -1,4 +1,4 @@
-//! What happened to one event: its attempts and where it stands.
+//! What happened to one event: its attempts and its state.
 
 use std::time::Duration;
 
@@ -15,10 +15,10 @@ use super::open::{Conn, Store};
 use super::reading::{self, Cells, ReadBudget};
 use crate::domain::outcome::Status;
 
-/// Attempts of one event that are read at most; replays have their own, so there is no other bound.
+/// Most attempts of one event that are read; replays have their own, so there is no other bound.
 const ATTEMPTS_MAX: u64 = 1_000;
 
-/// Changes by operators that are read at most, the latest ones: each may have a payload.
+/// Most changes by operators that are read, the latest ones: each may have a payload.
 const CHANGES_MAX: usize = 20;
 
 /// Bytes of those payloads together.
@@ -33,7 +33,7 @@ pub struct Timeline {
     pub status: Status,
     /// How often it was replayed.
     pub generation: i32,
-    /// When the door took it.
+    /// When it was accepted.
     pub received_at: DateTime<Utc>,
     /// Every attempt that has ended, in their order.
     pub attempts: Vec<Attempt>,
@@ -126,7 +126,7 @@ impl Store {
     ) -> Result<Option<Timeline>, StoreError> {
         let room = self.room_for(CHANGES_BYTES_MAX);
         self.run("read a timeline", wait * reading::PATIENCE, move |conn| async move {
-            // Before the row: an attempt that ends in between is missing here, and told by the row.
+            // Before the row: an attempt that ends in between is missing here, and is found in the row.
             let failed = failed_attempts(&conn, id).await?;
             let Some(timeline) = timeline(&conn, id, visible_to, failed).await? else { return Ok(None) };
             Ok(Some(Timeline { changes: changes(&conn, id, room).await?, ..timeline }))

@@ -6,7 +6,7 @@ use sha2::{Digest, Sha256};
 
 use super::error::StoreError;
 
-/// Characters of a token's text that are kept for display.
+/// Characters of a token's text that are stored for display.
 pub const TOKEN_PREFIX_CHARS: usize = 11;
 /// Random bytes in a token; 43 characters in base64url.
 const SECRET_BYTES: usize = 32;
@@ -39,7 +39,7 @@ impl fmt::Debug for TokenSecret {
     }
 }
 
-/// The hash under which a token is kept.
+/// The hash under which a token is stored.
 pub fn hash_token(text: &str) -> [u8; 32] {
     Sha256::digest(text.as_bytes()).into()
 }

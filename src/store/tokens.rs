@@ -27,7 +27,7 @@ const HASHES_MAX: usize = 500;
 pub struct NewToken {
     /// The owner.
     pub user_id: i64,
-    /// What the owner calls it.
+    /// The owner's name for it.
     pub name: String,
     /// What it may do.
     pub scopes: Scopes,
@@ -42,7 +42,7 @@ pub struct Token {
     pub id: i64,
     /// The owner.
     pub user_id: i64,
-    /// What the owner calls it.
+    /// The owner's name for it.
     pub name: String,
     /// First characters of its text.
     pub prefix: String,
@@ -90,7 +90,7 @@ pub struct TokenRecord {
     pub revoked_at: Option<DateTime<Utc>>,
     /// SHA-256 of its text.
     pub hash: [u8; 32],
-    /// The token that it ends with, which is looked at already.
+    /// The token that it ends with, which is checked already.
     pub parent_id: Option<i64>,
 }
 
@@ -262,12 +262,12 @@ impl Store {
     }
 }
 
-/// How the audit log names a token.
+/// The token's name in the audit log.
 pub(super) fn object(id: i64) -> String {
     format!("tokens/{id}")
 }
 
-/// What the audit log says of a new token.
+/// The details of a new token in the audit log.
 fn detail(token: &Token) -> Value {
     let expires_at = token.expires_at.map(timestamp::render);
     json!({"user_id": token.user_id, "scopes": token.scopes.to_string(), "expires_at": expires_at})
@@ -313,7 +313,7 @@ async fn rotate(
     if expired || old.revoked_at.is_some() {
         return Ok(None);
     }
-    // An end in the far future is none.
+    // An end in the far future counts as none.
     let end = old.expires_at.into_iter().chain(timestamp::after(now, overlap)).min();
     // What is to end at once must not wait for a node whose clock is behind.
     let revoked_at = overlap.is_zero().then_some(now);

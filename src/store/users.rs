@@ -102,7 +102,7 @@ impl Store {
         .await
     }
 
-    /// Disables or enables a user and gives it as it is then. None when there is none of this id.
+    /// Disables or enables a user and returns its new state. None if there is no such user.
     pub async fn set_user_disabled(
         &self,
         id: i64,
@@ -144,7 +144,7 @@ impl Store {
     }
 }
 
-/// How the audit log names a user.
+/// The user's name in the audit log.
 pub(super) fn object(id: i64) -> String {
     format!("users/{id}")
 }

@@ -1,7 +1,7 @@
-//! Which refusals of a connection may pass, and which nobody can wait out: a wrong name, a wrong password, a pooler that takes
-//! other parameters.
+//! Which refusals of a connection may pass, and which waiting does not cure: a wrong name, a wrong password, a pooler
+//! that takes other parameters.
 
-/// What a pooler says while it waits for its server or for room; `08P01` is the code of nearly all that it says.
+/// A pooler's message while it waits for its server or for room; `08P01` is the code of nearly all its messages.
 const POOLER_WAITS: [&str; 7] = [
     "cannot connect to server",
     "server login has been failing",

@@ -28,12 +28,12 @@ pub(super) fn kind(code: i32) -> StoreErrorKind {
     }
 }
 
-/// Whether nobody knows what became of the statement.
+/// Whether the outcome of the statement is unknown.
 pub(super) fn leaves_open(code: i32) -> bool {
     code & 0xff == IOERR
 }
 
-/// Whether the file turned out to be damaged, or to be none.
+/// Whether the file turned out to be damaged, or not to be a database.
 pub(super) fn is_damage(code: i32) -> bool {
     matches!(code & 0xff, CORRUPT | NOT_A_DATABASE)
 }

@@ -2,7 +2,7 @@
 //! differ from their class. Nothing else in the program judges by a code, but
 //! `at_connecting` by those of refused connections.
 //!
-//! A code says what went wrong, not for whom: whether other work would fail as well is found out by trying it.
+//! A code shows what went wrong, not for which work: whether other work would fail as well is found out by trying it.
 
 use StoreErrorKind::{Bug, Conflict, Exhausted, Locked, Refused, Transient};
 
@@ -10,7 +10,7 @@ use super::StoreErrorKind;
 
 /// Every class with its kind.
 const CLASSES: [(&str, StoreErrorKind); 44] = [
-    // Success, warnings and the absence of rows come as no errors.
+    // Success, warnings and the absence of rows do not come as errors.
     ("00", Bug),
     ("01", Bug),
     ("02", Bug),
@@ -19,7 +19,7 @@ const CLASSES: [(&str, StoreErrorKind); 44] = [
     ("08", Transient),
     // A trigger of the operator's.
     ("09", Refused),
-    // What the server cannot do with these data: a character that its encoding has not.
+    // What the server cannot do with these data: a character that its encoding lacks.
     ("0A", Refused),
     // Statements that are never sent.
     ("0B", Bug),
@@ -31,7 +31,7 @@ const CLASSES: [(&str, StoreErrorKind); 44] = [
     ("10", Refused),
     ("20", Refused),
     ("21", Refused),
-    // The data: their form, their range, what a constraint says of them.
+    // The data: their form, their range, a constraint on them.
     ("22", Refused),
     ("23", Refused),
     // Statements that are never sent, in this order at least.
@@ -63,7 +63,7 @@ const CLASSES: [(&str, StoreErrorKind); 44] = [
     // This work is larger than any server allows.
     ("54", Refused),
     ("55", Bug),
-    // Somebody ended the session or the server.
+    // An operator ended the session or the server.
     ("57", Transient),
     // The disk, for these pages or for all.
     ("58", Exhausted),
@@ -73,7 +73,7 @@ const CLASSES: [(&str, StoreErrorKind); 44] = [
     ("HV", Bug),
     // Raised by a trigger of the operator's own.
     ("P0", Refused),
-    // Damage, or a limit that nobody foresaw: of these data, or of all.
+    // Damage, or an unforeseen limit: of these data, or of all.
     ("XX", Bug),
 ];
 
@@ -101,7 +101,7 @@ const CODES: [(&str, StoreErrorKind); 15] = [
     // A partition on another server that is away.
     ("HV00M", Transient),
     ("HV00N", Transient),
-    // The server's files are damaged where these data are to go; elsewhere they may be sound.
+    // The server's files are damaged where these data are to go; other parts may be sound.
     ("XX001", Exhausted),
     ("XX002", Exhausted),
 ];
@@ -121,7 +121,7 @@ pub(super) fn kind(code: &str, routine: Option<&str>) -> StoreErrorKind {
     of(&CODES, code).or_else(|| of(&CLASSES, code.get(..2)?)).unwrap_or(Bug)
 }
 
-/// Codes after which nobody knows what became of the statement, whatever their severity: the connection was lost, perhaps
+/// Codes after which the outcome of the statement is unknown, whatever their severity: the connection was lost, perhaps
 /// behind a pooler, or the session was ended.
 pub(super) fn leaves_open(code: &str) -> bool {
     code.starts_with("08") || code.starts_with("57P") || code == "40003"

@@ -1,4 +1,4 @@
-//! The outcomes of claimed events: written only under their leases, and told apart from what comes too late.
+//! The outcomes of claimed events: written only under their leases, and distinguished from what comes too late.
 
 use std::collections::{HashMap, HashSet};
 
@@ -57,7 +57,7 @@ pub(super) async fn update(
     Ok(())
 }
 
-/// What a row that did not change says of its lease and its outcome.
+/// The lease and the outcome in a row that did not change.
 struct LeaseRow {
     status: String,
     token: Option<Uuid>,
@@ -66,7 +66,7 @@ struct LeaseRow {
 }
 
 impl LeaseRow {
-    /// Its id, and the rest of what [`existing`] gives.
+    /// Its id, and the rest of what [`existing`] returns.
     fn read(row: &QueryResult) -> Result<(i64, Self), DbErr> {
         let (status, token) = (row.try_get_by_index(2)?, row.try_get_by_index(3)?);
         let (boot, attempts) = (row.try_get_by_index(4)?, row.try_get_by_index(5)?);
@@ -87,7 +87,8 @@ impl LeaseRow {
     }
 }
 
-/// Ids and tokens (as text: a returned expression has no type on SQLite) of the rows that were updated: a stale record of an event may be in the flush beside a fresh one.
+/// Ids and tokens (as text: a returned expression has no type on SQLite) of the rows that were updated: a stale record
+/// of an event may be in the flush beside a fresh one.
 async fn leases_returned(
     tx: &DatabaseTransaction,
     statements: Vec<Statement>,

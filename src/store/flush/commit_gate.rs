@@ -10,7 +10,7 @@ const OPEN: u8 = 0;
 const PASSED: u8 = 1;
 const CLOSED: u8 = 2;
 
-/// Lets the flush pass, or its caller close it, whoever comes first; clones share it.
+/// Lets the flush pass, or its caller close it, whichever comes first; clones share it.
 #[derive(Clone, Default)]
 pub(super) struct CommitGate(Arc<AtomicU8>);
 

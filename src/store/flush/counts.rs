@@ -14,8 +14,8 @@ use super::record::{FlushHeader, Record, Written};
 use crate::domain::histogram::{CLASSES, DurationHistogram, class_of};
 use crate::domain::outcome::Status;
 
-/// Beside states, what `counts` says of each event type: in how many flushes it was, how long the work on its events took, and
-/// how many of them fell into which class of times, under the names of the columns.
+/// Beside states, what `counts` holds for each event type: in how many flushes it was, how long the work on its events
+/// took, and how many of them fell into which class of times, under the names of the columns.
 pub(in crate::store) const FLUSHES: &str = "flushes";
 pub(in crate::store) const WORKED_US: &str = "worked_us";
 
@@ -36,7 +36,7 @@ struct CountedEvent<'a> {
 }
 
 impl CountedEvent<'_> {
-    /// Whether the event came to an end by work, whose time is told.
+    /// Whether the event came to an end by work, whose time is counted.
     fn is_finished(&self) -> bool {
         matches!(self.status, Status::Processed | Status::ValidationError | Status::Failed)
     }
@@ -133,8 +133,8 @@ fn text(counts: &Counts<&str>) -> String {
     serde_json::to_string(counts).expect("maps of strings and numbers are JSON")
 }
 
-/// Writes a row that takes back states which an operator undid, and counts those that he gave: the balance goes on adding up.
-/// `by_type` says the same of each event type, as far as its figures are told.
+/// Writes a row that takes back states which an operator undid, and counts those that he gave: the balance still adds
+/// up. `by_type` does the same for each event type, as far as its figures are shown.
 pub(in crate::store) async fn correct(
     tx: &DatabaseTransaction,
     event_ids: &[i64],

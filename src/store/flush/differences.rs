@@ -1,4 +1,4 @@
-//! What a CloudEvent says otherwise than the event that it repeats: only what makes no other event of it.
+//! How a CloudEvent differs from the event that it repeats: only in what makes no other event of it.
 
 use std::collections::HashMap;
 
@@ -7,7 +7,7 @@ use sea_orm::{ConnectionTrait, DatabaseBackend, DatabaseTransaction, DbErr, Stat
 use super::record::{Record, Written};
 use crate::domain::cloud_event::{Content, Incidental};
 
-/// Notes it with each duplicate; asks the database only if there are duplicates of CloudEvents.
+/// Notes it with each duplicate; queries the database only if there are duplicates of CloudEvents.
 pub(super) async fn note(tx: &DatabaseTransaction, records: &[Record], written: &mut [Written]) -> Result<(), DbErr> {
     let mut repeats = Vec::new();
     for (record, written) in records.iter().zip(written) {

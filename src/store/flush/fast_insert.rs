@@ -1,10 +1,10 @@
-//! The first write of new events that were processed at once and have no key: the way of nearly all events, and the
+//! The first write of new events that were processed at once and have no key: the path of nearly all events, and the
 //! shortest. Only what differs from row to row is passed; half of the columns follow from the others.
 //!
-//! Each database is asked once. PostgreSQL gets one statement, which is its own transaction; SQLite gets a whole
+//! Each database is called once. PostgreSQL gets one statement, which is its own transaction; SQLite gets a whole
 //! transaction in one text, because every hand-over to the thread of its connection costs more than a row. A row that
-//! is there already makes all of the write fail, and the flush goes the long way, which tells a repetition from a
-//! collision.
+//! is there already makes all of the write fail, and the flush takes the long path, which distinguishes a repetition
+//! from a collision.
 
 use std::time::Instant;
 
@@ -21,7 +21,7 @@ use super::record::{FlushHeader, Record, Written};
 use super::{postgres, sqlite};
 use crate::domain::outcome::Status;
 
-/// Whether `records` can go the short way.
+/// Whether `records` can take the short path.
 pub(super) fn is_first_write(records: &[Record], header: &FlushHeader) -> bool {
     header.is_first_write && records.len() <= sqlite::ROWS_MAX && records.iter().all(is_plain)
 }
@@ -37,7 +37,7 @@ fn is_plain(record: &Record) -> bool {
         && outcome.processed_at == Some(record.finished_at)
 }
 
-/// Inserts all of `records`, or none: `None` says that not all of them are new.
+/// Inserts all of `records`, or none: `None` if not all of them are new.
 pub(super) async fn write(
     conn: &Conn,
     records: &[Record],

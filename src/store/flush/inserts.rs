@@ -1,4 +1,4 @@
-//! The rows of new events: each is ours only if the database says so.
+//! The rows of new events: each is ours only if the database confirms it.
 
 use std::collections::{HashMap, HashSet};
 

@@ -17,8 +17,8 @@ use crate::config::PlantedBug;
 use crate::domain::dedupe::{DedupeKey, Namespace};
 use crate::domain::outcome::{Outcome, Status};
 
-/// Takes the keys of new and replayed events, marks the records whose key another event holds, and gives those that took
-/// theirs just now.
+/// Takes the keys of new and replayed events, marks the records whose key another event holds, and returns those that
+/// took theirs just now.
 ///
 /// Of records with the same key the first takes it for all of them. They come from one unit: the Persister holds
 /// another unit's back for its next flush.
@@ -50,8 +50,8 @@ pub(super) async fn take(
     Ok(taken)
 }
 
-/// Gives back the keys, taken just now, of replayed events whose outcome was fenced: who holds the event now may have
-/// another one.
+/// Gives back the keys, taken just now, of replayed events whose outcome was fenced: the present holder of the event
+/// may have another one.
 pub(super) async fn give_back(
     tx: &DatabaseTransaction,
     records: &[Record],
@@ -77,8 +77,8 @@ async fn remove(tx: &DatabaseTransaction, key: &DedupeKey, event_id: i64) -> Res
     row.filter(Column::EventId.eq(event_id)).exec(tx).await.map(drop)
 }
 
-/// Takes keys that are all different; gives the events that got theirs, and the holders of those that another event, or
-/// an earlier write, has. A key that is neither taken nor held was left out.
+/// Takes keys that are all different; returns the events that got theirs, and the holders of those that another event,
+/// or an earlier write, has. A key that is neither taken nor held was left out.
 async fn take_all(
     tx: &DatabaseTransaction,
     mut claims: Vec<KeyClaim<'_>>,
@@ -114,7 +114,7 @@ async fn take_all(
         if claims.is_empty() {
             return Ok((taken, holders));
         }
-        // It was written with its event, which somebody has deleted since.
+        // It was written with its event, which has been deleted since.
         for claim in &claims {
             if let Some(event_id) = orphaned.get(&claim.event_id) {
                 remove(tx, claim.key, *event_id).await?;
@@ -161,7 +161,7 @@ fn claim_of(record: &Record) -> Option<KeyClaim<'_>> {
     Some(KeyClaim { key, event_id: record.event.id })
 }
 
-/// Who holds a key.
+/// The holder of a key.
 struct KeyHolder {
     first: KeptEvent,
     content_hash: Vec<u8>,

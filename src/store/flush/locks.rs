@@ -1,4 +1,4 @@
-//! Whose lock it is that a flush met.
+//! Which kind of lock a flush met.
 
 use std::time::Duration;
 
@@ -8,12 +8,12 @@ use super::super::open::begin_write;
 use super::super::{Store, StoreError, StoreErrorKind};
 use super::roll_back;
 
-/// Takes what a flush takes of its tables, without waiting.
+/// Takes the locks that a flush takes on its tables, without waiting.
 const TAKE: &str = "LOCK TABLE dedupe_keys, events, attempts, flushes IN ROW EXCLUSIVE MODE NOWAIT";
 
 impl Store {
-    /// Whether somebody holds a lock that no flush gets past, or waits for one: that of a whole table, and on SQLite any.
-    /// Else it is a key or a row that is held, and concerns who needs that one.
+    /// Whether there is a lock, or a wait for one, that no flush gets past: that of a whole table, and on SQLite any.
+    /// Else it is a key or a row that is held, and concerns only records that need that one.
     pub async fn is_flush_locked(&self, wait: Duration) -> Result<bool, StoreError> {
         if self.backend() != DatabaseBackend::Postgres {
             return Ok(true);

@@ -1,4 +1,4 @@
-//! The write of outcomes: one transaction for many units, the only way an event's row comes to be or changes.
+//! The write of outcomes: one transaction for many units, the only way an event's row is created or changed.
 //!
 //! Guarantees: a unit is written whole or not at all; a flush whose answer was lost may be repeated (identity is
 //! `(id, task_id)`, a claimed row is changed only under its lease); keys are taken in the transaction of their event;
@@ -35,7 +35,7 @@ use super::{Store, StoreError, notifications};
 impl Store {
     /// The reference's `persist_event_to_db`, for many events at once.
     ///
-    /// Writes `records` in one transaction and says, in their order, what became of each.
+    /// Writes `records` in one transaction and returns, in their order, what became of each.
     ///
     /// The caller waits at most `wait`, and on SQLite for a lock besides. A flush that has not come to its COMMIT by then
     /// never will, and is certainly not stored; one whose COMMIT was sent may be, and may be repeated.
@@ -47,7 +47,7 @@ impl Store {
     ) -> Result<Vec<Written>, FlushError> {
         let gate = CommitGate::default();
         let inside = gate.clone();
-        // SQLite measures its wait by the naps that it takes, which a busy machine makes longer; what is only refused its
+        // SQLite measures its wait by its naps, which a busy machine makes longer; what is only refused its
         // lock must not look like a lost answer.
         let wait = if self.backend() == DatabaseBackend::Sqlite { wait + self.options().lock_timeout } else { wait };
         let flushed = self.run("flush", wait, move |conn| async move {
@@ -87,8 +87,9 @@ impl Store {
 }
 
 impl Store {
-    /// Whether the database would take `record`, its COMMIT included: it is written, taken back to a savepoint, and what is
-    /// left, which is nothing, is committed. SQLite writes and syncs as many pages for that as for an event that stays.
+    /// Whether the database would take `record`, its COMMIT included: it is written, rolled back to a savepoint, and
+    /// what is left, which is nothing, is committed. SQLite writes and syncs as many pages for that as for an event
+    /// that stays.
     pub async fn probe(&self, record: Record, header: FlushHeader, wait: Duration) -> Result<(), StoreError> {
         self.run("probe of a flush", wait, move |conn| async move {
             let tx = begin_write(&conn).await?;

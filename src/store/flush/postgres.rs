@@ -1,7 +1,7 @@
 //! The flush's hot statements for PostgreSQL: one statement per table, its rows passed as one array per column.
 //!
 //! The arrays of the database client hold no nulls, so an absent text is `''` and an absent time is [`ABSENT`];
-//! the statements turn them back into NULL. Neither value can be meant: names, keys and JSON texts are never empty,
+//! the statements turn them back into NULL. Neither value occurs otherwise: names, keys and JSON texts are never empty,
 //! and times before year 1 are refused.
 
 use std::sync::LazyLock;

@@ -45,7 +45,7 @@ impl Record {
     }
 }
 
-/// What `attempts` keeps of an attempt that failed.
+/// What `attempts` stores of an attempt that failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FailedAttempt {
     /// The stage that failed.
@@ -56,7 +56,7 @@ pub struct FailedAttempt {
     pub error: String,
 }
 
-/// Who writes, and what it has to say about the flush.
+/// The writing process, and facts about the flush.
 #[derive(Clone, Debug)]
 pub struct FlushHeader {
     /// The writing process.
@@ -117,7 +117,7 @@ pub struct KeptEvent {
     pub repeats: i64,
 }
 
-/// What tells an event from every other: its number and its task.
+/// What distinguishes an event from every other: its number and its task.
 pub(super) type EventKey = (i64, Uuid);
 
 /// The key of a new or replayed event, which its record is to take.

@@ -1,4 +1,4 @@
-//! Refused events that come again: the row that is kept of the first counts them.
+//! Refused events that come again: the stored row of the first counts them.
 //!
 //! A repeat has no row, so its id is remembered for a while: a flush whose answer was lost counts it once.
 

@@ -9,7 +9,7 @@ use crate::store::StoreError;
 /// Why a flush wrote nothing.
 #[derive(Debug, thiserror::Error)]
 pub enum FlushError {
-    /// The database said no, or did not answer.
+    /// The database refused it, or did not answer.
     #[error(transparent)]
     Store(#[from] StoreError),
     /// The ids of these events, each with its task, belong to other events already: they need new ones.

@@ -1,5 +1,5 @@
-//! Ids laid by for a time in which none can be reserved: what is spooled needs an id that was spent before the database
-//! went away.
+//! Ids reserved for a time in which none can be reserved: what is spooled needs an id that was spent before the
+//! database went away.
 //!
 //! They are not dropped for their age, as other blocks are; a restart resumes none of them either.
 
@@ -9,14 +9,14 @@ use std::time::{Duration, Instant};
 
 use super::Stock;
 
-/// How long an outage may last at the present rate before the spare ids are used up. The size of a block says what a
+/// How long an outage may last at the present rate before the fallback is used up. The size of a block shows what a
 /// second needs.
 const SECONDS: i64 = 600;
 
-/// Most spare ids of a node.
+/// Most fallback ids of a node.
 const IDS_MAX: i64 = 1_000_000;
 
-/// The spare ids of one boot.
+/// The fallback ids of one boot.
 #[derive(Debug)]
 pub(super) struct FallbackIds {
     stock: Mutex<Stock>,
@@ -34,7 +34,7 @@ impl FallbackIds {
         self.stock().take(count, Instant::now())
     }
 
-    /// Whether `count` ids are here.
+    /// Whether `count` ids are left.
     pub fn has(&self, count: usize) -> bool {
         self.stock().wanted(count).is_none()
     }
@@ -44,7 +44,7 @@ impl FallbackIds {
         self.stock().left() == 0
     }
 
-    /// How many ids should be laid by when blocks have this size, if it is worth asking.
+    /// How many ids to reserve when blocks have this size, if it is worth a request.
     pub fn missing(&self, block_size: i64) -> Option<i64> {
         let wanted = block_size.saturating_mul(SECONDS).min(IDS_MAX);
         let left = self.stock().left();

@@ -9,7 +9,7 @@ pub(in crate::store) struct Partitions {
     last: AtomicI64,
     /// Number of the last one that is needed.
     pub needed: AtomicI64,
-    /// Held by who makes one ahead.
+    /// Held while one is made ahead.
     pub ahead: tokio::sync::Mutex<()>,
 }
 

@@ -15,7 +15,7 @@ const PARTITION_IDS: i64 = 10_000_000;
 const LOCK_KEY: i64 = 0x7061_7274_6974_696f;
 
 /// The part of a block whose partitions exist. Its first one is made if needed; the next one should be there already,
-/// and while it is not, nobody waits for it.
+/// and while it is not, no request waits for it.
 pub(super) async fn part_with_partitions(
     conn: &Conn,
     block: RangeInclusive<i64>,
@@ -60,7 +60,7 @@ pub(super) fn lacks_next(conn: &Conn, id: i64) -> bool {
     conn.backend() == DbBackend::Postgres && !conn.partitions().has(number_of(id) + 1)
 }
 
-/// Makes the partition after that of `id`, long before it is needed, unless somebody is at it: nobody waits for this.
+/// Makes the partition after that of `id`, long before it is needed, unless that is under way: nothing waits for it.
 pub(super) async fn make_next(conn: &Conn, id: i64) -> Result<(), StoreError> {
     match conn.partitions().ahead.try_lock() {
         Ok(_one) => make_up_to(conn, number_of(id) + 1).await,

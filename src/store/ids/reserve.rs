@@ -19,8 +19,8 @@ const TRIES_MAX: usize = 50;
 static MAKING_AHEAD: Condition = Condition::new("making the next partition of events");
 
 impl Store {
-    /// Spends the next `size` ids behind `after` for this boot. On PostgreSQL their partitions exist when it returns; while the next
-    /// one is missing, there may be fewer ids.
+    /// Spends the next `size` ids behind `after` for this boot. On PostgreSQL their partitions exist when it returns;
+    /// while the next one is missing, there may be fewer ids.
     pub async fn reserve_ids(
         &self,
         boot_id: Uuid,

@@ -1,4 +1,4 @@
-//! A piece of a job: some events are changed, noted and counted, and the job's place moves on, in one transaction.
+//! A piece of a job: some events are changed, noted and counted, and the job's position moves on, in one transaction.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -36,7 +36,7 @@ const BACKLOG_MAX: i64 = 2_000;
 /// How a job got on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum JobStep {
-    /// Not at all: it has ended, or somebody else is at work on it.
+    /// Not at all: it has ended, or another node is at work on it.
     Unavailable,
     /// Not at all: too much waits to be processed.
     Crowded,
@@ -79,7 +79,7 @@ impl Store {
     }
 }
 
-/// The running job, of which nobody else does a piece until the end of the transaction.
+/// The running job; no other transaction does a piece of it until the end of this one.
 async fn hold(tx: &DatabaseTransaction, id: i64) -> Result<Option<Job>, DbErr> {
     let mut rows = job::Entity::find_by_id(id).filter(job::Column::Status.eq(JobStatus::Running.as_str()));
     if tx.get_database_backend() == DbBackend::Postgres {
@@ -113,7 +113,7 @@ async fn next_places(
     Ok((places.iter().map(|place| place.id).collect(), places, next))
 }
 
-/// Changes the next events, as far as their payloads may be read at once, and says where the piece after them begins.
+/// Changes the next events, as far as their payloads may be read at once, and returns where the next piece begins.
 async fn change(
     tx: &DatabaseTransaction,
     job: &Job,

@@ -1,8 +1,8 @@
 //! Jobs: what an operator wants done with all events that match a filter, and how far it has come.
 //!
-//! Guarantees: a job goes on in pieces, each in one transaction with its place and its counts, so that a crash repeats
-//! nothing and loses nothing. Whoever works on a piece holds the job's row; there is no other claim, and any node may do the
-//! next piece. A job meets each event at most once, and only those that were stored when it was made.
+//! Guarantees: a job goes on in pieces, each in one transaction with its position and its counts, so that a crash
+//! repeats nothing and loses nothing. Work on a piece locks the job's row; there is no other claim, and any node may do
+//! the next piece. A job meets each event at most once, and only those that were stored when it was made.
 
 mod chunk;
 mod row;
@@ -48,7 +48,7 @@ pub enum JobKind {
     Cancel,
 }
 
-/// Where a job stands.
+/// The state of a job.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum JobStatus {
     /// It goes on.
@@ -72,7 +72,7 @@ pub struct NewJob {
     pub patch: Option<String>,
     /// Whether processed events are processed anew as well.
     pub is_forced: bool,
-    /// The user who wants it.
+    /// The user that ordered it.
     pub by: i64,
 }
 
@@ -83,13 +83,13 @@ pub struct Job {
     pub id: i64,
     /// What it is meant to do.
     pub wanted: NewJob,
-    /// Where it stands.
+    /// Its state.
     pub status: JobStatus,
     /// Events that matched so far.
     pub matched: i64,
     /// Of these: those that were reopened, or called off.
     pub changed: i64,
-    /// Of these: those that somebody else had changed by then, or was at work on.
+    /// Of these: those that had been changed otherwise by then, or were being worked on.
     pub skipped: i64,
     /// Of these: how many were refused, by code.
     pub refused: BTreeMap<String, i64>,
@@ -117,7 +117,7 @@ pub struct JobPreview {
 }
 
 impl JobKind {
-    /// The kind as it stands in answers and in the table.
+    /// The kind as it appears in answers and in the table.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Retry => "retry",
@@ -132,7 +132,7 @@ impl JobKind {
 }
 
 impl JobStatus {
-    /// The status as it stands in answers and in the table.
+    /// The status as it appears in answers and in the table.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Running => "running",
@@ -178,7 +178,7 @@ impl NewJob {
 }
 
 impl Store {
-    /// Makes a job, which goes on by itself; `None` while too many run.
+    /// Creates a job, which goes on by itself; `None` while too many run.
     pub async fn create_job(&self, new: NewJob, by: &Principal, wait: Duration) -> Result<Option<Job>, StoreError> {
         let by = by.clone();
         self.transaction("make a job", wait, move |tx| {
@@ -200,7 +200,7 @@ impl Store {
         .await
     }
 
-    /// What a job would find now, looking at so many pieces of the table at most.
+    /// What a job would find now, looking at most at this many pieces of the table.
     pub async fn rehearse_job(&self, new: NewJob, pieces: usize, wait: Duration) -> Result<JobPreview, StoreError> {
         self.run("rehearse a job", wait, move |conn| async move {
             let tx = conn.read().begin().await?;
@@ -285,7 +285,7 @@ impl Store {
         self.end_job(id, JobStatus::Failed, Some(cut(error)), None, wait).await
     }
 
-    /// The running job that has waited longest for its next piece, of those that nobody is at work on.
+    /// The running job that has waited longest for its next piece, of those that no node is at work on.
     pub async fn running_job(&self, wait: Duration) -> Result<Option<i64>, StoreError> {
         self.run("look for jobs", wait, |conn| async move {
             let lock = if conn.backend() == DbBackend::Postgres { "FOR UPDATE SKIP LOCKED" } else { "" };
@@ -296,7 +296,7 @@ impl Store {
         .await
     }
 
-    /// Puts a job whose piece failed behind the others.
+    /// Puts a job behind the others after a failed piece.
     pub async fn put_job_off(&self, id: i64, wait: Duration) -> Result<(), StoreError> {
         self.run("put a job off", wait, move |conn| async move {
             let update = job::Entity::update_many()
@@ -339,7 +339,7 @@ impl Store {
     }
 }
 
-/// How the audit log names a job.
+/// The job's name in the audit log.
 fn object(id: i64) -> String {
     format!("jobs/{id}")
 }

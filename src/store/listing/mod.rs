@@ -1,8 +1,8 @@
 //! The list of events: filtered, in the order of one index, read in slices.
 //!
-//! Guarantees: a list walks one index, its *way*, from one place on, and every event that matches throughout is met
-//! exactly once, because what the order goes by never changes in a row. A slice looks at a bounded number of rows,
-//! however few of them match, so that no list waits for a scan of the table.
+//! Guarantees: a list walks one index, its *scan plan*, from one position on, and every event that matches throughout
+//! is met exactly once, because the columns of the order never change in a row. A slice looks at a bounded number of
+//! rows, however few of them match, so that no list waits for a scan of the table.
 //! Not guaranteed: that an event which is stored later is met; a spooled one may come with a time of receipt that a
 //! list has passed.
 
@@ -22,13 +22,13 @@ use super::reading::{self, ReadEvent, time};
 use super::{Store, StoreError};
 use crate::domain::outcome::Status;
 
-/// Rows that one slice looks at when its way does not decide all filters.
+/// Rows that one slice looks at when its plan does not decide all filters.
 const SLICE_ROWS: usize = 5_000;
 
 /// Rows that a piece of a job looks at: its transaction holds up all others on SQLite.
 const JOB_ROWS: usize = 2_000;
 
-/// Which way a list runs.
+/// The direction of a list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ListOrder {
     /// The oldest first.
@@ -46,7 +46,7 @@ pub struct ListQuery {
     pub order: ListOrder,
 }
 
-/// Where in a list an event stands.
+/// An event's position in a list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ListPosition {
     /// When it was received; `None` if that cannot be read.
@@ -58,7 +58,7 @@ pub struct ListPosition {
 /// A piece of a list.
 #[derive(Clone, Debug)]
 pub struct Slice {
-    /// The events that match with their places, those that cannot be read among them.
+    /// The events that match with their positions, those that cannot be read among them.
     pub events: Vec<(ListPosition, Result<StoredEvent, UnreadableEvent>)>,
     /// Where the next slice begins; `None` at the end of the list.
     pub next: Option<ListPosition>,
@@ -67,8 +67,8 @@ pub struct Slice {
 }
 
 impl Store {
-    /// The events of `query` after a place, at most `limit` of them, and with `bytes` of JSON; there may be fewer, or none,
-    /// before the end of the list.
+    /// The events of `query` after a position, at most `limit` of them, and with `bytes` of JSON; there may be fewer,
+    /// or none, before the end of the list.
     pub async fn list_events(
         &self,
         query: &ListQuery,
@@ -132,7 +132,7 @@ async fn explain(conn: &Conn, statement: Statement) -> Result<Vec<String>, Store
     Ok(rows.iter().map(|row| row.try_get_by_index(column)).collect::<Result<_, _>>()?)
 }
 
-/// Whose events a job walks, the oldest first: those of its list that were stored when it was made.
+/// Which events a job walks, the oldest first: those of its list that were stored when it was made.
 pub(super) struct Within<'a> {
     /// In one of these states.
     pub states: &'a [Status],
@@ -140,8 +140,8 @@ pub(super) struct Within<'a> {
     pub until: ListPosition,
 }
 
-/// The places of the next events of `filters` that lie `within`, at most `limit` of them; `None` at their end. With a time
-/// range `filters` must end it no later than `within` does.
+/// The positions of the next events of `filters` that lie `within`, at most `limit` of them; `None` at their end. With
+/// a time range `filters` must end it no later than `within` does.
 pub(super) async fn scan_matches(
     tx: &DatabaseTransaction,
     filters: &Filters,
@@ -160,7 +160,7 @@ pub(super) async fn scan_matches(
     Ok(cut(&seen, limit, JOB_ROWS))
 }
 
-/// Reads what [`search_statement`] selects: the place of each row, and whether it matches.
+/// Reads what [`search_statement`] selects: the position of each row, and whether it matches.
 fn scanned(rows: &[QueryResult]) -> Result<Vec<(ListPosition, bool)>, DbErr> {
     let read = |row: &QueryResult| {
         let place = ListPosition { id: row.try_get_by_index(0)?, received_at: time(row, 1).flatten() };
@@ -208,7 +208,7 @@ impl<'a> ListSearch<'a> {
     }
 }
 
-/// `id, received_at, 1 if it matches` of the next rows on the way.
+/// `id, received_at, 1 if it matches` of the next rows of the scan.
 fn search_statement(
     backend: DbBackend,
     wanted: &ListSearch<'_>,
@@ -254,10 +254,10 @@ fn search_statement(
     look.select(&select, plan.table(backend), &format!("ORDER BY {first}id {direction} LIMIT {rows}"))
 }
 
-/// The rows whose `column` has this value, from a place on, as a range in the order of (`column`, id).
+/// The rows with this value in `column`, from a position on, as a range in the order of (`column`, id).
 ///
 /// Not as an equation: PostgreSQL would leave an equal column out of the order and might then walk the primary key past
-/// all other rows. And not as two bounds of the column: then the place would not be where the walk begins.
+/// all other rows. And not as two bounds of the column: then the position would not be where the walk begins.
 fn same(look: &mut Filter, column: &str, value: sea_orm::Value, order: ListOrder, after: Option<ListPosition>) {
     let value = look.bind(value);
     let (behind, ahead) = if order == ListOrder::Asc { ('>', '<') } else { ('<', '>') };

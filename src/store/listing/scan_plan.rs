@@ -29,7 +29,7 @@ impl ScanPlan {
         }
     }
 
-    /// Whether every row on the way matches.
+    /// Whether every row of the scan matches.
     pub fn decides(self, filters: &Filters) -> bool {
         let mut rest = filters.clone();
         match self {
@@ -42,7 +42,7 @@ impl ScanPlan {
         rest == Filters::default()
     }
 
-    /// SQLite is told the index; PostgreSQL is left only one whose order is the list's.
+    /// SQLite is given the index; PostgreSQL is left only one whose order is the list's.
     pub fn table(self, backend: DbBackend) -> &'static str {
         match self {
             _ if backend == DbBackend::Postgres => "events",

@@ -40,7 +40,7 @@ pub(in crate::store) struct PostgresServers {
 #[derive(Debug)]
 pub(super) struct Address {
     hosts: Vec<PgConnectOptions>,
-    /// The place of the host that new connections are made to.
+    /// The position of the host that new connections are made to.
     current: AtomicUsize,
     /// What each transaction begins with; `None` where sessions are our own.
     pub prelude: Option<String>,
@@ -70,7 +70,7 @@ impl PostgresServers {
         }
     }
 
-    /// Looks again which host of the direct address takes writes.
+    /// Checks again which host of the direct address takes writes.
     pub async fn look_again(&self) -> Result<(), StoreError> {
         self.direct.first_writable().await.map(drop)
     }
@@ -80,7 +80,7 @@ impl PostgresServers {
         self.wrong_since.send_replace(Some(Instant::now()));
     }
 
-    /// Tells when connections have to be made anew.
+    /// Signals when connections have to be made anew.
     pub fn renewals(&self) -> watch::Receiver<Option<Instant>> {
         self.wrong_since.subscribe()
     }
@@ -114,7 +114,7 @@ impl Address {
             None if is_direct || session::keeps_statements(&mut connection).await? => STATEMENTS_KEPT,
             None => 0,
         };
-        // It was only for the look.
+        // It was only for the check.
         let _ = connection.close().await;
         if !is_direct || kept == 0 {
             address.prelude = Some(session::prelude(options, &durability, kept > 0));
@@ -132,7 +132,7 @@ impl Address {
         self.current.load(Ordering::Acquire)
     }
 
-    /// Goes to the next host, unless somebody has already left the one at `place`.
+    /// Goes to the next host, unless the one at `place` has been left already.
     pub fn leave(&self, place: usize) {
         let next = (place + 1) % self.hosts.len();
         let _ = self.current.compare_exchange(place, next, Ordering::AcqRel, Ordering::Acquire);
@@ -146,12 +146,12 @@ impl Address {
         welcome
     }
 
-    /// Why no connection could be made, if that is known better than by the time that is over.
+    /// Why no connection could be made, if more is known than that the time is over.
     pub fn refusal(&self) -> Option<&'static str> {
         *self.refusal.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Connects to the first host that takes writes. Of the errors the one counts that may pass.
+    /// Connects to the first host that takes writes. An error that may pass has precedence.
     async fn first_writable(&self) -> Result<PgConnection, StoreError> {
         let mut error = None;
         for (place, host) in self.hosts.iter().enumerate() {
@@ -171,7 +171,7 @@ impl Address {
         let connected = async {
             let mut connection = host.connect().await.map_err(at_connecting)?;
             match session::refuse_read_only(&mut connection, false).await {
-                // By itself it is the database's or role's mistake, which is told apart by `examine`.
+                // By itself it is the database's or role's mistake, which `examine` distinguishes.
                 Err(sqlx::Error::Configuration(_)) if self.hosts.len() > 1 => {
                     Err(StoreError::wrong_server(session::TAKES_NO_WRITES))
                 }
@@ -188,7 +188,7 @@ fn at_connecting(error: sqlx::Error) -> StoreError {
     DbErr::Conn(RuntimeErr::SqlxError(error.into())).into()
 }
 
-/// A pooler says that it is one when it refuses what no PostgreSQL does.
+/// A pooler reveals itself when it refuses what no PostgreSQL does.
 fn explain(key: &str, error: StoreError) -> StoreError {
     if error.to_string().contains("unsupported startup parameter") { session::through_a_pooler(key) } else { error }
 }

@@ -8,7 +8,7 @@ use crate::config::PlantedBug;
 use crate::store::error::{StoreError, StoreErrorKind};
 use crate::store::options::StoreOptions;
 
-/// What a role or database may have set otherwise, and statements of ours rely on.
+/// Settings that our statements rely on, and a role or database may have changed.
 const RELIED_ON: [(&str, &str); 3] = [
     ("default_transaction_isolation", "read committed"),
     ("standard_conforming_strings", "on"),
@@ -45,7 +45,7 @@ fn time_outs(options: &StoreOptions) -> [(&'static str, String); 3] {
     ]
 }
 
-/// What a session without a pooler in between is started with: it costs no round trip, and stays.
+/// The start-up settings of a session without a pooler in between: they cost no round trip, and stay.
 pub(super) fn settings(options: &StoreOptions) -> Vec<(&'static str, String)> {
     let mut settings = time_outs(options).to_vec();
     settings.extend(RELIED_ON.iter().chain(&KEEPALIVE).map(|(name, value)| (*name, (*value).to_owned())));
@@ -55,7 +55,7 @@ pub(super) fn settings(options: &StoreOptions) -> Vec<(&'static str, String)> {
     settings
 }
 
-/// What each transaction begins with where sessions are not our own: nothing of it may outlive the transaction, or
+/// The beginning of each transaction where sessions are not our own: nothing of it may outlive the transaction, or
 /// other clients of a pooler would get it.
 pub(super) fn prelude(options: &StoreOptions, durability: &str, keeps_statements: bool) -> String {
     let mut text =
@@ -88,7 +88,7 @@ pub(super) struct Examined {
     pub durability: String,
 }
 
-/// Looks whether the server and the database can be relied on. `lock_timeout` is what the session was started with, if
+/// Checks whether the server and the database can be relied on. `lock_timeout` is what the session was started with, if
 /// it was: a pooler that drops it would leave every wait unbounded.
 pub(super) async fn examine(
     connection: &mut PgConnection,
@@ -141,7 +141,7 @@ fn refuse_by_role(read_only_source: &str, replication_role: &str) -> Result<(), 
     Ok(())
 }
 
-/// Refuses a server whose COMMIT does not wait for the disk: "accepted" would not mean durable.
+/// Refuses a server that does not wait for the disk at COMMIT: "accepted" would not mean durable.
 fn refuse_weak(level: &str, standbys: &str) -> Result<(), StoreError> {
     let too_weak = level == "off" || (level == "local" && !standbys.is_empty());
     if too_weak && !PlantedBug::SynchronousNormal.is_chosen() {

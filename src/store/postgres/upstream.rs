@@ -1,4 +1,4 @@
-//! What a pool learns of its servers by errors.
+//! What a pool learns about its servers from errors.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -14,7 +14,7 @@ use crate::store::error::{Cause, StoreError};
 pub(in crate::store) struct Upstream {
     servers: Arc<PostgresServers>,
     route: AddressKind,
-    /// The place of the host that the pool connects to.
+    /// The position of the host that the pool connects to.
     place: AtomicUsize,
 }
 
@@ -32,7 +32,7 @@ impl Upstream {
         self.servers.address(self.route)
     }
 
-    /// Lets an error speak against connections or the host, and says what is known better.
+    /// Judges connections or the host by an error, and adds what is known better.
     pub fn heed(&self, error: StoreError, link: &DbPool) -> StoreError {
         let pool = link.pool().get_postgres_connection_pool();
         if error.is_read_only() {
@@ -55,7 +55,7 @@ impl Upstream {
         }
     }
 
-    /// A connection that was made and refused again looks to the pool like a time that is over.
+    /// A connection that was made and refused again looks to the pool like a time-out.
     fn explain(&self, error: StoreError) -> StoreError {
         match self.address().refusal().filter(|_| error.is_without_connection()) {
             Some(refusal) => StoreError::wrong_server(refusal),

@@ -1,8 +1,8 @@
 //! Reopening stored events for an operator: processing them anew, or calling them off.
 //!
-//! Both change only rows that nobody holds, under a lock of the database, and leave a row of `replays` that says who it
-//! was. An event that is named is claimed in the same transaction: whatever becomes of the caller, it is work like any
-//! other that was claimed. Those that a filter finds are reopened in pieces by a job, and are claimed by whoever comes.
+//! Both change rows under a lock of the database, and leave a row of `replays` that names the author; only calling off
+//! changes leased ones. An event that is named is claimed in the same transaction: whatever becomes of the caller, it
+//! is work like any other claim. Those that a filter finds are reopened in pieces by a job, and claimed by any node.
 
 pub(super) mod rows;
 
@@ -37,14 +37,14 @@ pub struct Replay {
     pub is_forced: bool,
     /// What is changed in their payloads first.
     pub patch: Option<Patch>,
-    /// Who wants it.
+    /// The author.
     pub by: Principal,
 }
 
-/// What replays keep to.
+/// The rules of replays.
 #[derive(Clone, Copy, Debug)]
 pub struct ReplayRules {
-    /// What a patched payload must keep to.
+    /// The limits of a patched payload.
     pub limits: PayloadLimits,
     /// How long a key is held.
     pub keys_live_for: Duration,
@@ -82,13 +82,13 @@ pub struct Reopened {
     pub seen: HashMap<i64, EventSnapshot>,
     /// Those that are pending now.
     pub ids: Vec<i64>,
-    /// Of these: those that were claimed and read; the others are left to whoever claims them.
+    /// Of these: those that were claimed and read; the others are left to the Claimers.
     pub claimed: Vec<Claimed>,
     /// Those that were refused.
     pub refused: HashMap<i64, Refusal>,
 }
 
-/// How the audit log names the events of a replay.
+/// The name of a replay's events in the audit log.
 fn object(ids: &[i64]) -> String {
     match ids {
         [one] => format!("events/{one}"),
@@ -97,7 +97,7 @@ fn object(ids: &[i64]) -> String {
 }
 
 impl Replay {
-    /// What the audit log says of it: the events that are processed anew, the first of them by their ids.
+    /// Its details in the audit log: the events that are processed anew, the first of them by their ids.
     fn detail(&self, ids: &[i64]) -> Value {
         json!({
             "events": ids.len(),
@@ -135,7 +135,7 @@ impl Store {
         .await
     }
 
-    /// Reopens and claims the events that `replay` means, in one transaction, and reads them as far as `order` has room.
+    /// Reopens and claims the events of `replay` in one transaction, and reads them as far as `order` has room.
     pub async fn reopen(
         &self,
         replay: Replay,

@@ -1,4 +1,4 @@
-//! Changes of stored rows for an operator: seen under a lock, noted with who it was, and counted back.
+//! Changes of stored rows for an operator: seen under a lock, noted with their author, and counted back.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -50,7 +50,7 @@ pub struct EventSnapshot {
     pub(in crate::store) key_holder: Option<i64>,
 }
 
-/// Who changes rows, and how.
+/// The author and context of a change.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::store) struct ChangeContext<'a> {
     pub by: i64,
@@ -58,7 +58,7 @@ pub(in crate::store) struct ChangeContext<'a> {
     pub patch: Option<&'a Patch>,
 }
 
-/// The events of these ids that exist and are visible. Nobody is kept from changing them.
+/// The events of these ids that exist and are visible. They are not locked.
 pub(super) async fn seen(
     tx: &DatabaseTransaction,
     ids: &[i64],
@@ -68,7 +68,7 @@ pub(super) async fn seen(
     read_seen(tx, Statement::from_string(tx.get_database_backend(), sql)).await
 }
 
-/// The same, with the holders of their keys; nobody else changes these rows before the end of the transaction.
+/// The same, with the holders of their keys, locked until the end of the transaction.
 pub(in crate::store) async fn lock(
     tx: &DatabaseTransaction,
     ids: &[i64],
@@ -82,7 +82,7 @@ pub(in crate::store) async fn lock(
         Namespace::EventUid.code(),
         key_clock::expiry_sql(backend, &placeholder(backend, 1)),
     );
-    // In one order for all who lock many.
+    // In one order for all transactions that lock many.
     let lock = if backend == DbBackend::Postgres { "ORDER BY e.id FOR UPDATE OF e" } else { "" };
     let sql = seen_sql(ids, visible_to, "k.event_id", &keys, lock);
     read_seen(tx, Statement::from_sql_and_values(backend, sql, [micros_ago(keys_live_for)])).await
@@ -184,8 +184,8 @@ fn patched_payload(
     Ok(Some(payload))
 }
 
-/// Makes locked events pending and due, claimed under `lease` if there is one, with their new payloads; notes who it was,
-/// and takes back what the balance counted. Gives their ids.
+/// Makes locked events pending and due, claimed under `lease` if there is one, with their new payloads; notes the
+/// author, and takes back what the balance counted. Returns their ids.
 pub(in crate::store) async fn reopen(
     tx: &DatabaseTransaction,
     events: &[&EventSnapshot],
@@ -243,7 +243,7 @@ fn reopen_statement(tx: &DatabaseTransaction, ids: &[i64], lease: Option<(&Claim
             let values: Vec<Value> = vec![order.boot_id.into(), token.into(), span.into()];
             (taken, values)
         }
-        // A token that is kept would tell a late writer that its outcome is there already.
+        // A token left in place would show a late writer that its outcome is there already.
         None => ("lease_token = NULL, lease_until = NULL".to_owned(), Vec::new()),
     };
     let sql = format!(
@@ -295,7 +295,7 @@ pub(in crate::store) async fn cancel(
     counts::correct(tx, ids, change, &Counts::new()).await
 }
 
-/// Leaves a row per event that says who is about to change it, in which generation, and what its payload was.
+/// Leaves a row per event that names the author of the change, its generation, and the payload before it.
 async fn note(tx: &DatabaseTransaction, ids: &[i64], action: &str, change: ChangeContext<'_>) -> Result<(), DbErr> {
     if ids.is_empty() {
         return Ok(());

@@ -40,7 +40,7 @@ pub(super) fn path(data_dir: &Path) -> PathBuf {
     data_dir.join(FILE)
 }
 
-/// Opens the file at `path`, or makes it; the second value says where a damaged one was put.
+/// Opens the file at `path`, or creates it; the second value is where a damaged one was put.
 pub(super) async fn open(path: &Path) -> Result<(DatabaseConnection, Option<PathBuf>), StoreError> {
     match open_sound(path).await {
         Err(error) if error.is_damage() => {
@@ -113,7 +113,7 @@ async fn check(file: &DatabaseConnection) -> Result<(), StoreError> {
     }
 }
 
-/// Moves the damaged file out of the way; what can be saved from it is for a person to see.
+/// Moves the damaged file out of the way, for a person to save from it what can be saved.
 fn set_aside(path: &Path) -> Result<PathBuf, StoreError> {
     let suffix = format!(".damaged-{}", clock::now().format("%Y%m%dT%H%M%S%6f"));
     let aside = beside(path, &suffix);
@@ -126,7 +126,7 @@ fn set_aside(path: &Path) -> Result<PathBuf, StoreError> {
     Ok(aside)
 }
 
-/// Notes to which database the events belong; refuses another one's, unless there are none.
+/// Notes which database the events belong to; refuses those of another one, unless there are none.
 pub(super) async fn belong_to(
     file: &DatabaseConnection,
     path: &Path,

@@ -30,7 +30,7 @@ struct SpooledEvent<'a> {
     timestamp: Option<String>,
     received_at: String,
     key: Option<SpooledKey<'a>>,
-    /// Neither written nor missed where there is none: records of programs that knew no traces are the same.
+    /// Neither written nor missed where there is none: records of programs without traces are the same.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     trace: Option<Cow<'a, str>>,
     #[serde(borrow)]

@@ -1,6 +1,6 @@
 //! Spool: where new events wait on this node's own disk while the database does not take them.
 //!
-//! A SQLite file in the data folder, whose lock keeps every other server away from it. Guarantees: what `append`
+//! A SQLite file in the data folder, whose lock excludes every other server. Guarantees: what `append`
 //! has taken is synced; a unit is taken whole or not at all, and comes back whole and in its order; it stays until it
 //! is removed; the file belongs to one database and is never drained into another. Not guaranteed: that an event is
 //! not in the database already. One is spooled, too, when the fate of its first write is unknown; its identity makes
@@ -27,7 +27,7 @@ use super::error::{Cause, StoreError, StoreErrorKind, StoreOutcome};
 use crate::clock;
 use crate::domain::event::Event;
 
-/// Room that an event takes beside its payload, in bytes: its fields and its places in two trees.
+/// Room that an event takes beside its payload, in bytes: its fields and its entries in two trees.
 const EVENT_BYTES: u64 = 512;
 
 /// How much the spool may hold, and for how long.
@@ -55,7 +55,7 @@ pub struct SpoolLevel {
 /// One request's events, as they came.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SpooledUnit {
-    /// Its place in the order of the spool.
+    /// Its position in the order of the spool.
     pub number: i64,
     /// Its events; none if they cannot be read.
     pub events: Vec<Event>,
@@ -87,7 +87,7 @@ struct SpoolInner {
     runtime: Handle,
 }
 
-/// A spool that was opened, and where a damaged one was put that stood in its place.
+/// A spool that was opened, and where a damaged one was put that was in its place.
 #[derive(Debug)]
 pub struct OpenedSpool {
     /// The spool.
@@ -204,7 +204,7 @@ impl Spool {
         .await
     }
 
-    /// Whether it would take an event, the sync included: nothing of it is kept.
+    /// Whether it would take an event, the sync included: nothing of it is stored.
     pub async fn probe(&self, event: Event, wait: Duration) -> Result<(), StoreError> {
         let inner = self.inner.clone();
         self.run("probe of the spool", wait, async move {
@@ -246,7 +246,7 @@ impl Spool {
         self.run("note the end of work on the spool", wait, async move { deaths::end(&inner.file, &units).await }).await
     }
 
-    /// Forgets units whose events are in the database.
+    /// Removes units whose events are in the database.
     pub async fn remove(&self, units: Vec<i64>, wait: Duration) -> Result<(), StoreError> {
         let inner = self.inner.clone();
         self.run("remove from the spool", wait, async move {
@@ -261,7 +261,7 @@ impl Spool {
         self.park_until(unit, why, ParkedUntil::Later, wait).await.map(drop)
     }
 
-    /// The same; says how often it was tried in vain by now.
+    /// The same; returns how often it was tried in vain by now.
     pub async fn park_until(
         &self,
         unit: i64,
@@ -278,7 +278,7 @@ impl Spool {
         .await
     }
 
-    /// Makes units of their own of the events of a unit.
+    /// Turns each event of a unit into a unit of its own.
     pub async fn split(&self, unit: i64, wait: Duration) -> Result<(), StoreError> {
         let inner = self.inner.clone();
         self.run("split a unit of the spool", wait, async move {
@@ -288,8 +288,8 @@ impl Spool {
         .await
     }
 
-    /// Has all parked units tried at once, and what is still refused then ends as failed if `gives_up`; says how many
-    /// units those are.
+    /// Has all parked units tried at once, and what is still refused then ends as failed if `gives_up`; returns how
+    /// many units those are.
     pub async fn retry_parked(&self, gives_up: bool, wait: Duration) -> Result<u64, StoreError> {
         let inner = self.inner.clone();
         self.run("retry parked units", wait, async move { parked::retry_all(&inner.file, gives_up).await }).await

@@ -58,7 +58,7 @@ impl Parked {
     }
 }
 
-/// What a unit waits for that is set apart.
+/// What a unit that is set apart waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ParkedUntil {
     /// Its time, which lies further ahead with every try.
@@ -77,7 +77,7 @@ fn due_sql(now: DateTime<Utc>) -> String {
     format!("SELECT unit FROM retries WHERE next_us <= {now} OR next_us > {late}")
 }
 
-/// Whether what the database refuses of the unit ends as failed: so it was told, or it has been refused for long.
+/// Whether what the database refuses of the unit ends as failed: by command, or because it has been refused for long.
 pub(super) fn gives_up_sql(now: DateTime<Utc>, longest: Duration) -> String {
     let longest = TimeDelta::from_std(longest).unwrap_or(TimeDelta::MAX);
     let since = now.checked_sub_signed(longest).unwrap_or(DateTime::UNIX_EPOCH).timestamp_micros();
@@ -86,7 +86,7 @@ pub(super) fn gives_up_sql(now: DateTime<Utc>, longest: Duration) -> String {
     )
 }
 
-/// Sets a unit apart, or notes that it was tried in vain again; says how often that was so by now.
+/// Sets a unit apart, or notes that it was tried in vain again; returns how often that was so by now.
 pub(super) async fn park(
     file: &DatabaseConnection,
     unit: i64,
@@ -109,7 +109,7 @@ pub(super) async fn park(
     Ok(tries)
 }
 
-/// Has every parked unit tried at once, also those of which processes died; says how many those are.
+/// Has every parked unit tried at once, also those of which processes died; returns how many those are.
 pub(super) async fn retry_all(file: &DatabaseConnection, gives_up: bool) -> Result<u64, StoreError> {
     let tx = file.begin().await?;
     let parked = "SELECT number FROM units WHERE parked IS NOT NULL";
@@ -143,7 +143,7 @@ pub(super) async fn read(file: &DatabaseConnection, most: usize) -> Result<Vec<P
     Ok(rows.iter().map(Parked::read).collect::<Result<_, _>>()?)
 }
 
-/// Makes units of their own of a unit's events, each of which is promised by itself: what is at fault is one of them.
+/// Turns each event of a unit, which is promised by itself, into a unit of its own: what is at fault is one of them.
 pub(super) async fn split(file: &DatabaseConnection, unit: i64) -> Result<(), StoreError> {
     let tx = file.begin().await?;
     let events = "SELECT event_id, length(CAST(body AS BLOB)) FROM events WHERE unit = ? ORDER BY place";

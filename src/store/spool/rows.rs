@@ -1,4 +1,4 @@
-//! The spool's rows: a row per unit, which says what it weighs, and a row per event.
+//! The spool's rows: a row per unit, with its size, and a row per event.
 
 use std::time::Duration;
 
@@ -14,13 +14,13 @@ use crate::domain::event::Event;
 /// Rows of one INSERT.
 const ROWS_MAX: usize = 100;
 
-/// Units whose weight is read at once.
+/// Units whose size is read at once.
 const UNITS_MAX: usize = 1_000;
 
 /// Events that are read at once to be verified.
 const VERIFIED_MAX: usize = 500;
 
-/// Inserts units under the next numbers; says what was taken.
+/// Inserts units under the next numbers; returns what was taken.
 pub(super) async fn append(
     tx: &impl ConnectionTrait,
     units: &[Vec<Event>],
