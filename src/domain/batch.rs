@@ -9,10 +9,10 @@ use serde_json::value::RawValue;
 use super::json::{JsonKind, SPACE, check_syntax, has_control};
 use super::submission::Unreadable;
 
-/// Why a body holds no batch.
+/// Why a body is not a batch.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BatchError {
-    /// The body is no JSON text.
+    /// The body is not JSON.
     #[error(transparent)]
     Unreadable(#[from] Unreadable),
     /// The body is JSON, but neither a list nor an object with a list under `events`.
@@ -120,7 +120,7 @@ impl<'de> Visitor<'de> for EventsVisitor {
     }
 }
 
-/// Compared as bytes: a lone surrogate in another key is nobody's concern.
+/// Compared as bytes: a lone surrogate in another key is ignored.
 struct MemberKey {
     is_events: bool,
     has_control: bool,

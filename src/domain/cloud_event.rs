@@ -1,7 +1,7 @@
 //! CloudEvents 1.0: an event in their JSON format becomes a submission.
 //!
 //! `type` is the event's name, `source` and `id` together its key, `time` its time, `data` its payload. Every attribute
-//! is kept in the payload under [`ATTRIBUTES`]; data that is no object stands there under `data` or `data_base64`.
+//! is kept in the payload under [`ATTRIBUTES`]; data that is not an object is there under `data` or `data_base64`.
 
 mod content;
 
@@ -28,7 +28,7 @@ pub const ATTRIBUTES: &str = "ce_attributes";
 /// The type that events from CloudEvents have: their own format knows only one name.
 pub const EVENT_TYPE: &str = "cloudevent";
 
-/// Base64 as most programs read it: bits after the last byte are nobody's concern.
+/// Base64 as most programs read it: bits after the last byte are ignored.
 const BASE64: GeneralPurpose =
     GeneralPurpose::new(&STANDARD, GeneralPurposeConfig::new().with_decode_allow_trailing_bits(true));
 
@@ -48,7 +48,7 @@ pub fn read(_: &Bytes, text: &str) -> Result<Submission, Unreadable> {
     }
     let mut members: Members<'_> = serde_json::from_str(text).map_err(not_json)?;
     let (data, base64) = (members.remove("data"), members.remove("data_base64"));
-    // An attribute that is null is not there.
+    // An attribute that is null counts as absent.
     members.retain(|_, value| JsonKind::of(value.get()) != JsonKind::Null);
     let mut flaws = Vec::new();
     let mut required = |name: &str| attribute(&members, name, &mut flaws);
@@ -83,7 +83,7 @@ fn invalid(name: &str, what: &str) -> Flaw {
     Flaw::new(RejectCode::InvalidField, format!("/{name}"), format!("{name} {what}"))
 }
 
-/// An attribute that every CloudEvent has: a string that is not empty.
+/// An attribute that every CloudEvent has: a non-empty string.
 fn attribute(members: &Members<'_>, name: &str, flaws: &mut Vec<Flaw>) -> Option<String> {
     let value = members.get(name).and_then(|value| serde_json::from_str::<String>(value.get()).ok());
     let value = value.filter(|text| !text.is_empty() && !text.contains('\0'));
@@ -109,7 +109,7 @@ fn time(members: &Members<'_>, flaws: &mut Vec<Flaw>) -> Option<chrono::DateTime
     time
 }
 
-/// What the extension for distributed tracing says of where the event began; wrong texts are ignored.
+/// What the extension for distributed tracing says about where the event began; invalid texts are ignored.
 fn trace(members: &Members<'_>) -> Option<Arc<TraceContext>> {
     let text = |name: &str| serde_json::from_str::<String>(members.get(name)?.get()).ok();
     TraceContext::read(&text("traceparent")?, &text("tracestate").unwrap_or_default()).map(Arc::new)
@@ -131,7 +131,7 @@ enum Data<'a> {
     Base64(&'a str),
 }
 
-/// The data, which stands in one of two members.
+/// The data, which is in one of two members.
 fn data_of<'a>(data: Option<&'a RawValue>, base64: Option<&'a RawValue>, flaws: &mut Vec<Flaw>) -> Option<Data<'a>> {
     let is_there = |value: &&RawValue| JsonKind::of(value.get()) != JsonKind::Null;
     let Some(base64) = base64.filter(is_there) else { return data.map(|data| Data::Json(data.get())) };
@@ -145,7 +145,7 @@ fn data_of<'a>(data: Option<&'a RawValue>, base64: Option<&'a RawValue>, flaws: 
     Some(Data::Base64(base64.get()))
 }
 
-/// The data's own members beside the attributes; data that has a member of their name stands under `data`.
+/// The data's own members beside the attributes; data that has a member of their name goes under `data`.
 fn payload(data: Option<Data<'_>>, members: &Members<'_>) -> String {
     let attributes: Vec<String> = members.iter().map(|(name, value)| member(name, value.get())).collect();
     let attributes = member(ATTRIBUTES, &format!("{{{}}}", attributes.join(",")));

@@ -6,7 +6,7 @@ use super::cloud_event::Content;
 use super::submission::Submission;
 use super::timestamp;
 
-/// Where a key came from; keys of different namespaces never meet.
+/// The source of a key; keys of different namespaces never meet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Namespace {
     /// The event's own `event_uid`.
@@ -36,7 +36,7 @@ impl Namespace {
 /// A key under which an event may exist once per user.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct DedupeKey {
-    /// The user whose key it is.
+    /// The user that the key belongs to.
     pub user_id: i64,
     /// Where the key came from.
     pub namespace: Namespace,
@@ -77,8 +77,8 @@ impl DedupeKey {
     }
 }
 
-/// Covers user, name, type, timestamp and the payload's bytes as received, each with its length; of a CloudEvent what makes it
-/// this one.
+/// Covers user, name, type, timestamp and the payload's bytes as received, each with its length; of a CloudEvent what
+/// makes it this one.
 fn content_hash(submission: &Submission, user_id: i64) -> [u8; 32] {
     let mut hash = Sha256::new();
     let mut part = |bytes: Option<&[u8]>| match bytes {

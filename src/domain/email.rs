@@ -3,7 +3,7 @@
 /// Longest email: what a mail server has to accept (RFC 5321).
 pub const EMAIL_BYTES_MAX: usize = 254;
 
-/// Whether the text could be an email: it stands in lists and log lines, so nothing hidden may be in it.
+/// Whether the text could be an email: lists and log lines show it, so nothing hidden may be in it.
 pub fn is_email(text: &str) -> bool {
     let is_fit = !text.chars().any(|c| c.is_whitespace() || c.is_control());
     let has_parts = text.split_once('@').is_some_and(|(name, host)| !name.is_empty() && !host.is_empty());

@@ -17,7 +17,7 @@ pub const MISSING_FIELDS: &str = "Missing event_name or event_type";
 pub struct Event {
     /// The event's number, known before its row exists.
     pub id: i64,
-    /// The event's identity beside its number; tells a repeated write from a collision.
+    /// The event's identity beside its number; distinguishes a repeated write from a collision.
     pub task_id: Uuid,
     /// The user that the event is for.
     pub user_id: i64,
@@ -56,7 +56,7 @@ impl Event {
         }
     }
 
-    /// The id of the trace that the event is part of, as it is shown.
+    /// The id of the trace that the event is part of, as text.
     pub fn trace_id(&self) -> Option<String> {
         self.submission.trace.as_ref().map(|trace| trace.trace_id_text())
     }

@@ -1,5 +1,5 @@
-//! How long events took, counted by classes: what many flushes, minutes and nodes counted is added up, and percentiles are told
-//! of the sum. Percentiles themselves cannot be added up or averaged.
+//! How long events took, counted by classes: the counts of many flushes, minutes and nodes are added up, and
+//! percentiles are computed from the sum. Percentiles themselves cannot be added up or averaged.
 
 /// Binary digits of a time in microseconds up to which it falls into the first class, and from which on into the last.
 const DIGITS: std::ops::RangeInclusive<u32> = 6..=29;
@@ -23,7 +23,7 @@ pub fn bounds_us() -> [i64; CLASSES - 1] {
 pub struct DurationHistogram([i64; CLASSES]);
 
 impl DurationHistogram {
-    /// With so many events in each class.
+    /// With these numbers of events in the classes.
     pub fn of(counts: [i64; CLASSES]) -> Self {
         Self(counts)
     }
@@ -43,7 +43,7 @@ impl DurationHistogram {
         self.0[class] += events;
     }
 
-    /// Adds what was counted elsewhere.
+    /// Adds the counts of another histogram.
     pub fn merge(&mut self, other: &Self) {
         self.0.iter_mut().zip(other.0).for_each(|(sum, more)| *sum += more);
     }

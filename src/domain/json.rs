@@ -40,13 +40,13 @@ impl JsonText {
         self.0.is_empty()
     }
 
-    /// What kind of JSON value this is, told from its first byte.
+    /// The kind of this JSON value, known from its first byte.
     pub fn kind(&self) -> JsonKind {
         JsonKind::of(self.as_str())
     }
 }
 
-/// What JSON takes for white space: less than ASCII does.
+/// What counts as white space in JSON: less than in ASCII.
 pub const SPACE: [char; 4] = [' ', '\t', '\n', '\r'];
 
 /// Appends `value` to `lines` as one line of JSON, whatever text of a client is spliced into it.
@@ -68,7 +68,7 @@ pub fn write_line(lines: &mut Vec<u8>, value: &impl Serialize) {
     lines.push(b'\n');
 }
 
-/// The JSON `text` with U+0085, U+2028 and U+2029 as escapes; outside of strings they cannot stand.
+/// The JSON `text` with U+0085, U+2028 and U+2029 as escapes; outside of strings they cannot occur.
 fn without_separators(text: &[u8]) -> Cow<'_, [u8]> {
     let escape_at = |at: usize| match text.get(at..)? {
         [0xC2, 0x85, ..] => Some((2, br"\u0085")),
@@ -97,7 +97,7 @@ pub fn check_syntax(text: &str) -> Result<(), serde_json::Error> {
 }
 
 /// Whether a key that was read as bytes has a control character. Where keys are read so, serde_json takes one also
-/// unescaped, which is not JSON: [`check_syntax`] of the whole text tells.
+/// unescaped, which is not JSON: only [`check_syntax`] of the whole text finds it.
 pub fn has_control(key: &[u8]) -> bool {
     key.iter().any(|byte| *byte < b' ')
 }

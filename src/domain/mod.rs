@@ -1,6 +1,6 @@
 //! The pure core: what an event is, what is refused, what is made of it, and what becomes of it.
 //!
-//! Plain functions without async, I/O, clock or logs. Nothing here knows of actors, HTTP or a database.
+//! Plain functions without async, I/O, clock or logs. Nothing here knows about actors, HTTP or a database.
 
 pub mod batch;
 pub mod cloud_event;

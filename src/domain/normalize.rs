@@ -102,7 +102,7 @@ impl<'de> Visitor<'de> for FieldsVisitor {
     }
 }
 
-/// Reads a key as its place in [`FIELDS`].
+/// Reads a key as its position in [`FIELDS`].
 struct FieldSeed;
 
 impl<'de> DeserializeSeed<'de> for FieldSeed {

@@ -1,5 +1,4 @@
-//! Numbers as both databases keep them: exact, in the range of a float, and of a bounded length also when they are written
-//! out.
+//! Numbers as both databases store them: exact, in the range of a float, and of bounded length even when written out.
 //!
 //! JSONB has no exponents: `1e308` comes back with 309 digits, and `0e-9` with nine zeros. What counts is what is read back.
 
@@ -12,14 +11,14 @@ pub struct Length {
     pub written: usize,
 }
 
-/// Why a number is not taken.
+/// Why a number is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
-    /// It has so many characters.
+    /// It has this many characters.
     TooLong(usize),
-    /// As a 64-bit float it is infinite, or zero although it has a digit that is not.
+    /// As a 64-bit float it is infinite, or zero although it has a non-zero digit.
     OutOfRange,
-    /// It has so many characters when it is written out.
+    /// It has this many characters when it is written out.
     WrittenTooLong(usize),
 }
 
@@ -56,7 +55,7 @@ fn may_leave_f64(number: &str) -> bool {
     number.len() > 300 || number.contains(['e', 'E'])
 }
 
-/// Whether `number` is infinite as f64, or zero as f64 although it has a digit that is not.
+/// Whether `number` is infinite as f64, or zero as f64 although it has a non-zero digit.
 fn leaves_f64(number: &str) -> bool {
     let mantissa = number.split(['e', 'E']).next().unwrap_or(number);
     let is_zero = !mantissa.bytes().any(|byte| matches!(byte, b'1'..=b'9'));

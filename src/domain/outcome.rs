@@ -42,7 +42,7 @@ impl Status {
     pub const ALL: [Self; 6] =
         [Self::Pending, Self::Processed, Self::Duplicate, Self::ValidationError, Self::Failed, Self::Cancelled];
 
-    /// The status as it stands in answers and in `events.status`.
+    /// The status as it appears in answers and in `events.status`.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Pending => "pending",
@@ -54,7 +54,7 @@ impl Status {
         }
     }
 
-    /// The status that `text` names.
+    /// The status called `text`.
     pub fn parse(text: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|status| status.as_str() == text)
     }
@@ -74,7 +74,7 @@ pub enum Failure {
     Transient(Transient),
     /// The database refuses this event's data: final.
     Refused(String),
-    /// What is stored of the event cannot be read: final, until somebody mends it.
+    /// What is stored of the event cannot be read: final, until an operator mends it.
     Unreadable(String),
     /// Every attempt was used up, the last one by the death of its node: final.
     Spent,
@@ -117,7 +117,7 @@ pub enum TransientCode {
     HardTimeout,
     /// The event's user could not be looked up.
     LookupFailed,
-    /// A fault rule said so.
+    /// A fault rule caused it.
     Injected,
 }
 
@@ -126,7 +126,7 @@ impl TransientCode {
     pub const ALL: [Self; 6] =
         [Self::StagePanic, Self::WorkerLost, Self::SoftTimeout, Self::HardTimeout, Self::LookupFailed, Self::Injected];
 
-    /// The code as it stands in `attempts.error_code` and `events.error_code`.
+    /// The code as it appears in `attempts.error_code` and `events.error_code`.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::StagePanic => "stage_panic",
@@ -213,20 +213,20 @@ impl Outcome {
         Self { retry_in: Some(Duration::ZERO), ..Self::blank(event, Status::Pending) }
     }
 
-    /// The state of an acknowledged event whose key turned out to be held by the same event under the id `first`.
+    /// The state of an acknowledged event when its key turned out to be held by the same event under the id `first`.
     pub fn duplicate(event: &Event, first: i64) -> Self {
         let attempts = event.attempts + 1;
         Self { attempts, duplicate_of: Some(first), ..Self::blank(event, Status::Duplicate) }
     }
 
-    /// The state of an acknowledged event whose key turned out to be held by the event `first` with other content.
+    /// The state of an acknowledged event when its key turned out to be held by the event `first` with other content.
     pub fn key_conflict(event: &Event, first: i64) -> Self {
         let error = format!("Processing error: the key is held by event {first} with other content");
         let base = Self { attempts: event.attempts + 1, ..Self::blank(event, Status::Failed) };
         base.failed(Status::Failed, &error, EVENT_UID_CONFLICT)
     }
 
-    /// The state of an event whose last attempt was charged by the node that took it over.
+    /// The state of an event after its last attempt was charged by the node that took it over.
     fn spent(event: &Event, policy: &RetryPolicy) -> Self {
         let code = exhausted(event.crashes, policy);
         Self::blank(event, Status::Failed).failed(

@@ -1,4 +1,4 @@
-//! A JSON merge patch (RFC 7396) on a payload's text: what it does not touch stays byte for byte as it was.
+//! A JSON merge patch (RFC 7396) on a payload's text: what it does not change stays byte for byte as it was.
 //!
 //! Values are never built, so that no digit of a number is lost. The recursion goes as deep as the patch, which is held
 //! to the limits of a payload when it is read; how deep the payload is does not matter.
@@ -30,7 +30,7 @@ impl Patch {
         self.0.as_str()
     }
 
-    /// What becomes of `payload`; what is no object counts as an empty one.
+    /// The payload after the patch; one that is not an object counts as an empty one.
     pub fn apply(&self, payload: Option<&JsonText>) -> Result<JsonText, serde_json::Error> {
         let mut text = String::new();
         merge(payload.map(JsonText::as_str), self.as_str(), &mut text)?;
@@ -99,14 +99,14 @@ impl<'t> Object<'t> {
     }
 }
 
-/// A member of an object, as it stands in the text.
+/// A member of an object, as it appears in the text.
 struct Member<'a> {
     key: &'a str,
     value: &'a str,
 }
 
 impl<'a> Member<'a> {
-    /// The key without escapes; one that is no text counts as it is written.
+    /// The key without escapes; one that is not valid text counts as it is written.
     fn name(&self) -> Cow<'a, str> {
         match self.key.contains('\\') {
             true => serde_json::from_str::<String>(self.key).map_or(Cow::Borrowed(self.key), Cow::Owned),
@@ -115,7 +115,7 @@ impl<'a> Member<'a> {
     }
 }
 
-/// Where each name stands last.
+/// The last position of each name.
 fn places<'a>(members: &[Member<'a>]) -> HashMap<Cow<'a, str>, usize> {
     members.iter().enumerate().map(|(place, member)| (member.name(), place)).collect()
 }

@@ -2,7 +2,7 @@
 //!
 //! The text is scanned once, without recursion and without building a value, so that neither depth nor size
 //! chosen by a client costs more than the bytes it sent. What is checked here is exactly what keeps the answers
-//! of SQLite and PostgreSQL the same: whatever JSONB could not hold is refused on both.
+//! of SQLite and PostgreSQL the same: whatever JSONB cannot hold is refused on both.
 
 use super::json::{JsonKind, JsonText};
 use super::number::{self, Fault};
@@ -15,8 +15,8 @@ pub type PayloadValidationError = Rejection;
 /// Deepest payload that is kept with a rejected event; beyond it JSONB's own parser could run out of stack.
 pub const KEPT_DEPTH_MAX: usize = 128;
 
-/// Most bytes of a payload whose numbers are written out, unless `bytes_max` is more. JSONB writes `1e308` with 309 digits,
-/// and every reader of the event has to take what it writes.
+/// Most bytes of a payload whose numbers are written out, unless `bytes_max` is more. JSONB writes `1e308` with 309
+/// digits, and every reader of the event has to take what it writes.
 const WRITTEN_BYTES_MAX: usize = 8 << 20;
 
 /// Bounds of a payload.
@@ -41,7 +41,7 @@ impl PayloadLimits {
     }
 }
 
-/// Checks that `payload` is an object or absent, can be stored, and keeps within `limits`.
+/// Checks that `payload` is an object or absent, can be stored, and is within `limits`.
 pub fn validate_payload_shape(
     payload: Option<&JsonText>,
     limits: &PayloadLimits,
@@ -63,7 +63,7 @@ pub fn validate_payload_shape(
     Ok(())
 }
 
-/// Whether a database can hold `payload`, so that it may be kept beside its event's rejection.
+/// Whether a database can hold `payload`, so that it may be stored beside its event's rejection.
 pub fn can_be_kept(payload: &JsonText, limits: &PayloadLimits) -> bool {
     payload.len() <= limits.bytes_max
         && scan(payload.as_str(), KEPT_DEPTH_MAX, limits.number_chars_max)
@@ -145,7 +145,7 @@ fn depth_of(text: &str) -> usize {
     deepest
 }
 
-/// Scans the valid JSON `text` for what is refused; the first problem by position wins. Gives its bytes with its numbers
+/// Scans the valid JSON `text` for what is refused; the first problem by position wins. Returns its length with numbers
 /// written out.
 fn scan(text: &str, depth_max: usize, number_chars_max: usize) -> Result<usize, ShapeFault> {
     let bytes = text.as_bytes();

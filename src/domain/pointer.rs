@@ -3,7 +3,7 @@
 /// Longest pointer that is reported, in bytes; a client's keys may be a megabyte long.
 const POINTER_BYTES_MAX: usize = 256;
 
-/// One level of nesting on the way to the byte that is looked for.
+/// One level of nesting on the way to the byte in question.
 enum Level<'a> {
     Object { key: &'a str, wants_key: bool },
     Array { index: usize },

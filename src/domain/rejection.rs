@@ -10,7 +10,7 @@ pub enum RejectCode {
     EventNotObject,
     /// The payload is neither an object nor null.
     PayloadNotObject,
-    /// The payload holds text or a number that a database cannot keep.
+    /// The payload holds text or a number that a database cannot store.
     PayloadNotEncodable,
     /// The payload has more bytes than the limit.
     PayloadTooLarge,
@@ -43,7 +43,7 @@ impl RejectCode {
         Self::UserDisabled,
     ];
 
-    /// The code as it stands in answers and in `events.error_code`.
+    /// The code as it appears in answers and in `events.error_code`.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::EventNotObject => "event_not_object",
@@ -59,7 +59,7 @@ impl RejectCode {
         }
     }
 
-    /// The code that `text` names.
+    /// The code called `text`.
     pub fn parse(text: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|code| code.as_str() == text)
     }
@@ -95,7 +95,7 @@ pub struct Rejection {
 }
 
 impl Rejection {
-    /// A rejection whose sentence is the flaw's own detail.
+    /// A rejection that has the flaw's own detail as its sentence.
     pub fn of(first: Flaw) -> Self {
         Self { error: first.detail.clone(), first, others: Vec::new() }
     }

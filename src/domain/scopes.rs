@@ -35,10 +35,10 @@ const NAMES: [(Scope, &str); 6] = [
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Scopes(u8);
 
-/// A text that is no set of scopes.
+/// A text that is not a set of scopes.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ScopesError {
-    /// A name that is no scope.
+    /// A name that is not a scope.
     #[error("unknown scope {0:?}, allowed: write, read, read:all, write:all, operate, admin")]
     Unknown(String),
     /// No name at all.
@@ -64,7 +64,7 @@ impl Scopes {
 }
 
 impl Scope {
-    /// The name that stands in tokens, requests and answers.
+    /// The name as it appears in tokens, requests and answers.
     pub fn name(self) -> &'static str {
         NAMES.iter().find(|(scope, _)| *scope == self).map_or("", |(_, name)| name)
     }

@@ -32,7 +32,7 @@ pub struct Submission {
     pub event_uid: Option<String>,
     /// When the event happened, by the client's account.
     pub timestamp: Option<DateTime<Utc>>,
-    /// Fields whose values could not be taken as they are.
+    /// Fields with values that could not be taken as they are.
     pub flaws: Vec<Flaw>,
     /// SHA-256 of its fields as they were sent, if some could not be taken.
     pub unread: Option<[u8; 32]>,
@@ -40,7 +40,7 @@ pub struct Submission {
     pub trace: Option<Arc<TraceContext>>,
 }
 
-/// Why a body holds no event at all.
+/// Why a body is not an event.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Unreadable {
     /// The body is empty or only white space.
@@ -95,7 +95,7 @@ fn not_an_object(text: &str, kind: JsonKind) -> Unreadable {
     }
 }
 
-/// The members of the event that are known, as they stand in the text.
+/// The known members of the event, as they appear in the text.
 #[derive(Default)]
 struct EventMembers<'a> {
     event_name: Option<&'a str>,
@@ -191,7 +191,7 @@ fn read_timestamp(value: Option<&str>) -> FieldRead<Option<DateTime<Utc>>> {
     }
 }
 
-/// Keys are compared as bytes: a lone surrogate in the key of an unknown member is nobody's concern.
+/// Keys are compared as bytes: a lone surrogate in the key of an unknown member is ignored.
 enum KnownMember {
     EventName,
     EventType,

@@ -16,10 +16,10 @@ const LEAP_DECEMBERS: [i32; 16] =
 
 /// Reads RFC 3339 `text` with any offset; the result is UTC, cut to microseconds.
 ///
-/// A leap second (`23:59:60` in UTC) is the second after it; a sixtieth second that was none is no time. `None` if `text`
-/// is not RFC 3339 or its year in UTC lies outside 1 to 9999, which the databases could not give back.
+/// A leap second (`23:59:60` in UTC) is the second after it; any other sixtieth second is invalid. `None` if `text`
+/// is not RFC 3339 or its year in UTC lies outside 1 to 9999, which the databases could not return.
 pub fn parse(text: &str) -> Option<DateTime<Utc>> {
-    // chrono takes the minus of typography (U+2212) for a sign.
+    // chrono takes the typographic minus (U+2212) for a sign.
     let parsed = DateTime::parse_from_rfc3339(text).ok().filter(|_| text.is_ascii())?.to_utc();
     // It gives a sixtieth second as the one before, with a second's nanoseconds and more.
     if parsed.nanosecond() >= 1_000_000_000 && !is_before_leap_second(parsed) {

@@ -15,7 +15,7 @@ const STATE_MEMBERS_MAX: usize = 32;
 const STATE_CHARS_MAX: usize = 512;
 const STATE_MEMBER_CHARS: usize = 128;
 
-/// A place in a trace: what `traceparent` and `tracestate` say.
+/// A position in a trace: what `traceparent` and `tracestate` say.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TraceContext {
     /// The trace.
@@ -24,12 +24,12 @@ pub struct TraceContext {
     pub span_id: [u8; 8],
     /// The flags that are known.
     pub flags: u8,
-    /// What tracing systems say to each other; may be empty.
+    /// The data of tracing systems for each other; may be empty.
     pub state: String,
 }
 
 impl TraceContext {
-    /// Reads the two texts as headers have them; `None` if the first is no context, as the standard says. A wrong second
+    /// Reads the two texts as headers have them; `None` if the first is not a valid context. An invalid second
     /// one is left out.
     pub fn read(parent: &str, state: &str) -> Option<Self> {
         let (fields, rest) = parent.split_at_checked(PARENT_CHARS)?;
@@ -60,12 +60,12 @@ impl TraceContext {
         text
     }
 
-    /// The trace's id as it is shown.
+    /// The trace's id as text.
     pub fn trace_id_text(&self) -> String {
         hex(&self.trace_id)
     }
 
-    /// Whether who began the trace, or passed it on, wants its spans.
+    /// Whether the sender of the context wants the trace's spans.
     pub fn is_sampled(&self) -> bool {
         self.flags & SAMPLED != 0
     }
@@ -120,7 +120,7 @@ fn read_state(text: &str) -> Option<String> {
     Some(members.join(","))
 }
 
-/// The key of a member that is as it must be.
+/// The key of a valid member.
 fn key_of(member: &str) -> Option<&str> {
     let (key, value) = member.split_once('=')?;
     let is_lower = |byte: &u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();

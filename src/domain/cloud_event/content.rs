@@ -1,5 +1,5 @@
-//! What a CloudEvent says, however it was sent: the same event may come in another mode, or made anew with the same `source`
-//! and `id`.
+//! What a CloudEvent says, however it was sent: the same event may come in another mode, or made anew with the same
+//! `source` and `id`.
 
 use std::borrow::Cow;
 
@@ -14,11 +14,11 @@ use crate::domain::submission::Submission;
 const TIME: &str = "time";
 const DATA_TYPE: &str = "datacontenttype";
 
-/// Attributes that make no other event: libraries fill the time in when an event is made, name the type of its data in one mode
-/// only, and a trace is that of the request.
+/// Attributes that make no other event: libraries fill the time in when an event is made, name the type of its data in
+/// one mode only, and a trace is that of the request.
 const INCIDENTAL: [&str; 4] = [DATA_TYPE, TIME, "traceparent", "tracestate"];
 
-/// Levels of data whose values are looked at; below them it is their text that counts.
+/// Levels of data whose values are compared; below them the text counts.
 const LEVELS_MAX: usize = 16;
 
 /// A CloudEvent as it is kept.
@@ -28,7 +28,7 @@ pub struct Content<'a> {
 }
 
 impl<'a> Content<'a> {
-    /// Of a submission; `None` if it is no CloudEvent.
+    /// Of a submission; `None` if it is not a CloudEvent.
     pub fn of(submission: &'a Submission) -> Option<Self> {
         let payload = submission.payload.as_ref().filter(|_| submission.event_type.as_deref() == Some(EVENT_TYPE))?;
         let mut data: Members<'a> = serde_json::from_str(payload.as_str()).ok()?;
@@ -36,7 +36,7 @@ impl<'a> Content<'a> {
         Some(Self { attributes, data })
     }
 
-    /// Hands over what makes it this event, part by part: attributes by their text, as headers have them, and data by its
+    /// Passes what makes it this event, part by part: attributes by their text, as headers have them, and data by its
     /// bytes, or its value where that is JSON.
     pub fn parts(&self, mut part: impl FnMut(&[u8])) {
         for (name, value) in self.attributes.iter().filter(|(name, _)| !INCIDENTAL.contains(&name.as_str())) {
@@ -57,7 +57,7 @@ impl<'a> Content<'a> {
     }
 }
 
-/// What may differ between two sendings of one event, and is told.
+/// What may differ between two sendings of one event, and is reported.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Incidental {
     /// When it happened, by its sender's account.
@@ -70,7 +70,7 @@ impl Incidental {
     /// Longest type of data that is compared.
     pub const DATA_TYPE_CHARS: usize = 255;
 
-    /// Of a submission; of one that is no CloudEvent there is nothing.
+    /// Of a submission; empty if it is not a CloudEvent.
     pub fn of(submission: &Submission) -> Self {
         let Some(content) = Content::of(submission) else { return Self::default() };
         let data_type = content.attributes.get(DATA_TYPE).map(|value| text_of(value));
@@ -101,7 +101,7 @@ fn number(text: &str) -> Cow<'_, str> {
     integer(text).map_or(text.into(), |number| number.to_string().into())
 }
 
-/// Data as the body of a request has them. None at all, `null` and `{}` are alike.
+/// Data as the body of a request has it. None at all, `null` and `{}` are alike.
 fn bytes_parts(bytes: &[u8], part: &mut dyn FnMut(&[u8])) {
     let text = std::str::from_utf8(bytes).ok().map(|text| text.trim_matches(SPACE));
     let text = text.filter(|text| text.is_empty() || check_syntax(text).is_ok());
