@@ -4,6 +4,7 @@ mod imports;
 mod map;
 mod plants;
 mod source;
+mod words;
 
 use std::fs;
 use std::path::Path;
@@ -81,7 +82,7 @@ const KINDS: &str = "src/pipeline/kind.rs";
 /// Actors of the line: only the topology file and the supervisor know more than one of them.
 static STAGES: LazyLock<Vec<String>> = LazyLock::new(|| {
     let kinds = PRODUCT.iter().find(|source| source.path == KINDS).expect("the kinds have their file");
-    let start = *kinds.find("enum Kind").first().expect("the kinds are an enum");
+    let start = *kinds.find("enum ActorKind").first().expect("the kinds are an enum");
     let variants = (start..kinds.len()).take_while(|at| kinds.text(*at) != "}");
     let variants = variants.filter(|at| kinds.text(*at).starts_with(is_word) && kinds.text(at + 1) == ",");
     variants.map(|at| kinds.text(at).to_lowercase()).collect()

@@ -7,7 +7,7 @@ type Rule = fn(&Source) -> Vec<String>;
 
 /// The rule finds `faults` faults in this text at this path.
 #[track_caller]
-fn finds(rule: Rule, faults: usize, path: &str, text: &str) {
+pub fn finds(rule: Rule, faults: usize, path: &str, text: &str) {
     let found = rule(&Source::new(path, text));
     assert_eq!(found.len(), faults, "{path}: {text}\n{found:?}");
 }

@@ -61,7 +61,7 @@ fn an_event_posted_while_the_database_is_down_is_not_stored_and_says_so() {
 }
 
 both_databases! {
-    // Guards that the unit is handed to an actor (`self.validators.send` in `Door::submit`), which does not look
+    // Guards that the unit is handed to an actor (`self.validators.send` in `Ingress::submit`), which does not look
     // whether anybody still waits for it: in the request's own future the write would end with the connection.
     fn a_client_that_resets_its_connection_does_not_undo_the_write(database) {
         // With one thread, who gets an answer after the reset knows that the server has seen it.

@@ -32,7 +32,7 @@ pub trait LineSource: 'static {
     fn next(&mut self) -> impl Future<Output = Bytes>;
 }
 
-/// One watcher's stream.
+/// One viewer's stream.
 struct SseStream<N> {
     state: Data<AppState>,
     credentials: Credentials,
@@ -58,15 +58,15 @@ pub fn event(name: &str, data: &impl Serialize) -> Bytes {
 /// Answers with all updates from now on.
 pub fn stream(call: Call, permit: OwnedSemaphorePermit, news: impl LineSource) -> Result<HttpResponse, ApiError> {
     let credentials = call.credentials()?;
-    let watcher = SseStream { credentials, news, sent_at: Instant::now(), _permit: permit, state: call.state };
+    let viewer = SseStream { credentials, news, sent_at: Instant::now(), _permit: permit, state: call.state };
     // A first line at once: the page knows that it is connected.
     let first = Some(Bytes::from_static(b": connected\n\n"));
-    let lines = unfold((first, watcher), |(first, mut watcher)| async move {
+    let lines = unfold((first, viewer), |(first, mut viewer)| async move {
         let lines = match first {
             Some(first) => first,
-            None => watcher.next().await?,
+            None => viewer.next().await?,
         };
-        Some((Ok::<_, std::io::Error>(lines), (None, watcher)))
+        Some((Ok::<_, std::io::Error>(lines), (None, viewer)))
     });
     Ok(streaming::lines("text/event-stream", lines))
 }
