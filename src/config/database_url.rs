@@ -40,16 +40,9 @@ fn is_file(path_and_query: &str) -> bool {
 /// The address of the SQLite file in the data folder.
 pub(super) fn in_folder(data_dir: &Path) -> String {
     let path = data_dir.join("gristmill.db");
-    let mut url = "sqlite://".to_owned();
-    for c in path.to_string_lossy().chars() {
-        match c {
-            '%' => url.push_str("%25"),
-            '?' => url.push_str("%3F"),
-            '#' => url.push_str("%23"),
-            c => url.push(c),
-        }
-    }
-    url
+    // A percent-encoder would encode every character beyond ASCII too, and the address is shown.
+    let path = path.to_string_lossy().replace('%', "%25").replace('?', "%3F").replace('#', "%23");
+    format!("sqlite://{path}")
 }
 
 /// Replaces passwords in an address (or in what was meant as one) by `***`; rather too much than too little.
@@ -173,5 +166,6 @@ mod tests {
     fn the_file_in_the_data_folder_has_its_special_characters_escaped() {
         assert_eq!(in_folder(Path::new("data")), "sqlite://data/gristmill.db");
         assert_eq!(in_folder(Path::new("/a/50%?#")), "sqlite:///a/50%25%3F%23/gristmill.db");
+        assert_eq!(in_folder(Path::new("/home/jörg/%3F")), "sqlite:///home/jörg/%253F/gristmill.db");
     }
 }
