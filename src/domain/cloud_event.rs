@@ -121,8 +121,7 @@ fn uid(source: &str, id: &str) -> String {
     if uid.chars().count() <= NAME_CHARS_MAX {
         return uid;
     }
-    let digest = Sha256::digest(uid.as_bytes());
-    digest.iter().fold("sha256:".to_owned(), |text, byte| text + &format!("{byte:02x}"))
+    format!("sha256:{}", hex::encode(Sha256::digest(uid)))
 }
 
 /// What an event carries.

@@ -67,8 +67,7 @@ impl DedupeKey {
             hash.update(&own.text);
         }
         let content_hash: [u8; 32] = hash.finalize().into();
-        let text = content_hash.iter().map(|byte| format!("{byte:02x}")).collect();
-        Self { user_id, namespace: Namespace::Refusal, text, content_hash }
+        Self { user_id, namespace: Namespace::Refusal, text: hex::encode(content_hash), content_hash }
     }
 
     /// What makes the key unique, without the content.

@@ -1,7 +1,6 @@
 //! Trace contexts, as the W3C's Trace Context has them: which trace an event is part of, and below which span.
 
 use std::collections::BTreeSet;
-use std::fmt::Write;
 
 /// Characters of `traceparent` in the version that is known; later ones begin with the same fields.
 const PARENT_CHARS: usize = 55;
@@ -52,7 +51,7 @@ impl TraceContext {
 
     /// `traceparent`, and after a space `tracestate` unless that is empty: how a context is stored.
     pub fn text(&self) -> String {
-        let mut text = format!("00-{}-{}-{:02x}", self.trace_id_text(), hex(&self.span_id), self.flags);
+        let mut text = format!("00-{}-{}-{:02x}", self.trace_id_text(), hex::encode(self.span_id), self.flags);
         if !self.state.is_empty() {
             text.push(' ');
             text.push_str(&self.state);
@@ -62,7 +61,7 @@ impl TraceContext {
 
     /// The trace's id as text.
     pub fn trace_id_text(&self) -> String {
-        hex(&self.trace_id)
+        hex::encode(self.trace_id)
     }
 
     /// Whether the sender of the context wants the trace's spans.
@@ -83,23 +82,10 @@ impl TraceContext {
 
 /// Only lower-case digits are allowed.
 fn bytes_of<const N: usize>(text: &str) -> Option<[u8; N]> {
-    let is_digit = |byte: u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
-    if text.len() != 2 * N || !text.bytes().all(is_digit) {
-        return None;
-    }
     let mut bytes = [0; N];
-    for (place, byte) in bytes.iter_mut().enumerate() {
-        *byte = u8::from_str_radix(&text[2 * place..2 * place + 2], 16).ok()?;
-    }
-    Some(bytes)
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::with_capacity(2 * bytes.len()), |mut text, byte| {
-        // Writing to a string cannot fail.
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
+    hex::decode_to_slice(text, &mut bytes).ok()?;
+    let has_upper = text.bytes().any(|byte| byte.is_ascii_uppercase());
+    (!has_upper).then_some(bytes)
 }
 
 /// The members of `tracestate`, cut to the length that is passed on; `None` if one of them is wrong.

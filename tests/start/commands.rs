@@ -63,7 +63,7 @@ both_databases! {
             crate::support::database::Kind::Postgres => "SELECT encode(hash, 'hex') FROM api_tokens ORDER BY id",
         };
         use sha2::Digest;
-        let hash: String = sha2::Sha256::digest(&first).iter().map(|byte| format!("{byte:02x}")).collect();
+        let hash = hex::encode(sha2::Sha256::digest(&first));
         assert_eq!(database.texts(as_text)[0], hash);
 
         let rotated = token_of(&setup.run(&["token", "rotate", prefix_of(&first), "--json"]));

@@ -207,15 +207,15 @@ fn spans_of(body: &[u8]) -> Vec<Span> {
 
 fn span(sent: &Sent, resource: &BTreeMap<String, String>) -> Span {
     Span {
-        trace_id: hex(&sent.trace_id),
-        id: hex(&sent.span_id),
-        parent: hex(&sent.parent_span_id),
+        trace_id: hex::encode(&sent.trace_id),
+        id: hex::encode(&sent.span_id),
+        parent: hex::encode(&sent.parent_span_id),
         state: sent.trace_state.clone(),
         name: sent.name.clone(),
         kind: sent.kind(),
         is_error: sent.status.as_ref().is_some_and(|status| status.code() == StatusCode::Error),
         times: (sent.start_time_unix_nano, sent.end_time_unix_nano),
-        links: sent.links.iter().map(|link| (hex(&link.trace_id), hex(&link.span_id))).collect(),
+        links: sent.links.iter().map(|link| (hex::encode(&link.trace_id), hex::encode(&link.span_id))).collect(),
         attributes: attributes(&sent.attributes),
         resource: resource.clone(),
     }
@@ -229,8 +229,4 @@ fn attributes(sent: &[KeyValue]) -> BTreeMap<String, String> {
         other => panic!("an attribute of another type: {other:?}"),
     };
     sent.iter().map(|pair| (pair.key.clone(), text(&pair.value))).collect()
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

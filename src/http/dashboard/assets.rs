@@ -50,8 +50,7 @@ pub async fn show(call: Call) -> Result<HttpResponse, ApiError> {
 
 /// Weak: the same content may be packed in several ways.
 fn tag(content: &str) -> String {
-    let digest: String = Sha256::digest(content).iter().take(8).map(|byte| format!("{byte:02x}")).collect();
-    format!("W/\"{digest}\"")
+    format!("W/\"{}\"", hex::encode(&Sha256::digest(content)[..8]))
 }
 
 /// Whether the browser has the file: how its copy was packed makes no difference.

@@ -20,7 +20,7 @@ const NO_TIME: i64 = i64::MIN;
 
 /// The cursor of the page that begins after `place`, for a list with `filters` as canonical text.
 pub fn write(filters: &str, place: ListPosition) -> String {
-    bytes(filters, place).iter().map(|byte| format!("{byte:02x}")).collect()
+    hex::encode(bytes(filters, place))
 }
 
 /// The position after which the page begins; 400 if the cursor was made for another list, or not by us.
@@ -56,12 +56,7 @@ fn place(bytes: [u8; BYTES]) -> Option<ListPosition> {
 
 fn decode(cursor: &str) -> Option<[u8; BYTES]> {
     let mut bytes = [0; BYTES];
-    if cursor.len() != 2 * BYTES || !cursor.is_ascii() {
-        return None;
-    }
-    for (at, byte) in bytes.iter_mut().enumerate() {
-        *byte = u8::from_str_radix(&cursor[2 * at..2 * at + 2], 16).ok()?;
-    }
+    hex::decode_to_slice(cursor, &mut bytes).ok()?;
     Some(bytes)
 }
 

@@ -107,8 +107,9 @@ fn identity(path: &Path, bytes: u64, format: Format, batch: u16) -> anyhow::Resu
     let mut hash = Sha256::new();
     hash.update(format!("{}\0{bytes}\0{format:?}\0{batch}\0", place.display()));
     hash.update(&beginning);
-    let digits: String = hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
-    Ok(digits[..IDENTITY_CHARS].to_owned())
+    let mut digits = hex::encode(hash.finalize());
+    digits.truncate(IDENTITY_CHARS);
+    Ok(digits)
 }
 
 /// Counts what is read of the file, before it is unpacked.
