@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use strsim::levenshtein;
+
 /// Every error found in the configuration; displays as one line per error.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub struct ConfigErrors {
@@ -106,30 +108,13 @@ fn nearest<'a>(path: &str, known: &[&'a str]) -> Option<&'a str> {
         .iter()
         .copied()
         .chain(sections(known))
-        .map(|key| (distance(&plain, key), key))
+        .map(|key| (levenshtein(&plain, key), key))
         .min()
         .filter(|(distance, _)| *distance <= distance_max)
         .map(|(_, key)| key);
     let (_, name) = plain.rsplit_once('.').unwrap_or(("", &plain));
     let mut namesakes = known.iter().copied().filter(|key| key.rsplit_once('.').is_some_and(|(_, last)| last == name));
     close.or_else(|| namesakes.next().filter(|_| namesakes.next().is_none()))
-}
-
-/// Letters to change, add or take away to make `b` of `a` (Levenshtein's distance), of at most 64 letters each.
-fn distance(a: &str, b: &str) -> usize {
-    let a: Vec<char> = a.chars().take(64).collect();
-    let b: Vec<char> = b.chars().take(64).collect();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, from) in a.iter().enumerate() {
-        let mut diagonal = row[0];
-        row[0] = i + 1;
-        for (j, to) in b.iter().enumerate() {
-            let replaced = diagonal + usize::from(from != to);
-            diagonal = row[j + 1];
-            row[j + 1] = replaced.min(row[j] + 1).min(diagonal + 1);
-        }
-    }
-    row[b.len()]
 }
 
 #[cfg(test)]
@@ -152,15 +137,6 @@ mod tests {
         ] {
             let line = ConfigError::unknown_key("here", path, &KNOWN).to_string();
             assert_eq!(line, format!("here: {path} is unknown, {expected}"));
-        }
-    }
-
-    #[test]
-    fn the_distance_counts_changed_added_and_missing_letters() {
-        for (a, b, expected) in
-            [("", "", 0), ("bind", "bind", 0), ("bnd", "bind", 1), ("bimd", "bind", 1), ("abc", "", 3)]
-        {
-            assert_eq!(distance(a, b), expected, "{a} {b}");
         }
     }
 }
