@@ -181,9 +181,7 @@ impl Claimer {
     fn poll(&mut self, context: &mut Context<Self>) {
         self.is_woken = true;
         self.take_turn(context);
-        let [random, ..] = *Uuid::new_v4().as_bytes();
-        let period = self.rules.poll * (384 + u32::from(random)) / 512;
-        context.run_later(period, Self::poll);
+        context.run_later(self.rules.poll.mul_f64(rand::random_range(0.75..1.25)), Self::poll);
     }
 
     fn end_turn(turned: ClaimTurnEnd, claimer: &mut Self, context: &mut Context<Self>) {
