@@ -171,12 +171,9 @@ impl Config {
     }
 }
 
-/// The host's name as the kernel or the system's file gives it, else `localhost`; at most 255 characters.
+/// The host's name, else `localhost`.
 fn host_name() -> String {
-    ["/proc/sys/kernel/hostname", "/etc/hostname"]
-        .iter()
-        .filter_map(|path| std::fs::read_to_string(path).ok())
-        .map(|name| name.trim().chars().take(255).collect::<String>())
-        .find(|name| !name.is_empty() && !name.chars().any(char::is_control))
-        .unwrap_or_else(|| "localhost".to_owned())
+    let name = gethostname::gethostname().into_string().unwrap_or_default();
+    let name = Some(name.trim()).filter(|name| !name.is_empty() && !name.chars().any(char::is_control));
+    name.unwrap_or("localhost").to_owned()
 }
