@@ -3,10 +3,10 @@
 //! A configuration holds from start to end, so that there is nothing that SIGHUP could have read again: it requests the
 //! end, as it does of every program whose terminal goes away. `nohup` is honoured.
 
-use std::fs;
 use std::future::pending;
 use std::io;
 
+use procfs::process::Process;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// Beyond a limit on the size of files (`ulimit -f`) the kernel kills the writer, instead of returning an error.
@@ -67,7 +67,6 @@ impl Signals {
 
 /// Whether the signal was already ignored when the process began.
 fn is_ignored(number: u32) -> bool {
-    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
-    mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).is_some_and(|mask| mask >> (number - 1) & 1 == 1)
+    let status = Process::myself().and_then(|process| process.status());
+    status.is_ok_and(|status| status.sigign >> (number - 1) & 1 == 1)
 }
