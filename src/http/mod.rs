@@ -32,7 +32,7 @@ mod ops;
 mod origin;
 mod percentiles;
 mod ports;
-mod problem_pages;
+mod problem_catalogue;
 pub mod problems;
 mod rate;
 mod remote_node;

@@ -9,7 +9,8 @@ use super::error::ApiError;
 use super::problems::Problem;
 use super::request::{Call, OperationsPort, Served, endpoint};
 use super::{
-    audit, control, dashboard, events, health, jobs, limits, metrics, openapi, ops, problem_pages, series, spool, stats,
+    audit, control, dashboard, events, health, jobs, limits, metrics, openapi, ops, problem_catalogue, series, spool,
+    stats,
 };
 use crate::telemetry::facts;
 
@@ -91,8 +92,8 @@ fn both(routes: &mut ServiceConfig) {
     routes
         .service(at("/health/live", "GET, HEAD").route(get(health::live)))
         .service(at("/health/ready", "GET, HEAD").route(get(health::ready)))
-        .service(at("/problems", "GET, HEAD").route(get(problem_pages::all)))
-        .service(at("/problems/{code}", "GET, HEAD").route(get(problem_pages::one)))
+        .service(at("/problems", "GET, HEAD").route(get(problem_catalogue::list)))
+        .service(at("/problems/{code}", "GET, HEAD").route(get(problem_catalogue::show)))
         .default_service(web::to(endpoint(not_found)));
 }
 

@@ -13,10 +13,10 @@ use actix_web::middleware::Next;
 use actix_web::web::Data;
 use actix_web::{Error, HttpResponse};
 
+use super::accept::prefers_html;
 use super::login::session_in;
 use crate::http::error::ApiError;
 use crate::http::fields::shown;
-use crate::http::problem_pages::prefers_html;
 use crate::http::problems::Problem;
 use crate::http::request_id::RequestId;
 use crate::http::respond::header_value;

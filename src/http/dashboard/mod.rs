@@ -4,6 +4,7 @@
 //! into the bearer token that it is before a handler is reached (`guard`). So what may be seen and done is decided in
 //! one place, by scopes, and the page only leaves out what would be refused.
 
+mod accept;
 mod assets;
 mod guard;
 mod live;
@@ -25,9 +26,9 @@ use actix_web::http::header::{CONTENT_TYPE, VARY};
 use schemars::JsonSchema;
 use serde::Serialize;
 
+use self::accept::prefers_html;
 use super::error::ApiError;
 use super::ops;
-use super::problem_pages::prefers_html;
 use super::request::Call;
 use super::respond::{header_value, json};
 use crate::domain::scopes::Scope;

@@ -8,7 +8,7 @@ use super::schemas::Schemas;
 use crate::domain::scopes::Scope;
 use crate::http::health::Health;
 use crate::http::limits::Limits;
-use crate::http::problem_pages::{Catalogue, ProblemView};
+use crate::http::problem_catalogue::{Catalogue, ProblemView};
 use crate::http::problems::Problem;
 use crate::http::series::SeriesView;
 use crate::http::stats::StatsView;
@@ -20,7 +20,6 @@ const HTML: &str = "text/html";
 /// All of them.
 pub fn operations(schemas: &mut Schemas) -> Vec<Operation> {
     let health = schemas.of::<Health>();
-    let page = || json!({"type": "string"});
     vec![
         Operation::new(Method::GET, "/api/v1/stats", SERVICE, "showStats", "Show the figures of all nodes")
             .says(
@@ -51,12 +50,10 @@ pub fn operations(schemas: &mut Schemas) -> Vec<Operation> {
             .answers(200, "They can", health.clone())
             .answers(503, "They cannot, with every reason", health),
         Operation::new(Method::GET, "/problems", DOCUMENTS, "listProblems", "Explain every problem")
-            .answers(200, "The catalogue", schemas.of::<Catalogue>())
-            .answers_as(200, "", HTML, page()),
+            .answers(200, "The catalogue", schemas.of::<Catalogue>()),
         Operation::new(Method::GET, "/problems/{code}", DOCUMENTS, "showProblem", "Explain one problem")
             .parameter("Code")
             .answers(200, "Its entry", schemas.of::<ProblemView>())
-            .answers_as(200, "", HTML, page())
             .problems(&[Problem::NotFound]),
         Operation::new(Method::GET, "/openapi.json", DOCUMENTS, "showOpenApi", "This document").answers(
             200,
@@ -67,7 +64,7 @@ pub fn operations(schemas: &mut Schemas) -> Vec<Operation> {
             200,
             "The page",
             HTML,
-            page(),
+            json!({"type": "string"}),
         ),
     ]
 }
