@@ -23,7 +23,6 @@ use crate::clock;
 use crate::domain::scopes::{Scope, Scopes};
 use crate::store::{Store, StoreError, TokenRecord};
 use crate::telemetry::condition::Condition;
-use crate::telemetry::facts;
 
 /// Most tokens remembered, known and unknown each; 10,000 known ones are about 3 MB.
 const REMEMBERED_MAX: usize = 10_000;
@@ -59,7 +58,8 @@ pub fn allows(scopes: Scopes, scope: Scope) -> bool {
 pub struct Auth {
     store: Store,
     lookups: Lookups,
-    unknown: UnknownTokens,
+    /// How many unknown tokens came from where.
+    pub(super) unknown: UnknownTokens,
     cache: RwLock<TokenCache>,
     uses: Mutex<Uses>,
     staleness: Staleness,
@@ -139,6 +139,11 @@ impl Auth {
         self.write_uses().await
     }
 
+    /// Forgets that the token is unknown, so that it is looked up, and counted, again.
+    pub fn forget_unknown(&self, hash: &TokenHash) {
+        self.cache_mut().unknown.remove(hash);
+    }
+
     fn recall(&self, hash: &TokenHash) -> Option<Option<Arc<KnownToken>>> {
         let cache = self.cache();
         match cache.known.get(hash) {
@@ -148,10 +153,7 @@ impl Auth {
     }
 
     async fn look_up(&self, Credentials { hash, origin }: Credentials) -> Result<Option<Arc<KnownToken>>, ApiError> {
-        if let Some(wait) = self.unknown.wait(origin, Instant::now()) {
-            facts::rate_limited();
-            return Err(ApiError::too_many_unknown_tokens(wait));
-        }
+        self.unknown.admit(origin)?;
         let epoch = self.cache().epoch;
         let record = self.lookups.find(hash).await.map_err(unavailable)?;
         if record.is_none() {

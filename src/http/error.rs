@@ -164,6 +164,11 @@ impl ApiError {
         &self.detail
     }
 
+    /// How long to wait until the same request may succeed, if that is known.
+    pub fn retry_after(&self) -> Option<Duration> {
+        if let AdviceHeader::RetryAfter(delay) = self.advice { Some(delay) } else { None }
+    }
+
     /// The answer; `keyed` says whether the request carried a dedupe key in its headers.
     pub fn respond(&self, request_id: &RequestId, keyed: bool) -> HttpResponse {
         let entry = self.problem.entry();

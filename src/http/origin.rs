@@ -13,11 +13,6 @@ impl Origin {
     pub fn of(request: &HttpRequest) -> Self {
         request.peer_addr().map_or(Self(0), |peer| peer.ip().into())
     }
-
-    /// A number of its own.
-    pub fn number(self) -> i64 {
-        self.0
-    }
 }
 
 impl From<IpAddr> for Origin {

@@ -26,11 +26,7 @@ const RATE_LIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy"
 
 type Buckets = RateLimiter<i64, HashMapStateStore<i64>, MonotonicClock, StateInformationMiddleware>;
 
-/// Attempts to log in at once from one address, and the time after which there is one more.
-const LOGINS: NonZeroU32 = NonZeroU32::new(10).expect("not zero");
-const LOGIN_EVERY: Duration = Duration::from_secs(6);
-
-/// The rate of every token, or of every address that logs in.
+/// The rate of every token.
 pub struct Rate {
     quota: Quota,
     policy: HeaderValue,
@@ -61,13 +57,6 @@ impl Rate {
         let quota = Quota::per_second(per_second).allow_burst(burst(limits, per_second));
         let policy = policy(per_second, quota.burst_size());
         Some(Self { quota, policy, buckets: RwLock::new(buckets(quota)), tokens_max: TOKENS_MAX })
-    }
-
-    /// The rate of attempts to log in, by where they come from.
-    pub fn of_logins() -> Self {
-        let quota = Quota::with_period(LOGIN_EVERY).expect("a period").allow_burst(LOGINS);
-        let policy = policy(NonZeroU32::MIN, LOGINS);
-        Self { quota, policy, buckets: RwLock::new(buckets(quota)), tokens_max: TOKENS_MAX }
     }
 
     /// Requests at once.

@@ -48,8 +48,6 @@ pub struct AppState {
     pub live_outcomes: LiveOutcomes,
     /// Room for dashboards.
     pub live_room: Arc<Semaphore>,
-    /// How often somebody may try to log in.
-    pub logins: Rate,
     /// What the API is described by, made when it is first requested.
     pub document: OnceLock<Value>,
     /// What the operations port is described by.
@@ -91,7 +89,6 @@ impl AppState {
             remote_nodes: RemoteNodes::default(),
             live_outcomes: LiveOutcomes::default(),
             live_room,
-            logins: Rate::of_logins(),
             document: OnceLock::new(),
             operations_document: OnceLock::new(),
             shutdown: Arc::default(),

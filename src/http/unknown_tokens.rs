@@ -1,4 +1,4 @@
-//! How many unknown tokens one origin may have looked up.
+//! How many unknown tokens one origin may have looked up, in requests and in logins to the dashboard.
 //!
 //! Only what turned out to be unknown counts, so that tokens that are merely not remembered are never held up, however many
 //! of them a restart brings at once. Guaranteed: at most [`ORIGINS_MAX`] origins are remembered; those that may have a whole
@@ -8,7 +8,9 @@ use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use super::error::ApiError;
 use super::origin::Origin;
+use crate::telemetry::facts;
 
 /// Unknown tokens at once, and the time after which there is one more.
 const BURST: u32 = 30;
@@ -24,8 +26,15 @@ pub(super) struct UnknownTokens {
 }
 
 impl UnknownTokens {
+    /// 429 if the origin has to wait for its next look-up.
+    pub fn admit(&self, origin: Origin) -> Result<(), ApiError> {
+        let Some(wait) = self.wait(origin, Instant::now()) else { return Ok(()) };
+        facts::rate_limited();
+        Err(ApiError::too_many_unknown_tokens(wait))
+    }
+
     /// How long the origin has to wait for its next look-up; `None` if it need not.
-    pub fn wait(&self, origin: Origin, now: Instant) -> Option<Duration> {
+    fn wait(&self, origin: Origin, now: Instant) -> Option<Duration> {
         let whole_at = *self.whole_at.lock().unwrap_or_else(PoisonError::into_inner).get(&origin)?;
         let free_at = whole_at.checked_sub(EVERY * (BURST - 1))?;
         free_at.checked_duration_since(now).filter(|wait| !wait.is_zero())

@@ -38,8 +38,8 @@ pub fn session_closed(token_id: i64, by_token: i64) {
     info!(token_id, by_token, "session closed");
 }
 
-/// A login to the dashboard failed. There is no row of it, since nothing was changed; how many lines there can be is
-/// bounded by how often one address may try.
+/// A login to the dashboard was refused. There is no row of it, since nothing was changed; how many lines strangers can
+/// cause is bounded by how many unknown tokens one address may send.
 pub fn login_refused(peer: &str, code: &str) {
     warn!(peer, code, "login refused");
 }

@@ -223,15 +223,28 @@ fn a_session_is_good_on_every_node_and_ends_on_all_of_them() {
 }
 
 #[test]
-fn attempts_to_log_in_are_limited() {
+fn logins_without_a_known_token_count_as_unknown_tokens_of_their_address() {
     let mut server = Server::start(&Database::sqlite());
-    let answers: Vec<Answer> = (0..30).map(|_| log_in(&server, "gm_wrong")).collect();
-    let limited: Vec<&Answer> = answers.iter().filter(|answer| answer.status == 429).collect();
-    assert!(limited.len() >= 15 && answers[..10].iter().all(|answer| answer.status == 401), "{}", limited.len());
-    assert!(limited.iter().all(|answer| answer.header("retry-after").is_some()), "{limited:?}");
     let token = server.token();
-    assert_eq!(log_in(&server, &token).status, 429, "a good token waits as well");
-    assert_eq!(server.dashboard().get("/api/session").status, 200, "who is known is not held up");
+    session(&server, &token);
+    let wrong = ["gm_wrong", "nonsense", ""];
+    let answers: Vec<Answer> = wrong.into_iter().cycle().take(90).map(|wrong| log_in(&server, wrong)).collect();
+    let (limited, refused): (Vec<&Answer>, Vec<&Answer>) = answers.iter().partition(|answer| answer.status == 429);
+    assert!(limited.len() >= 15 && answers[..30].iter().all(|answer| answer.status == 401), "{}", limited.len());
+    assert!(refused.iter().all(|answer| answer.status == 401), "{refused:?}");
+    for answer in limited {
+        assert_eq!(answer.header("retry-after"), Some("1"), "{answer:?}");
+        assert!(answer.body.contains("too many unknown tokens"), "{answer:?}");
+    }
+    let log = server.log();
+    assert_eq!(log.matches("login refused").count(), refused.len(), "{log}");
+    let unknown = server.client_with("gm_wrong_too");
+    let limited = || {
+        log_in(&server, "gm_wrong");
+        (unknown.get(EVENTS).status == 429).then_some(())
+    };
+    wait_for("a refusal on the other port", SEEN, limited, || server.log());
+    assert_eq!(log_in(&server, &token).status, 303, "who is known is not held up");
 }
 
 #[test]

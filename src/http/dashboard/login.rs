@@ -1,7 +1,7 @@
 //! Logging in and out. A session is a token that ends with the one it was opened with, and its cookie holds the token's
 //! text: there is no second way to authenticate.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
@@ -19,6 +19,7 @@ use crate::http::bounds::STORE_WAIT;
 use crate::http::error::{ApiError, whole_seconds};
 use crate::http::html::escaped;
 use crate::http::origin::Origin;
+use crate::http::problems::Problem;
 use crate::http::request::Call;
 use crate::http::respond::header_value;
 use crate::telemetry::audit;
@@ -53,26 +54,34 @@ pub async fn form(call: Call) -> Result<HttpResponse, ApiError> {
 /// `POST /login`: a session for the token in the form.
 pub async fn enter(call: Call) -> Result<HttpResponse, ApiError> {
     let address = call.request.peer_addr().map(|peer| peer.ip().to_canonical());
-    if let Some(wait) = call.state.logins.take(Origin::of(&call.request).number()).wait {
-        let mut response = page(StatusCode::TOO_MANY_REQUESTS, "Too many attempts. Try again in a few seconds.");
-        response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(whole_seconds(wait)));
-        return Ok(response);
+    let error = match open(call).await {
+        Ok(response) => return Ok(response),
+        Err(error) => error,
+    };
+    let problem = error.problem().entry();
+    if problem.status.is_client_error() && error.problem() != Problem::RateLimited {
+        audit::login_refused(&address.map_or_else(String::new, |address| address.to_string()), problem.code);
     }
-    match open(call).await {
-        Ok(response) => Ok(response),
-        Err(error) => {
-            let problem = error.problem().entry();
-            audit::login_refused(&address.map_or_else(String::new, |address| address.to_string()), problem.code);
-            Ok(page(problem.status, error.detail()))
-        }
+    let mut response = page(problem.status, error.detail());
+    if let Some(delay) = error.retry_after() {
+        response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(whole_seconds(delay)));
     }
+    Ok(response)
 }
 
 async fn open(call: Call) -> Result<HttpResponse, ApiError> {
-    let limits = call.state.body_limits.with_bytes_max(FORM_BYTES_MAX);
-    let body = body::read(call.request.headers(), call.payload, &limits, |_| Ok(())).await?;
-    let credentials = Credentials::read(&bearer(&body)?, Origin::of(&call.request))?;
-    let state = call.state;
+    let (state, origin) = (call.state.clone(), Origin::of(&call.request));
+    let credentials = match credentials(call, origin).await {
+        Ok(credentials) => credentials,
+        // Each refusal is a line in the log, so a form without a token counts as an unknown token does.
+        Err(error) => {
+            state.auth.unknown.admit(origin)?;
+            state.auth.unknown.note(origin, Instant::now());
+            return Err(error);
+        }
+    };
+    // And one that is remembered as unknown counts again.
+    state.auth.forget_unknown(&credentials.hash);
     let caller = state.auth.authenticate(credentials).await?;
     let by = state.principal(&caller);
     let opened = state.store.open_session(caller.token_id, SESSION_LASTS, clock::now(), &by, STORE_WAIT).await?;
@@ -83,6 +92,13 @@ async fn open(call: Call) -> Result<HttpResponse, ApiError> {
     let mut response = HttpResponse::SeeOther().insert_header((LOCATION, "/")).finish();
     response.headers_mut().insert(SET_COOKIE, cookie(secret.expose(), SESSION_LASTS));
     Ok(response)
+}
+
+/// The token of the form in the request's body.
+async fn credentials(call: Call, origin: Origin) -> Result<Credentials, ApiError> {
+    let limits = call.state.body_limits.with_bytes_max(FORM_BYTES_MAX);
+    let body = body::read(call.request.headers(), call.payload, &limits, |_| Ok(())).await?;
+    Credentials::read(&bearer(&body)?, origin)
 }
 
 /// The form's token as the header that carries tokens.
