@@ -11,6 +11,8 @@ pub struct Model {
     pub id: i64,
     /// The owner, a row of `users`.
     pub user_id: i64,
+    /// The token that opened it, if it is a session of the dashboard.
+    pub parent_id: Option<i64>,
     /// What the owner calls it.
     pub name: String,
     /// SHA-256 of the token's text, 32 bytes, unique.
@@ -29,8 +31,6 @@ pub struct Model {
     pub revoked_at: Option<DateTimeUtc>,
     /// Written in batches, so it lags.
     pub last_used_at: Option<DateTimeUtc>,
-    /// The token that opened it, if it is a session of the dashboard.
-    pub parent_id: Option<i64>,
 }
 
 /// No relation is followed: joins are written where they are needed.

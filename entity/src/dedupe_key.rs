@@ -9,7 +9,7 @@ pub struct Model {
     /// Keys of different users never meet.
     #[sea_orm(primary_key, auto_increment = false)]
     pub user_id: i64,
-    /// 0 = `event_uid`, 1 = `Idempotency-Key`.
+    /// 0 = `event_uid`, 1 = `Idempotency-Key`, 2 = the content of a refused event.
     #[sea_orm(primary_key, auto_increment = false)]
     pub namespace: i16,
     /// At most 255 characters.

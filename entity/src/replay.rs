@@ -17,10 +17,10 @@ pub struct Model {
     pub action: String,
     /// The user whose token it was.
     pub by_user: i64,
-    /// By the database's clock.
-    pub at: DateTimeUtc,
     /// The job that did it, if it was one.
     pub job_id: Option<i64>,
+    /// By the database's clock.
+    pub at: DateTimeUtc,
     /// Whether the payload was changed.
     pub patched: bool,
     /// The payload before it was changed; read as text by hand-written SQL.

@@ -20,6 +20,7 @@ pub(super) fn migrate(config: &Config) -> anyhow::Result<()> {
     let applied = runtime()?.block_on(schema::run(&store_options(config))).with_context(|| database(config))?;
     match applied {
         0 => print("the schema is up to date")?,
+        1 => print("1 migration applied")?,
         applied => print(format_args!("{applied} migrations applied"))?,
     }
     Ok(())

@@ -46,9 +46,7 @@ pub(super) async fn check(connection: &impl ConnectionTrait) -> Result<(), Store
     if missing == 0 {
         return Ok(());
     }
-    Err(StoreError::setup(format!(
-        "the database's schema lacks {missing} migrations, `gristmill migrate` applies them"
-    )))
+    Err(StoreError::setup("the database's schema is not up to date, `gristmill migrate` brings it up to date"))
 }
 
 async fn run_postgres(options: &StoreOptions) -> Result<usize, StoreError> {
@@ -104,10 +102,23 @@ async fn missing(connection: &impl ConnectionTrait) -> Result<usize, StoreError>
     let known = Migrator::migrations();
     let applied = applied(connection).await?;
     let is_known = |name: &String| known.iter().any(|migration| migration.name() == name);
-    if let Some(newer) = applied.iter().find(|name| !is_known(name)) {
-        return Err(StoreError::setup(format!("the database's schema is newer than this gristmill: it has {newer}")));
+    if let Some(unknown) = applied.iter().find(|name| !is_known(name)) {
+        // Every later schema is built upon the first migration.
+        let is_newer = known.first().is_some_and(|first| applied.iter().any(|name| name == first.name()));
+        return Err(StoreError::setup(if is_newer { newer(unknown) } else { unreleased(unknown) }));
     }
     Ok(known.len() - applied.len())
+}
+
+fn newer(unknown: &str) -> String {
+    format!("the database's schema is newer than this gristmill: it has {unknown}")
+}
+
+fn unreleased(unknown: &str) -> String {
+    format!(
+        "the database was made by a development version of gristmill, before the first release: it has {unknown}. \
+         Its schema cannot be brought up to date: use that version, or give database.url an empty database"
+    )
 }
 
 /// Names of the applied migrations.

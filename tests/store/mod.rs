@@ -19,7 +19,6 @@ mod postgres;
 mod schema;
 mod sessions;
 mod sqlite;
-mod times;
 
 /// Longest wait of an operation in these tests.
 const WAIT: Duration = Duration::from_secs(10);

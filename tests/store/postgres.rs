@@ -11,13 +11,14 @@ use sea_orm::prelude::Uuid;
 
 use super::{
     WAIT, accounts, controls, ids, jobs, listing, migrated, nodes, number, on_postgres, opening, operations, schema,
-    sessions, times,
+    sessions,
 };
 
 on_postgres! {
     eight_migrations_at_once_all_succeed: opening::contract_eight_migrations_at_once_all_succeed;
     a_migration_given_up_midway_leaves_nothing_half: opening::contract_a_migration_given_up_midway_leaves_nothing_half;
     an_unmigrated_database_is_refused: opening::contract_an_unmigrated_database_is_refused;
+    a_schema_of_another_program_is_refused_and_left_alone: opening::contract_a_schema_of_another_program_is_refused_and_left_alone;
     work_goes_on_when_its_caller_stops_waiting: operations::contract_work_goes_on_when_its_caller_stops_waiting;
     work_goes_on_when_its_caller_is_dropped: operations::contract_work_goes_on_when_its_caller_is_dropped;
     a_failed_transaction_stores_nothing: operations::contract_a_failed_transaction_stores_nothing;
@@ -38,7 +39,6 @@ on_postgres! {
     sessions_are_bounded: sessions::contract_sessions_are_bounded;
     each_session_is_told_in_the_audit_log: sessions::contract_each_session_is_told_in_the_audit_log;
     a_series_has_each_flush_in_its_bucket: sessions::contract_a_series_has_each_flush_in_its_bucket;
-    what_was_counted_before_there_were_times_has_no_percentiles: times::contract_what_was_counted_before_there_were_times_has_no_percentiles;
     a_backlog_is_counted_up_to_a_bound: sessions::contract_a_backlog_is_counted_up_to_a_bound;
     ids_begin_at_one_and_grow: ids::contract_ids_begin_at_one_and_grow;
     nodes_never_share_an_id: ids::contract_nodes_never_share_an_id;

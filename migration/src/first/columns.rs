@@ -15,9 +15,19 @@ pub(super) fn serial(name: &'static str) -> ColumnDef {
     bigint(name).primary_key().auto_increment().take()
 }
 
+/// A bigint that may be null: the id of another row, or a number that is not always there.
+pub(super) fn maybe_bigint(name: &'static str) -> ColumnDef {
+    ColumnDef::new(name).big_integer().take()
+}
+
 /// A count that starts at zero.
 pub(super) fn count(name: &'static str) -> ColumnDef {
     ColumnDef::new(name).integer().not_null().default(0).take()
+}
+
+/// A count that starts at zero and adds up over many events.
+pub(super) fn total(name: &'static str) -> ColumnDef {
+    bigint(name).default(0).take()
 }
 
 /// A boolean that starts as false.
@@ -33,6 +43,11 @@ pub(super) fn short(name: &'static str, chars: u32) -> ColumnDef {
 /// Text of at most 255 characters.
 pub(super) fn text(name: &'static str) -> ColumnDef {
     short(name, CHARS_MAX)
+}
+
+/// Text of any length.
+pub(super) fn long_text(name: &'static str) -> ColumnDef {
+    ColumnDef::new(name).text().take()
 }
 
 /// A time with its zone.

@@ -3,7 +3,7 @@
 use sea_orm_migration::prelude::*;
 use sea_orm_migration::sea_orm::DbBackend;
 
-use super::columns::{bigint, count, flag, hash, json, short, text, time, uuid};
+use super::columns::{bigint, count, flag, hash, json, long_text, maybe_bigint, short, text, time, uuid};
 
 pub(super) fn tables(backend: DbBackend) -> Vec<TableCreateStatement> {
     let (mut events, mut keys) = (events(), dedupe_keys());
@@ -12,7 +12,7 @@ pub(super) fn tables(backend: DbBackend) -> Vec<TableCreateStatement> {
         // The key is the row: a second tree would double what each insert writes.
         _ => keys.extra("WITHOUT ROWID"),
     };
-    vec![events, keys, attempts()]
+    vec![events, attempts(), keys, key_clock(), repeats()]
 }
 
 fn events() -> TableCreateStatement {
@@ -22,17 +22,20 @@ fn events() -> TableCreateStatement {
         .col(bigint("id").primary_key().check(Expr::cust("id > 0")))
         .col(uuid("task_id").not_null())
         .col(bigint("user_id"));
+    submission(&mut table);
     outcome(&mut table);
     lease(&mut table);
     times(&mut table);
     table.take()
 }
 
+/// `trace_context` is `traceparent`, and after a space `tracestate`: never searched, so without an index.
+fn submission(table: &mut TableCreateStatement) {
+    table.col(text("event_name")).col(text("event_type")).col(text("event_uid")).col(long_text("trace_context"));
+}
+
 fn outcome(table: &mut TableCreateStatement) {
     table
-        .col(text("event_name"))
-        .col(text("event_type"))
-        .col(text("event_uid"))
         .col(ColumnDef::new("status").string_len(16).not_null().check(Expr::cust(
             "status IN ('pending', 'processed', 'duplicate', 'validation_error', 'failed', 'cancelled')",
         )))
@@ -45,7 +48,8 @@ fn outcome(table: &mut TableCreateStatement) {
         .col(count("crashes"))
         .col(flag("suspect"))
         .col(count("generation"))
-        .col(ColumnDef::new("duplicate_of").big_integer());
+        .col(maybe_bigint("duplicate_of"))
+        .col(maybe_bigint("repeats"));
 }
 
 fn lease(table: &mut TableCreateStatement) {
@@ -59,20 +63,8 @@ fn times(table: &mut TableCreateStatement) {
         .col(time("started_at"))
         .col(time("processed_at"))
         .col(time("finished_at"))
+        .col(time("last_repeated_at"))
         .col(text("node"));
-}
-
-fn dedupe_keys() -> TableCreateStatement {
-    Table::create()
-        .table("dedupe_keys")
-        .col(bigint("user_id"))
-        .col(ColumnDef::new("namespace").small_integer().not_null().check(Expr::cust("namespace IN (0, 1)")))
-        .col(text("key").not_null())
-        .col(bigint("event_id"))
-        .col(hash("content_hash"))
-        .col(time("created_at").not_null())
-        .primary_key(Index::create().col("user_id").col("namespace").col("key"))
-        .take()
 }
 
 fn attempts() -> TableCreateStatement {
@@ -89,4 +81,63 @@ fn attempts() -> TableCreateStatement {
         .col(text("error").not_null())
         .primary_key(Index::create().col("event_id").col("generation").col("attempt").col("ended_at"))
         .take()
+}
+
+fn dedupe_keys() -> TableCreateStatement {
+    Table::create()
+        .table("dedupe_keys")
+        .col(bigint("user_id"))
+        .col(ColumnDef::new("namespace").small_integer().not_null().check(Expr::cust("namespace IN (0, 1, 2)")))
+        .col(text("key").not_null())
+        .col(bigint("event_id"))
+        .col(hash("content_hash"))
+        .col(time("created_at").not_null())
+        .primary_key(Index::create().col("user_id").col("namespace").col("key"))
+        .take()
+}
+
+/// The clock by which keys age: one row.
+fn key_clock() -> TableCreateStatement {
+    Table::create()
+        .table("key_clock")
+        .col(ColumnDef::new("id").small_integer().not_null().primary_key().check(Expr::cust("id = 1")))
+        .col(time("at").not_null())
+        .col(time("read_at").not_null())
+        .take()
+}
+
+fn repeats() -> TableCreateStatement {
+    Table::create()
+        .table("repeats")
+        .col(bigint("id").primary_key())
+        .col(bigint("event_id"))
+        .col(time("repeated_at").not_null())
+        .take()
+}
+
+/// States stand as literals: only so does the planner match a query to a partial index.
+///
+/// The id stands beside the time of receipt so that events of the same microsecond have an order in which a list can be
+/// continued. Pending events of one holder lie together, and those that nobody holds in the order in which they are
+/// due: a search for some of them reads no others, however many wait.
+pub(super) const INDEXES: &[&str] = &[
+    "CREATE INDEX events_user ON events (user_id, id)",
+    "CREATE INDEX events_name ON events (event_name, id)",
+    "CREATE INDEX events_received ON events (received_at, id)",
+    "CREATE INDEX events_bad ON events (id) WHERE status IN ('failed', 'validation_error')",
+    "CREATE INDEX events_pending ON events (lease_boot, suspect, next_attempt_at) WHERE status = 'pending'",
+    "CREATE INDEX dedupe_keys_age ON dedupe_keys (created_at)",
+];
+
+/// The first partitions, and the clock's row.
+pub(super) fn statements(backend: DbBackend) -> &'static [&'static str] {
+    match backend {
+        DbBackend::Postgres => &[
+            "CREATE TABLE events_p0 PARTITION OF events FOR VALUES FROM (1) TO (10000001)",
+            "CREATE TABLE events_p1 PARTITION OF events FOR VALUES FROM (10000001) TO (20000001)",
+            "INSERT INTO key_clock (id, at, read_at) VALUES (1, now(), now())",
+        ],
+        _ => &["INSERT INTO key_clock (id, at, read_at) \
+                SELECT 1, present, present FROM (SELECT strftime('%Y-%m-%dT%H:%M:%f+00:00', 'now') AS present)"],
+    }
 }

@@ -1,25 +1,9 @@
 //! JSON as text on PostgreSQL, for statements that read many rows: one that cannot be written out must not end them.
 
-use sea_orm_migration::prelude::*;
-use sea_orm_migration::sea_orm::{ConnectionTrait, DbBackend};
+use sea_orm_migration::sea_orm::DbBackend;
 
-/// Makes the function.
-pub(crate) struct JsonText;
-
-impl MigrationName for JsonText {
-    fn name(&self) -> &str {
-        "m20261130_000016_json_text"
-    }
-}
-
-#[async_trait::async_trait]
-impl MigrationTrait for JsonText {
-    async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
-        if manager.get_database_backend() == DbBackend::Postgres {
-            manager.get_connection().execute_unprepared(FUNCTION).await?;
-        }
-        Ok(())
-    }
+pub(super) fn statements(backend: DbBackend) -> &'static [&'static str] {
+    if backend == DbBackend::Postgres { &[FUNCTION] } else { &[] }
 }
 
 /// Instead of the text it gives a mark that begins with `!`, which no JSON does: the value takes more than `stored_max`
