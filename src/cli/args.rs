@@ -104,7 +104,7 @@ pub enum Command {
     /// Show or check the configuration
     #[command(subcommand)]
     Config(ConfigCommand),
-    /// Ask something of a server
+    /// Send a request to a server
     #[command(flatten)]
     Client(ClientCommand),
 }

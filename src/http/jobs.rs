@@ -39,7 +39,7 @@ pub struct JobView {
     force: bool,
     /// Events that matched so far.
     matched: i64,
-    /// Of these: those that were reopened, or called off.
+    /// Of these: those that were reopened or cancelled.
     changed: i64,
     /// Of these: those that somebody else had changed by then, or was at work on.
     skipped: i64,

@@ -21,7 +21,7 @@ use crate::store::{Bucket, Series};
 /// hour; from then on a minute is the shortest.
 const STEPS: [(u64, i64); 4] = [(600, 5), (2 * 3_600, 60), (24 * 3_600, 900), (u64::MAX, 7_200)];
 
-/// The course of the figures.
+/// Figures over time.
 #[derive(JsonSchema, Serialize)]
 #[schemars(rename = "StatsSeries")]
 pub struct SeriesView {

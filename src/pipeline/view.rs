@@ -16,7 +16,7 @@ pub(super) const OLD: Duration = Duration::from_secs(15);
 #[derive(Clone, Debug, PartialEq, JsonSchema, Serialize)]
 #[schemars(rename = "Pipeline")]
 pub struct PipelineView {
-    /// Whose line it is.
+    /// The node of this line.
     pub node: NodeView,
     /// How often the line was built since the node started.
     pub generation: u64,
@@ -26,7 +26,7 @@ pub struct PipelineView {
     pub state: SettingView<&'static str>,
     /// The pools, in the order of the flow.
     pub pools: Vec<PoolView>,
-    /// What is between the door and the answer.
+    /// Admitted and not answered yet.
     pub in_flight: InFlightView,
     /// Events of this node that wait for a backoff timer.
     pub retries_waiting: usize,
@@ -36,7 +36,7 @@ pub struct PipelineView {
     pub stale_writes_rejected: u64,
 }
 
-/// Whose line it is.
+/// A node.
 #[derive(Clone, Debug, PartialEq, Eq, JsonSchema, Serialize)]
 #[schemars(rename = "NodeName")]
 pub struct NodeView {
@@ -96,13 +96,13 @@ impl BootView {
     }
 }
 
-/// How old the picture of another node's line is.
+/// How old the snapshot of another node's line is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, JsonSchema, Serialize)]
 #[schemars(rename = "Snapshot")]
 pub struct SnapshotView {
-    /// How long ago the node told it, in milliseconds.
+    /// How long ago the node published it, in milliseconds.
     pub age_ms: u64,
-    /// Whether a node that is well would have told another one since.
+    /// Whether a healthy node would have published another one since.
     pub is_old: bool,
 }
 
@@ -112,7 +112,7 @@ impl SnapshotView {
     }
 }
 
-/// What is wanted, and whose wish it is.
+/// The wanted value, and who set it.
 #[derive(Clone, Debug, PartialEq, Eq, JsonSchema, Serialize)]
 #[schemars(rename = "{T}Setting")]
 pub struct SettingView<T> {
@@ -174,7 +174,7 @@ pub struct ActorView {
     pub last_error: Option<&'static str>,
 }
 
-/// Load between the door and the answer.
+/// Load that is admitted and not answered yet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, JsonSchema, Serialize)]
 #[schemars(rename = "InFlight")]
 pub struct InFlightView {

@@ -59,7 +59,7 @@ pub struct ImportArgs {
     /// The file; - for standard input, which cannot be resumed
     #[arg(value_name = "FILE|-")]
     pub file: PathBuf,
-    /// Its format, when the name's ending does not tell
+    /// Its format, if the ending of its name does not say
     #[arg(long)]
     pub format: Option<Format>,
     /// Events of a batch; a run that goes on needs the same number
@@ -77,7 +77,7 @@ pub struct ImportArgs {
     /// How long to wait for a server that takes nothing
     #[arg(long, value_name = "DURATION", default_value = "10m", value_parser = parse_span)]
     pub patience: Duration,
-    /// Which server, and as whom
+    /// The server and the token
     #[command(flatten)]
     pub server: ServerArgs,
 }
@@ -111,7 +111,7 @@ pub struct SendArgs {
     /// Wait this many seconds for the event's end
     #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u8).range(0..=60))]
     pub wait: Option<u8>,
-    /// Which server, and as whom
+    /// The server and the token
     #[command(flatten)]
     pub server: ServerArgs,
 }
@@ -128,7 +128,7 @@ pub struct RetryArgs {
     /// Answer in JSON
     #[arg(long)]
     pub json: bool,
-    /// Which server, and as whom
+    /// The server and the token
     #[command(flatten)]
     pub server: ServerArgs,
 }
@@ -159,7 +159,7 @@ pub struct MatchingArgs {
     /// Processed ones as well
     #[arg(long)]
     pub force: bool,
-    /// Only tell how many there are
+    /// Only print how many there are
     #[arg(long)]
     pub dry_run: bool,
 }
@@ -205,7 +205,7 @@ pub struct ExportArgs {
     /// Where they go; the file appears when it is whole [default: standard output]
     #[arg(long, short, value_name = "FILE")]
     pub output: Option<PathBuf>,
-    /// Which server, and who asks
+    /// The server and the token
     #[command(flatten)]
     pub server: ServerArgs,
 }
@@ -216,7 +216,7 @@ pub struct StatsArgs {
     /// Print the answer as it came
     #[arg(long)]
     pub json: bool,
-    /// Which server, and who asks
+    /// The server and the token
     #[command(flatten)]
     pub server: ServerArgs,
 }
@@ -227,7 +227,7 @@ pub struct TailArgs {
     /// Which of them
     #[command(flatten)]
     pub filters: FilterArgs,
-    /// Which server, and who asks
+    /// The server and the token
     #[command(flatten)]
     pub server: ServerArgs,
 }

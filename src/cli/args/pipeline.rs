@@ -15,7 +15,7 @@ pub enum PipelineCommand {
         /// Print the answer as it came
         #[arg(long)]
         json: bool,
-        /// Which server, and as whom
+        /// The server and the token
         #[command(flatten)]
         server: OperationsArgs,
     },
@@ -27,7 +27,7 @@ pub enum PipelineCommand {
     Restart {
         /// validators, normalizers, persisters or claimer
         pool: String,
-        /// Which server, and as whom
+        /// The server and the token
         #[command(flatten)]
         server: OperationsArgs,
     },
@@ -38,7 +38,7 @@ pub enum PipelineCommand {
         /// 1 to 64, or default for what is configured
         #[arg(value_name = "N|default", value_parser = parse_size)]
         size: Size,
-        /// Which server, and as whom
+        /// The server and the token
         #[command(flatten)]
         server: OperationsArgs,
     },
@@ -59,7 +59,7 @@ impl PipelineCommand {
 pub struct Which {
     /// validators, normalizers, persisters or claimer [default: the whole line]
     pub pool: Option<String>,
-    /// Which server, and as whom
+    /// The server and the token
     #[command(flatten)]
     pub server: OperationsArgs,
 }

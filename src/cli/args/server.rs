@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args as ClapArgs;
 
-/// Which server, and as whom.
+/// The server and the token.
 #[derive(Debug, Clone, PartialEq, Default, ClapArgs)]
 pub struct ServerArgs {
     /// The server, as http://localhost:8000; else the one that runs in the configured data folder. There is no TLS in this
@@ -19,7 +19,7 @@ pub struct ServerArgs {
     pub token: Option<String>,
 }
 
-/// Which server's operations port, and as whom.
+/// The server's operations port and the token.
 #[derive(Debug, Clone, PartialEq, Default, ClapArgs)]
 pub struct OperationsArgs {
     /// The operations port, as http://localhost:5555; else that of the server in the configured data folder

@@ -32,8 +32,7 @@ Exit codes:
 /// How to show it.
 #[derive(Debug, Clone, PartialEq, ClapArgs)]
 pub struct TopArgs {
-    /// How often the screen is drawn anew: 100ms to 1h; the server tells what changes once a second, and what turns is shown at
-    /// once
+    /// Time between two redraws: 100ms to 1h; the server sends changes once a second, a change of state is drawn at once
     #[arg(long, value_name = "DURATION", default_value = "1s", value_parser = parse_interval)]
     pub interval: Duration,
     /// Print what stands now as text and end; so it is without a terminal to draw on
@@ -42,7 +41,7 @@ pub struct TopArgs {
     /// Without colours; so it is with any value of NO_COLOR
     #[arg(long, env = "NO_COLOR", value_name = "ANY", num_args = 0..=1, require_equals = true, default_missing_value = "1", hide_env = true)]
     pub no_color: Option<String>,
-    /// Which server, and as whom
+    /// The server and the token
     #[command(flatten)]
     pub server: OperationsArgs,
 }

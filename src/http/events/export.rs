@@ -29,7 +29,7 @@ use crate::store::{ListPosition, Slice};
 /// Bytes of the events of a chunk; the one that passes it is still in it.
 const CHUNK_BYTES: usize = 2 * 1_024 * 1_024;
 
-/// A line of an export that tells where to go on.
+/// A line of an export from which it can be resumed.
 #[derive(JsonSchema, Serialize)]
 pub struct CursorLine {
     cursor: String,

@@ -84,7 +84,7 @@ pub async fn retry(call: Call) -> Result<HttpResponse, ApiError> {
     }
 }
 
-/// The event is called off.
+/// The event is cancelled.
 #[derive(JsonSchema, Serialize)]
 pub struct Cancelled {
     status: &'static str,

@@ -140,7 +140,7 @@ impl ItemResult {
     }
 }
 
-/// What results add up to; what cannot be among them is not told.
+/// What results add up to; what cannot be among them is left out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, JsonSchema, Serialize)]
 pub struct Tally {
     /// Events of the request.

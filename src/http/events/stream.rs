@@ -137,7 +137,7 @@ fn written_place(place: FeedPosition) -> String {
     if place.delivered == usize::MAX { place.flush.to_string() } else { format!("{}-{}", place.flush, place.delivered) }
 }
 
-/// An outcome as the stream tells it.
+/// An outcome as it is streamed.
 #[derive(JsonSchema, Serialize)]
 #[schemars(rename = "Outcome")]
 pub struct OutcomeView<'a> {
