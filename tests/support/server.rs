@@ -334,11 +334,7 @@ impl Server {
     /// The end of the log.
     pub fn log_tail(&self) -> String {
         let log = self.log();
-        let mut from = log.len().saturating_sub(LOG_TAIL);
-        while !log.is_char_boundary(from) {
-            from += 1;
-        }
-        log[from..].to_owned()
+        log[log.ceil_char_boundary(log.len().saturating_sub(LOG_TAIL))..].to_owned()
     }
 
     /// Writes the log to a file that outlives the run, and gives its name.
