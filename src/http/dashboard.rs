@@ -34,7 +34,7 @@ use super::respond::{header_value, json};
 use crate::domain::scopes::Scope;
 
 /// The one page; everything else is loaded by it.
-const SHELL: &str = include_str!("assets/shell.html");
+const SHELL: &str = include_str!("dashboard/assets/shell.html");
 
 /// `GET /`: the dashboard for browsers, what there is on this port for programs; both need a token.
 pub async fn index(call: Call) -> Result<HttpResponse, ApiError> {
