@@ -35,54 +35,9 @@ pub struct Model {
     pub pending: i64,
     /// Microseconds of work on their events, from receipt or claim to the outcome.
     pub worked_us: i64,
-    /// Finished events whose time in microseconds has at most 6 binary digits; null, as all of these, for none.
-    pub took6: Option<i32>,
-    /// With 7, and so on.
-    pub took7: Option<i32>,
-    /// With 8.
-    pub took8: Option<i32>,
-    /// With 9.
-    pub took9: Option<i32>,
-    /// With 10.
-    pub took10: Option<i32>,
-    /// With 11.
-    pub took11: Option<i32>,
-    /// With 12.
-    pub took12: Option<i32>,
-    /// With 13.
-    pub took13: Option<i32>,
-    /// With 14.
-    pub took14: Option<i32>,
-    /// With 15.
-    pub took15: Option<i32>,
-    /// With 16.
-    pub took16: Option<i32>,
-    /// With 17.
-    pub took17: Option<i32>,
-    /// With 18.
-    pub took18: Option<i32>,
-    /// With 19.
-    pub took19: Option<i32>,
-    /// With 20.
-    pub took20: Option<i32>,
-    /// With 21.
-    pub took21: Option<i32>,
-    /// With 22.
-    pub took22: Option<i32>,
-    /// With 23.
-    pub took23: Option<i32>,
-    /// With 24.
-    pub took24: Option<i32>,
-    /// With 25.
-    pub took25: Option<i32>,
-    /// With 26.
-    pub took26: Option<i32>,
-    /// With 27.
-    pub took27: Option<i32>,
-    /// With 28.
-    pub took28: Option<i32>,
-    /// With 29 or more.
-    pub took29: Option<i32>,
+    /// How long finished events took, as JSON: how many had a time in microseconds of so many binary digits, where any
+    /// had. `{"9":12}` is 12 events of 256 to 511 µs; 6 stands for fewer digits too, 29 for more.
+    pub took: String,
 }
 
 /// No relation is followed: joins are written where they are needed.

