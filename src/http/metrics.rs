@@ -7,11 +7,11 @@ use std::time::{Duration, Instant};
 
 use actix_web::HttpResponse;
 use actix_web::http::header::CONTENT_TYPE;
+use actix_web::web::Data;
 use tokio::time::timeout;
 
+use super::access::{AuthorisedOrLocal, ReadMetrics};
 use super::error::ApiError;
-use super::ops::may_look;
-use super::request::Call;
 use super::shared::{Backlogs, CachedBacklog};
 use super::state::AppState;
 use crate::clock;
@@ -31,9 +31,8 @@ const REST_MIN: Duration = Duration::from_secs(2);
 const REST_FACTOR: u32 = 20;
 
 /// The page of metrics.
-pub async fn scrape(call: Call) -> Result<HttpResponse, ApiError> {
-    may_look(&call, "the metrics").await?;
-    let page = scrape::page(&figures(&call.state).await);
+pub async fn scrape(state: Data<AppState>, _: AuthorisedOrLocal<ReadMetrics>) -> Result<HttpResponse, ApiError> {
+    let page = scrape::page(&figures(&state).await);
     Ok(HttpResponse::Ok().insert_header((CONTENT_TYPE, scrape::MEDIA_TYPE)).body(page))
 }
 

@@ -138,7 +138,8 @@ mod tests {
 
     #[test]
     fn only_the_first_failure_and_the_first_success_after_it_are_logged() {
-        let (condition, start) = (Condition::new("heartbeat"), Instant::now());
+        let condition = Condition::new("heartbeat");
+        let start = Instant::now();
         let at = |seconds| start + Duration::from_secs(seconds);
         assert_eq!(condition.works_since(at(0)), None, "it worked before");
         let reported: Vec<bool> = (1..=3).map(|second| condition.fails_since(at(second), String::new())).collect();

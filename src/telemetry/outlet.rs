@@ -96,7 +96,9 @@ impl OutletInner {
     }
 
     fn write_to(&self, mut sink: impl Write) {
-        let (mut lines, mut is_torn, mut dropped) = (Vec::new(), false, 0);
+        let mut lines = Vec::new();
+        let mut is_torn = false;
+        let mut dropped = 0;
         loop {
             lines.clear();
             self.take(&mut lines, dropped > 0);

@@ -102,7 +102,7 @@ pub fn page(figures: &Figures) -> String {
         write_spool(&mut page, spool);
     }
     if let Some(BacklogFigures { events, oldest }) = figures.backlog {
-        page.gauge("gristmill_pending_events", "Pending events in the database, of all nodes.", events);
+        page.gauge("gristmill_pending_events", "Pending events in the database, of all nodes.", events as f64);
         let help = "Age of the oldest pending event since it was received; 0 if there is none.";
         page.gauge("gristmill_pending_oldest_age_seconds", help, oldest.as_secs_f64());
     }
@@ -113,56 +113,59 @@ pub fn page(figures: &Figures) -> String {
 }
 
 fn write_node(page: &mut Exposition, figures: &Figures) {
-    page.begin("gristmill_build_info", "gauge", "1, with the version and the kind of the database.");
-    let labels: (&[&str], &[&str]) = (&["version", "database"], &[env!("CARGO_PKG_VERSION"), figures.database]);
-    page.sample("gristmill_build_info", "", labels, 1);
+    let help = "1, with the version and the kind of the database.";
+    let labels = [env!("CARGO_PKG_VERSION"), figures.database];
+    page.gauges("gristmill_build_info", help, ["version", "database"], [(labels, 1.0)]);
     let help = "1 if an event that is posted now can be stored durably, as /health/ready says.";
-    page.gauge("gristmill_ready", help, u8::from(figures.is_ready));
+    page.gauge("gristmill_ready", help, f64::from(figures.is_ready));
     let help = "1 if the last heartbeat reached the database, which is at most some seconds ago.";
-    page.gauge("gristmill_database_up", help, u8::from(figures.is_database_up));
+    page.gauge("gristmill_database_up", help, f64::from(figures.is_database_up));
     let help = "How long this node has failed to claim pending events; 0 if it can.";
     page.gauge("gristmill_claims_failing_seconds", help, figures.claims_fail_for.as_secs_f64());
 }
 
 fn write_line(page: &mut Exposition, line: &LineFigures) {
-    page.gauge("gristmill_line_generation", "How often the line of actors was built.", line.generation);
-    page.gauge("gristmill_in_flight_events", "Events between the door and the answer.", line.events.0);
-    page.gauge("gristmill_in_flight_events_limit", "Above it requests get 503.", line.events.1);
-    page.gauge("gristmill_in_flight_bytes", "Bytes of bodies and events in flight.", line.bytes.0);
-    page.gauge("gristmill_in_flight_bytes_limit", "Above it requests get 503.", line.bytes.1);
-    page.gauge("gristmill_retries_waiting_events", "Events that wait for a timer of this node.", line.retries_waiting);
-    page.gauge("gristmill_claims_held_events", "Events of the database that this node has claimed.", line.claims_held);
-    page.begin("gristmill_actors", "gauge", "Actors that run, by kind.");
-    for actors in &line.actors {
-        page.sample("gristmill_actors", "", (&["stage"], &[actors.stage]), actors.running);
-    }
-    page.begin("gristmill_mailbox_messages", "gauge", "Messages that wait at actors, by kind.");
-    for actors in &line.actors {
-        page.sample("gristmill_mailbox_messages", "", (&["stage"], &[actors.stage]), actors.mailbox);
-    }
+    page.gauge("gristmill_line_generation", "How often the line of actors was built.", line.generation as f64);
+    page.gauge("gristmill_in_flight_events", "Events between the door and the answer.", line.events.0 as f64);
+    page.gauge("gristmill_in_flight_events_limit", "Above it requests get 503.", line.events.1 as f64);
+    page.gauge("gristmill_in_flight_bytes", "Bytes of bodies and events in flight.", line.bytes.0 as f64);
+    page.gauge("gristmill_in_flight_bytes_limit", "Above it requests get 503.", line.bytes.1 as f64);
+    page.gauge(
+        "gristmill_retries_waiting_events",
+        "Events that wait for a timer of this node.",
+        line.retries_waiting as f64,
+    );
+    page.gauge(
+        "gristmill_claims_held_events",
+        "Events of the database that this node has claimed.",
+        line.claims_held as f64,
+    );
+    let running = line.actors.iter().map(|actors| ([actors.stage], actors.running as f64));
+    page.gauges("gristmill_actors", "Actors that run, by kind.", ["stage"], running);
+    let mailbox = line.actors.iter().map(|actors| ([actors.stage], actors.mailbox as f64));
+    page.gauges("gristmill_mailbox_messages", "Messages that wait at actors, by kind.", ["stage"], mailbox);
 }
 
 fn write_spool(page: &mut Exposition, spool: SpoolFigures) {
-    page.gauge("gristmill_spool_events", "Events that wait in the spool of this node.", spool.events);
-    page.gauge("gristmill_spool_bytes", "Bytes of all events in the spool, parked ones too.", spool.bytes.0);
-    page.gauge("gristmill_spool_bytes_limit", "At this size the spool takes no more; 0 without one.", spool.bytes.1);
-    page.gauge("gristmill_spool_parked_events", "Events of the spool that were set apart.", spool.parked);
+    page.gauge("gristmill_spool_events", "Events that wait in the spool of this node.", spool.events as f64);
+    page.gauge("gristmill_spool_bytes", "Bytes of all events in the spool, parked ones too.", spool.bytes.0 as f64);
+    page.gauge(
+        "gristmill_spool_bytes_limit",
+        "At this size the spool takes no more; 0 without one.",
+        spool.bytes.1 as f64,
+    );
+    page.gauge("gristmill_spool_parked_events", "Events of the spool that were set apart.", spool.parked as f64);
     let help = "Age of the oldest event that waits in the spool; 0 if there is none.";
     page.gauge("gristmill_spool_oldest_age_seconds", help, spool.oldest.as_secs_f64());
 }
 
 fn write_connections(page: &mut Exposition, pools: &[ConnectionFigures]) {
-    const OPEN: &str = "gristmill_database_connections";
-    page.begin(OPEN, "gauge", "Open connections to the database, by pool and state.");
-    for pool in pools {
-        page.sample(OPEN, "", (&["pool", "state"], &[pool.pool, "used"]), pool.used);
-        page.sample(OPEN, "", (&["pool", "state"], &[pool.pool, "idle"]), pool.idle);
-    }
-    const LIMIT: &str = "gristmill_database_connections_limit";
-    page.begin(LIMIT, "gauge", "Most connections of each pool.");
-    for pool in pools {
-        page.sample(LIMIT, "", (&["pool"], &[pool.pool]), pool.most);
-    }
+    let of =
+        |pool: &ConnectionFigures| [([pool.pool, "used"], pool.used as f64), ([pool.pool, "idle"], pool.idle as f64)];
+    let help = "Open connections to the database, by pool and state.";
+    page.gauges("gristmill_database_connections", help, ["pool", "state"], pools.iter().flat_map(of));
+    let most = pools.iter().map(|pool| ([pool.pool], pool.most as f64));
+    page.gauges("gristmill_database_connections_limit", "Most connections of each pool.", ["pool"], most);
 }
 
 #[cfg(test)]

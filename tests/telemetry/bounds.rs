@@ -51,7 +51,8 @@ fn post_names(client: &Client, count: usize) {
 #[test]
 fn ten_thousand_paths_methods_names_and_types_make_no_series() {
     let mut server = Server::start(&Database::sqlite());
-    let (client, token) = (server.client(), server.token());
+    let client = server.client();
+    let token = server.token();
     // Each kind of request and event once: these do have series.
     ask_for_paths(&server, &token, 10);
     post_names(&client, 20);

@@ -26,7 +26,8 @@ pub fn counted(page: &Page, outcome: &str) -> u64 {
 
 /// Asserts that page and database say the same of every state: of one node that was never started again.
 pub fn assert_agree(server: &Server) -> Page {
-    let (page, database) = (scrape(server), server.database());
+    let page = scrape(server);
+    let database = server.database();
     for state in STATES {
         let balance = number(database, &format!("SELECT COALESCE(SUM({state}), 0) FROM flushes"));
         assert_eq!(counted(&page, state), balance, "{state}\n{}", page.text);
@@ -45,7 +46,8 @@ both_databases! {
     // Guards every count in `facts/event.rs`, and `follow_up` and `settle`, which state them.
     fn counts_agree_with_the_database_after_load(database) {
         let mut server = Server::start(&database);
-        let (client, token) = (server.client(), server.token());
+        let client = server.client();
+        let token = server.token();
         let load = Load::of(Plan::new(server.ports(), &token, 4).keyless(5));
         let enough = || (load.acknowledged() >= 2_000).then_some(());
         wait_for("2,000 acknowledgements", SOON, enough, || server.log());

@@ -16,18 +16,17 @@ const LOGGING: &str = include_str!("../../docs/logging.md");
 const SPANS_PAGE: &str = include_str!("../../docs/spans.md");
 
 /// Where the functions of facts stand.
-const FACTS: [&str; 6] = [
+const FACTS: [&str; 5] = [
     include_str!("../../src/telemetry/facts.rs"),
     include_str!("../../src/telemetry/facts/budget.rs"),
     include_str!("../../src/telemetry/facts/event.rs"),
     include_str!("../../src/telemetry/facts/request.rs"),
-    include_str!("../../src/telemetry/facts/span.rs"),
     include_str!("../../src/telemetry/audit.rs"),
 ];
 
 /// Where spans get their attributes.
 const SPANS: [&str; 3] = [
-    include_str!("../../src/telemetry/spans/mod.rs"),
+    include_str!("../../src/telemetry/spans.rs"),
     include_str!("../../src/telemetry/spans/attempt.rs"),
     include_str!("../../src/telemetry/spans/request.rs"),
 ];
@@ -37,9 +36,9 @@ const CATALOGUE: &str = include_str!("../../src/telemetry/metrics/catalogue.rs")
 
 /// Calls on places that were looked up before.
 const RESOLVED: [(&str, &[&str]); 3] = [
-    ("PROCESSED.increment()", &["gristmill_events_total"]),
+    ("PROCESSED.inc()", &["gristmill_events_total"]),
     ("route.answered(", &["gristmill_http_requests_total", "gristmill_http_request_duration_seconds"]),
-    ("self.duration.observe_time(", &["gristmill_stage_duration_seconds", "gristmill_stage_events_total"]),
+    ("self.duration.observe(", &["gristmill_stage_duration_seconds", "gristmill_stage_events_total"]),
 ];
 
 /// A function that looks such a place up: no fact.
@@ -178,7 +177,8 @@ fn facts() -> BTreeMap<String, Fact> {
         let source = source.split("#[cfg(test)]").next().unwrap_or_default();
         for function in source.split("fn ").skip(1) {
             let name: String = function.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect();
-            let (lines, metrics) = (lines(function), counted(function));
+            let lines = lines(function);
+            let metrics = counted(function);
             if name != LOOK_UP && !(lines.is_empty() && metrics.is_empty()) {
                 assert!(facts.insert(name.clone(), (lines, metrics)).is_none(), "two facts are called {name}");
             }
@@ -248,8 +248,7 @@ fn counted(function: &str) -> BTreeSet<String> {
 
 fn name_of(constant: &str) -> Option<String> {
     let (_, rest) = CATALOGUE.split_once(&format!("pub static {constant}: "))?;
-    let is_metric = rest.starts_with("Single<") || rest.starts_with("Family<");
-    is_metric.then(|| rest.split('"').nth(1).expect("a name").to_owned())
+    rest.starts_with("LazyLock<").then(|| rest.split('"').nth(1).expect("a name").to_owned())
 }
 
 /// The facts of the page on logging, by name: a row per line.

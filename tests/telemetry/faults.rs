@@ -8,7 +8,7 @@ use socket2::SockRef;
 
 use super::counts::{assert_agree, counted};
 use super::scrape;
-use crate::faults::{QUICK, STAGES, rule, rule_per_stage};
+use crate::faults::{QUICK, rule, rule_per_stage, stages};
 use crate::support::database::Database;
 use crate::support::events::{accepted, event, finished};
 use crate::support::server::{Server, Setup};
@@ -21,7 +21,8 @@ const LEFT: &str = "gristmill_http_client_disconnects_total";
 fn a_client_that_leaves_while_it_waits_is_counted() {
     let config = format!("retry.delay = \"1h\"\n{}", rule("validator", "late", "error", 1));
     let mut server = Server::start(Setup::new(&Database::sqlite()).with_config(&config));
-    let (client, token) = (server.client(), server.token());
+    let client = server.client();
+    let token = server.token();
     let id = accepted(&client, &event("late"));
     let mut waiting = TcpStream::connect(server.address()).expect("the server takes connections");
     let request = format!(
@@ -54,7 +55,7 @@ both_databases! {
             accepted(&client, &event(&format!("calm-{n}")));
         }
         let doomed: Vec<i64> =
-            STAGES.iter().map(|(stage, _)| accepted(&client, &event(&format!("panic-{stage}")))).collect();
+            stages().map(|(stage, _)| accepted(&client, &event(&format!("panic-{stage}")))).collect();
         let passing = accepted(&client, &event("passing"));
         doomed.into_iter().for_each(|id| assert_eq!(finished(&client, id)["error_code"], "poison"));
         assert_eq!(finished(&client, passing)["attempts"], 3);
@@ -70,7 +71,7 @@ both_databases! {
             .map(|code| page.figure(&format!("gristmill_retries_total{{code=\"{code}\"}}")));
         assert_eq!(retries, [9, 2], "{}", page.text);
         assert_eq!(page.figure("gristmill_retry_delay_seconds_count"), 11);
-        for (stage, _) in STAGES {
+        for (stage, _) in stages() {
             assert_eq!(page.figure(&format!("gristmill_stage_panics_total{{stage=\"{stage}\"}}")), 4, "{stage}");
         }
         assert_eq!(page.figure("gristmill_panics_total"), 13, "12 at events, and the actor's");

@@ -41,7 +41,7 @@ impl Drop for InFlightRequest {
 
 /// A client went away before it had its answer.
 pub fn client_left() {
-    metrics::DISCONNECTS.increment();
+    metrics::DISCONNECTS.inc();
 }
 
 /// A request's handler panicked; the client gets a 500.
@@ -51,7 +51,7 @@ pub fn handler_panicked(request_id: &str) {
 
 /// A token sent too many requests, or an address sent too many unknown tokens.
 pub fn rate_limited() {
-    metrics::RATE_LIMITED.increment();
+    metrics::RATE_LIMITED.inc();
 }
 
 /// The codes of all problems, before the first one is answered: they are labels.
@@ -62,7 +62,7 @@ pub fn know_problems(codes: impl IntoIterator<Item = &'static str>) {
 
 /// A client was answered with a problem.
 pub fn problem_answered(code: &'static str) {
-    metrics::PROBLEMS.of(&[code]).increment();
+    metrics::PROBLEMS.of(&[code]).inc();
 }
 
 /// A request could not reach the database.

@@ -1,12 +1,11 @@
 //! Answers by route: its template as the router has it, never the path that was requested.
 
-use std::sync::{PoisonError, RwLock};
+use std::sync::{LazyLock, OnceLock, PoisonError, RwLock};
 use std::time::Duration;
 
-use super::counter::Counter;
-use super::exposition::Exposition;
-use super::family::{Cell, Metric};
-use super::histogram::{Histogram, Scale};
+use prometheus::{Histogram, HistogramVec, IntCounter, IntCounterVec};
+
+use super::family::{TIMES, counters, histograms};
 
 /// Methods that are distinguished; every other one is `other`.
 const METHODS: [&str; 6] = ["GET", "HEAD", "POST", "PATCH", "DELETE", "other"];
@@ -26,10 +25,24 @@ pub struct Route {
     methods: [Method; METHODS.len()],
 }
 
+/// Made with the first answer, so that what was never requested is not on the page.
+#[derive(Default)]
 struct Method {
-    classes: [Counter; CLASSES.len()],
-    took: Histogram,
+    classes: [OnceLock<IntCounter>; CLASSES.len()],
+    took: OnceLock<Histogram>,
 }
+
+/// Answers.
+pub static ANSWERS: LazyLock<IntCounterVec> = LazyLock::new(|| {
+    const HELP: &str = "Requests answered, by route, method and class of the status.";
+    counters("gristmill_http_requests_total", HELP, &["route", "method", "status"])
+});
+
+/// How long they took.
+pub static DURATIONS: LazyLock<HistogramVec> = LazyLock::new(|| {
+    const HELP: &str = "Time from a request's head to the head of its answer, waits included.";
+    histograms("gristmill_http_request_duration_seconds", HELP, &["route", "method"], &TIMES)
+});
 
 /// The counters of this route, made when they are first needed; `None` stands for every unknown path.
 pub fn route(template: Option<&'static str>) -> &'static Route {
@@ -38,10 +51,8 @@ pub fn route(template: Option<&'static str>) -> &'static Route {
     if let Some(known) = routes.iter().find(|route| route.template == template) {
         return known;
     }
-    let method = || Method { classes: Default::default(), took: Histogram::new(Scale::TIMES) };
-    let route = Route { template, methods: std::array::from_fn(|_| method()) };
     // It lives as long as the process, like the router.
-    let route: &'static Route = Box::leak(Box::new(route));
+    let route: &'static Route = Box::leak(Box::new(Route { template, methods: Default::default() }));
     routes.push(route);
     route
 }
@@ -56,55 +67,19 @@ impl Route {
     pub(in crate::telemetry) fn answered(&self, method: &str, status: u16, took: Duration) {
         let place = METHODS.iter().position(|known| *known == method).unwrap_or(METHODS.len() - 1);
         let class = usize::from(status / 100).clamp(1, CLASSES.len()) - 1;
-        self.methods[place].classes[class].increment();
-        self.methods[place].took.observe_time(took);
-    }
-
-    fn methods(&self) -> impl Iterator<Item = (&'static str, &Method)> {
-        METHODS.into_iter().zip(&self.methods)
-    }
-}
-
-/// `gristmill_http_requests_total`. What was never requested is left out.
-pub struct Answers;
-
-/// `gristmill_http_request_duration_seconds`, the same.
-pub struct Durations;
-
-impl Metric for Answers {
-    fn write(&self, page: &mut Exposition) {
-        const NAME: &str = "gristmill_http_requests_total";
-        page.begin(NAME, Counter::KIND, "Requests answered, by route, method and class of the status.");
-        each_method(|route, method, figures| {
-            for (class, answers) in CLASSES.iter().zip(&figures.classes).filter(|(_, answers)| answers.read() > 0) {
-                answers.write(page, NAME, (&["route", "method", "status"], &[route, method, class]));
-            }
-        });
-    }
-}
-
-impl Metric for Durations {
-    fn write(&self, page: &mut Exposition) {
-        const NAME: &str = "gristmill_http_request_duration_seconds";
-        page.begin(NAME, Histogram::KIND, "Time from a request's head to the head of its answer, waits included.");
-        each_method(|route, method, figures| {
-            if figures.took.count() > 0 {
-                figures.took.write(page, NAME, (&["route", "method"], &[route, method]));
-            }
-        });
-    }
-}
-
-fn each_method(mut work: impl FnMut(&str, &str, &Method)) {
-    let mut routes = ROUTES.read().unwrap_or_else(PoisonError::into_inner).clone();
-    routes.sort_by_key(|route| route.template);
-    for route in routes {
-        route.methods().for_each(|(name, method)| work(route.template, name, method));
+        let template = self.template;
+        let method = METHODS[place];
+        let figures = &self.methods[place];
+        let count = || ANSWERS.with_label_values(&[template, method, CLASSES[class]]);
+        figures.classes[class].get_or_init(count).inc();
+        let duration = || DURATIONS.with_label_values(&[template, method]);
+        figures.took.get_or_init(duration).observe(took.as_secs_f64());
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::Exposition;
     use super::*;
 
     #[test]
@@ -115,7 +90,7 @@ mod tests {
         }
         route.answered("GET", 99, Duration::ZERO);
         let mut page = Exposition::default();
-        Answers.write(&mut page);
+        page.add(&*ANSWERS);
         let text = page.into_text();
         let lines: Vec<&str> = text.lines().filter(|line| line.contains("/test-of-bounds")).collect();
         let line = |method: &str, status: &str, count: u32| {
