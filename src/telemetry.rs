@@ -9,3 +9,4 @@ mod metrics;
 pub mod outlet;
 pub mod scrape;
 pub mod spans;
+pub mod threads;

@@ -81,7 +81,8 @@ fn headers(text: &str) -> Option<Vec<(String, String)>> {
 
 fn header(pair: &str) -> Option<(String, String)> {
     let (name, value) = pair.split_once('=')?;
-    let (name, value) = (name.trim(), decoded(value.trim())?);
+    let name = name.trim();
+    let value = decoded(value.trim())?;
     let is_header = HeaderName::try_from(name).is_ok() && HeaderValue::try_from(value.as_str()).is_ok();
     is_header.then(|| (name.to_owned(), value))
 }

@@ -10,9 +10,8 @@ mod collector;
 mod export;
 mod request;
 
-use std::io;
 use std::str::FromStr;
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, SystemTime};
 
 use chrono::{DateTime, Utc};
@@ -26,7 +25,7 @@ use uuid::Uuid;
 
 pub use self::attempt::{AttemptEnd, AttemptSpan, Flushed, waited};
 use self::collector::Collector;
-use self::export::{SpanQueue, Worker};
+use self::export::SpanQueue;
 pub use self::request::RequestSpan;
 use crate::config::{Config, DatabaseKind};
 use crate::domain::trace::TraceContext;
@@ -35,7 +34,7 @@ use crate::domain::trace::TraceContext;
 static EXPORT: OnceLock<Exporter> = OnceLock::new();
 
 struct Exporter {
-    queue: SpanQueue,
+    queue: Arc<SpanQueue>,
     sampler: Sampler,
     ids: RandomIdGenerator,
     scope: InstrumentationScope,
@@ -43,10 +42,10 @@ struct Exporter {
 }
 
 /// Begins to export, if the configuration names a collector; `boot_id` distinguishes this process from others.
-pub fn start(config: &Config, boot_id: Uuid) -> io::Result<Option<Exporting>> {
+pub fn start(config: &Config, boot_id: Uuid) -> Option<Exporting> {
     let tracing = &config.tracing;
     if tracing.endpoint.is_empty() {
-        return Ok(None);
+        return None;
     }
     let resource = Resource::builder_empty().with_attributes([
         KeyValue::new("service.name", tracing.service_name.clone()),
@@ -54,9 +53,9 @@ pub fn start(config: &Config, boot_id: Uuid) -> io::Result<Option<Exporting>> {
         KeyValue::new("service.instance.id", boot_id.to_string()),
         KeyValue::new("host.name", config.node_name()),
     ]);
-    let (queue, exporting) = Worker::start(Collector::new(tracing, &resource.build()), tracing.queue)?;
+    let queue = Arc::new(SpanQueue::start(Collector::new(tracing, &resource.build()), tracing.queue));
     let export = Exporter {
-        queue,
+        queue: Arc::clone(&queue),
         sampler: Sampler::TraceIdRatioBased(tracing.ratio),
         ids: RandomIdGenerator::default(),
         scope: InstrumentationScope::builder("gristmill").with_version(env!("CARGO_PKG_VERSION")).build(),
@@ -67,11 +66,11 @@ pub fn start(config: &Config, boot_id: Uuid) -> io::Result<Option<Exporting>> {
     };
     // A second line in one process would send its spans to the first one's queue.
     let _ = EXPORT.set(export);
-    Ok(Some(exporting))
+    Some(Exporting(queue))
 }
 
-/// The thread that exports.
-pub struct Exporting(export::Handle);
+/// The export that is under way.
+pub struct Exporting(Arc<SpanQueue>);
 
 impl Exporting {
     /// Exports what waits and ends, within `limit`; blocks.
@@ -151,6 +150,7 @@ impl Exporter {
 
 fn context_of(trace: &TraceContext, span_id: [u8; 8], is_remote: bool) -> SpanContext {
     let state = TraceState::from_str(&trace.state).unwrap_or_default();
-    let (trace_id, span_id) = (TraceId::from_bytes(trace.trace_id), SpanId::from_bytes(span_id));
+    let trace_id = TraceId::from_bytes(trace.trace_id);
+    let span_id = SpanId::from_bytes(span_id);
     SpanContext::new(trace_id, span_id, TraceFlags::new(trace.flags), is_remote, state)
 }

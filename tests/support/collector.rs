@@ -91,7 +91,8 @@ impl Collector {
             spans: Vec::new(),
         };
         let collector = Self { address: listener.local_addr().expect("it is bound"), seen: Arc::new(Mutex::new(seen)) };
-        let (taking, seen) = (listener, collector.seen.clone());
+        let taking = listener;
+        let seen = collector.seen.clone();
         std::thread::spawn(move || {
             for stream in taking.incoming().flatten() {
                 let seen = seen.clone();
@@ -141,7 +142,8 @@ impl Collector {
 
 /// Answers the requests of one connection.
 fn serve(stream: &TcpStream, seen: &Mutex<Seen>) {
-    let (mut reader, mut writer) = (BufReader::new(stream), stream);
+    let mut reader = BufReader::new(stream);
+    let mut writer = stream;
     while let Some((head, body)) = request(&mut reader) {
         let manner = {
             let mut seen = lock(seen);
@@ -171,7 +173,8 @@ fn serve(stream: &TcpStream, seen: &Mutex<Seen>) {
 
 /// Head and body of the next request.
 fn request(reader: &mut impl BufRead) -> Option<(String, Vec<u8>)> {
-    let (mut head, mut length) = (String::new(), 0);
+    let mut head = String::new();
+    let mut length = 0;
     loop {
         let mut line = String::new();
         if reader.read_line(&mut line).ok()? == 0 {

@@ -84,7 +84,8 @@ both_databases! {
 
 #[test]
 fn a_trace_goes_on_at_another_node() {
-    let (database, collector) = (Database::postgres(), Collector::start());
+    let database = Database::postgres();
+    let collector = Collector::start();
     let node = |name: &str, fault: &str| {
         let setup =
             Setup::new(&database).with_config(&collector.config()).with_config(&format!("node.name = {name:?}"));
@@ -110,7 +111,8 @@ fn a_trace_goes_on_at_another_node() {
 
 #[test]
 fn a_trace_goes_on_through_the_spool_and_a_kill() {
-    let (cluster, collector) = (Cluster::start(), Collector::start());
+    let cluster = Cluster::start();
+    let collector = Collector::start();
     let database = Database::at(cluster.fresh_database());
     let setup = Setup::new(&database).with_config(&collector.config()).with_config("timeouts.flush = \"1s\"");
     let mut server = Server::start(setup);
@@ -151,7 +153,8 @@ fn a_request_whose_client_goes_away_has_a_span_all_the_same() {
     let config = format!("retry.delay = \"1h\"\n{}", rule("validator", "late", "error", 1));
     let mut server =
         Server::start(Setup::new(&Database::sqlite()).with_config(&collector.config()).with_config(&config));
-    let (token, body) = (server.token(), event("late").to_string());
+    let token = server.token();
+    let body = event("late").to_string();
     let mut waiting = TcpStream::connect(server.address()).expect("the server takes connections");
     let request = format!(
         "POST /api/v1/events HTTP/1.1\r\nHost: test\r\nAuthorization: Bearer {token}\r\nPrefer: wait=60\r\n\

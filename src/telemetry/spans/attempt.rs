@@ -8,6 +8,7 @@ use opentelemetry::trace::SpanKind;
 
 use super::{EXPORT, EndedSpan, Exporter, Parent};
 use crate::clock;
+use crate::domain::actor_kind::ActorKind;
 use crate::domain::event::Event;
 use crate::domain::outcome::{Failure, Outcome};
 
@@ -78,13 +79,8 @@ impl AttemptSpan {
     }
 
     /// A stage was at work on the event.
-    pub fn worked(self, event: &Event, stage: &'static str, began: DateTime<Utc>, failure: Option<&Failure>) {
-        let name = match stage {
-            "validator" => "validate",
-            "normalizer" => "normalize",
-            // What a Persister does is exported by its flushes.
-            _ => return,
-        };
+    pub fn worked(self, event: &Event, stage: ActorKind, began: DateTime<Utc>, failure: Option<&Failure>) {
+        let Some(name) = stage.span() else { return };
         self.step(event, name, SpanKind::Internal, began, failure.map(Failure::code), |_| Vec::new());
     }
 

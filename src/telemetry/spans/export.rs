@@ -1,22 +1,21 @@
-//! Export: spans wait in a bounded queue for a thread that brings them to the collector in batches.
+//! Export: the SDK's batch processor keeps spans that have ended, and its thread brings them to the collector.
 //!
 //! Guarantees: the sender of a span never waits; what the collector does not take is counted, and logged once when that
 //! begins and ends. Not guaranteed: that a batch whose answer was lost does not arrive twice.
 
-use std::io;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::fmt;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use opentelemetry_sdk::trace::SpanData;
+use opentelemetry_sdk::error::OTelSdkResult;
+use opentelemetry_sdk::trace::{BatchConfigBuilder, BatchSpanProcessor, SpanData, SpanExporter, SpanProcessor};
 
-use super::Exporting;
 use super::collector::Collector;
 use crate::telemetry::condition::Condition;
 use crate::telemetry::facts;
 
-/// Most spans of one request, and how long the first of them waits for others.
+/// Most spans of one request, and how long spans wait for that many.
 const BATCH_MAX: usize = 512;
 const LINGER: Duration = Duration::from_secs(1);
 
@@ -25,24 +24,50 @@ const TRIES_MAX: u32 = 5;
 const PAUSE_MIN: Duration = Duration::from_secs(1);
 const PAUSE_MAX: Duration = Duration::from_secs(8);
 
-/// How long an idle thread waits before it checks again.
-const IDLE: Duration = Duration::from_secs(60);
-
-/// What the thread receives.
-enum ExportCommand {
-    Export(Box<SpanData>),
-    /// It should check whether it has to end.
-    Wake,
+/// Where spans wait.
+pub(super) struct SpanQueue {
+    processor: BatchSpanProcessor,
+    room: usize,
+    shared: Arc<Shared>,
 }
 
-/// Where spans wait.
-pub(super) struct SpanQueue(SyncSender<ExportCommand>);
+/// What the queue and the thread both know.
+#[derive(Default)]
+struct Shared {
+    /// Spans that wait. The processor reports to nobody what it drops, so it is never given more than it has room for.
+    waiting: AtomicUsize,
+    stop: StopSignal,
+}
 
 impl SpanQueue {
+    /// With room for so many spans that wait.
+    pub(super) fn start(collector: Collector, room: usize) -> Self {
+        let shared = Arc::<Shared>::default();
+        let exporting = Condition::new("exporting spans");
+        let delivery = Delivery { collector, exporting, shared: Arc::clone(&shared) };
+        // Without these it would ask the environment.
+        let config = BatchConfigBuilder::default()
+            .with_max_queue_size(room)
+            .with_max_export_batch_size(BATCH_MAX)
+            .with_scheduled_delay(LINGER);
+        Self { processor: BatchSpanProcessor::new(delivery, config.build()), room, shared }
+    }
+
     /// Puts a span behind the others, or drops it if there is no room.
     pub(super) fn put(&self, span: SpanData) {
-        if self.0.try_send(ExportCommand::Export(Box::new(span))).is_err() {
+        if self.shared.waiting.fetch_add(1, Ordering::Relaxed) < self.room {
+            self.processor.on_end(span);
+        } else {
+            self.shared.waiting.fetch_sub(1, Ordering::Relaxed);
             facts::spans_dropped("queue_full", 1);
+        }
+    }
+
+    /// Has what waits exported, once, and waits for that.
+    pub(super) fn stop(&self, limit: Duration) {
+        self.shared.stop.set();
+        if self.processor.shutdown_with_timeout(limit).is_err() {
+            facts::spans_left(limit);
         }
     }
 }
@@ -75,76 +100,30 @@ impl StopSignal {
     }
 }
 
-/// How the thread is ended.
-pub(super) struct Handle {
-    stop: Arc<StopSignal>,
-    orders: SyncSender<ExportCommand>,
-    done: Receiver<()>,
-}
-
-impl Handle {
-    /// Lets the thread export what waits, once, and waits for it.
-    pub(super) fn stop(self, limit: Duration) {
-        self.stop.set();
-        // Without room the thread is at work, and checks by itself.
-        let _ = self.orders.try_send(ExportCommand::Wake);
-        if let Err(RecvTimeoutError::Timeout) = self.done.recv_timeout(limit) {
-            facts::spans_left(limit);
-        }
-    }
-}
-
-/// The thread's state.
-pub(super) struct Worker {
-    orders: Receiver<ExportCommand>,
+/// What the thread does with each batch.
+struct Delivery {
     collector: Collector,
     exporting: Condition,
-    stop: Arc<StopSignal>,
+    shared: Arc<Shared>,
 }
 
-impl Worker {
-    /// Starts the thread, with room for `queue` spans that wait.
-    pub(super) fn start(collector: Collector, queue: usize) -> io::Result<(SpanQueue, Exporting)> {
-        let ((sender, orders), (end, done)) = (sync_channel(queue), sync_channel(1));
-        let stop = Arc::<StopSignal>::default();
-        let worker = Self { orders, collector, exporting: Condition::new("exporting spans"), stop: stop.clone() };
-        thread::Builder::new().name("spans".to_owned()).spawn(move || {
-            worker.run();
-            // Nobody may wait any more.
-            let _ = end.send(());
-        })?;
-        Ok((SpanQueue(sender.clone()), Exporting(Handle { stop, orders: sender, done })))
+/// Without the collector: its headers may hold a secret.
+impl fmt::Debug for Delivery {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Delivery").finish_non_exhaustive()
     }
+}
 
-    fn run(&self) {
-        while let Some(batch) = self.next_batch() {
-            self.deliver(batch);
-        }
+impl SpanExporter for Delivery {
+    /// On the processor's thread, which may block. Whatever comes of it is counted here.
+    async fn export(&self, batch: Vec<SpanData>) -> OTelSdkResult {
+        self.shared.waiting.fetch_sub(batch.len(), Ordering::Relaxed);
+        self.deliver(batch);
+        Ok(())
     }
+}
 
-    /// The spans that wait, and those that come soon after the first; `None` at the end.
-    fn next_batch(&self) -> Option<Vec<SpanData>> {
-        let mut batch = Vec::new();
-        let mut deadline: Option<Instant> = None;
-        while batch.len() < BATCH_MAX {
-            let left = match deadline {
-                _ if self.stop.is_set() => Duration::ZERO,
-                Some(deadline) => deadline.saturating_duration_since(Instant::now()),
-                None => IDLE,
-            };
-            match self.orders.recv_timeout(left) {
-                Ok(ExportCommand::Export(span)) => {
-                    deadline.get_or_insert(Instant::now() + LINGER);
-                    batch.push(*span);
-                }
-                Ok(ExportCommand::Wake) => {}
-                Err(RecvTimeoutError::Timeout) if batch.is_empty() && !self.stop.is_set() => {}
-                Err(_) => break,
-            }
-        }
-        (!batch.is_empty()).then_some(batch)
-    }
-
+impl Delivery {
     /// Sends a batch until it is taken, or cannot be, or was tried often enough.
     fn deliver(&self, batch: Vec<SpanData>) {
         let spans = batch.len();
@@ -159,10 +138,10 @@ impl Worker {
                 }
                 Err(error) => {
                     self.exporting.failed(&error);
-                    if !error.may_pass() || tries == TRIES_MAX || self.stop.is_set() {
+                    if !error.may_pass() || tries == TRIES_MAX || self.shared.stop.is_set() {
                         break;
                     }
-                    self.stop.rest(error.retry_after().unwrap_or(pause).min(PAUSE_MAX));
+                    self.shared.stop.rest(error.retry_after().unwrap_or(pause).min(PAUSE_MAX));
                     pause *= 2;
                 }
             }
