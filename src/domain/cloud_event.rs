@@ -47,12 +47,16 @@ pub fn read(_: &Bytes, text: &str) -> Result<Submission, Unreadable> {
         return Err(Unreadable::NotObject(Box::new(Rejection::of(flaw))));
     }
     let mut members: Members<'_> = serde_json::from_str(text).map_err(not_json)?;
-    let (data, base64) = (members.remove("data"), members.remove("data_base64"));
+    let data = members.remove("data");
+    let base64 = members.remove("data_base64");
     // An attribute that is null counts as absent.
     members.retain(|_, value| JsonKind::of(value.get()) != JsonKind::Null);
     let mut flaws = Vec::new();
     let mut required = |name: &str| attribute(&members, name, &mut flaws);
-    let (version, id, source, kind) = (required("specversion"), required("id"), required("source"), required("type"));
+    let version = required("specversion");
+    let id = required("id");
+    let source = required("source");
+    let kind = required("type");
     if version.as_deref().is_some_and(|version| version != "1.0") {
         flaws.push(invalid("specversion", "is not \"1.0\""));
     }
@@ -139,7 +143,7 @@ fn data_of<'a>(data: Option<&'a RawValue>, base64: Option<&'a RawValue>, flaws: 
     }
     let bytes = serde_json::from_str::<String>(base64.get()).ok().and_then(|text| BASE64.decode(text).ok());
     if bytes.is_none() {
-        flaws.push(invalid("data_base64", "is no text in base64"));
+        flaws.push(invalid("data_base64", "is not valid base64"));
     }
     Some(Data::Base64(base64.get()))
 }

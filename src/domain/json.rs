@@ -5,12 +5,19 @@ use std::borrow::Cow;
 use bytes::Bytes;
 use serde::Serialize;
 use serde::de::IgnoredAny;
+use serde_json::value::RawValue;
 
 /// A syntactically valid JSON value, exactly as it was received.
 ///
 /// It shares the buffer of the request body: cloning it copies no payload bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct JsonText(Bytes);
+
+impl From<Box<RawValue>> for JsonText {
+    fn from(value: Box<RawValue>) -> Self {
+        Self(Bytes::from(String::from(Box::<str>::from(value))))
+    }
+}
 
 impl JsonText {
     /// Takes the part `value` of `body`, which must lie inside it and be valid JSON.
@@ -76,7 +83,8 @@ fn without_separators(text: &[u8]) -> Cow<'_, [u8]> {
         [0xE2, 0x80, 0xA9, ..] => Some((3, br"\u2029")),
         _ => None,
     };
-    let (mut escaped, mut copied) = (Vec::new(), 0);
+    let mut escaped = Vec::new();
+    let mut copied = 0;
     for at in memchr::memchr2_iter(0xC2, 0xE2, text) {
         if let Some((length, escape)) = escape_at(at) {
             escaped.extend_from_slice(&text[copied..at]);

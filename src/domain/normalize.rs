@@ -3,6 +3,7 @@
 use std::fmt;
 
 use chrono::{DateTime, Utc};
+use serde::Deserialize;
 use serde::de::{DeserializeSeed, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
@@ -46,6 +47,15 @@ pub fn normalize_event_payload(payload: Option<&JsonText>, normalized_at: DateTi
     }
     properties.push('}');
     properties
+}
+
+/// The payload that `properties` were made of, if there was one.
+pub fn original_of(properties: &str) -> Result<Option<Box<RawValue>>, serde_json::Error> {
+    #[derive(Deserialize)]
+    struct Properties {
+        original: Option<Box<RawValue>>,
+    }
+    serde_json::from_str::<Properties>(properties).map(|properties| properties.original)
 }
 
 fn push_json_string(out: &mut String, text: &str) {

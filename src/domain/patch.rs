@@ -43,7 +43,8 @@ fn merge(target: Option<&str>, patch: &str, text: &mut String) -> Result<(), ser
     let target = target.filter(|target| JsonKind::of(target) == JsonKind::Object);
     let old = target.map(members).transpose()?.unwrap_or_default();
     let changes = members(patch)?;
-    let (last_old, last_change) = (places(&old), places(&changes));
+    let last_old = places(&old);
+    let last_change = places(&changes);
     let mut object = Object::open(text);
     for (place, member) in old.iter().enumerate() {
         let name = member.name();

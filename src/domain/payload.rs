@@ -128,7 +128,9 @@ impl ShapeFault {
 
 /// Levels of nesting of the valid JSON `text`.
 fn depth_of(text: &str) -> usize {
-    let (mut depth, mut deepest, mut at) = (0_usize, 0, 0);
+    let mut depth = 0_usize;
+    let mut deepest = 0;
+    let mut at = 0;
     let bytes = text.as_bytes();
     while let Some(&byte) = bytes.get(at) {
         match byte {
@@ -149,7 +151,9 @@ fn depth_of(text: &str) -> usize {
 /// written out.
 fn scan(text: &str, depth_max: usize, number_chars_max: usize) -> Result<usize, ShapeFault> {
     let bytes = text.as_bytes();
-    let (mut depth, mut at, mut added) = (0_usize, 0, 0);
+    let mut depth = 0_usize;
+    let mut at = 0;
+    let mut added = 0;
     while let Some(&byte) = bytes.get(at) {
         match byte {
             b'{' | b'[' => {
@@ -294,7 +298,8 @@ mod tests {
         for number in ["1e309", "1e400", "-1e400", "1e-400", "1e-20000", "0.1e-400"] {
             assert_eq!(code_and_pointer(&format!(r#"{{"a":[0,{number}]}}"#)).1, "/payload/a/1", "{number}");
         }
-        let (long, longer) = ("7".repeat(300), "7".repeat(1_001));
+        let long = "7".repeat(300);
+        let longer = "7".repeat(1_001);
         for number in ["9007199254740993", "1.10", "1e308", "-0", "0e999", "0.0e-997", "18446744073709551616", &long] {
             assert_eq!(check(&format!(r#"{{"a":{number}}}"#)), Ok(()), "{number}");
         }
@@ -349,7 +354,8 @@ mod tests {
     proptest! {
         #[test]
         fn the_scan_agrees_with_a_recursive_count(shape in "[{\\[]{0,20}") {
-            let (mut text, mut close) = (String::from("{\"k\":"), String::from("}"));
+            let mut text = String::from("{\"k\":");
+            let mut close = String::from("}");
             for open in shape.chars() {
                 text.push_str(if open == '{' { "{\"k\":" } else { "[" });
                 close.insert(0, if open == '{' { '}' } else { ']' });

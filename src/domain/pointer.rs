@@ -16,7 +16,8 @@ pub(super) fn pointer_at(prefix: &str, text: &str, at: usize) -> String {
 
 fn levels_to(text: &str, at: usize) -> Vec<Level<'_>> {
     let bytes = text.as_bytes();
-    let (mut levels, mut here) = (Vec::new(), 0);
+    let mut levels = Vec::new();
+    let mut here = 0;
     while here < at {
         match bytes[here] {
             b'{' => levels.push(Level::Object { key: "", wants_key: true }),

@@ -161,7 +161,8 @@ mod tests {
     }
 
     fn parts(more: &str) -> Vec<Vec<u8>> {
-        let (submission, mut parts) = (submission(more), Vec::new());
+        let submission = submission(more);
+        let mut parts = Vec::new();
         Content::of(&submission).expect("a CloudEvent").parts(|part| parts.push(part.to_vec()));
         parts
     }
@@ -225,7 +226,8 @@ mod tests {
     #[test]
     fn what_differs_between_two_sendings_is_named() {
         let of = |more: &str| Incidental::of(&submission(more));
-        let (early, late) = (of(r#","time":"2018-04-05T17:31:00Z""#), of(r#","time":"2018-04-05T17:31:01Z""#));
+        let early = of(r#","time":"2018-04-05T17:31:00Z""#);
+        let late = of(r#","time":"2018-04-05T17:31:01Z""#);
         assert_eq!(early.differences(&late), ["time"]);
         assert_eq!(early.differences(&of("")), ["time"]);
         assert_eq!(of(r#","datacontenttype":"text/plain""#).differences(&early), ["time", "datacontenttype"]);
