@@ -10,6 +10,11 @@ use std::time::{Duration, Instant};
 use tokio::sync::Notify;
 use tokio::time::timeout;
 
+use super::receipt::{Refused, Unsettled};
+
+/// Room that one event takes in flight beside its body, in bytes: its fields and its entries in the queues.
+const EVENT_BYTES: usize = 1_024;
+
 /// Longest wait suggested to a refused client.
 const RETRY_AFTER_MAX: Duration = Duration::from_secs(30);
 
@@ -51,9 +56,14 @@ impl Admission {
         })
     }
 
-    /// A permit for nothing yet, to be grown.
-    pub fn begin(self: &Arc<Self>) -> Permit {
-        Permit { admission: self.clone(), events: 0, bytes: 0 }
+    /// Room for a request, none of it taken yet.
+    pub fn room(self: &Arc<Self>) -> Room {
+        Room { admission: self.clone(), events: 0, bytes: 0 }
+    }
+
+    /// The same, if `bytes` could be taken now.
+    pub fn room_for(self: &Arc<Self>, bytes: u64) -> Result<Room, Refused> {
+        if self.has_room_for(bytes) { Ok(self.room()) } else { Err(self.full()) }
     }
 
     /// Events and bytes in flight.
@@ -66,14 +76,23 @@ impl Admission {
         (self.events_max, self.bytes_max)
     }
 
+    /// A refusal for the reason `why`.
+    pub fn refused(&self, why: Unsettled) -> Refused {
+        Refused { why, retry_after: self.retry_after() }
+    }
+
+    fn full(&self) -> Refused {
+        self.refused(Unsettled::Full)
+    }
+
     /// Whether one more event with a body of this many bytes would be let in now.
-    pub fn has_room_for(&self, bytes: u64) -> bool {
+    fn has_room_for(&self, bytes: u64) -> bool {
         let (events, held) = self.in_flight();
         events < self.events_max && (held == 0 || held as u64 + bytes <= self.bytes_max as u64)
     }
 
     /// When room can be expected, by the rate at which events were finished lately.
-    pub fn retry_after(&self) -> Duration {
+    fn retry_after(&self) -> Duration {
         let rate = self.rate.load(Ordering::Relaxed).max(1);
         let waiting = self.in_flight().0 as u64;
         Duration::from_secs((waiting / rate).max(1)).min(RETRY_AFTER_MAX)
@@ -112,34 +131,59 @@ impl Admission {
     }
 }
 
-/// Room that is taken until this is dropped; it travels with the work.
-pub(super) struct Permit {
+/// Room in flight for a request: for its body as it is read, then for its events, with which it travels; given back
+/// when this is dropped.
+pub struct Room {
     admission: Arc<Admission>,
     events: usize,
     bytes: usize,
 }
 
-impl Permit {
-    /// Takes more room; `false` if there is none now: then the permit stays as it was.
+impl Room {
+    /// Takes `bytes` more, before so much of the body is kept.
+    pub fn grow(&mut self, bytes: usize) -> Result<(), Refused> {
+        if self.take(0, bytes) { Ok(()) } else { Err(self.admission.full()) }
+    }
+
+    /// The same, as soon as there is room within `limit`.
+    pub async fn grow_within(&mut self, limit: Duration, bytes: usize) -> Result<(), Refused> {
+        if self.take_within(limit, 0, bytes).await { Ok(()) } else { Err(self.admission.full()) }
+    }
+
+    /// Makes it the room of `events` events, whose payloads are slices of the body.
+    pub fn cover(&mut self, events: usize) -> Result<(), Refused> {
+        let more = events.saturating_sub(self.events);
+        if self.take(more, more * EVENT_BYTES) { Ok(()) } else { Err(self.admission.full()) }
+    }
+
+    /// The same, as soon as there is room within `limit`.
+    pub async fn cover_within(&mut self, limit: Duration, events: usize) -> Result<(), Refused> {
+        let more = events.saturating_sub(self.events);
+        if self.take_within(limit, more, more * EVENT_BYTES).await { Ok(()) } else { Err(self.admission.full()) }
+    }
+
+    /// Takes more; `false` if there is none now: then the room stays as it was.
     ///
-    /// What is larger than all the room is let in when nothing else is in flight: else it could never pass.
-    pub fn grow(&mut self, events: usize, bytes: usize) -> bool {
-        let room = &self.admission;
+    /// What is larger than all there is is let in when nothing else is in flight: else it could never pass.
+    fn take(&mut self, events: usize, bytes: usize) -> bool {
+        let admission = &self.admission;
         let fits = |taken: usize, max: usize, held: usize, more: usize| taken + more <= max || taken == held;
-        let mut taken = room.taken();
-        let fit =
-            fits(taken.0, room.events_max, self.events, events) && fits(taken.1, room.bytes_max, self.bytes, bytes);
+        let mut taken = admission.taken();
+        let fit = fits(taken.0, admission.events_max, self.events, events)
+            && fits(taken.1, admission.bytes_max, self.bytes, bytes);
         if fit {
             *taken = (taken.0 + events, taken.1 + bytes);
-            (self.events, self.bytes) = (self.events + events, self.bytes + bytes);
+            self.events += events;
+            self.bytes += bytes;
         }
         fit
     }
 
-    /// Takes more room as soon as there is some; `false` if there was none within `limit`.
-    pub async fn grow_within(&mut self, limit: Duration, events: usize, bytes: usize) -> bool {
-        let (began, mut has_waited) = (Instant::now(), false);
-        while !self.grow(events, bytes) {
+    /// Takes more as soon as there is some; `false` if there was none within `limit`.
+    async fn take_within(&mut self, limit: Duration, events: usize, bytes: usize) -> bool {
+        let began = Instant::now();
+        let mut has_waited = false;
+        while !self.take(events, bytes) {
             let Some(left) = limit.checked_sub(began.elapsed()) else { return false };
             // Not being woken is not an error: the others may need less.
             let _ = timeout(left.min(UNWOKEN_MAX), self.admission.freed.notified()).await;
@@ -151,14 +195,9 @@ impl Permit {
         }
         true
     }
-
-    /// The number of events that it has room for.
-    pub fn events(&self) -> usize {
-        self.events
-    }
 }
 
-impl Drop for Permit {
+impl Drop for Room {
     fn drop(&mut self) {
         self.admission.give_back(self.events, self.bytes);
     }
@@ -168,9 +207,9 @@ impl Drop for Permit {
 mod tests {
     use super::*;
 
-    fn take(admission: &Arc<Admission>, events: usize, bytes: usize) -> Option<Permit> {
-        let mut permit = admission.begin();
-        permit.grow(events, bytes).then_some(permit)
+    fn take(admission: &Arc<Admission>, events: usize, bytes: usize) -> Option<Room> {
+        let mut room = admission.room();
+        room.take(events, bytes).then_some(room)
     }
 
     #[test]
@@ -200,12 +239,12 @@ mod tests {
         let admission = Admission::new(3, 100);
         let other = take(&admission, 1, 50).expect("room");
         let mut body = take(&admission, 0, 20).expect("room");
-        assert!(body.grow(0, 30));
-        assert!(!body.grow(0, 1), "over the bound");
+        assert!(body.take(0, 30));
+        assert!(!body.take(0, 1), "over the bound");
         drop(body);
         assert_eq!(admission.in_flight(), (1, 50), "all of it comes back");
         let mut body = take(&admission, 0, 20).expect("room");
-        assert!(body.grow(1, 5));
+        assert!(body.take(1, 5));
         assert_eq!(admission.in_flight(), (2, 75));
         drop((other, body));
         assert_eq!(admission.in_flight(), (0, 0));
@@ -214,12 +253,15 @@ mod tests {
     #[tokio::test]
     async fn whoever_waits_for_room_gets_it_as_it_comes_back() {
         let admission = Admission::new(10, 100);
-        let (large, small) = (take(&admission, 1, 60).expect("room"), take(&admission, 1, 40).expect("room"));
+        let large = take(&admission, 1, 60).expect("room");
+        let small = take(&admission, 1, 40).expect("room");
         let wait = |bytes| {
-            let mut permit = admission.begin();
-            tokio::spawn(async move { permit.grow_within(Duration::MAX, 1, bytes).await.then_some(permit) })
+            let mut room = admission.room();
+            tokio::spawn(async move { room.take_within(Duration::MAX, 1, bytes).await.then_some(room) })
         };
-        let (first, second, third) = (wait(30), wait(30), wait(60));
+        let first = wait(30);
+        let second = wait(30);
+        let third = wait(60);
         tokio::task::yield_now().await;
         drop(large);
         let both = [first.await.expect("no panic"), second.await.expect("no panic")];
@@ -228,7 +270,7 @@ mod tests {
         drop(both);
         let last = third.await.expect("no panic");
         assert!(last.is_some(), "room that was too little for it is not the end of its wait");
-        assert!(!admission.begin().grow_within(Duration::ZERO, 1, 60).await, "none within the limit");
+        assert!(!admission.room().take_within(Duration::ZERO, 1, 60).await, "none within the limit");
         let emptied = admission.emptied();
         drop(last);
         emptied.await;

@@ -81,7 +81,9 @@ impl FailureDetector {
 
 impl PeerState {
     fn new(peer: &Peer, since: Instant) -> Self {
-        let (name, heartbeat, holds_leases) = (peer.name.clone(), peer.heartbeat, peer.holds_leases);
+        let name = peer.name.clone();
+        let heartbeat = peer.heartbeat;
+        let holds_leases = peer.holds_leases;
         Self { name, heartbeat, since, is_dead: false, holds_leases, has_lived: false }
     }
 
@@ -107,7 +109,8 @@ mod tests {
 
     #[test]
     fn a_node_is_dead_after_a_whole_lease_of_the_same_heartbeat() {
-        let (mut detector, start) = (FailureDetector::new(Uuid::from_u128(1), LEASE), Instant::now());
+        let mut detector = FailureDetector::new(Uuid::from_u128(1), LEASE);
+        let start = Instant::now();
         let nodes = [peer(1, 5), peer(2, 5)];
         assert!(detector.observe(&nodes, start).is_empty());
         assert!(detector.observe(&nodes, start + LEASE / 2).is_empty());
@@ -121,7 +124,8 @@ mod tests {
 
     #[test]
     fn an_outage_kills_nobody() {
-        let (mut detector, start) = (FailureDetector::new(Uuid::from_u128(1), LEASE), Instant::now());
+        let mut detector = FailureDetector::new(Uuid::from_u128(1), LEASE);
+        let start = Instant::now();
         detector.observe(&[peer(2, 5)], start);
         detector.observation_failed(start + LEASE);
         assert!(detector.observe(&[peer(2, 5)], start + LEASE + LEASE / 2).is_empty());
@@ -136,7 +140,8 @@ mod tests {
 
     #[test]
     fn a_lease_that_appears_after_its_nodes_death_is_seen() {
-        let (mut detector, start) = (FailureDetector::new(Uuid::from_u128(1), LEASE), Instant::now());
+        let mut detector = FailureDetector::new(Uuid::from_u128(1), LEASE);
+        let start = Instant::now();
         let taken_over = Peer { holds_leases: false, ..peer(2, 5) };
         detector.observe(std::slice::from_ref(&taken_over), start);
         assert!(detector.observe(&[taken_over], start + LEASE).is_empty(), "it ended long ago");

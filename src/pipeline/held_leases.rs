@@ -1,7 +1,7 @@
 //! The events of the database that this node has claimed and not settled yet.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use uuid::Uuid;
 
@@ -33,10 +33,6 @@ impl LeaseTable {
 }
 
 impl HeldLeases {
-    pub fn new() -> Arc<Self> {
-        Arc::default()
-    }
-
     pub fn hold(&self, event_id: i64, token: Uuid, suspect: bool, bytes: usize) {
         let mut table = self.table();
         table.bytes += bytes;
@@ -97,7 +93,8 @@ mod tests {
 
     #[test]
     fn the_end_of_a_suspect_or_of_the_last_claim_too_many_is_reported() {
-        let (claims, token) = (HeldLeases::new(), Uuid::from_u128(1));
+        let claims = HeldLeases::default();
+        let token = Uuid::from_u128(1);
         (1..=4).for_each(|id| claims.hold(id, token, id == 4, 10));
         assert!(!claims.await_at_most(4, 20), "too many bytes");
         assert!(!claims.await_at_most(2, 40), "too many");

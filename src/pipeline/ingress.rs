@@ -1,20 +1,19 @@
 //! The entry of the line: admits batches, gives them ids, and waits for their receipts.
 //!
 //! Guarantees: what gets a receipt is committed; the work goes on when the client goes away; nothing waits without a
-//! bound. Not guaranteed: that a refusal of kind [`Refused::Unknown`] stored nothing.
+//! bound. Not guaranteed: that a refusal as [`Unsettled::Unknown`] stored nothing.
 
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use tokio::sync::oneshot;
-
-use super::admission::{Admission, Permit};
+use super::admission::{Admission, Room};
+use super::deps::Deps;
 use super::messages::Submitted;
 use super::pool::Pool;
-use super::receipt::{Handling, Receipt, Unsettled};
+use super::receipt::{Handling, Receipt, Refused, Unsettled};
+use super::topology::Line;
 use super::tracker::{TrackedUnit, UnitTracker};
-use super::unit::{Item, Reply, Unit};
+use super::unit::{Item, Unit, UnitOrigin, UnitResult};
 use crate::clock;
 use crate::domain::dedupe::DedupeKey;
 use crate::domain::event::Event;
@@ -22,10 +21,6 @@ use crate::domain::submission::Submission;
 use crate::store::Ids;
 use crate::telemetry::condition::Condition;
 use crate::telemetry::facts;
-use crate::telemetry::spans::AttemptSpan;
-
-/// Room that one event takes in flight beside its body, in bytes: its fields and its entries in the queues.
-const EVENT_BYTES: usize = 1_024;
 
 /// How much longer than the line's own limit to wait for a receipt: only a stuck stage takes so long.
 const RECEIPT_MARGIN: Duration = Duration::from_secs(2);
@@ -41,101 +36,36 @@ pub struct Entry {
     pub key: Option<DedupeKey>,
 }
 
-/// Why there are no receipts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Refused {
-    /// Too much is in flight.
-    Full {
-        /// When room can be expected.
-        retry_after: Duration,
-    },
-    /// A stage is paused; certainly nothing was stored.
-    Paused {
-        /// When another try makes sense.
-        retry_after: Duration,
-    },
-    /// The node is stopping.
-    Draining,
-    /// Certainly nothing was stored.
-    NotStored {
-        /// When another try makes sense.
-        retry_after: Duration,
-    },
-    /// It may be stored: the answer of the database was lost.
-    Unknown,
-}
-
-/// Room in flight for a request: for its body as it is read, then for its events; given back when this is dropped.
-pub struct Room {
-    admission: Arc<Admission>,
-    permit: Permit,
-}
-
-impl Room {
-    /// Takes `bytes` more, before so much of the body is kept.
-    pub fn grow(&mut self, bytes: usize) -> Result<(), Refused> {
-        if self.permit.grow(0, bytes) { Ok(()) } else { Err(full(&self.admission)) }
-    }
-
-    /// The same, as soon as there is room within `limit`.
-    pub async fn grow_within(&mut self, limit: Duration, bytes: usize) -> Result<(), Refused> {
-        if self.permit.grow_within(limit, 0, bytes).await { Ok(()) } else { Err(full(&self.admission)) }
-    }
-
-    /// Turns it into the room of `events` events, whose payloads are slices of the body.
-    pub fn cover(&mut self, events: usize) -> Result<(), Refused> {
-        let more = events.saturating_sub(self.permit.events());
-        if self.permit.grow(more, more * EVENT_BYTES) { Ok(()) } else { Err(full(&self.admission)) }
-    }
-
-    /// The same, as soon as there is room within `limit`.
-    pub async fn cover_within(&mut self, limit: Duration, events: usize) -> Result<(), Refused> {
-        let more = events.saturating_sub(self.permit.events());
-        if self.permit.grow_within(limit, more, more * EVENT_BYTES).await { Ok(()) } else { Err(full(&self.admission)) }
-    }
-
-    /// The room itself, which travels with the work.
-    pub(super) fn into_permit(self) -> Permit {
-        self.permit
-    }
-}
-
-fn full(admission: &Admission) -> Refused {
-    Refused::Full { retry_after: admission.retry_after() }
-}
-
-/// What the ingress needs of the configuration.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct IngressLimits {
-    pub accept_timeout: Duration,
-    pub soft_timeout: Duration,
-}
-
 /// The way into the line.
 pub(super) struct Ingress {
     pub admission: Arc<Admission>,
     pub ids: Ids,
-    pub validators: Pool<Submitted>,
-    pub outbox: Arc<Mutex<Vec<TrackedUnit>>>,
-    pub tracker: Arc<UnitTracker>,
-    pub limits: IngressLimits,
-    pub draining: AtomicBool,
+    deps: Arc<Deps>,
+    validators: Pool<Submitted>,
+    tracker: Arc<UnitTracker>,
+    outbox: Arc<Mutex<Vec<TrackedUnit>>>,
     /// Whether ids can be reserved.
-    pub reserving: Condition,
+    reserving: Condition,
 }
 
 impl Ingress {
-    /// Room for a request, none of it taken yet.
-    pub fn room(&self) -> Room {
-        Room { admission: self.admission.clone(), permit: self.admission.begin() }
+    /// The way into `line`, through `admission`.
+    pub fn new(line: &Line, admission: Arc<Admission>) -> Self {
+        Self {
+            admission,
+            ids: line.writer.ids.clone(),
+            deps: line.deps.clone(),
+            validators: line.pools.submitted.clone(),
+            tracker: line.tracker.clone(),
+            outbox: Arc::default(),
+            reserving: Condition::new("reserving ids"),
+        }
     }
 
-    /// The same, if `bytes` could be taken now.
+    /// Room for a body of `bytes`, if they could be taken now.
     pub fn room_for(&self, bytes: u64) -> Result<Room, Refused> {
-        if self.draining.load(Ordering::Acquire) {
-            return Err(Refused::Draining);
-        }
-        if self.admission.has_room_for(bytes) { Ok(self.room()) } else { Err(full(&self.admission)) }
+        self.refuse_when_closed()?;
+        self.admission.room_for(bytes)
     }
 
     /// Takes a batch through the line; its receipts come in the order of `entries`.
@@ -145,41 +75,44 @@ impl Ingress {
         handling: Handling,
         mut room: Room,
     ) -> Result<Vec<Receipt>, Refused> {
-        if self.draining.load(Ordering::Acquire) {
-            return Err(Refused::Draining);
-        }
+        self.refuse_when_closed()?;
         room.cover(entries.len())?;
         let ids = self.take_ids(entries.len()).await?;
-        let (reply, receipts) = oneshot::channel();
-        let unit = self.unit(entries, handling, (ids, room.permit), reply);
+        let mut unit =
+            Unit::new(UnitOrigin::Request(handling), items(entries, ids, self.deps.config.timeouts.processing_soft()));
+        unit.room = Some(room);
         facts::received(unit.items.len());
+        self.process(unit).await.map_err(|why| self.admission.refused(why))
+    }
+
+    /// Takes a unit through the line.
+    pub async fn process(&self, mut unit: Unit) -> UnitResult {
+        let outcome = unit.expect_reply();
         self.send(self.tracker.track(unit));
-        match tokio::time::timeout(self.receipt_wait(), receipts).await {
-            Ok(Ok(Ok(receipts))) => Ok(receipts),
-            Ok(Ok(Err(Unsettled::NotStored | Unsettled::Impossible(_)))) => {
-                Err(Refused::NotStored { retry_after: self.admission.retry_after() })
-            }
-            Ok(Ok(Err(Unsettled::Paused))) => Err(Refused::Paused { retry_after: self.admission.retry_after() }),
-            Ok(Ok(Err(Unsettled::Unknown)) | Err(_)) | Err(_) => Err(Refused::Unknown),
+        match tokio::time::timeout(self.deps.config.timeouts.accept + RECEIPT_MARGIN, outcome).await {
+            Ok(Ok(outcome)) => outcome,
+            Ok(Err(_)) | Err(_) => Err(Unsettled::Unknown),
+        }
+    }
+
+    fn refuse_when_closed(&self) -> Result<(), Refused> {
+        match self.deps.stopping.is_closed() {
+            true => Err(self.admission.refused(Unsettled::Draining)),
+            false => Ok(()),
         }
     }
 
     /// Ids for a batch; events that wait for them are stored nowhere yet.
     async fn take_ids(&self, count: usize) -> Result<Vec<i64>, Refused> {
-        let refused = || Refused::NotStored { retry_after: self.admission.retry_after() };
-        let taken = tokio::time::timeout(self.limits.accept_timeout, self.ids.take(count)).await;
-        let taken = taken.map_err(|_| refused())?;
+        let not_stored = || self.admission.refused(Unsettled::NotStored);
+        let taken = tokio::time::timeout(self.deps.config.timeouts.accept, self.ids.take(count)).await;
+        let taken = taken.map_err(|_| not_stored())?;
         self.reserving.note(&taken);
-        taken.map_err(|_| refused())
-    }
-
-    /// How long to wait for a receipt.
-    pub fn receipt_wait(&self) -> Duration {
-        self.limits.accept_timeout + RECEIPT_MARGIN
+        taken.map_err(|_| not_stored())
     }
 
     /// Sends the unit together with those that other requests of the same turn of the event loop hand in.
-    pub fn send(&self, work: TrackedUnit) {
+    fn send(&self, work: TrackedUnit) {
         let mut outbox = self.outbox.lock().unwrap_or_else(PoisonError::into_inner);
         outbox.push(work);
         if outbox.len() > 1 {
@@ -189,30 +122,17 @@ impl Ingress {
         // Runs when the requests that are ready now have had their turn: no timer, no wait when there is only one.
         tokio::spawn(async move { drop(turn) });
     }
+}
 
-    fn unit(&self, entries: Vec<Entry>, handling: Handling, (ids, permit): (Vec<i64>, Permit), reply: Reply) -> Unit {
-        let (now, taken_at) = (clock::now(), Instant::now());
-        let event = |(entry, id): (Entry, i64)| Event::new(id, entry.user_id, entry.submission, entry.key, now);
-        let item = |event: Event| Item {
-            span: AttemptSpan::begin(&event),
-            event: Arc::new(event),
-            lease: None,
-            started_at: now,
-            soft_deadline: taken_at + self.limits.soft_timeout,
-            result: None,
-            has_lines: facts::may_write_lines(),
-        };
-        Unit {
-            items: entries.into_iter().zip(ids).map(event).map(item).collect(),
-            reply: Some(reply),
-            taken_at,
-            permit: Some(permit),
-            is_spooled: false,
-            gives_up: false,
-            maybe_stored: false,
-            handling,
-        }
-    }
+/// First attempts, which begin with the receipt of their events.
+fn items(entries: Vec<Entry>, ids: Vec<i64>, soft_timeout: Duration) -> Vec<Item> {
+    let received_at = clock::now();
+    let soft_deadline = Instant::now() + soft_timeout;
+    let item = |(Entry { user_id, submission, key }, id): (Entry, i64)| {
+        let event = Event::new(id, user_id, submission, key, received_at);
+        Item::new(event, received_at, soft_deadline)
+    };
+    entries.into_iter().zip(ids).map(item).collect()
 }
 
 /// Units handed in during one turn of an event loop; sent when it is over, even if the loop itself ends.
@@ -225,5 +145,19 @@ impl Drop for OutboxGuard {
     fn drop(&mut self) {
         let works = std::mem::take(&mut *self.outbox.lock().unwrap_or_else(PoisonError::into_inner));
         self.validators.send(Submitted(works));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // Else no row would be plain, and every write take the long way.
+    #[test]
+    fn a_first_attempt_begins_with_the_receipt() {
+        let entries = vec![Entry { user_id: 1, submission: Submission::default(), key: None }; 3];
+        let items = items(entries, vec![7, 8, 9], Duration::from_secs(60));
+        assert_eq!(items.iter().map(|item| item.event.id).collect::<Vec<_>>(), [7, 8, 9]);
+        assert!(items.iter().all(|item| item.started_at == item.event.received_at));
     }
 }

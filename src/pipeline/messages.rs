@@ -70,6 +70,11 @@ pub(super) struct Spooled;
 #[rtype(result = "()")]
 pub(super) struct JobMade;
 
+/// It is time to look for old rows.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(super) struct RetentionDue;
+
 impl PoolMessage for Submitted {
     fn units(&mut self) -> Option<&mut Vec<TrackedUnit>> {
         Some(&mut self.0)
@@ -92,3 +97,4 @@ impl PoolMessage for Scheduled {}
 impl PoolMessage for Due {}
 impl PoolMessage for Spooled {}
 impl PoolMessage for JobMade {}
+impl PoolMessage for RetentionDue {}

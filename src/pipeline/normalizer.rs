@@ -13,7 +13,7 @@ use crate::clock;
 use crate::domain::normalize::normalize_event_payload;
 use crate::domain::outcome::NormalizedEvent;
 
-/// The second stage of the line.
+/// The stage that makes properties.
 pub(super) struct Normalizer {
     pub stage: Stage,
     pub next: Pool<Normalized>,
@@ -28,7 +28,7 @@ impl Handler<Validated> for Normalizer {
 
     fn handle(&mut self, Validated(mut works): Validated, _: &mut Context<Self>) {
         self.stage.gauges.took();
-        self.stage.faults.turn(self.stage.name);
+        self.stage.strike();
         self.stage.each(&mut works, Item::is_open, normalize);
         // Part of it may be undone, and all of it belongs to another actor now.
         if !self.stage.gauges.is_retired() {

@@ -9,9 +9,9 @@ use actix::dev::ToEnvelope;
 use actix::prelude::*;
 
 use super::gauges::Gauges;
-use super::kind::ActorKind;
 use super::messages::PoolMessage;
 use super::tracker::{ActorId, TrackedUnit};
+use crate::domain::actor_kind::ActorKind;
 
 struct PoolMember<M: Message<Result = ()> + Send> {
     holder: ActorId,
@@ -71,48 +71,6 @@ impl<M: Message<Result = ()> + PoolMessage + Send + 'static> Pool<M> {
         self.write().all.push(member);
     }
 
-    /// Removes an actor, if it is one of this pool: when this returns, it is handed nothing more.
-    pub fn remove(&self, holder: ActorId) {
-        self.write().all.retain(|member| member.holder != holder);
-    }
-
-    /// Stops handing messages to the actors, which are of `kind`, or hands them what has waited and what comes. When
-    /// this returns, it is so.
-    pub fn set_paused(&self, kind: ActorKind, is_paused: bool) {
-        if is_paused {
-            let shut = || Gate { holder: ActorId::new(kind), waiting: Mutex::default() };
-            self.write().gate.get_or_insert_with(shut);
-            return;
-        }
-        let opened = self.write().gate.take();
-        for (since, mut message) in opened.iter().flat_map(|gate| std::mem::take(&mut *gate.waiting())) {
-            message.extend_deadlines(since.elapsed());
-            self.send(message);
-        }
-    }
-
-    /// Events that wait for the pool to go on.
-    pub fn held(&self) -> usize {
-        let members = self.read();
-        let Some(gate) = &members.gate else { return 0 };
-        let mut waiting = gate.waiting();
-        let works = waiting.iter_mut().flat_map(|(_, message)| message.units()).flatten();
-        works.map(|work| work.items.len()).sum()
-    }
-
-    /// Takes the matching units that wait for the pool to go on.
-    pub fn take_held(&self, matches: impl Fn(&TrackedUnit) -> bool) -> Vec<TrackedUnit> {
-        let members = self.read();
-        let Some(gate) = &members.gate else { return Vec::new() };
-        let mut taken = Vec::new();
-        gate.waiting().retain_mut(|(_, message)| {
-            let Some(works) = message.units() else { return true };
-            taken.extend(works.extract_if(.., |work| matches(work)));
-            !works.is_empty()
-        });
-        taken
-    }
-
     /// Hands `message` to the next actor that is alive and has room in its mailbox; to the next one alive if none has.
     /// While the pool is paused, it waits.
     ///
@@ -124,7 +82,8 @@ impl<M: Message<Result = ()> + PoolMessage + Send + 'static> Pool<M> {
             gate.waiting().push((Instant::now(), message));
             return;
         }
-        let (first, all) = (self.inner.next.fetch_add(1, Ordering::Relaxed), &members.all);
+        let first = self.inner.next.fetch_add(1, Ordering::Relaxed);
+        let all = &members.all;
         let in_turn = || (0..all.len()).map(|step| &all[(first + step) % all.len()]);
         let alive = || in_turn().filter(|member| member.recipient.connected());
         let has_room = |member: &&PoolMember<M>| member.gauges.mailbox() < self.inner.mailbox_max;
@@ -141,5 +100,60 @@ impl<M: Message<Result = ()> + PoolMessage + Send + 'static> Pool<M> {
 
     fn write(&self) -> RwLockWriteGuard<'_, PoolMembers<M>> {
         self.inner.members.write().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A pool, whatever its messages are.
+pub(super) trait Inbox {
+    /// Removes an actor, if it is one of this pool: when this returns, it is handed nothing more.
+    fn remove(&self, holder: ActorId);
+
+    /// Stops handing messages to the actors, which are of `kind`, or hands them what has waited and what comes. When
+    /// this returns, it is so.
+    fn set_paused(&self, kind: ActorKind, is_paused: bool);
+
+    /// Events that wait for the pool to go on.
+    fn held(&self) -> usize;
+
+    /// Takes the matching units that wait for the pool to go on.
+    fn take_held(&self, matches: &dyn Fn(&TrackedUnit) -> bool) -> Vec<TrackedUnit>;
+}
+
+impl<M: Message<Result = ()> + PoolMessage + Send + 'static> Inbox for Pool<M> {
+    fn remove(&self, holder: ActorId) {
+        self.write().all.retain(|member| member.holder != holder);
+    }
+
+    fn set_paused(&self, kind: ActorKind, is_paused: bool) {
+        if is_paused {
+            let shut = || Gate { holder: ActorId::new(kind), waiting: Mutex::default() };
+            self.write().gate.get_or_insert_with(shut);
+            return;
+        }
+        let opened = self.write().gate.take();
+        for (since, mut message) in opened.iter().flat_map(|gate| std::mem::take(&mut *gate.waiting())) {
+            message.extend_deadlines(since.elapsed());
+            self.send(message);
+        }
+    }
+
+    fn held(&self) -> usize {
+        let members = self.read();
+        let Some(gate) = &members.gate else { return 0 };
+        let mut waiting = gate.waiting();
+        let works = waiting.iter_mut().flat_map(|(_, message)| message.units()).flatten();
+        works.map(|work| work.items.len()).sum()
+    }
+
+    fn take_held(&self, matches: &dyn Fn(&TrackedUnit) -> bool) -> Vec<TrackedUnit> {
+        let members = self.read();
+        let Some(gate) = &members.gate else { return Vec::new() };
+        let mut taken = Vec::new();
+        gate.waiting().retain_mut(|(_, message)| {
+            let Some(works) = message.units() else { return true };
+            taken.extend(works.extract_if(.., |work| matches(work)));
+            !works.is_empty()
+        });
+        taken
     }
 }

@@ -1,5 +1,7 @@
 //! What a request gets for its events: a receipt each, or why there is none.
 
+use std::time::Duration;
+
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
@@ -76,15 +78,28 @@ pub enum Verdict {
     },
 }
 
-/// How a unit ended without receipts.
+/// Why there are no receipts.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Unsettled {
-    /// Nothing is stored.
-    NotStored,
-    /// Nothing is stored: it waited in vain for a paused pool to go on.
+pub enum Unsettled {
+    /// Too much is in flight: certainly nothing was stored.
+    Full,
+    /// The node is stopping: certainly nothing was stored.
+    Draining,
+    /// A stage is paused: certainly nothing was stored.
     Paused,
-    /// It may be stored.
+    /// Certainly nothing was stored.
+    NotStored,
+    /// It may be stored: the answer of the database was lost.
     Unknown,
     /// Nothing is stored of what is in the spool: the database rejects it in every form.
     Impossible(String),
+}
+
+/// Why a request gets no receipts, and when it may come again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refused {
+    /// Why.
+    pub why: Unsettled,
+    /// When room can be expected.
+    pub retry_after: Duration,
 }

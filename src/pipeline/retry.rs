@@ -6,11 +6,12 @@
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use actix::prelude::*;
 
+use super::deps::Deps;
 use super::messages::{Due, Scheduled};
 use super::pool::Pool;
 use super::stage::Stage;
@@ -30,14 +31,18 @@ pub(super) struct Retry {
     waiting: BinaryHeap<Reverse<(Instant, i64)>>,
     timer: Option<(Instant, SpawnHandle)>,
     claimer: Pool<Due>,
-    depth: Arc<AtomicUsize>,
+    deps: Arc<Deps>,
 }
 
 impl Retry {
-    /// Reports its depth in `depth`.
-    pub fn new(stage: Stage, claimer: Pool<Due>, depth: Arc<AtomicUsize>) -> Self {
-        depth.store(0, Ordering::Relaxed);
-        Self { stage, waiting: BinaryHeap::new(), timer: None, claimer, depth }
+    pub fn new(stage: Stage, deps: Arc<Deps>, claimer: Pool<Due>) -> Self {
+        let retry = Self { stage, waiting: BinaryHeap::new(), timer: None, claimer, deps };
+        retry.show_depth();
+        retry
+    }
+
+    fn show_depth(&self) {
+        self.deps.retries_waiting.store(self.waiting.len(), Ordering::Relaxed);
     }
 
     /// One timer runs, for the earliest event.
@@ -56,7 +61,7 @@ impl Retry {
     fn ring(&mut self, context: &mut Context<Self>) {
         self.stage.gauges.begin();
         self.timer = None;
-        self.stage.faults.turn(self.stage.name);
+        self.stage.strike();
         let due = self.take_due(Instant::now());
         if !due.is_empty() {
             self.claimer.send(Due(due));
@@ -70,7 +75,7 @@ impl Retry {
         while due.len() < DUE_MAX && self.waiting.peek().is_some_and(|Reverse((at, _))| *at <= now) {
             due.extend(self.waiting.pop().map(|Reverse((_, event_id))| event_id));
         }
-        self.depth.store(self.waiting.len(), Ordering::Relaxed);
+        self.show_depth();
         due
     }
 }
@@ -87,7 +92,7 @@ impl Handler<Scheduled> for Retry {
         let at = Instant::now() + delay + CLOCK_MARGIN;
         let room = WAITING_MAX.saturating_sub(self.waiting.len());
         self.waiting.extend(event_ids.into_iter().take(room).map(|event_id| Reverse((at, event_id))));
-        self.depth.store(self.waiting.len(), Ordering::Relaxed);
+        self.show_depth();
         self.set_timer(context);
     }
 }

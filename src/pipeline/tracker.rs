@@ -1,7 +1,7 @@
 //! Tracks which actor holds which unit, and takes units back from an actor that is stuck.
 //!
 //! A [`TrackedUnit`] is a working copy of a unit and a share in its [`UnitEntry`]. The entry has what exists only once
-//! (where the outcome is waited for, the permit) and a backup of the unit. A unit is passed on, settled, lost or taken
+//! (where the outcome is waited for, the room) and a backup of the unit. A unit is passed on, settled, lost or taken
 //! back under the lock of its entry: the first of these counts, and a later one finds the entry empty. So whatever a
 //! stuck thread does when it wakes up has no effect, and nothing is answered or released twice.
 //!
@@ -10,15 +10,15 @@
 
 use std::ops::{Deref, DerefMut};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 
 use actix::Recipient;
 
-use super::kind::ActorKind;
 use super::unit::{Lost, Unit};
+use crate::domain::actor_kind::ActorKind;
 use crate::domain::outcome::TransientCode;
 
-/// The registry is first swept when it has this many entries.
+/// Entries are first swept when there are this many.
 const SWEEP_AT_MIN: usize = 1_024;
 
 /// An actor, for as long as it lives; its replacement is another holder.
@@ -95,10 +95,12 @@ impl TrackedUnit {
         }
     }
 
-    /// Where the outcome is waited for, taken before there is one: for the bug that is planted to be found.
+    /// Reports an outcome before there is one: for the bug that is planted to be found.
     #[cfg(feature = "fault-injection")]
-    pub fn take_reply(&self) -> Option<super::unit::Reply> {
-        self.entry.backup().as_mut().and_then(|backup| backup.unit.reply.take())
+    pub fn answer_early(&self, outcome: super::unit::UnitResult) {
+        if let Some(backup) = self.entry.backup().as_mut() {
+            backup.unit.answer(outcome);
+        }
     }
 
     /// Ends the promise: the unit is settled by the caller. `None` if it was taken back before; then another copy of
@@ -112,7 +114,7 @@ impl TrackedUnit {
         let mut unit = self.unit.take()?;
         let mut backup = self.entry.backup().take()?;
         unit.reply = backup.unit.reply.take();
-        unit.permit = backup.unit.permit.take();
+        unit.room = backup.unit.room.take();
         Some((unit, backup.holder))
     }
 }
@@ -139,19 +141,46 @@ impl Drop for TrackedUnit {
             unit.items[place].fail(stage, TransientCode::WorkerLost, format!("{stage} died at work on the event"));
         }
         unit.reopen();
-        self.tracker.lost.do_send(Lost(*unit));
+        if let Some(lost) = self.tracker.lost.get() {
+            lost.do_send(Lost(*unit));
+        }
     }
 }
 
-/// The entries of all units under way; shared by every [`UnitTracker`] of a line.
+/// Turns units into tracked work, knows all that is under way, and takes it back.
 #[derive(Default)]
-pub(super) struct UnitRegistry {
+pub(super) struct UnitTracker {
     entries: Mutex<Vec<Weak<UnitEntry>>>,
     sweep_at: AtomicUsize,
+    /// Where lost units go.
+    lost: OnceLock<Recipient<Lost>>,
 }
 
-impl UnitRegistry {
-    /// Adds an entry. Those that are gone are swept out whenever the registry has doubled, which costs each entry little.
+impl UnitTracker {
+    /// Has lost units reported from now on.
+    pub fn report_losses_to(&self, lost: Recipient<Lost>) {
+        self.lost.get_or_init(|| lost);
+    }
+
+    /// Tracks `unit`.
+    pub fn track(self: &Arc<Self>, mut unit: Unit) -> TrackedUnit {
+        let backup = Mutex::new(Some(UnitBackup { unit: unit.split_off_backup(), holder: None }));
+        let entry = Arc::new(UnitEntry { backup, in_hand: AtomicUsize::new(0) });
+        self.add(&entry);
+        TrackedUnit { unit: Some(Box::new(unit)), entry, tracker: self.clone() }
+    }
+
+    /// Whether `holder` has any unit.
+    pub fn is_holding(&self, holder: ActorId) -> bool {
+        !self.held_by(holder).is_empty()
+    }
+
+    /// Takes every unit from `holder`, as it was before anything was done; the event in hand is charged with `cause`.
+    pub fn reclaim(&self, holder: ActorId, cause: Option<TransientCode>) -> Vec<Unit> {
+        self.held_by(holder).iter().filter_map(|entry| take_from(entry, holder, cause)).collect()
+    }
+
+    /// Adds an entry. Those that are gone are swept out whenever there are twice as many, which costs each entry little.
     fn add(&self, entry: &Arc<UnitEntry>) {
         let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
         if entries.len() >= self.sweep_at.load(Ordering::Relaxed).max(SWEEP_AT_MIN) {
@@ -164,41 +193,6 @@ impl UnitRegistry {
     fn held_by(&self, holder: ActorId) -> Vec<Arc<UnitEntry>> {
         let entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
         entries.iter().filter_map(Weak::upgrade).filter(|entry| entry.is_held_by(holder)).collect()
-    }
-}
-
-/// Turns units into tracked work, and takes work back.
-pub(super) struct UnitTracker {
-    registry: Arc<UnitRegistry>,
-    lost: Recipient<Lost>,
-}
-
-impl UnitTracker {
-    /// What is lost goes to `lost`.
-    pub fn new(registry: Arc<UnitRegistry>, lost: Recipient<Lost>) -> Arc<Self> {
-        Arc::new(Self { registry, lost })
-    }
-
-    /// Tracks `unit`.
-    pub fn track(self: &Arc<Self>, mut unit: Unit) -> TrackedUnit {
-        let items = unit.items.clone();
-        let (reply, permit) = (unit.reply.take(), unit.permit.take());
-        let Unit { taken_at, is_spooled, gives_up, maybe_stored, handling, .. } = unit;
-        let backup = Unit { items, reply, permit, taken_at, is_spooled, gives_up, maybe_stored, handling };
-        let backup = Mutex::new(Some(UnitBackup { unit: backup, holder: None }));
-        let entry = Arc::new(UnitEntry { backup, in_hand: AtomicUsize::new(0) });
-        self.registry.add(&entry);
-        TrackedUnit { unit: Some(Box::new(unit)), entry, tracker: self.clone() }
-    }
-
-    /// Whether `holder` has any unit.
-    pub fn is_holding(&self, holder: ActorId) -> bool {
-        !self.registry.held_by(holder).is_empty()
-    }
-
-    /// Takes every unit from `holder`, as it was before anything was done; the event in hand is charged with `cause`.
-    pub fn reclaim(&self, holder: ActorId, cause: Option<TransientCode>) -> Vec<Unit> {
-        self.registry.held_by(holder).iter().filter_map(|entry| take_from(entry, holder, cause)).collect()
     }
 }
 
@@ -223,11 +217,11 @@ mod tests {
     use std::time::{Duration, Instant};
 
     use actix::prelude::*;
-    use tokio::sync::{mpsc, oneshot};
+    use tokio::sync::mpsc;
 
     use super::super::admission::Admission;
     use super::super::receipt::Handling;
-    use super::super::unit::Item;
+    use super::super::unit::{Item, UnitOrigin};
     use super::*;
     use crate::clock;
     use crate::domain::event::Event;
@@ -250,30 +244,16 @@ mod tests {
     }
 
     fn unit(ids: &[i64], admission: &Arc<Admission>) -> Unit {
-        let now = Instant::now();
-        let item = |id: &i64| Item {
-            event: Arc::new(Event::new(*id, 1, Submission::default(), None, clock::now())),
-            lease: None,
-            started_at: clock::now(),
-            soft_deadline: now + Duration::from_secs(60),
-            result: None,
-            has_lines: false,
-            span: None,
+        let item = |id: &i64| {
+            let event = Event::new(*id, 1, Submission::default(), None, clock::now());
+            Item::new(event, clock::now(), Instant::now() + Duration::from_secs(60))
         };
-        let (reply, _) = oneshot::channel();
-        let mut permit = admission.begin();
-        assert!(permit.grow(ids.len(), 0));
-        let items = ids.iter().map(item).collect();
-        Unit {
-            items,
-            reply: Some(reply),
-            taken_at: now,
-            permit: Some(permit),
-            is_spooled: false,
-            gives_up: false,
-            maybe_stored: false,
-            handling: Handling::Lenient,
-        }
+        let mut room = admission.room();
+        room.cover(ids.len()).expect("room");
+        let mut unit = Unit::new(UnitOrigin::Request(Handling::Lenient), ids.iter().map(item).collect());
+        unit.room = Some(room);
+        drop(unit.expect_reply());
+        unit
     }
 
     fn codes(unit: &Unit) -> Vec<Option<TransientCode>> {
@@ -288,24 +268,27 @@ mod tests {
     fn with_tracker(test: impl AsyncFnOnce(Arc<UnitTracker>, Arc<Admission>, mpsc::UnboundedReceiver<Unit>) + 'static) {
         System::new().block_on(async {
             let (lost, losses) = mpsc::unbounded_channel();
-            let tracker = UnitTracker::new(Arc::default(), Probe(lost).start().recipient());
-            test(tracker, Admission::new(10, 10), losses).await;
+            let tracker = Arc::<UnitTracker>::default();
+            tracker.report_losses_to(Probe(lost).start().recipient());
+            test(tracker, Admission::new(10, 100_000), losses).await;
         });
     }
 
     #[test]
     fn what_was_taken_back_has_no_other_owner() {
         with_tracker(async |tracker, admission, mut losses| {
-            let (stuck, next) = (ActorId::new(ActorKind::Normalizer), ActorId::new(ActorKind::Persister));
+            let stuck = ActorId::new(ActorKind::Normalizer);
+            let next = ActorId::new(ActorKind::Persister);
             let [work, passed, waiting] = [&[1, 2, 3][..], &[4], &[5]].map(|ids| tracker.track(unit(ids, &admission)));
             assert!([&work, &passed, &waiting].iter().all(|work| work.assign_to(stuck)));
             work.begin_item(1);
             assert!(passed.assign_to(next));
             let taken = tracker.reclaim(stuck, Some(TransientCode::HardTimeout));
             assert_eq!(taken.len(), 2, "one was passed on before");
-            let (late, hard) = (&taken[0], Some(TransientCode::HardTimeout));
+            let late = &taken[0];
+            let hard = Some(TransientCode::HardTimeout);
             assert_eq!(codes(late), [None, hard, None], "only the event in hand is charged");
-            assert!(late.reply.is_some() && late.permit.is_some() && !late.maybe_stored);
+            assert!(late.reply.is_some() && late.room.is_some() && !late.maybe_stored);
             assert!(tracker.reclaim(stuck, None).is_empty(), "once");
 
             assert!(!work.assign_to(next), "the stuck thread wakes up");
@@ -330,7 +313,7 @@ mod tests {
             drop(work);
             let lost = losses.recv().await.expect("a report");
             assert_eq!(codes(&lost), [Some(TransientCode::WorkerLost), None]);
-            assert!(lost.reply.is_some() && lost.permit.is_some());
+            assert!(lost.reply.is_some() && lost.room.is_some());
         });
     }
 
@@ -348,13 +331,13 @@ mod tests {
     }
 
     #[test]
-    fn the_registry_does_not_grow_with_what_is_gone() {
+    fn entries_do_not_grow_with_what_is_gone() {
         with_tracker(async |tracker, admission, _| {
             let kept = tracker.track(unit(&[1], &admission));
             for _ in 0..5_000 {
                 tracker.track(unit(&[2], &admission)).settle();
             }
-            let entries = tracker.registry.entries.lock().expect("nobody panicked").len();
+            let entries = tracker.entries.lock().expect("nobody panicked").len();
             assert!(entries <= SWEEP_AT_MIN, "{entries} entries for one unit");
             drop(kept);
         });

@@ -8,7 +8,7 @@ use chrono::{DateTime, Utc};
 use tokio::sync::oneshot;
 use uuid::Uuid;
 
-use super::admission::Permit;
+use super::admission::Room;
 use super::receipt::{Handling, Receipt, Unsettled};
 use crate::clock;
 use crate::domain::event::Event;
@@ -36,16 +36,26 @@ pub(super) struct Item {
 }
 
 impl Item {
+    /// An attempt at `event` that began at `started_at`. The first one begins with the receipt: the short way of the write
+    /// takes only rows whose columns follow from each other so.
+    pub fn new(event: Event, started_at: DateTime<Utc>, soft_deadline: Instant) -> Self {
+        Self {
+            span: AttemptSpan::begin(&event),
+            event: Arc::new(event),
+            lease: None,
+            started_at,
+            soft_deadline,
+            result: None,
+            has_lines: facts::may_write_lines(),
+        }
+    }
+
     /// An attempt at an event that was claimed; it has failed already if the event cannot be read.
     pub fn of_claimed(claimed: Claimed, soft_timeout: Duration) -> Self {
         Self {
-            span: AttemptSpan::begin(&claimed.event),
-            event: Arc::new(claimed.event),
             lease: Some(claimed.lease_token),
-            started_at: clock::now(),
-            soft_deadline: Instant::now() + soft_timeout,
             result: claimed.flaw.map(|reason| Err(Failure::Unreadable(reason))),
-            has_lines: facts::may_write_lines(),
+            ..Self::new(claimed.event, clock::now(), Instant::now() + soft_timeout)
         }
     }
 
@@ -87,29 +97,79 @@ impl Item {
     }
 }
 
+/// What a unit comes to: a receipt for each of its events, or why there are none.
+pub(super) type UnitResult = Result<Vec<Receipt>, Unsettled>;
+
 /// Where a unit's outcome goes.
-pub(super) type Reply = oneshot::Sender<Result<Vec<Receipt>, Unsettled>>;
+pub(super) type Reply = oneshot::Sender<UnitResult>;
+
+/// Where a unit comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum UnitOrigin {
+    /// A request: its events have no rows yet.
+    Request(Handling),
+    /// The database: each event was claimed and has its lease.
+    Claim,
+    /// This node's spool: its ids are promised already.
+    Spool {
+        /// Whether what the database refuses of it ends as failed all the same.
+        gives_up: bool,
+    },
+}
 
 /// One request's events, or some that were claimed: never split over transactions.
 pub(super) struct Unit {
     pub items: Vec<Item>,
+    pub origin: UnitOrigin,
     /// Where the outcome is waited for.
     pub reply: Option<Reply>,
+    /// Its share of what may be in flight.
+    pub room: Option<Room>,
     /// When the unit was taken in.
     pub taken_at: Instant,
-    /// Its share of what may be in flight.
-    pub permit: Option<Permit>,
-    /// Whether it lies in the spool, so that its ids are promised already.
-    pub is_spooled: bool,
-    /// Whether what the database refuses of it ends as failed although its ids are promised.
-    pub gives_up: bool,
     /// Whether a write of the unit may have been committed.
     pub maybe_stored: bool,
-    /// What an invalid event does to the others.
-    pub handling: Handling,
 }
 
 impl Unit {
+    /// A unit that is taken in now, and whose outcome nobody waits for.
+    pub fn new(origin: UnitOrigin, items: Vec<Item>) -> Self {
+        Self {
+            items,
+            origin,
+            reply: None,
+            room: None,
+            taken_at: Instant::now(),
+            // It may be in the spool because the answer to its first write was lost.
+            maybe_stored: matches!(origin, UnitOrigin::Spool { .. }),
+        }
+    }
+
+    /// Where its outcome can be waited for.
+    pub fn expect_reply(&mut self) -> oneshot::Receiver<UnitResult> {
+        let (reply, outcome) = oneshot::channel();
+        self.reply = Some(reply);
+        outcome
+    }
+
+    /// Reports the outcome to whoever waits for it.
+    pub fn answer(&mut self, outcome: UnitResult) {
+        if let Some(reply) = self.reply.take() {
+            // A client that went away does not need it.
+            let _ = reply.send(outcome);
+        }
+    }
+
+    /// Whether its events are in the spool.
+    pub fn is_spooled(&self) -> bool {
+        matches!(self.origin, UnitOrigin::Spool { .. })
+    }
+
+    /// A copy that has what exists only once: where the outcome is waited for, and the room.
+    pub fn split_off_backup(&mut self) -> Self {
+        Self { items: self.items.clone(), reply: self.reply.take(), room: self.room.take(), ..*self }
+    }
+
     /// Opens again what was not written yet: the Persister takes the properties out; made again, they are the same.
     pub fn reopen(&mut self) {
         self.items.iter_mut().filter(|item| item.is_valid()).for_each(|item| item.result = None);

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use actix::prelude::*;
 
+use super::deps::Deps;
 use super::messages::{Submitted, Validated};
 use super::pool::Pool;
 use super::stage::Stage;
@@ -21,11 +22,10 @@ use crate::domain::payload::PayloadLimits;
 use crate::domain::rejection::{Flaw, RejectCode, Rejection};
 use crate::telemetry::facts;
 
-/// The first stage of the line.
+/// The stage that checks events.
 pub(super) struct Validator {
     pub stage: Stage,
-    pub users: Arc<Users>,
-    pub limits: PayloadLimits,
+    pub deps: Arc<Deps>,
     pub next: Pool<Validated>,
 }
 
@@ -42,13 +42,11 @@ impl Handler<Submitted> for Validator {
         if unknown.is_empty() {
             return self.validate(works);
         }
-        let (users, stage, wait) = (self.users.clone(), self.stage.clone(), self.stage.gauges.wait());
-        let looked_up = async move {
-            let _wait = wait;
-            stage.turn().await;
+        let users = self.deps.users.clone();
+        let looked_up = self.stage.wait_for(async move {
             // A user that was not found stays unknown to this attempt.
             let _ = users.look_up(unknown.into_iter().collect()).await;
-        };
+        });
         context.spawn(looked_up.into_actor(self).map(move |(), validator, _| validator.validate(works)));
     }
 }
@@ -56,11 +54,12 @@ impl Handler<Submitted> for Validator {
 impl Validator {
     fn users_to_look_up(&self, works: &[TrackedUnit]) -> BTreeSet<i64> {
         let open = works.iter().flat_map(|work| &work.items).filter(|item| item.is_open());
-        self.users.to_look_up(open.map(|item| item.event.user_id))
+        self.deps.users.to_look_up(open.map(|item| item.event.user_id))
     }
 
     fn validate(&mut self, mut works: Vec<TrackedUnit>) {
-        let (users, limits) = (&self.users, &self.limits);
+        let users = &self.deps.users;
+        let limits = &self.deps.config.limits.payload();
         self.stage.each(&mut works, Item::is_open, |item| validate_item(item, users, limits));
         // Part of it may be undone, and all of it belongs to another actor now.
         if !self.stage.gauges.is_retired() {

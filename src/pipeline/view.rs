@@ -138,7 +138,7 @@ impl<T> SettingView<T> {
 #[derive(Clone, Debug, PartialEq, JsonSchema, Serialize)]
 #[schemars(rename = "Pool")]
 pub struct PoolView {
-    /// `validators`, `normalizers`, `persisters`, `retry`, `claimer`, `drainer` or `replayer`.
+    /// Its name, as paths have it.
     pub name: &'static str,
     /// How many actors it is to have, if that can be changed.
     #[serde(skip_serializing_if = "Option::is_none")]
