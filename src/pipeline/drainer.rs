@@ -12,22 +12,19 @@ use std::time::{Duration, Instant};
 
 use actix::prelude::*;
 use futures_util::future::join_all;
-use tokio::sync::oneshot;
 
-use super::applied_controls::AppliedControls;
+use super::deps::Deps;
 use super::messages::{Spooled, Submitted};
 use super::pool::Pool;
-use super::receipt::{Handling, Receipt, Unsettled};
+use super::receipt::Unsettled;
 use super::stage::Stage;
 use super::tracker::UnitTracker;
-use super::unit::{Item, Reply, Unit};
+use super::turns::{NextTurn, TakesTurns, Turns};
+use super::unit::{Item, Unit, UnitOrigin, UnitResult};
 use crate::clock;
-use crate::domain::event::Event;
 use crate::domain::outcome::cut;
 use crate::store::{ParkedUntil, Spool, SpooledUnit, StoreError};
-use crate::telemetry::condition::Condition;
 use crate::telemetry::facts;
-use crate::telemetry::spans::AttemptSpan;
 
 /// Longest wait for the spool's file.
 const WAIT: Duration = Duration::from_secs(10);
@@ -50,38 +47,28 @@ const NEVER_TAKEN: &str = "the database did not take the unit while it took othe
 const DEADLY: &str = "several processes died at work on the unit";
 const UNREADABLE: &str = "the unit cannot be read";
 
-/// What a Drainer is to do.
-#[derive(Clone)]
-pub(super) struct DrainerRules {
-    pub events_max: usize,
-    pub bytes_max: usize,
-    pub accept_timeout: Duration,
-    pub soft_timeout: Duration,
-    pub controls: Arc<AppliedControls>,
-}
-
 /// Empties the spool into the line.
-#[derive(Clone)]
 pub(super) struct Drainer {
     stage: Stage,
-    spool: Spool,
-    rules: DrainerRules,
-    writing: Arc<Condition>,
-    validators: Pool<Submitted>,
-    tracker: Arc<UnitTracker>,
-    /// At work, or at rest after a try that failed.
-    is_busy: bool,
-    tries: Tries,
-    /// Something came in the meantime.
-    is_woken: bool,
-    rest: Duration,
+    drain: Drain,
+    turns: Turns,
     /// The turn that the next parked unit is waited for with.
     retry: SpawnHandle,
 }
 
+/// What a turn works with.
+#[derive(Clone)]
+struct Drain {
+    deps: Arc<Deps>,
+    spool: Spool,
+    validators: Pool<Submitted>,
+    tracker: Arc<UnitTracker>,
+    tries: Tries,
+}
+
 /// What became of one try.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum DrainStep {
+pub(super) enum DrainStep {
     /// Nothing is left to do, until a parked unit is to be tried again.
     Empty(Option<Duration>),
     /// These many events are in the database now; more may wait.
@@ -93,82 +80,61 @@ enum DrainStep {
 impl Drainer {
     pub fn new(
         stage: Stage,
+        deps: Arc<Deps>,
         spool: Spool,
-        rules: DrainerRules,
-        writing: Arc<Condition>,
         validators: Pool<Submitted>,
         tracker: Arc<UnitTracker>,
     ) -> Self {
         Self {
             stage,
-            spool,
-            rules,
-            writing,
-            validators,
-            tracker,
-            is_busy: false,
-            tries: Tries::default(),
-            is_woken: false,
-            rest: REST_MIN,
+            drain: Drain { deps, spool, validators, tracker, tries: Tries::default() },
+            turns: Turns::new(REST_MIN, REST_MAX),
             retry: SpawnHandle::default(),
         }
     }
+}
 
-    fn take_turn(&mut self, context: &mut Context<Self>) {
-        if std::mem::replace(&mut self.is_busy, true) {
-            self.is_woken = true;
-            return;
-        }
-        self.is_woken = false;
-        let turn = self.clone().drain_once().into_actor(self);
-        context.spawn(turn.map(|(turn, tries), drainer, context| {
-            drainer.tries = tries;
-            drainer.end_turn(turn, context);
-        }));
+impl TakesTurns for Drainer {
+    type Done = (Result<DrainStep, StoreError>, Tries);
+
+    fn turns(&mut self) -> &mut Turns {
+        &mut self.turns
     }
 
-    fn end_turn(&mut self, turn: Result<DrainStep, StoreError>, context: &mut Context<Self>) {
-        match turn {
+    fn turn(&mut self, _: bool) -> impl Future<Output = Self::Done> + 'static {
+        let mut drain = self.drain.clone();
+        async move { (drain.try_batch().await, drain.tries) }
+    }
+
+    fn end_turn(&mut self, (step, tries): Self::Done, context: &mut Context<Self>) -> NextTurn {
+        self.drain.tries = tries;
+        match step {
             Ok(DrainStep::Drained(events)) => {
-                facts::drained_from_spool(events, self.spool.level().events);
-                self.rest = REST_MIN;
-                self.go_on(context);
+                facts::drained_from_spool(events, self.drain.spool.level().events);
+                NextTurn::AtOnce
             }
-            Ok(DrainStep::Empty(_)) if self.is_woken => self.go_on(context),
+            Ok(DrainStep::Empty(_)) if self.turns.is_woken() => NextTurn::AtOnce,
             // Units that come later announce themselves.
             Ok(DrainStep::Empty(next)) => {
-                self.is_busy = false;
                 context.cancel_future(self.retry);
                 if let Some(next) = next {
                     self.retry = context.run_later(next, Self::take_turn);
                 }
+                NextTurn::Idle
             }
-            Ok(DrainStep::Refused) => self.take_rest(context),
+            Ok(DrainStep::Refused) => NextTurn::Rest,
             Err(error) => {
                 facts::spool_unreadable(&error);
-                self.take_rest(context);
+                NextTurn::Rest
             }
         }
     }
+}
 
-    fn go_on(&mut self, context: &mut Context<Self>) {
-        self.is_busy = false;
-        self.take_turn(context);
-    }
-
-    fn take_rest(&mut self, context: &mut Context<Self>) {
-        context.run_later(self.rest, Self::go_on);
-        self.rest = (self.rest * 2).min(REST_MAX);
-    }
-
-    async fn drain_once(mut self) -> (Result<DrainStep, StoreError>, Tries) {
-        let turn = self.try_batch().await;
-        (turn, self.tries)
-    }
-
+impl Drain {
     async fn try_batch(&mut self) -> Result<DrainStep, StoreError> {
         // What is begun while the line is paused would be blamed for the end of a process that only waited.
-        if !self.rules.controls.all_stages_run() {
+        if !self.deps.controls.all_stages_run() {
             return Ok(DrainStep::Refused);
         }
         let units = self.next_batch().await?;
@@ -189,11 +155,12 @@ impl Drainer {
             return Ok(DrainStep::Drained(0));
         }
         // In an outage work on a unit lasts long, and an end in the middle says nothing about the unit.
-        if !self.writing.is_failing() {
+        if !self.deps.writing.is_failing() {
             self.spool.begin(numbers.iter().map(|(number, _)| *number).collect(), WAIT).await?;
         }
         let outcomes = self.send(units).await;
-        let (mut stored, mut left) = (Vec::new(), Vec::new());
+        let mut stored = Vec::new();
+        let mut left = Vec::new();
         for ((number, events), outcome) in numbers.into_iter().zip(outcomes) {
             match outcome {
                 Some(Ok(_)) => stored.push(number),
@@ -219,8 +186,9 @@ impl Drainer {
 
     /// In an outage one unit, another one each time: what is wrong may be the unit.
     async fn next_batch(&mut self) -> Result<Vec<SpooledUnit>, StoreError> {
-        if !self.writing.is_failing() {
-            return self.spool.head(0, self.rules.events_max, self.rules.bytes_max, WAIT).await;
+        if !self.deps.writing.is_failing() {
+            let flush = &self.deps.config.pipeline;
+            return self.spool.head(0, flush.flush_events, flush.flush_bytes, WAIT).await;
         }
         let mut units = self.spool.head(self.tries.last, 1, 0, WAIT).await?;
         if units.is_empty() {
@@ -232,40 +200,20 @@ impl Drainer {
 
     /// Sends the units down the line; their outcomes in the same order, `None` for one that did not come in time.
     async fn send(&self, units: Vec<SpooledUnit>) -> Vec<Option<UnitResult>> {
-        let (mut works, mut outcomes) = (Vec::new(), Vec::new());
-        for unit in units {
-            let (reply, outcome) = oneshot::channel();
-            works.push(self.tracker.track(self.unit(unit, reply)));
-            outcomes.push(outcome);
+        let mut works = Vec::new();
+        let mut outcomes = Vec::new();
+        let timeouts = &self.deps.config.timeouts;
+        for SpooledUnit { events, gives_up, .. } in units {
+            let soft_deadline = Instant::now() + timeouts.processing_soft();
+            let items = events.into_iter().map(|event| Item::new(event, clock::now(), soft_deadline));
+            let mut unit = Unit::new(UnitOrigin::Spool { gives_up }, items.collect());
+            outcomes.push(unit.expect_reply());
+            works.push(self.tracker.track(unit));
         }
         self.validators.send(Submitted(works));
-        let limit = self.rules.accept_timeout + OUTCOME_MARGIN;
+        let limit = timeouts.accept + OUTCOME_MARGIN;
         let waiting = outcomes.into_iter().map(|outcome| tokio::time::timeout(limit, outcome));
         join_all(waiting).await.into_iter().map(|outcome| outcome.ok().and_then(Result::ok)).collect()
-    }
-
-    fn unit(&self, SpooledUnit { events, gives_up, .. }: SpooledUnit, reply: Reply) -> Unit {
-        let (now, taken_at) = (clock::now(), Instant::now());
-        let item = |event: Event| Item {
-            span: AttemptSpan::begin(&event),
-            event: Arc::new(event),
-            lease: None,
-            started_at: now,
-            soft_deadline: taken_at + self.rules.soft_timeout,
-            result: None,
-            has_lines: facts::may_write_lines(),
-        };
-        Unit {
-            items: events.into_iter().map(item).collect(),
-            reply: Some(reply),
-            taken_at,
-            permit: None,
-            is_spooled: true,
-            gives_up,
-            // It may be in the spool because the answer to its first write was lost.
-            maybe_stored: true,
-            handling: Handling::Lenient,
-        }
     }
 
     /// Sets a unit apart, so that it holds up nothing.
@@ -280,7 +228,7 @@ impl Drainer {
 
 /// Which units were tried in vain while others were stored.
 #[derive(Clone, Debug, Default)]
-struct Tries {
+pub(super) struct Tries {
     /// The unit that was tried last in an outage.
     last: i64,
     /// Batches of which something was stored.
@@ -304,9 +252,6 @@ impl Tries {
         self.failures.retain(|number, _| !numbers.contains(number));
     }
 }
-
-/// What the line returns for a unit.
-type UnitResult = Result<Vec<Receipt>, Unsettled>;
 
 impl Actor for Drainer {
     type Context = Context<Self>;

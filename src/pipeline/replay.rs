@@ -1,15 +1,12 @@
 //! Stored events that an operator wants processed: claimed like any other, and answered.
 
 use std::collections::HashMap;
-use std::time::Instant;
 
-use tokio::sync::oneshot;
-
-use super::ingress::Room;
+use super::admission::Room;
 use super::messages::JobMade;
-use super::receipt::{Handling, Receipt};
-use super::unit::{Item, Reply, Unit};
-use super::{Pipeline, WAIT};
+use super::receipt::Receipt;
+use super::unit::{Item, Unit, UnitOrigin};
+use super::{Pipeline, PipelineInner, WAIT};
 use crate::store::{ClaimOrder, Claimed, EventSnapshot, Job, NewJob, Principal, Refusal, Reopened, Replay, StoreError};
 use crate::telemetry::facts;
 
@@ -32,48 +29,38 @@ pub struct Replayed {
 impl Pipeline {
     /// Creates a job, which goes on by itself, on this node or another; `None` while too many run.
     pub async fn make_job(&self, new: NewJob, by: &Principal) -> Result<Option<Job>, StoreError> {
-        let job = self.inner.store.create_job(new, by, WAIT).await?;
+        let job = self.inner.deps.store.create_job(new, by, WAIT).await?;
         self.inner.pools.jobs.send(JobMade);
         Ok(job)
     }
 
     /// Processes stored events in one transaction, each under a lease of its own. `room` is that of all of them.
     pub async fn process_stored(&self, replay: Replay, room: Room) -> Result<Replayed, StoreError> {
-        let inner = &self.inner;
-        let order =
-            ClaimOrder { boot_id: inner.boot_id, limit: replay.ids.len(), bytes: BYTES_MAX, lease: inner.lease };
-        let Reopened { seen, ids, claimed, refused } = inner.store.reopen(replay, inner.replay, order, WAIT).await?;
+        let PipelineInner { deps, ingress, .. } = &*self.inner;
+        let order = ClaimOrder {
+            boot_id: deps.identity.boot_id,
+            limit: replay.ids.len(),
+            bytes: BYTES_MAX,
+            lease: deps.config.lease.duration,
+        };
+        let reopened = deps.store.reopen(replay, deps.replay_rules(), order, WAIT).await?;
+        let Reopened { seen, ids, claimed, refused } = reopened;
         if claimed.is_empty() {
             return Ok(Replayed { seen, refused, at_work: ids, ..Replayed::default() });
         }
         facts::claimed(claimed.len());
-        let (reply, receipts) = oneshot::channel();
-        let unit = self.unit_of(claimed, reply, room);
-        inner.ingress.send(inner.ingress.tracker.track(unit));
-        let receipts: HashMap<i64, Receipt> = match tokio::time::timeout(inner.ingress.receipt_wait(), receipts).await {
-            Ok(Ok(Ok(receipts))) => receipts.into_iter().map(|receipt| (receipt.event_id, receipt)).collect(),
-            // The rows are claimed: the node that finds the lease without work behind it goes on.
-            _ => HashMap::new(),
-        };
+        let items = claimed.into_iter().map(|claimed| self.hold(claimed)).collect();
+        let unit = Unit { room: Some(room), ..Unit::new(UnitOrigin::Claim, items) };
+        // Without receipts the rows stay claimed: the node that finds the leases without work behind them goes on.
+        let receipts = ingress.process(unit).await.unwrap_or_default();
+        let receipts: HashMap<i64, Receipt> = receipts.into_iter().map(|receipt| (receipt.event_id, receipt)).collect();
         let at_work = ids.into_iter().filter(|id| !receipts.contains_key(id)).collect();
         Ok(Replayed { seen, receipts, refused, at_work })
     }
 
-    fn unit_of(&self, claimed: Vec<Claimed>, reply: Reply, room: Room) -> Unit {
-        let item = |claimed: Claimed| {
-            let bytes = claimed.event.payload().map_or(0, |payload| payload.len());
-            self.inner.claims.hold(claimed.event.id, claimed.lease_token, false, bytes);
-            Item::of_claimed(claimed, self.inner.ingress.limits.soft_timeout)
-        };
-        Unit {
-            items: claimed.into_iter().map(item).collect(),
-            reply: Some(reply),
-            taken_at: Instant::now(),
-            permit: Some(room.into_permit()),
-            is_spooled: false,
-            gives_up: false,
-            maybe_stored: false,
-            handling: Handling::Lenient,
-        }
+    fn hold(&self, claimed: Claimed) -> Item {
+        let bytes = claimed.event.payload().map_or(0, |payload| payload.len());
+        self.inner.deps.claims.hold(claimed.event.id, claimed.lease_token, false, bytes);
+        Item::of_claimed(claimed, self.inner.deps.config.timeouts.processing_soft())
     }
 }

@@ -11,10 +11,11 @@ use std::time::{Duration, Instant};
 
 use actix::prelude::*;
 
-use super::heartbeat::NodeHealth;
+use super::deps::Deps;
 use super::messages::JobMade;
 use super::stage::Stage;
-use crate::store::{JobStep, ReplayRules, Store, StoreError};
+use super::turns::{NextTurn, TakesTurns, Turns};
+use crate::store::{JobStep, StoreError};
 use crate::telemetry::condition::Condition;
 use crate::telemetry::facts;
 
@@ -34,26 +35,18 @@ const STRIKES_MAX: u32 = 3;
 /// The error that the job shows then; the log has the database's own words.
 const FAILED: &str = "the database refuses a change, or the server has a bug: its log has the reason";
 
-/// What a Replayer is to do.
-#[derive(Clone)]
-pub(super) struct ReplayerRules {
-    pub replay: ReplayRules,
-    pub poll: Duration,
-    pub lease: Duration,
-    pub health: Arc<NodeHealth>,
-}
-
 /// Does the jobs.
-#[derive(Clone)]
 pub(super) struct Replayer {
     stage: Stage,
-    store: Store,
-    rules: ReplayerRules,
-    condition: Arc<Condition>,
-    is_busy: bool,
-    /// It is time to look, or a job was made in the meantime.
-    is_woken: bool,
-    rest: Duration,
+    jobs: Jobs,
+    turns: Turns,
+    condition: Condition,
+}
+
+/// What a turn works with.
+#[derive(Clone)]
+struct Jobs {
+    deps: Arc<Deps>,
     /// How often in a row each job failed in a way that no further try mends.
     strikes: BTreeMap<i64, u32>,
 }
@@ -62,80 +55,56 @@ pub(super) struct Replayer {
 type JobTurnResult = Result<Option<JobStep>, StoreError>;
 
 impl Replayer {
-    pub fn new(stage: Stage, store: Store, rules: ReplayerRules) -> Self {
-        let condition = Arc::new(Condition::new("jobs"));
-        Self {
-            stage,
-            store,
-            rules,
-            condition,
-            is_busy: false,
-            is_woken: false,
-            rest: REST_MIN,
-            strikes: BTreeMap::new(),
-        }
-    }
-
-    fn take_turn(&mut self, context: &mut Context<Self>) {
-        if std::mem::replace(&mut self.is_busy, true) {
-            self.is_woken = true;
-            return;
-        }
-        self.is_woken = false;
-        let (began, turn) = (Instant::now(), self.clone().run().into_actor(self));
-        context.spawn(turn.map(move |(turned, strikes), replayer, context| {
-            replayer.strikes = strikes;
-            replayer.end_turn(turned, began.elapsed(), context);
-        }));
-    }
-
-    fn end_turn(&mut self, turned: JobTurnResult, took: Duration, context: &mut Context<Self>) {
-        self.condition.note(&turned);
-        match turned {
-            // Half of the time is for others: SQLite has one connection that writes.
-            Ok(Some(JobStep::Advanced(_) | JobStep::Ended(_))) => {
-                context.run_later(took.min(REST_MAX), Self::go_on);
-            }
-            Ok(Some(JobStep::Unavailable | JobStep::Crowded)) => drop(context.run_later(REST, Self::go_on)),
-            Ok(None) if self.is_woken => self.go_on(context),
-            Ok(None) => self.is_busy = false,
-            Err(_) => {
-                context.run_later(self.rest, Self::go_on);
-                self.rest = (self.rest * 2).min(REST_MAX);
-                return;
-            }
-        }
-        self.rest = REST_MIN;
-    }
-
-    fn go_on(&mut self, context: &mut Context<Self>) {
-        self.is_busy = false;
-        self.take_turn(context);
+    pub fn new(stage: Stage, deps: Arc<Deps>) -> Self {
+        let jobs = Jobs { deps, strikes: BTreeMap::new() };
+        Self { stage, jobs, turns: Turns::new(REST_MIN, REST_MAX), condition: Condition::new("jobs") }
     }
 
     /// Looks now, and again after the period: jobs are made on other nodes as well.
     fn poll(&mut self, context: &mut Context<Self>) {
         self.take_turn(context);
-        context.run_later(self.rules.poll, Self::poll);
+        context.run_later(self.jobs.deps.config.lease.poll, Self::poll);
+    }
+}
+
+impl TakesTurns for Replayer {
+    type Done = (JobTurnResult, BTreeMap<i64, u32>, Duration);
+
+    fn turns(&mut self) -> &mut Turns {
+        &mut self.turns
     }
 
-    async fn run(mut self) -> (JobTurnResult, BTreeMap<i64, u32>) {
-        let _wait = self.stage.gauges.wait();
-        self.stage.turn().await;
-        let turned = self.run_once().await;
-        (turned, self.strikes)
+    fn turn(&mut self, _: bool) -> impl Future<Output = Self::Done> + 'static {
+        let began = Instant::now();
+        let mut jobs = self.jobs.clone();
+        self.stage.wait_for(async move { (jobs.run_once().await, jobs.strikes, began.elapsed()) })
     }
 
+    fn end_turn(&mut self, (turned, strikes, took): Self::Done, _: &mut Context<Self>) -> NextTurn {
+        self.jobs.strikes = strikes;
+        self.condition.note(&turned);
+        match turned {
+            // Half of the time is for others: SQLite has one connection that writes.
+            Ok(Some(JobStep::Advanced(_) | JobStep::Ended(_))) => NextTurn::After(took.min(REST_MAX)),
+            Ok(Some(JobStep::Unavailable | JobStep::Crowded)) => NextTurn::After(REST),
+            Ok(None) if self.turns.is_woken() => NextTurn::AtOnce,
+            Ok(None) => NextTurn::Idle,
+            Err(_) => NextTurn::Rest,
+        }
+    }
+}
+
+impl Jobs {
     async fn run_once(&mut self) -> JobTurnResult {
         // A node that leaves, or is taken for dead, leaves the jobs to the others.
-        if !self.rules.health.is_heard_within(self.rules.lease) {
+        if !self.deps.is_heard() {
             return Ok(None);
         }
-        let Some(job) = self.store.running_job(WAIT).await? else {
+        let Some(job) = self.deps.store.running_job(WAIT).await? else {
             self.strikes.clear();
             return Ok(None);
         };
-        match self.store.advance_job(job, self.rules.replay, WAIT).await {
+        match self.deps.store.advance_job(job, self.deps.replay_rules(), WAIT).await {
             Ok(step) => {
                 if let JobStep::Advanced(events) | JobStep::Ended(events) = step {
                     facts::job_advanced(events);
@@ -148,7 +117,7 @@ impl Replayer {
             }
             Err(error) => {
                 // Where that fails too, it is the database, and holds up all jobs.
-                let _ = self.store.put_job_off(job, WAIT).await;
+                let _ = self.deps.store.put_job_off(job, WAIT).await;
                 self.strike(job, &error).await?;
                 Err(error)
             }
@@ -164,7 +133,7 @@ impl Replayer {
         *strikes += 1;
         if *strikes >= STRIKES_MAX {
             facts::job_failed(job, error);
-            self.store.fail_job(job, FAILED, WAIT).await?;
+            self.deps.store.fail_job(job, FAILED, WAIT).await?;
         }
         Ok(())
     }

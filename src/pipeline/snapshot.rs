@@ -3,16 +3,18 @@
 //! Guaranteed: the heartbeat never waits for it, nothing is published twice within some seconds, and no more than 8 KiB
 //! a second on average. Not guaranteed: that each state is published, only that the last one is, with its age.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use actix::Addr;
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
+use super::deps::Deps;
 use super::supervisor::{Describe, Supervisor};
 use super::view::SnapshotView;
 use super::{Pipeline, WAIT};
-use crate::store::{Store, StoreError};
+use crate::store::StoreError;
 use crate::telemetry::condition::Condition;
 
 /// How often the line is looked at; a large one is published less often.
@@ -24,13 +26,6 @@ const BYTES_MAX: usize = 8 << 10;
 /// An unchanged snapshot is published again after this time, which shows that it is still true.
 const CONFIRM: Duration = Duration::from_secs(5);
 
-/// Publishes what the line looks like.
-pub(super) struct Publisher {
-    pub store: Store,
-    pub boot_id: Uuid,
-    pub supervisor: Addr<Supervisor>,
-}
-
 /// What another node published.
 #[derive(Debug)]
 pub struct RemoteSnapshot {
@@ -40,25 +35,23 @@ pub struct RemoteSnapshot {
     pub snapshot: SnapshotView,
 }
 
-impl Publisher {
-    /// Publishes from now on, for as long as the line lives.
-    pub fn start(self) {
-        self.store.clone().spawn(self.publish());
-    }
+/// Publishes what the line looks like from now on, for as long as it lives.
+pub(super) fn start(deps: Arc<Deps>, supervisor: Addr<Supervisor>) {
+    deps.store.clone().spawn(publish(deps, supervisor));
+}
 
-    async fn publish(self) {
-        let condition = Condition::new("telling what the line looks like");
-        let mut published: Option<(String, Instant)> = None;
-        while let Ok(view) = self.supervisor.send(Describe).await {
-            let line = serde_json::to_string(&view).expect("views have text keys only");
-            let pause = pause_after(line.len());
-            if !published.as_ref().is_some_and(|(before, at)| *before == line && at.elapsed() < CONFIRM) {
-                let written = self.store.publish_snapshot(self.boot_id, line.clone(), WAIT).await;
-                condition.note(&written);
-                published = written.ok().map(|()| (line, Instant::now()));
-            }
-            tokio::time::sleep(pause).await;
+async fn publish(deps: Arc<Deps>, supervisor: Addr<Supervisor>) {
+    let condition = Condition::new("publishing what the line looks like");
+    let mut published: Option<(String, Instant)> = None;
+    while let Ok(view) = supervisor.send(Describe).await {
+        let line = serde_json::to_string(&view).expect("views have text keys only");
+        let pause = pause_after(line.len());
+        if !published.as_ref().is_some_and(|(before, at)| *before == line && at.elapsed() < CONFIRM) {
+            let written = deps.store.publish_snapshot(deps.identity.boot_id, line.clone(), WAIT).await;
+            condition.note(&written);
+            published = written.ok().map(|()| (line, Instant::now()));
         }
+        tokio::time::sleep(pause).await;
     }
 }
 
@@ -70,7 +63,7 @@ fn pause_after(bytes: usize) -> Duration {
 impl Pipeline {
     /// The last snapshot that another node's boot published of its line; `None` if there is none.
     pub async fn remote_snapshot(&self, boot_id: Uuid) -> Result<Option<RemoteSnapshot>, StoreError> {
-        let Some(snapshot) = self.inner.store.snapshot_of(boot_id, WAIT).await? else { return Ok(None) };
+        let Some(snapshot) = self.inner.deps.store.snapshot_of(boot_id, WAIT).await? else { return Ok(None) };
         // Nodes write objects only; of anything else there is nothing to show.
         let Ok(line) = serde_json::from_str(&snapshot.line) else { return Ok(None) };
         Ok(Some(RemoteSnapshot { line, snapshot: SnapshotView::of(snapshot.age) }))

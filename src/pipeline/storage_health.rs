@@ -7,9 +7,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::deps::Deps;
-use super::heartbeat::{NodeHealth, Trouble};
+use super::node_health::Trouble;
 use super::persister::Writer;
-use crate::store::{Spool, StoreError};
+use crate::store::StoreError;
 use crate::telemetry::condition::{Condition, FailingCondition};
 
 /// How often to check whether something has to be tried.
@@ -20,24 +20,19 @@ const UNATTENDED: Duration = Duration::from_millis(500);
 
 /// Both ways onto a disk.
 pub(super) struct StorageHealth {
+    deps: Arc<Deps>,
     writer: Arc<Writer>,
-    /// The spool, and whether it takes events, if new ones may go there.
-    spool: Option<(Spool, Arc<Condition>)>,
-    health: Arc<NodeHealth>,
 }
 
 impl StorageHealth {
-    /// Of a line built from `deps`.
-    pub fn of(deps: &Deps, health: &Arc<NodeHealth>) -> Arc<Self> {
-        let spool =
-            deps.spool_writer.as_ref().map(|spool_writer| (spool_writer.spool.clone(), spool_writer.spooling.clone()));
-        Arc::new(Self { writer: deps.writer.clone(), spool, health: health.clone() })
+    pub fn new(deps: Arc<Deps>, writer: Arc<Writer>) -> Arc<Self> {
+        Arc::new(Self { deps, writer })
     }
 
     /// Why an event would not be stored; nothing if it would.
     pub fn reasons(&self) -> Vec<String> {
-        let trouble = self.health.trouble();
-        let writing = self.writer.writing.failure().filter(|_| self.writer.has_failed_for_long());
+        let trouble = self.deps.health.trouble();
+        let writing = self.deps.writing.failure().filter(|_| self.deps.writing_fails_for_long());
         let of_database = trouble.as_ref().map(Trouble::to_string).or_else(|| writing.as_ref().map(reason));
         let Some(of_database) = of_database else { return Vec::new() };
         let is_barred = matches!(trouble, Some(Trouble::Barred(_)));
@@ -50,14 +45,14 @@ impl StorageHealth {
 
     /// What fails now, also if events are stored all the same.
     pub fn failing(&self) -> Vec<FailingCondition> {
-        let spooling = self.spool.as_ref().and_then(|(_, spooling)| spooling.failure());
-        self.writer.writing.failure().into_iter().chain(spooling).collect()
+        let spooling = self.deps.spool_for_new().and_then(|_| self.deps.spooling.failure());
+        self.deps.writing.failure().into_iter().chain(spooling).collect()
     }
 
     /// Why the spool takes nothing, if so; `None` if there is no spool.
     fn of_spool(&self) -> Option<Option<String>> {
-        let (spool, spooling) = self.spool.as_ref()?;
-        Some(spool.refusal().or_else(|| spooling.failure().as_ref().map(reason)))
+        let spool = self.deps.spool_for_new()?;
+        Some(spool.refusal().or_else(|| self.deps.spooling.failure().as_ref().map(reason)))
     }
 
     /// Tries what fails and is not tried otherwise; runs until it is dropped.
@@ -65,14 +60,15 @@ impl StorageHealth {
         let mut id = None;
         loop {
             tokio::time::sleep(LOOK).await;
-            let writing = &self.writer.writing;
+            let writing = &self.deps.writing;
             if writing.is_unattended_for(UNATTENDED) {
                 note(writing, &self.probe_database(&mut id).await);
             }
-            if let Some((spool, spooling)) = &self.spool
-                && spooling.is_unattended_for(UNATTENDED)
+            if let Some(spool) = self.deps.spool_for_new()
+                && self.deps.spooling.is_unattended_for(UNATTENDED)
             {
-                note(spooling, &spool.probe(self.writer.probe_event(0), self.writer.flush_timeout).await);
+                let probed = spool.probe(self.writer.probe_event(0), self.deps.config.timeouts.flush).await;
+                note(&self.deps.spooling, &probed);
             }
         }
     }
