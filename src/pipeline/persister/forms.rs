@@ -1,5 +1,7 @@
 //! What is left of a record that the database refuses, and records that hold nothing from a client.
 
+use std::sync::Arc;
+
 use crate::clock;
 use crate::domain::dedupe::DedupeKey;
 use crate::domain::event::Event;
@@ -34,7 +36,7 @@ pub(super) fn strip(record: &mut Record, policy: &RetryPolicy) -> Option<Strippe
     let is_invalid = record.outcome.status == Status::ValidationError;
     let refused = Failure::Refused(REFUSED.to_owned());
     let is_stripped = is_invalid || record.outcome.error_code == Some(refused.code());
-    let submission = &mut record.event.submission;
+    let submission = &mut Arc::make_mut(&mut record.event).submission;
     let what = if submission.payload.take().is_some() || !is_stripped {
         Stripped::Payload
     } else if record.lease.is_none() && *submission != Submission::default() {
@@ -70,12 +72,18 @@ pub(super) fn ordinary(record: &Record, policy: &RetryPolicy) -> Record {
 /// A row that no client sent, with a key.
 pub(super) fn probe(id: i64, policy: &RetryPolicy) -> Record {
     let submission = Submission { event_uid: Some(PROBE.to_owned()), ..Submission::default() };
-    let (key, now) = (DedupeKey::of(&submission, NOBODY, None), clock::now());
-    let event = Event::new(id, NOBODY, submission, key, now);
-    let outcome = Outcome::deferred(&event);
-    let (lease, is_acknowledged) = (None, false);
-    let record =
-        Record { event, outcome, failed_attempt: None, lease, is_acknowledged, started_at: now, finished_at: now };
+    let key = DedupeKey::of(&submission, NOBODY, None);
+    let now = clock::now();
+    let event = Arc::new(Event::new(id, NOBODY, submission, key, now));
+    let record = Record {
+        outcome: Outcome::deferred(&event),
+        event,
+        failed_attempt: None,
+        lease: None,
+        is_acknowledged: false,
+        started_at: now,
+        finished_at: now,
+    };
     ordinary(&record, policy)
 }
 
@@ -87,12 +95,12 @@ fn made_of(
     result: Result<NormalizedEvent, &Failure>,
 ) -> Record {
     let mut made = Record { failed_attempt: None, ..record.clone() };
-    made.event.submission = submission;
-    made.outcome = Outcome::of(&made.event, result, policy, clock::now());
-    let task_id = made.event.task_id;
-    if let Some(key) = &mut made.event.key {
-        key.text = task_id.to_string();
+    let event = Arc::make_mut(&mut made.event);
+    event.submission = submission;
+    if let Some(key) = &mut event.key {
+        key.text = event.task_id.to_string();
     }
+    made.outcome = Outcome::of(&made.event, result, policy, clock::now());
     made
 }
 
@@ -107,9 +115,10 @@ mod tests {
 
     fn record(text: &str) -> Record {
         let submission = Submission::read(&text.to_owned().into()).expect("a readable event");
-        let event = Event::new(1, 2, submission, None, clock::now());
+        let event = Arc::new(Event::new(1, 2, submission, None, clock::now()));
         let outcome = Outcome::deferred(&event);
-        let (started_at, finished_at) = (event.received_at, event.received_at);
+        let started_at = event.received_at;
+        let finished_at = event.received_at;
         Record { event, outcome, failed_attempt: None, lease: None, is_acknowledged: false, started_at, finished_at }
     }
 
@@ -144,9 +153,10 @@ mod tests {
     #[test]
     fn a_probe_has_nothing_of_the_client_and_a_key_of_its_own() {
         let mut record = record(r#"{"event_name":"a","event_type":"b","event_uid":"k","payload":{"page":"/"}}"#);
-        record.event.key = DedupeKey::of(&record.event.submission, 2, None);
+        let key = DedupeKey::of(&record.event.submission, 2, None);
+        Arc::make_mut(&mut record.event).key = key;
         for probe in [bare(&record, &POLICY), ordinary(&record, &POLICY)] {
-            let key = probe.event.key.expect("it writes a key as well");
+            let key = probe.event.key.as_ref().expect("it writes a key as well");
             assert_eq!((probe.event.id, probe.event.task_id), (record.event.id, record.event.task_id));
             assert_ne!(key.text, "k");
             assert_ne!(probe.event.submission.event_name.as_deref(), Some("a"));

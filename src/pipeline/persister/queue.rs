@@ -4,6 +4,8 @@ use std::collections::{HashSet, VecDeque};
 use std::time::{Duration, Instant};
 
 use super::super::tracker::TrackedUnit;
+use super::super::unit::UnitOrigin;
+use crate::config::PipelineConfig;
 use crate::domain::dedupe::Namespace;
 use crate::domain::outcome::TransientCode;
 use crate::store::Record;
@@ -21,7 +23,7 @@ pub(super) struct PreparedUnit {
 impl PreparedUnit {
     /// Whether the unit has no row and does not lie in the spool.
     pub fn is_new(&self) -> bool {
-        !self.work.is_spooled && self.work.items.iter().all(|item| item.lease.is_none())
+        matches!(self.work.origin, UnitOrigin::Request(_))
     }
 
     /// Whether it has waited for longer than `longest`, or would have after another flush that meets its lock.
@@ -33,15 +35,8 @@ impl PreparedUnit {
     /// Whether it lies in the spool and met the outage already on its way: that is charged to no event.
     pub fn is_to_be_drained_later(&self) -> bool {
         let is_unknown = |record: &Record| record.outcome.error_code == Some(TransientCode::LookupFailed.as_str());
-        self.work.is_spooled && self.records.iter().any(is_unknown)
+        self.work.is_spooled() && self.records.iter().any(is_unknown)
     }
-}
-
-/// Most events and bytes of one flush.
-#[derive(Clone, Copy, Debug)]
-pub(in crate::pipeline) struct FlushLimits {
-    pub events_max: usize,
-    pub bytes_max: usize,
 }
 
 /// Units in the order in which they came.
@@ -66,16 +61,20 @@ impl FlushQueue {
     ///
     /// A unit whose key is in the flush already is held back: it must meet that key in the database. So is one that
     /// does not match.
-    pub fn take(&mut self, limits: FlushLimits, matches: impl Fn(&PreparedUnit) -> bool) -> Vec<PreparedUnit> {
-        let (mut taken, mut held_back) = (Vec::new(), Vec::new());
-        let (mut events, mut bytes, mut keys) = (0, 0, HashSet::new());
+    pub fn take(&mut self, limits: &PipelineConfig, matches: impl Fn(&PreparedUnit) -> bool) -> Vec<PreparedUnit> {
+        let mut taken = Vec::new();
+        let mut held_back = Vec::new();
+        let mut events = 0;
+        let mut bytes = 0;
+        let mut keys = HashSet::new();
         while let Some(unit) = self.waiting.pop_front() {
             if !matches(&unit) {
                 held_back.push(unit);
                 continue;
             }
-            let (unit_events, unit_bytes) = (unit.records.len(), unit.records.iter().map(bytes_of).sum::<usize>());
-            let is_full = events + unit_events > limits.events_max || bytes + unit_bytes > limits.bytes_max;
+            let unit_events = unit.records.len();
+            let unit_bytes = unit.records.iter().map(bytes_of).sum::<usize>();
+            let is_full = events + unit_events > limits.flush_events || bytes + unit_bytes > limits.flush_bytes;
             if is_full && !taken.is_empty() {
                 self.waiting.push_front(unit);
                 break;

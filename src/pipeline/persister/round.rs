@@ -5,8 +5,10 @@
 //! nothing else is tried. Else the flush is halved down to the units at fault; what was written beside them stays. The
 //! number of tries is bounded: a flush that needs more goes on with the next one.
 
+use std::sync::Arc;
 use std::time::Instant;
 
+use super::super::unit::UnitOrigin;
 use super::forms::{Stripped, bare, ordinary, strip};
 use super::queue::PreparedUnit;
 use super::write::Writer;
@@ -41,7 +43,7 @@ impl UnitClass {
     const ALL: [Self; 3] = [Self::Plain, Self::Keyed, Self::Claimed];
 
     fn of(unit: &PreparedUnit) -> Self {
-        if unit.records.iter().any(|record| record.lease.is_some()) {
+        if unit.work.origin == UnitOrigin::Claim {
             Self::Claimed
         } else if unit.records.iter().any(|record| record.event.key.is_some()) {
             Self::Keyed
@@ -142,7 +144,7 @@ impl<'a> Round<'a> {
         Self {
             writer,
             groups: alone.chain((!free.is_empty()).then(|| WriteGroup::of(free))).collect(),
-            until: Instant::now() + writer.flush_timeout,
+            until: Instant::now() + writer.deps.config.timeouts.flush,
             finished: Vec::new(),
             later: Vec::new(),
             blocked: Vec::new(),
@@ -244,7 +246,7 @@ impl<'a> Round<'a> {
         facts::ids_collided(&events.iter().map(|(id, _)| *id).collect::<Vec<_>>());
         let is_taken = |record: &Record| events.contains(&(record.event.id, record.event.task_id));
         // What was promised under its id cannot get another one.
-        let is_promised = |unit: &PreparedUnit| unit.work.is_spooled && unit.records.iter().any(is_taken);
+        let is_promised = |unit: &PreparedUnit| unit.work.is_spooled() && unit.records.iter().any(is_taken);
         let (promised, mut units): (Vec<_>, Vec<_>) = group.units.into_iter().partition(is_promised);
         self.finished.extend(
             promised.into_iter().map(|unit| FinishedUnit { unit, ended: WriteOutcome::Refused(TAKEN.to_owned()) }),
@@ -261,8 +263,9 @@ impl<'a> Round<'a> {
         };
         for unit in &mut units {
             for (record, place) in unit.records.iter_mut().zip(&unit.places).filter(|(record, _)| is_taken(record)) {
-                record.event.id = fresh.next().expect("an id for each");
-                unit.work.renumber(*place, record.event.id);
+                let id = fresh.next().expect("an id for each");
+                Arc::make_mut(&mut record.event).id = id;
+                unit.work.renumber(*place, id);
             }
         }
         self.groups.push(WriteGroup { units, tries: group.tries + 1, ..group });
@@ -300,7 +303,7 @@ impl<'a> Round<'a> {
     /// Two of them, which differ in what an operator's constraint may forbid, made of two units.
     async fn takes_neutral_rows(&self, units: &[PreparedUnit]) -> bool {
         let (Some(first), Some(last)) = (units.first(), units.last()) else { return true };
-        let policy = &self.writer.policy;
+        let policy = &self.writer.deps.policy();
         self.writer.rehearse(vec![bare(typical(first), policy)]).await.is_ok()
             || self.writer.rehearse(vec![ordinary(typical(last), policy)]).await.is_ok()
     }
@@ -309,7 +312,8 @@ impl<'a> Round<'a> {
     async fn judge(&mut self, mut group: WriteGroup, error: StoreError) {
         let Some(mut unit) = group.units.pop() else { return };
         // One refusal does not decide about what was promised, and a row that is left out is not a refusal.
-        if unit.work.is_spooled && !unit.work.gives_up || matches!(error.cause, Cause::Unwritten { .. }) {
+        let is_promised = unit.work.origin == UnitOrigin::Spool { gives_up: false };
+        if is_promised || matches!(error.cause, Cause::Unwritten { .. }) {
             return self.finished.push(FinishedUnit { unit, ended: WriteOutcome::Refused(error.to_string()) });
         }
         if error.kind == StoreErrorKind::Exhausted {
@@ -321,7 +325,7 @@ impl<'a> Round<'a> {
             return self.blocked.push(unit);
         }
         for place in &refused {
-            match strip(&mut unit.records[*place], &self.writer.policy) {
+            match strip(&mut unit.records[*place], &self.writer.deps.policy()) {
                 Some(Stripped::Payload) => facts::refused_by_database(&unit.records[*place].event, &error),
                 Some(Stripped::All) => {}
                 None => {
@@ -336,7 +340,8 @@ impl<'a> Round<'a> {
     /// The positions of the records that the database refuses when each is tried again, found by halving; some of them
     /// if there are many.
     async fn find_refused(&mut self, records: &[Record]) -> Vec<usize> {
-        let (mut refused, mut ranges) = (Vec::new(), vec![(0, records.len())]);
+        let mut refused = Vec::new();
+        let mut ranges = vec![(0, records.len())];
         while let Some((first, end)) = ranges.pop().filter(|_| self.may_search()) {
             let rehearsed = self.writer.rehearse(records[first..end].to_vec()).await;
             let is_refused =
@@ -362,9 +367,9 @@ impl<'a> Round<'a> {
         }
         match &self.failure {
             Some(error) if self.is_stopped || !self.has_written => {
-                self.writer.writing.failed_as(error, error.outline())
+                self.writer.deps.writing.failed_as(error, error.outline())
             }
-            _ if self.has_written => self.writer.writing.succeeded(),
+            _ if self.has_written => self.writer.deps.writing.succeeded(),
             _ => {}
         }
         let again = self.later.into_iter().chain(self.blocked);

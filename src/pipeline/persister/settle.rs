@@ -1,14 +1,14 @@
 //! What follows a flush: receipts for clients, timers for retries, facts, ended claims.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use super::super::held_leases::HeldLeases;
+use super::super::deps::Deps;
 use super::super::messages::{Due, Scheduled};
 use super::super::pool::Pool;
 use super::super::receipt::{Receipt, Unsettled, Verdict};
-use super::super::unit::Item;
+use super::super::unit::{Item, UnitOrigin};
 use super::queue::PreparedUnit;
 use crate::domain::outcome::{Failure, Outcome, Status};
 use crate::store::{KeptEvent, Record, Written};
@@ -20,8 +20,7 @@ use crate::telemetry::spans::AttemptEnd;
 pub(in crate::pipeline) struct Settlement {
     pub retry: Pool<Scheduled>,
     pub claimer: Pool<Due>,
-    pub claims: Arc<HeldLeases>,
-    pub stale_writes: Arc<AtomicU64>,
+    pub deps: Arc<Deps>,
 }
 
 impl Settlement {
@@ -39,10 +38,8 @@ impl Settlement {
             task_id: item.event.task_id,
             verdict: verdict.unwrap_or_else(|| not_kept(item)),
         });
-        if let Some(reply) = unit.reply.take() {
-            // A client that went away does not need its receipt.
-            let _ = reply.send(Ok(receipts.collect()));
-        }
+        let receipts = receipts.collect();
+        unit.answer(Ok(receipts));
     }
 
     /// Settles a unit that lies synced in the spool: its events are promised now.
@@ -59,10 +56,8 @@ impl Settlement {
             }
             Receipt { event_id: item.event.id, task_id: item.event.task_id, verdict }
         });
-        if let Some(reply) = unit.reply.take() {
-            // A client that went away does not need its receipt.
-            let _ = reply.send(Ok(receipts.collect()));
-        }
+        let receipts = receipts.collect();
+        unit.answer(Ok(receipts));
     }
 
     /// Gives a unit up that could not be written in time; leases are given back by the Claimer.
@@ -74,7 +69,7 @@ impl Settlement {
     /// Gives up a unit that the database rejects in every form; if it came from the spool, the Drainer gets the reason.
     pub(super) fn refuse(&self, gathered: PreparedUnit, error: &str) {
         gathered.work.items.iter().for_each(|item| facts::not_stored(&item.event, &error));
-        if gathered.work.is_spooled {
+        if gathered.work.is_spooled() {
             self.abandon(gathered, Unsettled::Impossible(error.to_owned()));
         } else {
             self.give_up(gathered);
@@ -88,12 +83,9 @@ impl Settlement {
             item.end_span(AttemptEnd::not_settled(unsettled == Unsettled::Unknown));
         }
         // What has a row, or lies in the spool, is tried again.
-        let without_row = unit.items.iter().filter(|item| item.lease.is_none() && !unit.is_spooled).count();
+        let without_row = if matches!(unit.origin, UnitOrigin::Request(_)) { unit.items.len() } else { 0 };
         facts::given_up(without_row, unsettled == Unsettled::Unknown);
-        if let Some(reply) = unit.reply.take() {
-            // A client that went away does not need the answer.
-            let _ = reply.send(Err(unsettled));
-        }
+        unit.answer(Err(unsettled));
     }
 
     fn follow_up(&self, record: &Record, item: &Item, written: &Written) {
@@ -106,7 +98,7 @@ impl Settlement {
             }
             Written::StoredAs(outcome) => facts::persisted(&record.event, outcome, item.has_lines),
             Written::Fenced => {
-                self.stale_writes.fetch_add(1, Ordering::Relaxed);
+                self.deps.stale_writes.fetch_add(1, Ordering::Relaxed);
                 facts::stale_writes_rejected(1);
             }
             Written::Duplicate(first) => facts::duplicate(&record.event, first.id, item.has_lines),
@@ -123,7 +115,7 @@ impl Settlement {
 
     fn end_claim(&self, item: &Item) {
         let Some(token) = item.lease else { return };
-        if self.claims.end(item.event.id, token) {
+        if self.deps.claims.end(item.event.id, token) {
             self.claimer.send(Due(Vec::new()));
         }
     }
@@ -204,14 +196,12 @@ pub(super) fn acknowledge_too_early(units: &mut [PreparedUnit]) {
         return;
     }
     for PreparedUnit { work, records, places, .. } in units {
-        let Some(reply) = work.take_reply() else { continue };
         let items = places.iter().map(|place| &work.items[*place]);
         let receipts = records.iter().zip(items).map(|(record, item)| Receipt {
             event_id: item.event.id,
             task_id: item.event.task_id,
             verdict: verdict(record, item, Written::Stored),
         });
-        // A client that went away does not need its receipt.
-        let _ = reply.send(Ok(receipts.collect()));
+        work.answer_early(Ok(receipts.collect()));
     }
 }

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use actix::prelude::*;
 
+use super::super::deps::Deps;
 use super::super::messages::Spooled;
 use super::super::pool::Pool;
 use super::Persister;
@@ -13,40 +14,37 @@ use crate::clock;
 use crate::domain::event::Event;
 use crate::domain::outcome::Status;
 use crate::store::{Spool, StoreError, StoreOutcome};
-use crate::telemetry::condition::Condition;
 
 /// Where new units go while the database is away.
-#[derive(Clone)]
 pub(in crate::pipeline) struct SpoolWriter {
-    pub spool: Spool,
-    /// Whether the database takes first writes.
-    pub writing: Arc<Condition>,
-    /// Whether the spool takes them.
-    pub spooling: Arc<Condition>,
-    pub drainer: Pool<Spooled>,
-    /// Longest wait for an append.
-    pub wait: Duration,
+    spool: Spool,
+    drainer: Pool<Spooled>,
     /// An append is under way.
-    pub is_busy: bool,
+    is_busy: bool,
 }
 
 impl SpoolWriter {
-    /// Whether new units go to the spool: the database does not take them, and the spool does. Where neither does, the
-    /// database is tried, or its return would go unnoticed.
-    pub fn takes_new_units(&self) -> bool {
-        self.writing.is_failing() && !self.spooling.is_failing()
+    pub fn new(spool: Spool, drainer: Pool<Spooled>) -> Self {
+        Self { spool, drainer, is_busy: false }
     }
+}
+
+/// Whether new units go to the spool: the database does not take them, and the spool does. Where neither does, the
+/// database is tried, or its return would go unnoticed.
+pub(super) fn is_spooling(deps: &Deps) -> bool {
+    deps.writing.is_failing() && !deps.spooling.is_failing()
 }
 
 impl Persister {
     /// Appends to the spool what has to go there: every new unit during an outage, else those that wait for longer than
     /// `longest`.
     pub(super) fn spool_units(&mut self, longest: Duration, context: &mut Context<Self>) {
-        let flush_timeout = self.writer.flush_timeout;
+        let flush_timeout = self.deps.config.timeouts.flush;
         let Some(spool_writer) = self.spool_writer.as_mut().filter(|spool_writer| !spool_writer.is_busy) else {
             return;
         };
-        let (now, is_outage) = (Instant::now(), spool_writer.takes_new_units());
+        let now = Instant::now();
+        let is_outage = is_spooling(&self.deps);
         let is_late = |unit: &PreparedUnit| unit.is_late(now, longest, flush_timeout);
         // Outside of an outage only what waits for long is looked for, and not with every message.
         if !is_outage && self.is_busy {
@@ -57,14 +55,14 @@ impl Persister {
             return;
         }
         spool_writer.is_busy = true;
-        let (spool, wait) = (spool_writer.spool.clone(), spool_writer.wait);
-        let events: Vec<Vec<Event>> = units.iter().map(events).filter(|events| !events.is_empty()).collect();
+        let spool = spool_writer.spool.clone();
+        let events: Vec<Vec<Arc<Event>>> = units.iter().map(events).filter(|events| !events.is_empty()).collect();
         // Until the answer is here: this actor may die while it waits.
         let before: Vec<bool> = units.iter().map(|unit| unit.work.maybe_stored).collect();
         units.iter_mut().for_each(|unit| unit.work.maybe_stored = true);
         let began = clock::now();
         let appended = async move {
-            let appended = spool.append(events, wait).await;
+            let appended = spool.append(events, flush_timeout).await;
             let error = appended.as_ref().err().map(|error| error.kind.as_str());
             let items = units.iter().flat_map(|unit| &unit.work.items);
             items
@@ -85,8 +83,8 @@ impl Persister {
         let Some(spool_writer) = &mut self.spool_writer else { return };
         spool_writer.is_busy = false;
         match &appended {
-            Ok(()) => spool_writer.spooling.succeeded(),
-            Err(error) => spool_writer.spooling.failed_as(error, error.outline()),
+            Ok(()) => self.deps.spooling.succeeded(),
+            Err(error) => self.deps.spooling.failed_as(error, error.outline()),
         }
         // One whose answer was late is there, or will be.
         if appended.as_ref().err().is_none_or(|error| error.outcome == StoreOutcome::Unknown) {
@@ -102,7 +100,7 @@ impl Persister {
 }
 
 /// What is spooled of a unit: all but what was refused, which is kept only where it can be kept with its reason.
-fn events(unit: &PreparedUnit) -> Vec<Event> {
+fn events(unit: &PreparedUnit) -> Vec<Arc<Event>> {
     let accepted = unit.records.iter().filter(|record| record.outcome.status != Status::ValidationError);
     accepted.map(|record| record.event.clone()).collect()
 }

@@ -2,49 +2,47 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use chrono::{DateTime, Utc};
-use uuid::Uuid;
 
+use super::super::deps::Deps;
 use super::forms;
 use super::queue::PreparedUnit;
 #[cfg(feature = "fault-injection")]
 use super::settle;
 use crate::clock;
 use crate::domain::event::Event;
-use crate::domain::retry::RetryPolicy;
-use crate::store::{FlushError, FlushHeader, Ids, Record, Store, StoreError, StoreOutcome, Written};
-use crate::telemetry::condition::Condition;
+use crate::store::{FlushError, FlushHeader, Ids, Record, StoreError, StoreOutcome, Written};
 use crate::telemetry::facts;
 use crate::telemetry::spans::Flushed;
 
 /// Writes flushes; shared by the Persisters of a node.
 pub(in crate::pipeline) struct Writer {
-    pub store: Store,
+    pub deps: Arc<Deps>,
     pub ids: Ids,
-    pub boot_id: Uuid,
-    pub node: String,
-    pub seq: AtomicI64,
-    pub policy: RetryPolicy,
-    pub flush_timeout: Duration,
-    pub dedupe_window: Duration,
-    /// Whether the database takes first writes; while it does not, new units go to the spool.
-    pub writing: Arc<Condition>,
+    seq: AtomicI64,
 }
 
 impl Writer {
+    pub fn new(deps: Arc<Deps>, ids: Ids) -> Self {
+        Self { deps, ids, seq: AtomicI64::new(1) }
+    }
+
     /// One transaction with all of `units`.
     pub(super) async fn flush(&self, units: &mut [PreparedUnit]) -> Result<Vec<Written>, FlushError> {
         #[cfg(feature = "fault-injection")]
         settle::acknowledge_too_early(units);
-        let (header, began, now) = (self.header(units), Instant::now(), clock::now());
+        let header = self.header(units);
+        let began = Instant::now();
+        let now = clock::now();
         let before: Vec<bool> = units.iter().map(|unit| unit.work.maybe_stored).collect();
         // Until the answer is here: this actor may die while it waits.
         units.iter_mut().for_each(|unit| unit.work.maybe_stored = true);
         let records: Vec<Record> = units.iter_mut().flat_map(|unit| std::mem::take(&mut unit.records)).collect();
         let records = Arc::new(records);
-        let result = self.store.persist_event_to_db(records.clone(), header, self.flush_timeout).await;
+        let result =
+            self.deps.store.persist_event_to_db(records.clone(), header, self.deps.config.timeouts.flush).await;
         give_back(units, records);
         export_spans(units, now, result.as_ref().err());
         match &result {
@@ -59,38 +57,36 @@ impl Writer {
 
     /// Whether the database would take `records`; nothing of them is stored.
     pub(super) async fn rehearse(&self, records: Vec<Record>) -> Result<(), StoreError> {
-        self.store.rehearse(Arc::new(records), self.header(&[]), self.flush_timeout).await
+        self.deps.store.rehearse(Arc::new(records), self.header(&[]), self.deps.config.timeouts.flush).await
     }
 
     /// Whether the database would take an event under this id, its COMMIT included; nothing of it is stored.
     pub(in crate::pipeline) async fn probe(&self, id: i64) -> Result<(), StoreError> {
-        self.store.probe(forms::probe(id, &self.policy), self.header(&[]), self.flush_timeout).await
+        self.deps
+            .store
+            .probe(forms::probe(id, &self.deps.policy()), self.header(&[]), self.deps.config.timeouts.flush)
+            .await
     }
 
     /// The event of a probe, as the spool would take it.
-    pub(in crate::pipeline) fn probe_event(&self, id: i64) -> Event {
-        forms::probe(id, &self.policy).event
+    pub(in crate::pipeline) fn probe_event(&self, id: i64) -> Arc<Event> {
+        forms::probe(id, &self.deps.policy()).event
     }
 
     /// Whether a lock that a flush met is that of a table. If that cannot be queried, it is.
     pub(super) async fn is_table_locked(&self) -> bool {
-        self.store.is_flush_locked(self.flush_timeout).await.unwrap_or(true)
-    }
-
-    /// Whether first writes have failed for so long that no request should wait for the end of that.
-    pub(in crate::pipeline) fn has_failed_for_long(&self) -> bool {
-        self.writing.failing_for().is_some_and(|length| length >= self.flush_timeout)
+        self.deps.store.is_flush_locked(self.deps.config.timeouts.flush).await.unwrap_or(true)
     }
 
     fn header(&self, units: &[PreparedUnit]) -> FlushHeader {
         let oldest = units.iter().map(|unit| unit.work.taken_at).min();
         FlushHeader {
-            boot_id: self.boot_id,
-            node: self.node.clone(),
+            boot_id: self.deps.identity.boot_id,
+            node: self.deps.identity.node.clone(),
             seq: self.seq.fetch_add(1, Ordering::Relaxed),
             gathered: oldest.map(|taken_at| taken_at.elapsed()).unwrap_or_default(),
             is_first_write: !units.iter().any(|unit| unit.work.maybe_stored),
-            keys_live_for: self.dedupe_window,
+            keys_live_for: self.deps.config.dedupe.window,
         }
     }
 }
