@@ -81,7 +81,7 @@ async fn run(config: &Config, runtime: Handle) -> anyhow::Result<()> {
     let spool = database::open_spool(config, &store, runtime).await?;
     let token = first_run::prepare(&store, &config.data_dir, config.node_name()).await?;
     let identity = Identity { boot_id: Uuid::new_v4(), node: config.node_name(), folder: folder.id };
-    let exporting = spans::start(config, identity.boot_id).context("cannot start the export of spans")?;
+    let exporting = spans::start(config, identity.boot_id);
     let pipeline = Pipeline::start(config, store.clone(), spool.clone(), identity).await?;
     let servers = http::start(config, &ports, store.clone(), pipeline.clone()).await?;
     let (api, operations) = ports.addresses()?;
@@ -108,7 +108,8 @@ async fn serve_until_signal(
     mut signals: Signals,
 ) -> anyhow::Result<()> {
     actix::spawn(servers.watch);
-    let (api, operations) = (actix::spawn(servers.api), actix::spawn(servers.operations));
+    let api = actix::spawn(servers.api);
+    let operations = actix::spawn(servers.operations);
     let why = tokio::select! {
         signal = signals.stop() => Ok(signal),
         _ = api => Err("the API's server ended"),
@@ -116,7 +117,8 @@ async fn serve_until_signal(
         () = unsupervised(pipeline) => Err("the supervisor of the line is gone"),
     };
     facts::draining(why.unwrap_or_else(|reason| reason));
-    let (began, in_flight) = (Instant::now(), pipeline.in_flight());
+    let began = Instant::now();
+    let in_flight = pipeline.in_flight();
     let released = tokio::select! {
         released = drain(&servers.shutdown, pipeline, exporting, config.timeouts.shutdown) => released,
         () = signals.stop_at_once() => 0,
@@ -142,9 +144,7 @@ async fn drain(
     limit: Duration,
 ) -> u64 {
     let for_line = (limit / 2).min(DRAIN_MAX);
-    shutdown.drain();
-    // Else requests would wait for a stage that is paused, and the servers for them.
-    pipeline.give_up_paused();
+    pipeline.stopping().begin();
     shutdown.stop_api(limit - for_line).await;
     let released = pipeline.drain(for_line).await;
     // The line leaves a quarter of its time.

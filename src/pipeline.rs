@@ -1,7 +1,7 @@
 //! The pipeline: a line of actors from the ingress to the database, and the Supervisor above it.
 //!
 //! In the order of the flow: `ingress`, `messages`, `validator`, `normalizer`, `persister`, `retry`, `claimer`,
-//! `drainer` for what had to be spooled, `replayer` for jobs; `topology` connects them, `supervisor` keeps them alive,
+//! `drainer` for what had to be spooled, `replayer` for jobs, `pruner` for what is old; `topology` connects them, `supervisor` keeps them alive,
 //! `control` applies what operators want.
 
 mod admission;
@@ -15,23 +15,26 @@ mod faults;
 mod gauges;
 mod heartbeat;
 mod held_leases;
+mod housekeeping;
 mod ingress;
-mod kind;
 mod messages;
+mod node_health;
 mod normalizer;
 mod persister;
 mod pool;
-mod pools;
+mod pruner;
 mod receipt;
 mod replay;
 mod replayer;
 mod retry;
 mod snapshot;
 mod stage;
+mod stopping;
 mod storage_health;
 mod supervisor;
 mod topology;
 mod tracker;
+mod turns;
 mod unit;
 mod users;
 mod validator;
@@ -39,7 +42,6 @@ mod view;
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use actix::prelude::*;
@@ -47,30 +49,28 @@ use tokio::sync::Notify;
 use uuid::Uuid;
 
 use self::admission::Admission;
-use self::applied_controls::AppliedControls;
+pub use self::admission::Room;
 use self::control::ControlsReconciler;
 pub use self::control::{Changed, NotChanged};
-use self::deps::DepsBuilder;
-pub use self::heartbeat::Identity;
-use self::heartbeat::{Heartbeat, NodeHealth, vitals};
-use self::held_leases::HeldLeases;
-pub use self::ingress::{Entry, Refused, Room};
-use self::ingress::{Ingress, IngressLimits};
+use self::deps::Deps;
+pub use self::deps::Identity;
+pub use self::ingress::Entry;
+use self::ingress::Ingress;
 use self::messages::Spooled;
-use self::pools::Pools;
-pub use self::receipt::{Handling, Receipt, Verdict};
+use self::persister::Writer;
+pub use self::receipt::{Handling, Receipt, Refused, Unsettled, Verdict};
 pub use self::replay::Replayed;
-use self::snapshot::Publisher;
 pub use self::snapshot::RemoteSnapshot;
+pub use self::stopping::Stopping;
 use self::storage_health::StorageHealth;
-use self::supervisor::{Describe, Stop, Supervisor, SupervisorRules};
-use self::topology::Line;
-use self::tracker::{UnitRegistry, UnitTracker};
+use self::supervisor::{Describe, Stop, Supervisor};
+use self::topology::{Line, Pools};
+use self::tracker::UnitTracker;
 pub use self::view::{ActorView, BootView, InFlightView, NodeView, PipelineView, PoolView, SettingView, SnapshotView};
 use crate::config::Config;
 use crate::domain::event::Event;
-use crate::store::{Ids, Parked, ReplayRules, Spool, SpoolLevel, SpoolLimits, SpoolOwner, Store, StoreError};
-use crate::telemetry::condition::{Condition, FailingCondition};
+use crate::store::{Ids, Parked, Spool, SpoolLevel, SpoolLimits, SpoolOwner, Store, StoreError};
+use crate::telemetry::condition::FailingCondition;
 use crate::telemetry::facts;
 
 /// Longest wait of the few statements that are not on an event's path.
@@ -89,40 +89,24 @@ pub struct Pipeline {
 }
 
 struct PipelineInner {
+    deps: Arc<Deps>,
     ingress: Ingress,
-    store: Store,
-    claims: Arc<HeldLeases>,
-    supervisor: Addr<Supervisor>,
-    boot_id: Uuid,
-    lease: Duration,
-    health: Arc<NodeHealth>,
-    storing: Arc<StorageHealth>,
-    spool: Option<Spool>,
-    replay: ReplayRules,
     pools: Pools,
-    controls: Arc<AppliedControls>,
-    /// Wakes the reconciler.
+    supervisor: Addr<Supervisor>,
+    storing: Arc<StorageHealth>,
+    /// Wakes the reconciler of controls.
     news: Arc<Notify>,
 }
 
 impl PipelineInner {
     /// Starts what runs beside the line.
-    fn start_background(&self, dedupe_window: Duration) -> Result<(), StoreError> {
-        let (store, boot_id, supervisor) = (self.store.clone(), self.boot_id, self.supervisor.clone());
-        let node = Heartbeat {
-            store: store.clone(),
-            boot_id,
-            lease: self.lease,
-            health: self.health.clone(),
-            claims: self.claims.clone(),
-            spool: self.spool.clone(),
-        };
-        node.start()?;
-        heartbeat::start_housekeeping(&store, dedupe_window);
-        store.spawn(self.storing.clone().run());
-        let (controls, news) = (self.controls.clone(), self.news.clone());
-        ControlsReconciler { store: store.clone(), boot_id, controls, supervisor: supervisor.clone(), news }.start();
-        Publisher { store, boot_id, supervisor }.start();
+    fn start_background(&self) -> Result<(), StoreError> {
+        let Self { deps, supervisor, .. } = self;
+        heartbeat::start(deps.clone())?;
+        housekeeping::start(deps, &self.pools);
+        deps.store.spawn(self.storing.clone().run());
+        ControlsReconciler { deps: deps.clone(), supervisor: supervisor.clone(), news: self.news.clone() }.start();
+        snapshot::start(deps.clone(), supervisor.clone());
         Ok(())
     }
 }
@@ -136,61 +120,33 @@ impl Pipeline {
         spool: Option<Spool>,
         identity: Identity,
     ) -> Result<Self, StoreError> {
-        let (health, pools) = (Arc::new(NodeHealth::new()), Pools::new(config.actors.mailbox));
         store.register_node(identity.boot_id, &identity.node, identity.folder, WAIT).await?;
-        let controls = AppliedControls::new(store.controls(WAIT).await?);
-        let admission = Admission::new(config.pipeline.in_flight_events, config.pipeline.in_flight_bytes);
+        let controls = store.controls(WAIT).await?;
         let ids = ids(config, &store, identity.boot_id);
-        let builder = DepsBuilder {
-            config,
-            store: &store,
-            spool: &spool,
-            ids: &ids,
-            identity: &identity,
-            pools: &pools,
-            health: &health,
-            controls: &controls,
+        let deps = Deps::new(config, identity, store, spool, controls);
+        let line = Line {
+            writer: Arc::new(Writer::new(deps.clone(), ids)),
+            pools: Pools::new(config.actors.mailbox),
+            tracker: Arc::<UnitTracker>::default(),
+            deps: deps.clone(),
         };
-        let deps = builder.build();
-        let storing = StorageHealth::of(&deps, &health);
-        let (claims, replay, line_pools) = (deps.claims.clone(), deps.replayer_rules.replay, pools.clone());
-        let rules = supervisor_rules(config);
-        let view = NodeView { name: identity.node.clone(), boot_id: identity.boot_id.to_string() };
-        let (validators, room, registry) = (pools.submitted.clone(), admission.clone(), Arc::<UnitRegistry>::default());
-        let for_line = registry.clone();
-        let supervisor = Supervisor::start_in_arbiter(&Arbiter::new().handle(), move |context| {
-            let tracker = UnitTracker::new(for_line, context.address().recipient());
-            Supervisor::new(rules, Line { deps, pools: line_pools, tracker }, room, view)
-        });
-        let (accept_timeout, soft_timeout) = (config.timeouts.accept, config.timeouts.processing_soft());
-        let limits = IngressLimits { accept_timeout, soft_timeout };
-        let tracker = UnitTracker::new(registry, supervisor.clone().recipient());
-        let (draining, reserving) = (AtomicBool::new(false), Condition::new("reserving ids"));
-        let ingress =
-            Ingress { admission, ids, validators, outbox: Arc::default(), tracker, limits, draining, reserving };
-        let (boot_id, lease, news) = (identity.boot_id, config.lease.duration, Arc::<Notify>::default());
+        let admission = Admission::new(config.pipeline.in_flight_events, config.pipeline.in_flight_bytes);
+        let supervisor = Supervisor::start(line.clone(), admission.clone());
         let inner = PipelineInner {
-            ingress,
-            store,
-            claims,
+            ingress: Ingress::new(&line, admission),
+            pools: line.pools,
             supervisor,
-            boot_id,
-            lease,
-            health,
-            storing,
-            spool,
-            replay,
-            pools,
-            controls,
-            news,
+            storing: StorageHealth::new(deps.clone(), line.writer),
+            news: Arc::default(),
+            deps,
         };
-        inner.start_background(config.dedupe.window)?;
+        inner.start_background()?;
         Ok(Self { inner: Arc::new(inner) })
     }
 
     /// Room for a request: taken while its body is read, handed in with its events.
     pub fn room(&self) -> Room {
-        self.inner.ingress.room()
+        self.inner.ingress.admission.room()
     }
 
     /// The same for a body of `bytes` that is not read before it is known that it would be let in.
@@ -224,18 +180,19 @@ impl Pipeline {
 
     /// The nodes of the cluster, as the database has them; `None` if it does not answer soon.
     pub async fn nodes(&self) -> Option<Vec<BootView>> {
-        let PipelineInner { store, boot_id, lease, .. } = &*self.inner;
-        let nodes = store.list_nodes(NODES_WAIT).await.ok()?;
-        Some(nodes.into_iter().map(|node| BootView::of(node, *boot_id, *lease)).collect())
+        let deps = &self.inner.deps;
+        let nodes = deps.store.list_nodes(NODES_WAIT).await.ok()?;
+        let lease = deps.config.lease.duration;
+        Some(nodes.into_iter().map(|node| BootView::of(node, deps.identity.boot_id, lease)).collect())
     }
 
     /// Why events cannot be durably accepted now; empty if they can.
     pub fn readiness(&self) -> Vec<String> {
         let mut reasons = self.inner.storing.reasons();
         reasons.extend(self.inner.ingress.ids.shortage().map(|why| format!("no event ids are left: {why}")));
-        reasons.extend(self.inner.controls.pause_reasons());
-        if self.inner.ingress.draining.load(Ordering::Acquire) {
-            reasons.push("the node is draining".to_owned());
+        reasons.extend(self.inner.deps.controls.pause_reasons());
+        if self.inner.deps.stopping.has_begun() {
+            reasons.push("the server is stopping".to_owned());
         }
         if !self.is_supervised() {
             reasons.push("the supervisor is gone".to_owned());
@@ -245,13 +202,13 @@ impl Pipeline {
 
     /// What fails now on the way of events onto a disk, even if another way is left, or keeps pending ones waiting.
     pub fn failing(&self) -> Vec<FailingCondition> {
-        let claiming = self.inner.health.claiming.failure();
+        let claiming = self.inner.deps.health.claiming.failure();
         self.inner.storing.failing().into_iter().chain(claiming).collect()
     }
 
     /// How long this node has not been able to claim pending events, if so.
     pub fn claims_fail_for(&self) -> Option<Duration> {
-        self.inner.health.claiming.failing_for()
+        self.inner.deps.health.claiming.failing_for()
     }
 
     /// Whether the Supervisor lives; without it the process must end.
@@ -259,14 +216,14 @@ impl Pipeline {
         self.inner.supervisor.connected()
     }
 
-    /// Takes nothing new from now on.
-    pub fn close(&self) {
-        self.inner.ingress.draining.store(true, Ordering::Release);
+    /// How far the node has come on its way down.
+    pub fn stopping(&self) -> &Arc<Stopping> {
+        &self.inner.deps.stopping
     }
 
     /// The event `id` as it waits in this node's spool; an error if the spool cannot be read.
     pub async fn spooled_event(&self, id: i64) -> Result<Option<Event>, StoreError> {
-        match &self.inner.spool {
+        match &self.inner.deps.spool {
             Some(spool) => spool.find(id, WAIT).await,
             None => Ok(None),
         }
@@ -274,17 +231,17 @@ impl Pipeline {
 
     /// Events that wait in this node's spool.
     pub fn spooled_events(&self) -> u64 {
-        self.inner.spool.as_ref().map_or(0, |spool| spool.level().events)
+        self.inner.deps.spool.as_ref().map_or(0, |spool| spool.level().events)
     }
 
     /// What this node's spool holds, and how much it may; `None` if there is none.
     pub fn spool_level(&self) -> Option<(SpoolLevel, SpoolLimits)> {
-        self.inner.spool.as_ref().map(|spool| (spool.level(), spool.limits()))
+        self.inner.deps.spool.as_ref().map(|spool| (spool.level(), spool.limits()))
     }
 
     /// The parked units of this node's spool, at most so many.
     pub async fn parked_units(&self, most: usize) -> Result<Vec<Parked>, StoreError> {
-        match &self.inner.spool {
+        match &self.inner.deps.spool {
             Some(spool) => spool.parked(most, WAIT).await,
             None => Ok(Vec::new()),
         }
@@ -292,7 +249,7 @@ impl Pipeline {
 
     /// Has all of them tried at once; what is still refused then ends as failed if `gives_up`. Returns their number.
     pub async fn retry_parked(&self, gives_up: bool) -> Result<u64, StoreError> {
-        let Some(spool) = &self.inner.spool else { return Ok(0) };
+        let Some(spool) = &self.inner.deps.spool else { return Ok(0) };
         let units = spool.retry_parked(gives_up, WAIT).await?;
         facts::parked_units_retried(units, gives_up);
         self.inner.pools.spooled.send(Spooled);
@@ -301,7 +258,7 @@ impl Pipeline {
 
     /// Whether the last heartbeat reached the database.
     pub fn is_database_up(&self) -> bool {
-        self.inner.health.trouble().is_none()
+        self.inner.deps.health.trouble().is_none()
     }
 
     /// Most events and bytes that may be in flight.
@@ -314,7 +271,7 @@ impl Pipeline {
     pub async fn may_be_spooled_by_peer(&self, id: i64) -> Result<bool, StoreError> {
         let mut seen: HashMap<Uuid, i64> = HashMap::new();
         loop {
-            let owners = self.inner.store.spools_for(id, self.inner.boot_id, WAIT).await?;
+            let owners = self.inner.deps.store.spools_for(id, self.inner.deps.identity.boot_id, WAIT).await?;
             if owners.iter().any(|owner| owner.has_events || owner.is_silent) {
                 return Ok(true);
             }
@@ -336,9 +293,7 @@ impl Pipeline {
     /// Waits until everything that was admitted is settled, then ends the line and gives the node's leases back; all
     /// within `limit`. Returns how many leases those were.
     pub async fn drain(&self, limit: Duration) -> u64 {
-        self.close();
-        self.give_up_paused();
-        self.inner.health.begin_shutdown();
+        self.inner.deps.stopping.close();
         // What remains then is counted by the caller.
         let _ = tokio::time::timeout(limit / 2, self.inner.ingress.admission.emptied()).await;
         // The line must be gone before its leases are: the Claimer could claim again.
@@ -348,11 +303,13 @@ impl Pipeline {
 
     /// Leases go back and the node is marked as stopped; if the database is away, others find out by its silence.
     async fn deregister(&self, wait: Duration) -> u64 {
-        let (store, boot_id) = (&self.inner.store, self.inner.boot_id);
+        let deps = &self.inner.deps;
+        let store = &deps.store;
+        let boot_id = deps.identity.boot_id;
         let left = async {
             let released = store.release_orphans(boot_id, Vec::new(), wait).await?;
             // What is in the spool now stays there: it is reported once more.
-            store.heartbeat(boot_id, vitals(&self.inner.claims, self.inner.spool.as_ref()), wait).await?;
+            store.heartbeat(boot_id, heartbeat::vitals(deps), wait).await?;
             // Only once nothing is held: the claims of a node that has stopped are taken over, and charged.
             store.stop_node(boot_id, wait).await?;
             Ok::<u64, StoreError>(released)
@@ -361,20 +318,6 @@ impl Pipeline {
             facts::leave_failed(&error);
             0
         })
-    }
-}
-
-fn supervisor_rules(config: &Config) -> SupervisorRules {
-    SupervisorRules {
-        validators: config.actors.validators,
-        normalizers: config.actors.normalizers,
-        persisters: config.actors.persisters,
-        restart_backoff: config.actors.restart_backoff,
-        restart_window: config.actors.restart_window,
-        max_restarts: config.actors.max_restarts as usize,
-        soft_timeout: config.timeouts.processing_soft(),
-        hard_timeout: config.timeouts.processing,
-        accept_timeout: config.timeouts.accept,
     }
 }
 

@@ -27,9 +27,8 @@ pub fn drain_spool(config: &Config) -> anyhow::Result<SpoolLevel> {
         let spool = database::open_spool(config, &store, runtime).await?.context("there is no spool")?;
         spool.retry_parked(false, LOOK_MAX).await?;
         let identity = Identity { boot_id: Uuid::new_v4(), node: config.node_name(), folder: folder.id };
-        let exporting = spans::start(config, identity.boot_id).context("cannot start the export of spans")?;
+        let exporting = spans::start(config, identity.boot_id);
         let pipeline = Pipeline::start(config, store.clone(), Some(spool.clone()), identity).await?;
-        pipeline.close();
         if let Some(reason) = pipeline.paused().first() {
             bail!("{reason}: what is spooled stays until it is resumed");
         }

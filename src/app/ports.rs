@@ -11,7 +11,8 @@ use serde_json::json;
 /// Writes `ports.json` into the data folder, whole or not at all, also if the power is cut.
 pub(super) fn write(data_dir: &Path, api: SocketAddr, dashboard: SocketAddr) -> anyhow::Result<()> {
     let ports = json!({ "http": api.to_string(), "dashboard": dashboard.to_string(), "pid": std::process::id() });
-    let (path, draft) = (data_dir.join("ports.json"), data_dir.join("ports.json.new"));
+    let path = data_dir.join("ports.json");
+    let draft = data_dir.join("ports.json.new");
     write_synced(&draft, &ports.to_string())
         .and_then(|()| std::fs::rename(&draft, &path))
         .with_context(|| format!("cannot write {}", path.display()))

@@ -9,6 +9,7 @@ use super::errors::ConfigError;
 use super::reader::ConfigReader;
 use super::sources::{SourceValue, ValueOrigin};
 use super::units::parse_duration;
+use crate::domain::actor_kind::ActorKind;
 
 /// One rule of `[[faults]]`.
 #[derive(Debug, Clone, PartialEq)]
@@ -31,44 +32,42 @@ pub struct FaultRule {
 
 /// The actors that a fault can strike.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[serde(try_from = "String")]
 pub enum FaultStage {
-    /// The validator.
-    Validator,
-    /// The normalizer.
-    Normalizer,
-    /// The persister.
-    Persister,
-    /// The retry timers.
-    Retry,
-    /// The claimer.
-    Claimer,
-    /// The replayer.
-    Replayer,
-    /// The supervisor.
+    /// Those of the line.
+    Line(ActorKind),
+    /// The one above it.
     Supervisor,
+}
+
+impl TryFrom<String> for FaultStage {
+    type Error = String;
+
+    fn try_from(name: String) -> Result<Self, String> {
+        match name.as_str() {
+            "supervisor" => Ok(Self::Supervisor),
+            name => {
+                ActorKind::of_name(name).map(Self::Line).ok_or_else(|| format!("stage is {name:?}, no actor's name"))
+            }
+        }
+    }
 }
 
 impl FaultStage {
     /// The stage's name, as actors and log lines have it.
     pub fn as_str(self) -> &'static str {
         match self {
-            Self::Validator => "validator",
-            Self::Normalizer => "normalizer",
-            Self::Persister => "persister",
-            Self::Retry => "retry",
-            Self::Claimer => "claimer",
-            Self::Replayer => "replayer",
+            Self::Line(kind) => kind.name(),
             Self::Supervisor => "supervisor",
         }
     }
 
     fn works_on_events(self) -> bool {
-        matches!(self, Self::Validator | Self::Normalizer | Self::Persister)
+        matches!(self, Self::Line(kind) if kind.is_stage())
     }
 
     fn waits(self) -> bool {
-        matches!(self, Self::Validator | Self::Persister | Self::Claimer | Self::Replayer)
+        matches!(self, Self::Line(kind) if kind.waits())
     }
 }
 
@@ -79,7 +78,7 @@ pub enum FaultPoint {
     /// The work on one event.
     Event,
     /// Beside all events: a look-up of users, a message to the normalizer, a flush, a timer that rings, a turn of the
-    /// claimer or the replayer, a look of the supervisor.
+    /// claimer, the replayer or the pruner, a look of the supervisor.
     Turn,
 }
 

@@ -68,7 +68,7 @@ mod choice {
         };
         if bug.is_none() {
             let names = NAMES.map(|(name, _)| name).join(", ");
-            r.add_error(ConfigError::new(origin, format!("planted is no known bug, allowed: {names}")));
+            r.add_error(ConfigError::new(origin, format!("planted is not a known bug, allowed: {names}")));
         }
         bug
     }

@@ -1,23 +1,19 @@
 //! The controls in force on this node, readable without asking the Supervisor.
 
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
+use crate::domain::actor_kind::ActorKind;
 use crate::store::{Controls, Target};
-
-/// The stages, which an event cannot do without.
-const STAGES: [Target; 3] = [Target::Validators, Target::Normalizers, Target::Persisters];
 
 /// The controls in force on this node.
 pub(super) struct AppliedControls {
     applied: RwLock<Arc<Controls>>,
-    is_shutting_down: AtomicBool,
 }
 
 impl AppliedControls {
     /// Of a node that starts with `controls`.
-    pub fn new(controls: Controls) -> Arc<Self> {
-        Arc::new(Self { applied: RwLock::new(Arc::new(controls)), is_shutting_down: AtomicBool::new(false) })
+    pub fn new(controls: Controls) -> Self {
+        Self { applied: RwLock::new(Arc::new(controls)) }
     }
 
     pub fn applied(&self) -> Arc<Controls> {
@@ -31,12 +27,17 @@ impl AppliedControls {
     /// Whether every stage processes what comes.
     pub fn all_stages_run(&self) -> bool {
         let applied = self.applied();
-        !STAGES.into_iter().any(|stage| applied.is_paused(stage))
+        !stages().any(|stage| applied.is_paused(stage))
     }
 
     /// Whether stored events may be brought into the line: one that would wait at a stage is better claimed later.
     pub fn may_claim(&self) -> bool {
-        self.all_stages_run() && !self.applied().is_paused(Target::Claimer)
+        self.all_stages_run() && !self.applied().is_paused(Target::Pool(ActorKind::Claimer))
+    }
+
+    /// Whether old rows may be removed; that goes on while the line is paused.
+    pub fn may_prune(&self) -> bool {
+        !self.applied().of(Target::Pool(ActorKind::Pruner)).is_paused
     }
 
     /// Why events cannot be accepted, one reason for each stage that is paused or one for all.
@@ -45,25 +46,26 @@ impl AppliedControls {
         if applied.of(Target::Pipeline).is_paused {
             return vec!["the pipeline is paused".to_owned()];
         }
-        let paused = STAGES.into_iter().filter(|stage| applied.is_paused(*stage));
+        let paused = stages().filter(|stage| applied.is_paused(*stage));
         paused.map(|stage| format!("the {} are paused", stage.as_str())).collect()
     }
+}
 
-    /// The node is about to stop: nothing waits any longer for a stage to go on.
-    pub fn begin_shutdown(&self) {
-        self.is_shutting_down.store(true, Ordering::Release);
-    }
-
-    pub fn is_shutting_down(&self) -> bool {
-        self.is_shutting_down.load(Ordering::Acquire)
-    }
+/// The stages, which an event cannot do without.
+fn stages() -> impl Iterator<Item = Target> {
+    ActorKind::stages().map(Target::Pool)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn controls(paused: &[Target]) -> Arc<AppliedControls> {
+    const VALIDATORS: Target = Target::Pool(ActorKind::Validator);
+    const NORMALIZERS: Target = Target::Pool(ActorKind::Normalizer);
+    const PERSISTERS: Target = Target::Pool(ActorKind::Persister);
+    const CLAIMER: Target = Target::Pool(ActorKind::Claimer);
+
+    fn controls(paused: &[Target]) -> AppliedControls {
         let mut controls = Controls::default();
         paused.iter().for_each(|target| controls.of_mut(*target).is_paused = true);
         AppliedControls::new(controls)
@@ -73,15 +75,10 @@ mod tests {
     fn a_paused_stage_is_reported_and_ends_claims_and_a_paused_claimer_only_claims() {
         for (paused, reasons, is_open, may_claim) in [
             (&[][..], &[][..], true, true),
-            (&[Target::Claimer], &[], true, false),
-            (&[Target::Persisters], &["the persisters are paused"], false, false),
-            (
-                &[Target::Validators, Target::Normalizers],
-                &["the validators are paused", "the normalizers are paused"],
-                false,
-                false,
-            ),
-            (&[Target::Pipeline, Target::Validators], &["the pipeline is paused"], false, false),
+            (&[CLAIMER], &[], true, false),
+            (&[PERSISTERS], &["the persisters are paused"], false, false),
+            (&[VALIDATORS, NORMALIZERS], &["the validators are paused", "the normalizers are paused"], false, false),
+            (&[Target::Pipeline, VALIDATORS], &["the pipeline is paused"], false, false),
         ] {
             let controls = controls(paused);
             assert_eq!(controls.pause_reasons(), reasons, "{paused:?}");

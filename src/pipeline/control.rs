@@ -11,13 +11,12 @@ use actix::Addr;
 use schemars::JsonSchema;
 use serde::Serialize;
 use tokio::sync::Notify;
-use uuid::Uuid;
 
-use super::applied_controls::AppliedControls;
+use super::deps::Deps;
 use super::supervisor::{Apply, Describe, Supervisor};
 use super::view::{PipelineView, PoolView};
 use super::{Pipeline, WAIT};
-use crate::store::{ControlChange, Notification, NotificationListener, Principal, Store, StoreError, Target};
+use crate::store::{ControlChange, Notification, NotificationListener, Principal, StoreError, Target};
 use crate::telemetry::condition::Condition;
 
 /// How often a node looks for changes: the notification may be lost.
@@ -50,9 +49,7 @@ pub enum NotChanged {
 
 /// Applies the stored controls to the line whenever they change.
 pub(super) struct ControlsReconciler {
-    pub store: Store,
-    pub boot_id: Uuid,
-    pub controls: Arc<AppliedControls>,
+    pub deps: Arc<Deps>,
     pub supervisor: Addr<Supervisor>,
     pub news: Arc<Notify>,
 }
@@ -76,15 +73,16 @@ impl NotificationListener for ControlsListener {
 impl ControlsReconciler {
     /// Looks from now on.
     pub fn start(self) {
-        self.store.listen(
+        self.deps.store.listen(
             Notification::Controls,
             ControlsListener { news: self.news.clone(), supervisor: self.supervisor.clone() },
         );
-        self.store.clone().spawn(self.run());
+        self.deps.store.clone().spawn(self.run());
     }
 
     async fn run(self) {
-        let (condition, mut acknowledged) = (Condition::new("following the controls"), None);
+        let condition = Condition::new("following the controls");
+        let mut acknowledged = None;
         while self.supervisor.connected() {
             condition.note(&self.reconcile(&mut acknowledged).await);
             // Notified or not, it looks.
@@ -93,14 +91,14 @@ impl ControlsReconciler {
     }
 
     async fn reconcile(&self, acknowledged: &mut Option<i64>) -> Result<(), StoreError> {
-        if self.store.control_generation(WAIT).await? != self.controls.applied().generation {
-            let wanted = self.store.controls(WAIT).await?;
+        if self.deps.store.control_generation(WAIT).await? != self.deps.controls.applied().generation {
+            let wanted = self.deps.store.controls(WAIT).await?;
             // A Supervisor that is gone takes the process with it.
             let _ = self.supervisor.send(Apply(wanted)).await;
         }
-        let applied = self.controls.applied().generation;
+        let applied = self.deps.controls.applied().generation;
         if *acknowledged != Some(applied) {
-            self.store.acknowledge_controls(self.boot_id, applied, WAIT).await?;
+            self.deps.store.acknowledge_controls(self.deps.identity.boot_id, applied, WAIT).await?;
             *acknowledged = Some(applied);
         }
         Ok(())
@@ -111,7 +109,7 @@ impl Pipeline {
     /// Stores a change for all nodes, and applies it on this one.
     pub async fn change(&self, target: Target, change: ControlChange, by: Principal) -> Result<Changed, NotChanged> {
         let inner = &self.inner;
-        let wanted = inner.store.change_controls(target, change, by, WAIT).await.map_err(NotChanged::Store)?;
+        let wanted = inner.deps.store.change_controls(target, change, by, WAIT).await.map_err(NotChanged::Store)?;
         let applied = inner.supervisor.send(Apply(wanted)).await;
         // The node's row reports it.
         inner.news.notify_one();
@@ -122,13 +120,8 @@ impl Pipeline {
         Ok(pool.map_or(Changed::Line(line), |pool| Changed::Pool { control_generation, pool }))
     }
 
-    /// Gives up what waits for a paused stage: the node is about to stop.
-    pub fn give_up_paused(&self) {
-        self.inner.controls.begin_shutdown();
-    }
-
     /// Why nothing is accepted or drained, if a stage is paused.
     pub fn paused(&self) -> Vec<String> {
-        self.inner.controls.pause_reasons()
+        self.inner.deps.controls.pause_reasons()
     }
 }

@@ -137,7 +137,8 @@ mod rules {
             let event =
                 |id, attempts| Event { attempts, ..Event::new(id, 1, Submission::default(), None, clock::now()) };
             let drawn = |attempts| (0..10_000).filter(|id| is_drawn(0.1, &event(*id, attempts))).collect::<Vec<_>>();
-            let (first, second) = (drawn(0), drawn(1));
+            let first = drawn(0);
+            let second = drawn(1);
             assert!((900..1_100).contains(&first.len()), "{} of 10,000", first.len());
             assert_eq!(first, drawn(0));
             let both = first.iter().filter(|id| second.contains(id)).count();

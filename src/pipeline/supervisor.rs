@@ -6,8 +6,6 @@
 
 mod child;
 mod control;
-mod resize;
-mod rules;
 
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
@@ -17,16 +15,16 @@ use actix::prelude::*;
 
 use self::child::{Child, ExitReason};
 pub(super) use self::control::Apply;
-pub(super) use self::rules::SupervisorRules;
 use super::admission::Admission;
 use super::gauges::Gauges;
-use super::kind::ActorKind;
 use super::messages::Submitted;
 use super::topology::Line;
 use super::unit::{Lost, Unit};
 use super::view::{InFlightView, NodeView, PipelineView, PoolView};
+use crate::domain::actor_kind::ActorKind;
 use crate::store::Target;
 use crate::telemetry::facts;
+use crate::telemetry::threads::name_thread;
 
 /// How often the Supervisor checks its actors.
 const LOOK: Duration = Duration::from_millis(50);
@@ -42,10 +40,8 @@ const LEFT_BEHIND_MAX: usize = 4;
 
 /// The actor above the line.
 pub(super) struct Supervisor {
-    rules: SupervisorRules,
     line: Line,
     admission: Arc<Admission>,
-    node: NodeView,
     children: Vec<Child>,
     /// How often the line was built.
     generation: u64,
@@ -66,23 +62,35 @@ pub(super) struct Describe;
 pub(super) struct Stop;
 
 impl Supervisor {
-    pub fn new(rules: SupervisorRules, line: Line, admission: Arc<Admission>, node: NodeView) -> Self {
-        let (children, generation, rebuilt_at, left_behind) = (Vec::new(), 1, None, Vec::new());
-        Self { rules, line, admission, node, children, generation, rebuilt_at, left_behind, looked_at: Instant::now() }
+    fn new(line: Line, admission: Arc<Admission>) -> Self {
+        Self {
+            line,
+            admission,
+            children: Vec::new(),
+            generation: 1,
+            rebuilt_at: None,
+            left_behind: Vec::new(),
+            looked_at: Instant::now(),
+        }
     }
 
+    /// Starts it on a thread of its own.
+    pub fn start(line: Line, admission: Arc<Admission>) -> Addr<Self> {
+        let tracker = line.tracker.clone();
+        let address = Self::start_in_arbiter(&Arbiter::new().handle(), move |_| {
+            name_thread("supervisor");
+            Self::new(line, admission)
+        });
+        tracker.report_losses_to(address.clone().recipient());
+        address
+    }
+
+    /// Builds the line, the last stage first: what sends finds who receives.
     fn build(&mut self) {
-        let sizes = [
-            (ActorKind::Persister, self.wanted_size(ActorKind::Persister)),
-            (ActorKind::Normalizer, self.wanted_size(ActorKind::Normalizer)),
-            (ActorKind::Validator, self.wanted_size(ActorKind::Validator)),
-            (ActorKind::Claimer, 1),
-            (ActorKind::Retry, 1),
-            (ActorKind::Replayer, 1),
-            (ActorKind::Drainer, usize::from(self.line.deps.spool.is_some())),
-        ];
         self.sync_gates();
-        for (kind, size) in sizes {
+        let beside = ActorKind::all().filter(|kind| !kind.is_stage());
+        for kind in ActorKind::stages().rev().chain(beside) {
+            let size = self.wanted_size(kind);
             self.children.extend((0..size).map(|place| Child::new(kind, place)));
         }
         for child in &mut self.children {
@@ -91,15 +99,18 @@ impl Supervisor {
     }
 
     fn look_after(&mut self, context: &mut Context<Self>) {
-        self.line.deps.faults.turn("supervisor");
-        let (now, rules) = (Instant::now(), self.rules);
+        let deps = self.line.deps.clone();
+        deps.faults.turn("supervisor");
+        let now = Instant::now();
         // Frozen as a whole, no actor in it was slow.
         let was_away = now.duration_since(std::mem::replace(&mut self.looked_at, now)) > AWAY;
         let mut units = Vec::new();
         for child in &mut self.children {
-            if let Some(end) = child.end(rules.hard_timeout).filter(|end| !was_away || *end == ExitReason::Died) {
+            if let Some(end) =
+                child.end(deps.config.timeouts.processing).filter(|end| !was_away || *end == ExitReason::Died)
+            {
                 self.left_behind.extend((end == ExitReason::Stuck).then(|| child.gauges()));
-                units.extend(child.schedule_restart(end, now, &rules, &self.line));
+                units.extend(child.schedule_restart(end, now, &self.line));
             }
             child.restart_if_due(now, &self.line);
         }
@@ -109,20 +120,23 @@ impl Supervisor {
         self.left_behind.retain(|gauges| gauges.strong_count() > 0);
         if self.left_behind.len() > LEFT_BEHIND_MAX {
             self.give_up("too many threads of stuck actors were left behind", context);
-        } else if ActorKind::ALL.into_iter().any(|kind| self.exits_within_window(kind, now) > rules.max_restarts) {
+        } else if ActorKind::all().any(|kind| self.has_exited_too_often(kind, now)) {
             self.rebuild(now, context);
         }
     }
 
-    fn exits_within_window(&self, kind: ActorKind, now: Instant) -> usize {
+    fn has_exited_too_often(&self, kind: ActorKind, now: Instant) -> bool {
+        let actors = &self.line.deps.config.actors;
         let of_kind = self.children.iter().filter(|child| child.kind == kind);
-        of_kind.map(|child| child.exits_within(now, self.rules.restart_window)).sum()
+        let exits: usize = of_kind.map(|child| child.exits_within(now, actors.restart_window)).sum();
+        exits > actors.max_restarts as usize
     }
 
     /// Replaces every actor of the line; what they held is handed out again. The second time within the window is
     /// one too many: then the process ends, so that the init system acts.
     fn rebuild(&mut self, now: Instant, context: &mut Context<Self>) {
-        if self.rebuilt_at.is_some_and(|at| now.duration_since(at) < self.rules.restart_window) {
+        let window = self.line.deps.config.actors.restart_window;
+        if self.rebuilt_at.is_some_and(|at| now.duration_since(at) < window) {
             return self.give_up("the line keeps dying", context);
         }
         self.rebuilt_at = Some(now);
@@ -140,7 +154,7 @@ impl Supervisor {
     /// Sends units on their way again; their attempts begin anew.
     fn redeliver(&self, mut units: Vec<Unit>, context: &mut Context<Self>) {
         let items = units.iter_mut().flat_map(|unit| &mut unit.items);
-        let soft_deadline = Instant::now() + REDELIVERY_DELAY + self.rules.soft_timeout;
+        let soft_deadline = Instant::now() + REDELIVERY_DELAY + self.line.deps.config.timeouts.processing_soft();
         let events = items.map(|item| item.soft_deadline = soft_deadline).count();
         if events == 0 {
             return;
@@ -162,28 +176,27 @@ impl Supervisor {
         PoolView {
             name: kind.pool_name(),
             size: self.size_view(kind),
-            state: kind.target().map(|target| self.state_view(target)),
-            held: self.line.pools.held(kind),
+            state: ActorKind::controlled()
+                .find(|controlled| *controlled == kind)
+                .map(|kind| self.state_view(Target::Pool(kind))),
+            held: self.line.pools.of(kind).held(),
             actors: of_kind.map(Child::view).collect(),
         }
     }
 
     fn describe(&self) -> PipelineView {
         let (events, bytes) = self.admission.in_flight();
+        let deps = &self.line.deps;
         PipelineView {
-            node: self.node.clone(),
+            node: NodeView { name: deps.identity.node.clone(), boot_id: deps.identity.boot_id.to_string() },
             generation: self.generation,
-            control_generation: self.line.deps.controls.applied().generation,
+            control_generation: deps.controls.applied().generation,
             state: self.state_view(Target::Pipeline),
-            pools: ActorKind::ALL
-                .into_iter()
-                .map(|kind| self.pool(kind))
-                .filter(|pool| !pool.actors.is_empty())
-                .collect(),
+            pools: ActorKind::all().map(|kind| self.pool(kind)).filter(|pool| !pool.actors.is_empty()).collect(),
             in_flight: InFlightView { events, bytes },
-            retries_waiting: self.line.deps.retries_waiting.load(Ordering::Relaxed),
-            claims_held: self.line.deps.claims.len(),
-            stale_writes_rejected: self.line.deps.consequences.stale_writes.load(Ordering::Relaxed),
+            retries_waiting: deps.retries_waiting.load(Ordering::Relaxed),
+            claims_held: deps.claims.len(),
+            stale_writes_rejected: deps.stale_writes.load(Ordering::Relaxed),
         }
     }
 }
@@ -192,6 +205,8 @@ impl Actor for Supervisor {
     type Context = Context<Self>;
 
     fn started(&mut self, context: &mut Context<Self>) {
+        // The first of the line's actors may be quicker than what started this one.
+        self.line.tracker.report_losses_to(context.address().recipient());
         self.build();
         context.run_interval(LOOK, Self::look_after);
     }

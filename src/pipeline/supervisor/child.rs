@@ -4,11 +4,10 @@ use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use super::super::gauges::{GaugeReading, Gauges};
-use super::super::kind::ActorKind;
 use super::super::topology::{Line, Running};
 use super::super::unit::Unit;
 use super::super::view::ActorView;
-use super::rules::SupervisorRules;
+use crate::domain::actor_kind::ActorKind;
 use crate::domain::outcome::TransientCode;
 use crate::telemetry::facts;
 
@@ -54,7 +53,7 @@ pub(super) struct Child {
 
 impl Child {
     pub fn new(kind: ActorKind, place: usize) -> Self {
-        let name = if kind.is_resizable() { format!("{}-{}", kind.name(), place + 1) } else { kind.name().to_owned() };
+        let name = if kind.is_stage() { format!("{}-{}", kind.name(), place + 1) } else { kind.name().to_owned() };
         Self {
             kind,
             place,
@@ -72,7 +71,7 @@ impl Child {
 
     /// Puts a fresh actor into the empty place; if there is no thread for it, returns `false` and has it tried again.
     pub fn start(&mut self, line: &Line) -> bool {
-        self.running = line.start(self.kind, &self.gauges);
+        self.running = line.start(self.kind, &self.name, &self.gauges);
         let is_running = self.running.is_some();
         self.restart_at = (!is_running).then(|| Instant::now() + THREAD_PAUSE);
         is_running
@@ -83,7 +82,7 @@ impl Child {
         self.is_retiring = true;
         self.restart_at = None;
         if let Some(running) = &self.running {
-            line.pools.remove(running.holder);
+            line.pools.of(self.kind).remove(running.holder);
         }
     }
 
@@ -119,7 +118,7 @@ impl Child {
     /// with `cause`. What its thread still does has no effect.
     pub fn reclaim_units(&mut self, line: &Line, cause: Option<TransientCode>) -> Vec<Unit> {
         let Some(running) = self.running.take() else { return Vec::new() };
-        line.pools.remove(running.holder);
+        line.pools.of(self.kind).remove(running.holder);
         // Before it is retired: one that wakes up in between passes on only what is whole.
         let units = line.tracker.reclaim(running.holder, cause);
         self.gauges.retire();
@@ -159,17 +158,12 @@ impl Child {
     }
 
     /// Lets the actor go and takes its units; it is replaced later with every end within the window.
-    pub fn schedule_restart(
-        &mut self,
-        end: ExitReason,
-        now: Instant,
-        rules: &SupervisorRules,
-        line: &Line,
-    ) -> Vec<Unit> {
-        self.exits.retain(|end| now.duration_since(*end) < rules.restart_window);
+    pub fn schedule_restart(&mut self, end: ExitReason, now: Instant, line: &Line) -> Vec<Unit> {
+        let actors = &line.deps.config.actors;
+        self.exits.retain(|end| now.duration_since(*end) < actors.restart_window);
         let doublings = u32::try_from(self.exits.len()).unwrap_or(u32::MAX).min(16);
         self.exits.push(now);
-        self.restart_at = Some(now + (rules.restart_backoff * 2_u32.pow(doublings)).min(RESTART_BACKOFF_MAX));
+        self.restart_at = Some(now + (actors.restart_backoff * 2_u32.pow(doublings)).min(RESTART_BACKOFF_MAX));
         self.last_error = Some(match end {
             ExitReason::Died => "died of a panic outside of an event's work",
             ExitReason::Stuck => "was stuck on one event for longer than timeouts.processing",
