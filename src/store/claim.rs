@@ -12,6 +12,7 @@ use sea_orm::{ActiveValue::Set, ConnectionTrait, DbBackend, DbErr, EntityTrait, 
 use uuid::Uuid;
 
 use super::dialect::{list, now_plus_micros_sql, now_sql, one_more, placeholder, stored_bytes_sql};
+use super::events::EventHead;
 use super::filters::Filters;
 use super::plans::hidden;
 use super::reading::{self, Cells, ReadEvent, Readable};
@@ -199,7 +200,8 @@ fn condition(backend: DbBackend, due: &ClaimTarget) -> String {
 
 /// The first of these events, the one that passes `bytes_max` included.
 fn within_bytes(found: &[QueryResult], bytes_max: usize) -> Result<Vec<i64>, DbErr> {
-    let (mut ids, mut bytes) = (Vec::with_capacity(found.len()), 0);
+    let mut ids = Vec::with_capacity(found.len());
+    let mut bytes = 0;
     for row in found {
         if bytes >= bytes_max {
             break;
@@ -223,7 +225,8 @@ fn take_statement(backend: DbBackend, ids: &[i64], order: &ClaimOrder, token: Uu
 }
 
 fn take_over_statement(backend: DbBackend, death: &Death) -> Statement {
-    let (boot, heartbeat) = (placeholder(backend, 1), placeholder(backend, 2));
+    let boot = placeholder(backend, 1);
+    let heartbeat = placeholder(backend, 2);
     let sql = format!(
         "UPDATE events SET attempts = {attempts}, crashes = {crashes}, suspect = TRUE, lease_boot = NULL, \
          lease_until = NULL WHERE status = 'pending' AND lease_boot = {boot} \
@@ -236,7 +239,8 @@ fn take_over_statement(backend: DbBackend, death: &Death) -> Statement {
 }
 
 fn lost_attempt(row: &QueryResult, node: &str) -> entity::attempt::ActiveModel {
-    let (lost, mut cells) = (TransientCode::WorkerLost, Cells::plain(row));
+    let lost = TransientCode::WorkerLost;
+    let mut cells = Cells::plain(row);
     entity::attempt::ActiveModel {
         event_id: Set(cells.get()),
         generation: Set(cells.get()),
@@ -273,33 +277,22 @@ impl ClaimedRow {
 }
 
 impl Readable for ClaimedRow {
-    const COLUMNS: &'static [&'static str] = &[
-        "id",
-        "task_id",
-        "user_id",
-        "event_name",
-        "event_type",
-        "event_uid",
-        "timestamp",
-        "received_at",
-        "attempts",
-        "crashes",
-        "generation",
-        "suspect",
-        "trace_context",
-        WAITS_SINCE,
+    const COLUMNS: &'static [&'static [&'static str]] = &[
+        &EventHead::COLUMNS,
+        &["timestamp", "received_at", "attempts", "crashes", "generation", "suspect", "trace_context", WAITS_SINCE],
     ];
     const JSON: &'static [&'static str] = &["payload"];
 
     fn read(cells: &mut Cells<'_>) -> Self {
+        let EventHead { id, task_id, user_id, event_name, event_type, event_uid } = EventHead::read(cells);
         let mut event = Event {
-            id: cells.get(),
-            task_id: cells.get(),
-            user_id: cells.get(),
+            id,
+            task_id,
+            user_id,
             submission: Submission {
-                event_name: cells.get(),
-                event_type: cells.get(),
-                event_uid: cells.get(),
+                event_name,
+                event_type,
+                event_uid,
                 timestamp: cells.time_or_none(),
                 ..Submission::default()
             },

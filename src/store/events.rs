@@ -9,6 +9,7 @@ use uuid::Uuid;
 use super::filters::Filters;
 use super::reading::{self, Cells, QuickRead, ReadEvent, Readable};
 use super::{Store, StoreError};
+use crate::domain::normalize::original_of;
 use crate::domain::outcome::Status;
 use crate::domain::trace::TraceContext;
 
@@ -29,7 +30,7 @@ pub struct StoredEvent {
     pub event_uid: Option<String>,
     /// Its state.
     pub status: Status,
-    /// The payload.
+    /// The payload; read from the properties, once these hold it.
     pub payload: Option<Box<RawValue>>,
     /// The normalised properties.
     pub properties: Option<Box<RawValue>>,
@@ -86,31 +87,22 @@ impl Store {
     }
 }
 
-impl Readable for StoredEvent {
-    const COLUMNS: &'static [&'static str] = &[
-        "id",
-        "task_id",
-        "user_id",
-        "event_name",
-        "event_type",
-        "event_uid",
-        "status",
-        "processing_error",
-        "error_code",
-        "attempts",
-        "generation",
-        "duplicate_of",
-        "next_attempt_at",
-        "timestamp",
-        "received_at",
-        "processed_at",
-        "trace_context",
-        "repeats",
-        "last_repeated_at",
-    ];
-    const JSON: &'static [&'static str] = &["payload", "properties"];
+/// What is read of every event, in columns of their own.
+pub(super) struct EventHead {
+    pub id: i64,
+    pub task_id: Uuid,
+    pub user_id: i64,
+    pub event_name: Option<String>,
+    pub event_type: Option<String>,
+    pub event_uid: Option<String>,
+}
 
-    fn read(cells: &mut Cells<'_>) -> Self {
+impl EventHead {
+    /// The columns.
+    pub const COLUMNS: [&'static str; 6] = ["id", "task_id", "user_id", "event_name", "event_type", "event_uid"];
+
+    /// Reads the cells in the order of the columns.
+    pub fn read(cells: &mut Cells<'_>) -> Self {
         Self {
             id: cells.get(),
             task_id: cells.get(),
@@ -118,6 +110,40 @@ impl Readable for StoredEvent {
             event_name: cells.get(),
             event_type: cells.get(),
             event_uid: cells.get(),
+        }
+    }
+}
+
+impl Readable for StoredEvent {
+    const COLUMNS: &'static [&'static [&'static str]] = &[
+        &EventHead::COLUMNS,
+        &[
+            "status",
+            "processing_error",
+            "error_code",
+            "attempts",
+            "generation",
+            "duplicate_of",
+            "next_attempt_at",
+            "timestamp",
+            "received_at",
+            "processed_at",
+            "trace_context",
+            "repeats",
+            "last_repeated_at",
+        ],
+    ];
+    const JSON: &'static [&'static str] = &["payload", "properties"];
+
+    fn read(cells: &mut Cells<'_>) -> Self {
+        let EventHead { id, task_id, user_id, event_name, event_type, event_uid } = EventHead::read(cells);
+        let mut event = Self {
+            id,
+            task_id,
+            user_id,
+            event_name,
+            event_type,
+            event_uid,
             status: cells.status(),
             processing_error: cells.get(),
             error_code: cells.get(),
@@ -133,7 +159,12 @@ impl Readable for StoredEvent {
             last_repeated_at: cells.time_or_none(),
             payload: cells.raw_json(),
             properties: cells.raw_json(),
+        };
+        if let (None, Some(properties)) = (&event.payload, &event.properties) {
+            event.payload = original_of(properties.get()).ok().flatten();
+            cells.hold(event.payload.as_ref().map_or(0, |payload| payload.get().len()));
         }
+        event
     }
 }
 

@@ -6,12 +6,12 @@
 
 mod claimed;
 mod commit_gate;
+mod copy;
 pub(super) mod counts;
 mod differences;
 mod fast_insert;
 mod inserts;
 mod keys;
-mod locks;
 mod postgres;
 mod record;
 mod repeats;
@@ -30,7 +30,10 @@ pub use self::stop::FlushError;
 use self::stop::TxAbort;
 use super::db_pool::commit;
 use super::open::{Conn, begin_write};
-use super::{Store, StoreError, notifications};
+use super::{Store, StoreError, StoreErrorKind, notifications};
+
+/// Takes the locks that a flush takes on its tables, without waiting.
+const TAKE_LOCKS: &str = "LOCK TABLE dedupe_keys, events, attempts, flushes IN ROW EXCLUSIVE MODE NOWAIT";
 
 impl Store {
     /// The reference's `persist_event_to_db`, for many events at once.
@@ -84,9 +87,7 @@ impl Store {
         })
         .await
     }
-}
 
-impl Store {
     /// Whether the database would take `record`, its COMMIT included: it is written, rolled back to a savepoint, and
     /// what is left, which is nothing, is committed. SQLite writes and syncs as many pages for that as for an event
     /// that stays.
@@ -102,6 +103,24 @@ impl Store {
                     roll_back(tx).await;
                     stop.into_result::<()>().map(drop)
                 }
+            }
+        })
+        .await
+    }
+
+    /// Whether there is a lock, or a wait for one, that no flush gets past: that of a whole table, and on SQLite any.
+    /// Else it is a key or a row that is held, and concerns only records that need that one.
+    pub async fn is_flush_locked(&self, wait: Duration) -> Result<bool, StoreError> {
+        if self.backend() != DatabaseBackend::Postgres {
+            return Ok(true);
+        }
+        self.run("look for a lock", wait, |conn| async move {
+            let tx = begin_write(&conn).await?;
+            let taken = tx.execute_unprepared(TAKE_LOCKS).await.map_err(StoreError::from);
+            roll_back(tx).await;
+            match taken {
+                Err(error) if error.kind == StoreErrorKind::Locked => Ok(true),
+                taken => taken.map(|_| false),
             }
         })
         .await

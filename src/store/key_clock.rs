@@ -1,6 +1,6 @@
-//! The clock by which dedupe keys age: it begins at the database's time and from then on goes only while
-//! a server runs, whatever that time is set to. So a key is never forgotten before it was remembered for as long as it
-//! should be.
+//! The clock by which dedupe keys age, and the removal of those that are old. It begins at the database's time and from
+//! then on goes only while a server runs, whatever that time is set to. So a key is never forgotten before it was
+//! remembered for as long as it should be.
 //!
 //! Every node advances it once in a while, by no more than has passed for that node. In between a new key gets a time
 //! that may lie a little ahead, and the age of one is measured by a time that lies a little behind.
@@ -9,8 +9,11 @@ use std::time::Duration;
 
 use sea_orm::{ConnectionTrait, DbBackend, Statement, Value};
 
-use super::dialect::{now_sql, placeholder};
+use super::dialect::{micros_ago, now_sql, placeholder};
 use super::{Store, StoreError};
+
+/// Keys that one statement removes.
+const KEYS_MAX: usize = 5_000;
 
 /// Most that it is advanced at once, in seconds: twice what passes between two advances by a node.
 const STEP_MAX: u32 = 10;
@@ -29,6 +32,23 @@ impl Store {
             let values: [Value; 1] = [passed.as_secs_f64().into()];
             conn.write().execute_raw(Statement::from_sql_and_values(backend, sql, values)).await?;
             Ok(())
+        })
+        .await
+    }
+
+    /// Removes some of the dedupe keys that are older than `age` by their own clock; 0 when none is left.
+    pub async fn remove_keys(&self, age: Duration, wait: Duration) -> Result<u64, StoreError> {
+        self.transaction("removal of old keys", wait, move |tx| {
+            Box::pin(async move {
+                let backend = tx.get_database_backend();
+                let sql = format!(
+                    "DELETE FROM dedupe_keys WHERE (user_id, namespace, key) IN (SELECT user_id, namespace, key \
+                 FROM dedupe_keys WHERE created_at < {} LIMIT {KEYS_MAX})",
+                    expiry_sql(backend, &placeholder(backend, 1))
+                );
+                let statement = Statement::from_sql_and_values(backend, sql, [micros_ago(age)]);
+                Ok(tx.execute_raw(statement).await?.rows_affected())
+            })
         })
         .await
     }

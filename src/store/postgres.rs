@@ -8,11 +8,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sea_orm::sqlx::postgres::{PgConnection, PgPool, PgPoolOptions};
-use sea_orm::sqlx::{self, Connection};
+use sea_orm::sqlx::{self, ConnectOptions, Connection};
 
 pub(super) use self::servers::{AddressKind, PostgresServers, check_url};
 pub(super) use self::upstream::Upstream;
 use super::db_pool::DbPool;
+use super::error::StoreError;
 use super::options::StoreOptions;
 
 /// A connection that does not answer a probe within this time is given up.
@@ -25,7 +26,9 @@ const LIFETIME_MAX: Duration = Duration::from_secs(300);
 /// A pool; no connection is made until one is needed.
 pub(super) fn pool(servers: &Arc<PostgresServers>, route: AddressKind, options: &StoreOptions) -> DbPool {
     let address = servers.address(route);
-    let (welcoming, acquired, released) = (servers.clone(), servers.clone(), servers.clone());
+    let welcoming = servers.clone();
+    let acquired = servers.clone();
+    let released = servers.clone();
     let pool = PgPoolOptions::new()
         .max_connections(options.pool)
         .acquire_timeout(options.acquire_timeout)
@@ -51,6 +54,12 @@ pub(super) fn pool(servers: &Arc<PostgresServers>, route: AddressKind, options: 
         })
         .connect_lazy_with(address.options());
     DbPool::new(pool.into(), address.prelude.clone())
+}
+
+/// A connection of its own, past any pooler.
+pub(super) async fn connect(options: &StoreOptions) -> Result<PgConnection, StoreError> {
+    let servers = PostgresServers::find(options).await?;
+    Ok(servers.address(AddressKind::Direct).options().connect().await?)
 }
 
 /// Closes the idle connections.

@@ -39,8 +39,8 @@ pub(super) const PATIENCE: u32 = 3;
 
 /// What is read of an event: columns, the first of them `id`, and then columns of JSON.
 pub(super) trait Readable: Sized + Send {
-    /// The columns before those of JSON.
-    const COLUMNS: &'static [&'static str];
+    /// The columns before those of JSON, in groups.
+    const COLUMNS: &'static [&'static [&'static str]];
     /// The columns of JSON.
     const JSON: &'static [&'static str];
 
@@ -122,8 +122,11 @@ pub(super) async fn read<T: Readable>(
     if ids.is_empty() {
         return Ok(ReadProgress { events: Vec::new(), looked_at: 0 });
     }
-    let mut found = find(source, ids, filters, room.of_each(ids.len() * T::JSON.len())).await?;
-    let (mut events, mut bytes, began) = (Vec::new(), 0, Instant::now());
+    // A row has its payload, or the properties that hold it: one value.
+    let mut found = find(source, ids, filters, room.of_each(ids.len())).await?;
+    let mut events = Vec::new();
+    let mut bytes = 0;
+    let began = Instant::now();
     for (place, id) in ids.iter().enumerate() {
         if place > 0 && bytes >= room.all {
             return Ok(ReadProgress { events, looked_at: place });
@@ -192,7 +195,7 @@ async fn find<T: Readable>(
     let rows = source.rows(statement::<T>(source.backend(), ids, filters, bounds)).await?;
     let is_alone = bounds.stored_max == usize::MAX;
     let found = |row: &QueryResult| {
-        let mut cells = Cells::of(row, [T::COLUMNS, T::JSON], bounds.bytes_max);
+        let mut cells = Cells::of(row, T::COLUMNS, T::JSON, bounds.bytes_max);
         let value = T::read(&mut cells);
         let Cells { flaw, too_long, is_late, bytes, .. } = cells;
         let is_put_off = is_late || (too_long.is_some() && !is_alone);
@@ -205,7 +208,7 @@ async fn find<T: Readable>(
 fn statement<T: Readable>(backend: DbBackend, ids: &[i64], filters: &Filters, bounds: Bounds) -> Statement {
     let mut filter = Filter::new(backend);
     name(&mut filter, ids, filters);
-    let mut columns: Vec<String> = T::COLUMNS.iter().map(|column| (*column).to_owned()).collect();
+    let mut columns: Vec<String> = T::COLUMNS.concat().into_iter().map(str::to_owned).collect();
     columns.extend(T::JSON.iter().map(|column| bounds.json_sql(backend, column)));
     filter.select(&columns.join(", "), "events", "")
 }
@@ -231,7 +234,8 @@ impl Bounds {
 /// The cells of a row, read one after the other. One that cannot be read is empty, and the first of these is reported.
 pub(super) struct Cells<'r> {
     row: &'r QueryResult,
-    names: [&'static [&'static str]; 2],
+    columns: &'static [&'static [&'static str]],
+    json: &'static [&'static str],
     next: usize,
     bytes_max: usize,
     flaw: Option<String>,
@@ -241,18 +245,23 @@ pub(super) struct Cells<'r> {
 }
 
 impl<'r> Cells<'r> {
-    fn of(row: &'r QueryResult, names: [&'static [&'static str]; 2], bytes_max: usize) -> Self {
-        Self { row, names, next: 0, bytes_max, flaw: None, too_long: None, is_late: false, bytes: 0 }
+    fn of(
+        row: &'r QueryResult,
+        columns: &'static [&'static [&'static str]],
+        json: &'static [&'static str],
+        bytes_max: usize,
+    ) -> Self {
+        Self { row, columns, json, next: 0, bytes_max, flaw: None, too_long: None, is_late: false, bytes: 0 }
     }
 
     /// The cells of a row of these columns, to report which of them cannot be read.
     pub fn named(row: &'r QueryResult, names: &'static [&'static str]) -> Self {
-        Self::of(row, [names, &[]], 0)
+        Self::of(row, &[], names, 0)
     }
 
     /// The cells of a row whose columns need no names.
     pub fn plain(row: &'r QueryResult) -> Self {
-        Self::of(row, [&[], &[]], 0)
+        Self::of(row, &[], &[], 0)
     }
 
     /// What is wrong, if not all could be read.
@@ -325,6 +334,11 @@ impl<'r> Cells<'r> {
         self.json(RawValue::from_string)
     }
 
+    /// Counts bytes that were made of a cell and are held beside it.
+    pub fn hold(&mut self, bytes: usize) {
+        self.bytes += bytes;
+    }
+
     fn step(&mut self) -> usize {
         self.next += 1;
         self.next - 1
@@ -354,7 +368,7 @@ impl<'r> Cells<'r> {
     }
 
     fn name(&self, at: usize) -> &'static str {
-        self.names.concat().get(at).copied().unwrap_or_default()
+        self.columns.concat().iter().chain(self.json).nth(at).copied().unwrap_or_default()
     }
 }
 

@@ -143,7 +143,8 @@ impl Store {
         order: ClaimOrder,
         wait: Duration,
     ) -> Result<Reopened, StoreError> {
-        let (room, token) = (self.room_for(order.bytes), Uuid::new_v4());
+        let room = self.room_for(order.bytes);
+        let token = Uuid::new_v4();
         let reopening = self.transaction("reopen events", wait, move |tx| {
             Box::pin(async move {
                 let seen = rows::lock(tx, &replay.ids, replay.visible_to, rules.keys_live_for).await?;
@@ -157,7 +158,8 @@ impl Store {
                 let (refused, patched) = rows::judge(&wanted, payloads, patch, &rules);
                 wanted.retain(|event| !refused.contains_key(&event.id));
                 let by = replay.by.user_or_none();
-                let (change, lease) = (ChangeContext { by, job: None, patch }, Some((&order, token)));
+                let change = ChangeContext { by, job: None, patch };
+                let lease = Some((&order, token));
                 let ids = rows::reopen(tx, &wanted, &patched, lease, change).await?;
                 if !ids.is_empty() {
                     audit::note(tx, &replay.by, Action::EventsReplayed, object(&ids), replay.detail(&ids)).await?;

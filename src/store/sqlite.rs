@@ -1,12 +1,14 @@
 //! SQLite: one connection that writes, several that read, every commit synced.
 
-use std::fs::{DirBuilder, OpenOptions};
+use std::fs::{self, DirBuilder, OpenOptions};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use sea_orm::DatabaseConnection;
-use sea_orm::sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
+use sea_orm::sqlx::sqlite::{
+    SqliteAutoVacuum, SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous,
+};
 use sea_orm::sqlx::{ConnectOptions, Connection};
 
 use super::error::StoreError;
@@ -55,15 +57,28 @@ pub(super) fn writer_later(path: &Path, options: &StoreOptions) -> DatabaseConne
     pool_options(1, options).connect_lazy_with(writing(path, options)).into()
 }
 
+/// A connection of its own that writes.
+pub(super) async fn connect(path: &Path, options: &StoreOptions) -> Result<SqliteConnection, StoreError> {
+    Ok(writing(path, options).connect().await?)
+}
+
 /// Connections that cannot write, opened as they are needed.
 pub(super) fn readers(path: &Path, options: &StoreOptions) -> DatabaseConnection {
-    pool_options(options.pool, options).connect_lazy_with(file(path, options).pragma("query_only", "ON")).into()
+    let file = file(path, options).pragma("query_only", "ON").thread_name(|id| format!("sqlite-read-{id}"));
+    pool_options(options.pool, options).connect_lazy_with(file).into()
 }
 
 fn writing(path: &Path, options: &StoreOptions) -> SqliteConnectOptions {
     let synchronous =
         if PlantedBug::SynchronousNormal.is_chosen() { SqliteSynchronous::Normal } else { SqliteSynchronous::Full };
-    file(path, options).journal_mode(SqliteJournalMode::Wal).synchronous(synchronous)
+    let options = file(path, options)
+        .journal_mode(SqliteJournalMode::Wal)
+        .synchronous(synchronous)
+        .thread_name(|_| "sqlite-writer".to_owned());
+    // What is removed later leaves the file in pieces. In a file with tables that would be a write at each connection: a lock
+    // that is held would let none be opened, and none be closed.
+    let is_new = fs::metadata(path).is_ok_and(|file| file.len() == 0);
+    if is_new { options.auto_vacuum(SqliteAutoVacuum::Incremental) } else { options }
 }
 
 fn file(path: &Path, options: &StoreOptions) -> SqliteConnectOptions {
@@ -88,4 +103,38 @@ fn pool_options(size: u32, options: &StoreOptions) -> SqlitePoolOptions {
         .idle_timeout(None)
         .test_before_acquire(false)
         .after_release(|connection, _| Box::pin(async move { Ok(!connection.is_in_transaction()) }))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use sea_orm::prelude::Uuid;
+    use sea_orm::sqlx::{Executor, query_scalar};
+
+    use super::*;
+
+    // Else a lock that was left behind would let no connection be opened, and stay because one always is.
+    #[tokio::test]
+    async fn a_connection_is_opened_while_another_one_writes() {
+        let folder = std::env::temp_dir().join(format!("gristmill-{}", Uuid::new_v4()));
+        let path = folder.join("gristmill.db");
+        create(&path).expect("the folder is ours");
+        let short = Duration::from_millis(100);
+        let options = StoreOptions {
+            url: String::new(),
+            direct_url: String::new(),
+            pool: 1,
+            acquire_timeout: short,
+            statement_timeout: short,
+            lock_timeout: short,
+            json_bytes_max: 1,
+        };
+        let mut first = connect(&path, &options).await.expect("a new file");
+        first.execute("CREATE TABLE numbers (n INTEGER); BEGIN IMMEDIATE").await.expect("nobody else is there");
+        let mut second = connect(&path, &options).await.expect("no lock is needed");
+        let vacuum: i64 = query_scalar("PRAGMA auto_vacuum").fetch_one(&mut second).await.expect("a setting");
+        assert_eq!(vacuum, 2, "INCREMENTAL, as the file was made");
+        fs::remove_dir_all(folder).expect("the folder is ours");
+    }
 }

@@ -9,7 +9,7 @@ use gristmill::domain::rejection::{Flaw, RejectCode, Rejection};
 use gristmill::store::{ClaimOrder, Claimed, Principal, Record, Replay, ReplayRules, Store, Written};
 use sea_orm::prelude::Uuid;
 
-use super::records::{POLICY, flush, plain, processed, under};
+use super::records::{POLICY, event, flush, plain, processed, under};
 use super::{WAIT, number, with_store};
 
 pub const RULES: ReplayRules = ReplayRules {
@@ -56,6 +56,30 @@ both_databases! {
             assert_eq!(total, 200);
             assert_eq!(number(&database, "SELECT COUNT(*) FROM replays"), 200);
             assert_eq!(number(&database, "SELECT SUM(validation_error) FROM flushes"), 0, "each was taken back once");
+        });
+    }
+
+    // Guards `payload_sql` in `rows::reopen_statement`: a processed event has its payload in its properties only.
+    fn a_replay_of_a_processed_event_has_its_payload(database) {
+        with_store(&database, async |store| {
+            let body = r#"{"event_name":"a","event_type":"b","payload":{"page":"/x","n":9007199254740993,"f":1.10,"s":"\u00e9\n"}}"#;
+            let [with, without, null] = [body, r#"{"event_name":"a","event_type":"b"}"#, r#"{"event_name":"a","event_type":"b","payload":null}"#];
+            let events = [with, without, null].into_iter().zip(1..).map(|(body, id)| event(id, 1, body));
+            flush(&store, events.map(processed).collect()).await;
+            let stored = |what: &str| number(&database, &format!("SELECT COUNT(*) FROM events WHERE {what}"));
+            assert_eq!(stored("payload IS NULL AND properties IS NOT NULL"), 3);
+            let mut claimed = reopened(&store, vec![1, 2, 3]).await;
+            claimed.sort_by_key(|claimed| claimed.event.id);
+            assert_eq!((stored("payload IS NOT NULL"), stored("properties IS NULL")), (1, 3));
+            let payload = claimed[0].event.payload().expect("the payload").as_str();
+            let value = |text: &str| serde_json::from_str::<serde_json::Value>(text).expect("JSON");
+            assert_eq!(value(payload), value(body)["payload"]);
+            assert!(payload.contains("9007199254740993") && payload.contains("1.10"), "{payload}");
+            assert!(claimed[1..].iter().all(|claimed| claimed.event.payload().is_none()), "{claimed:?}");
+            for claimed in &claimed {
+                assert_eq!(outcome_of(&store, claimed).await, Written::Stored);
+            }
+            assert_eq!(stored("payload IS NULL AND properties IS NOT NULL"), 3);
         });
     }
 

@@ -1,6 +1,7 @@
 //! Rule 2, the other half: a row is there only if the database says so. What it leaves out without an error, because a
 //! trigger suppresses it, is not stored, and nobody is told otherwise.
 
+use gristmill::domain::actor_kind::ActorKind;
 use gristmill::domain::scopes::Scopes;
 use gristmill::store::{
     Cause, ClaimOrder, ClaimTarget, ControlChange, FlushError, NewToken, Principal, Replay, StoreError, StoreOutcome,
@@ -17,7 +18,7 @@ use crate::support::server::{Server, Setup};
 use crate::support::wait::{SOON, wait_for};
 
 /// Makes the database leave out, without an error, what this statement writes of the rows for which `condition` holds.
-fn suppress(database: &Database, table: &str, statement: &str, condition: &str) {
+pub fn suppress(database: &Database, table: &str, statement: &str, condition: &str) {
     if database.kind() == Kind::Sqlite {
         execute(
             database,
@@ -40,11 +41,11 @@ fn suppress(database: &Database, table: &str, statement: &str, condition: &str) 
 }
 
 /// Ends what `suppress` began.
-fn end_suppression(database: &Database, table: &str) {
+pub fn end_suppression(database: &Database, table: &str) {
     execute_either(database, "DROP TRIGGER suppress", &format!("DROP TRIGGER suppress ON {table}"));
 }
 
-fn assert_unwritten(flushed: Result<Vec<Written>, FlushError>, left_out: usize) {
+pub fn assert_unwritten(flushed: Result<Vec<Written>, FlushError>, left_out: usize) {
     match flushed {
         Err(FlushError::Store(error)) => {
             assert_eq!(error.outcome, StoreOutcome::NotStored, "{error}");
@@ -54,7 +55,7 @@ fn assert_unwritten(flushed: Result<Vec<Written>, FlushError>, left_out: usize) 
     }
 }
 
-fn assert_empty(database: &Database) {
+pub fn assert_empty(database: &Database) {
     for table in ["events", "dedupe_keys", "flushes"] {
         assert_eq!(number(database, &format!("SELECT COUNT(*) FROM {table}")), 0, "{table}");
     }
@@ -76,7 +77,8 @@ both_databases! {
     // revoked and is not, a change that no other node hears of, one without its row in the audit log.
     fn a_change_that_is_left_out_is_no_change_and_told_as_an_error(database) {
         with_store(&database, async |store| {
-            let (by, now) = (Principal::command("test"), gristmill::clock::now());
+            let by = Principal::command("test");
+            let now = gristmill::clock::now();
             let user = store.create_user("a@example.com", now, &by, WAIT).await.expect("made").expect("the first");
             let new = NewToken { user_id: user.id, name: "t".to_owned(), scopes: Scopes::all(), expires_at: None };
             let (token, _) = store.create_token(new.clone(), now, &by, WAIT).await.expect("made");
@@ -93,7 +95,7 @@ both_databases! {
             }
             for (table, statement) in [("control_changes", "UPDATE"), ("controls", "UPDATE"), ("audit", "INSERT")] {
                 suppress(&database, table, statement, "1 = 1");
-                let change = store.change_controls(Target::Validators, ControlChange::Pause, by.clone(), WAIT);
+                let change = store.change_controls(Target::Pool(ActorKind::Validator), ControlChange::Pause, by.clone(), WAIT);
                 assert_left_out(table, change.await);
                 end_suppression(&database, table);
             }

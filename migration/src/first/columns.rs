@@ -3,7 +3,7 @@
 use sea_orm_migration::prelude::*;
 
 /// Longest name, key or error text that is stored, in characters.
-const CHARS_MAX: u32 = 255;
+pub(super) const CHARS_MAX: u32 = 255;
 
 /// A bigint that takes no null.
 pub(super) fn bigint(name: &'static str) -> ColumnDef {
@@ -35,9 +35,14 @@ pub(super) fn flag(name: &'static str) -> ColumnDef {
     ColumnDef::new(name).boolean().not_null().default(false).take()
 }
 
+/// Text of at most `chars` characters, by PostgreSQL's own check only.
+pub(super) fn string(name: &'static str, chars: u32) -> ColumnDef {
+    ColumnDef::new(name).string_len(chars).take()
+}
+
 /// Text of at most `chars` characters. The check is for SQLite, which ignores the length of a varchar.
 pub(super) fn short(name: &'static str, chars: u32) -> ColumnDef {
-    ColumnDef::new(name).string_len(chars).check(Expr::cust(format!("length({name}) <= {chars}"))).take()
+    string(name, chars).check(Expr::cust(format!("length({name}) <= {chars}"))).take()
 }
 
 /// Text of at most 255 characters.

@@ -41,7 +41,8 @@ pub(super) async fn update(
     let rows: HashMap<i64, LeaseRow> = rows.iter().map(LeaseRow::read).collect::<Result<_, _>>()?;
     let mut missing = 0;
     for place in places {
-        let (record, row) = (&records[place], rows.get(&records[place].event.id));
+        let record = &records[place];
+        let row = rows.get(&records[place].event.id);
         written[place] = match row {
             Some(row) if row.has_outcome_of(record) => Written::Repeated,
             Some(row) if row.is_leased_as(record) => {
@@ -68,8 +69,10 @@ struct LeaseRow {
 impl LeaseRow {
     /// Its id, and the rest of what [`existing`] returns.
     fn read(row: &QueryResult) -> Result<(i64, Self), DbErr> {
-        let (status, token) = (row.try_get_by_index(2)?, row.try_get_by_index(3)?);
-        let (boot, attempts) = (row.try_get_by_index(4)?, row.try_get_by_index(5)?);
+        let status = row.try_get_by_index(2)?;
+        let token = row.try_get_by_index(3)?;
+        let boot = row.try_get_by_index(4)?;
+        let attempts = row.try_get_by_index(5)?;
         Ok((row.try_get_by_index(0)?, Self { status, token, boot, attempts }))
     }
 

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use sea_orm::{ConnectionTrait, DatabaseBackend, DatabaseTransaction, DbErr, Statement};
 
+use super::super::dialect::payload_sql;
 use super::record::{Record, Written};
 use crate::domain::cloud_event::{Content, Incidental};
 
@@ -40,8 +41,10 @@ async fn stored(tx: &DatabaseTransaction, ids: &[i64]) -> Result<HashMap<i64, In
     };
     let ids: Vec<String> = ids.iter().map(ToString::to_string).collect();
     let sql = format!(
-        "SELECT id, timestamp, substr({data_type}, 1, {}) FROM events WHERE id IN ({})",
+        "SELECT id, timestamp, substr({data_type}, 1, {}) \
+         FROM (SELECT id, timestamp, {} AS payload FROM events WHERE id IN ({})) AS firsts",
         Incidental::DATA_TYPE_CHARS,
+        payload_sql(backend),
         ids.join(",")
     );
     let rows = tx.query_all_raw(Statement::from_string(backend, sql)).await?;

@@ -1,10 +1,10 @@
 //! The first write of new events that were processed at once and have no key: the path of nearly all events, and the
 //! shortest. Only what differs from row to row is passed; half of the columns follow from the others.
 //!
-//! Each database is called once. PostgreSQL gets one statement, which is its own transaction; SQLite gets a whole
-//! transaction in one text, because every hand-over to the thread of its connection costs more than a row. A row that
-//! is there already makes all of the write fail, and the flush takes the long path, which distinguishes a repetition
-//! from a collision.
+//! Each database is called once. PostgreSQL gets one statement, which is its own transaction, or many rows by COPY; SQLite
+//! gets a whole transaction in one text, because every hand-over to the thread of its connection costs more than a row.
+//! A row that is there already makes all of the write fail, and the flush takes the long path, which distinguishes a
+//! repetition from a collision.
 
 use std::time::Instant;
 
@@ -18,23 +18,11 @@ use super::super::{StoreError, StoreErrorKind, StoreOutcome};
 use super::commit_gate::CommitGate;
 use super::counts::Counted;
 use super::record::{FlushHeader, Record, Written};
-use super::{postgres, sqlite};
-use crate::domain::outcome::Status;
+use super::{copy, postgres, sqlite};
 
 /// Whether `records` can take the short path.
 pub(super) fn is_first_write(records: &[Record], header: &FlushHeader) -> bool {
-    header.is_first_write && records.len() <= sqlite::ROWS_MAX && records.iter().all(is_plain)
-}
-
-/// Whether all of the row follows from the columns that are passed.
-fn is_plain(record: &Record) -> bool {
-    let Record { event, outcome, .. } = record;
-    record.lease.is_none()
-        && event.key.is_none()
-        && outcome.status == Status::Processed
-        && (outcome.attempts, outcome.crashes) == (1, 0)
-        && record.started_at == event.received_at
-        && outcome.processed_at == Some(record.finished_at)
+    header.is_first_write && records.len() <= sqlite::ROWS_MAX && records.iter().all(Record::is_plain)
 }
 
 /// Inserts all of `records`, or none: `None` if not all of them are new.
@@ -46,7 +34,12 @@ pub(super) async fn write(
 ) -> Result<Option<Vec<Written>>, StoreError> {
     let written = vec![Written::Stored; records.len()];
     let flush = Counted::of(records, &written).values(header, Instant::now());
-    let result = if conn.backend() == DatabaseBackend::Postgres {
+    let result = if conn.backend() == DatabaseBackend::Postgres && records.len() >= copy::ROWS_MIN {
+        match copy::write(conn, records, header, flush, gate).await {
+            Ok(false) => return Ok(None),
+            result => result.map(drop),
+        }
+    } else if conn.backend() == DatabaseBackend::Postgres {
         let statement = postgres::insert_first(records, header, flush);
         gate.pass(conn)?;
         conn.write().execute_raw(statement).await.map(drop).map_err(StoreError::from)

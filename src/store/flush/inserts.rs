@@ -40,7 +40,8 @@ pub(super) async fn insert(
     plans::indexes_only(tx).await?;
     let there = existing(backend, places.iter().map(|place| records[*place].event.id));
     let there: HashMap<i64, Uuid> = identities(tx, vec![there]).await?.into_iter().collect();
-    let (mut collided, mut missing) = (Vec::new(), 0);
+    let mut collided = Vec::new();
+    let mut missing = 0;
     for place in places {
         let (id, task_id) = identity(&records[place]);
         match there.get(&id) {

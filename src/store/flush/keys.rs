@@ -84,8 +84,10 @@ async fn take_all(
     mut claims: Vec<KeyClaim<'_>>,
     header: &FlushHeader,
 ) -> Result<(HashSet<i64>, HashMap<i64, KeyHolder>), TxAbort> {
-    let (backend, total) = (tx.get_database_backend(), claims.len());
-    let (mut taken, mut holders) = (HashSet::new(), HashMap::new());
+    let backend = tx.get_database_backend();
+    let total = claims.len();
+    let mut taken = HashSet::new();
+    let mut holders = HashMap::new();
     // Keys without an event are taken in a second round.
     for _ in 0..2 {
         let statements = match backend {

@@ -81,6 +81,7 @@ impl ColumnType {
 struct ArrayColumn(Column, ColumnType, fn(&Record) -> Value);
 
 const INSERTED: &[ArrayColumn] = &[
+    ArrayColumn(Column::Payload, ColumnType::Json, |record| text(record.stored_payload())),
     ArrayColumn(Column::TraceContext, ColumnType::NullableText, |record| text(record.trace().as_deref())),
     ArrayColumn(Column::Id, ColumnType::BigInt, |record| record.event.id.into()),
     ArrayColumn(Column::TaskId, ColumnType::Uuid, |record| record.event.task_id.into()),
@@ -93,9 +94,6 @@ const INSERTED: &[ArrayColumn] = &[
     }),
     ArrayColumn(Column::EventUid, ColumnType::NullableText, |record| {
         text(record.event.submission.event_uid.as_deref())
-    }),
-    ArrayColumn(Column::Payload, ColumnType::Json, |record| {
-        text(record.event.payload().map(|payload| payload.as_str()))
     }),
     ArrayColumn(Column::Timestamp, ColumnType::NullableTime, |record| time(record.event.submission.timestamp)),
     ArrayColumn(Column::ReceivedAt, ColumnType::NullableTime, |record| time(Some(record.event.received_at))),
@@ -116,13 +114,14 @@ const INSERTED: &[ArrayColumn] = &[
     }),
 ];
 
-/// What the first write of a processed event passes: the columns up to `processed_at`; the others follow from them.
-const TRACED: &[ArrayColumn] = INSERTED.split_at(12).0;
+/// What the first write of a processed event passes: the columns from the trace to `processed_at`; the others follow
+/// from them.
+const TRACED: &[ArrayColumn] = INSERTED.split_at(12).0.split_at(1).1;
 
 /// The same where no event is part of a trace.
 const FIRST: &[ArrayColumn] = TRACED.split_at(1).1;
 
-/// What an outcome changes: the columns from `properties` on.
+/// What an outcome changes: the columns from `properties` on, and the payload, which goes when these hold it.
 const UPDATED: &[ArrayColumn] = INSERTED.split_at(10).1;
 
 fn text(value: Option<&str>) -> Value {
@@ -212,7 +211,8 @@ pub(super) fn update_events(records: &[&Record], node: &str) -> Statement {
         .collect();
     let guard = hidden("e.lease_token = t.token AND e.status = 'pending' AND e.lease_boot IS NOT NULL");
     let sql = format!(
-        "UPDATE events AS e SET {sets}, node = $1::text, lease_boot = NULL, lease_until = NULL \
+        "UPDATE events AS e SET {sets}, payload = CASE WHEN t.properties = '' THEN e.payload END, node = $1::text, \
+         lease_boot = NULL, lease_until = NULL \
          FROM unnest($2::bigint[], $3::uuid[], {parameters}) AS t(event_id, token, {names}) \
          WHERE e.id = t.event_id AND {guard} RETURNING e.id, e.lease_token::text",
         guard = if PlantedBug::NoLeaseCheck.is_chosen() { "TRUE" } else { &guard },
@@ -238,8 +238,9 @@ fn key_arrays(claims: &[KeyClaim<'_>]) -> Vec<Value> {
 
 /// Takes the keys that are free or expired; returns the events that got theirs.
 pub(super) fn take_keys(claims: &[KeyClaim<'_>], header: &FlushHeader) -> Statement {
-    let (event_id, content_hash, created_at) =
-        (KeyColumn::EventId.as_str(), KeyColumn::ContentHash.as_str(), KeyColumn::CreatedAt.as_str());
+    let event_id = KeyColumn::EventId.as_str();
+    let content_hash = KeyColumn::ContentHash.as_str();
+    let created_at = KeyColumn::CreatedAt.as_str();
     let sql = format!(
         "INSERT INTO dedupe_keys AS held (user_id, namespace, key, {event_id}, {content_hash}, {created_at}) \
          SELECT t.u, t.n, t.k, t.e, t.h, {birth} \

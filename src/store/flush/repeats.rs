@@ -3,12 +3,27 @@
 //! A repeat has no row, so its id is remembered for a while: a flush whose answer was lost counts it once.
 
 use std::collections::{BTreeMap, HashMap};
+use std::time::Duration;
 
 use sea_orm::{ConnectionTrait, DatabaseTransaction, DbErr, Statement};
 
-use super::super::dialect::now_sql;
+use super::super::dialect::{micros_ago, now_plus_micros_sql, now_sql, placeholder};
+use super::super::{Store, StoreError};
 use super::record::{KeptEvent, Record, Written};
 use crate::domain::outcome::Status;
+
+impl Store {
+    /// Forgets which repeats of refused events were counted longer than `age` ago; no flush is tried again so late.
+    pub async fn remove_repeats(&self, age: Duration, wait: Duration) -> Result<(), StoreError> {
+        self.run("removal of counted repeats", wait, move |conn| async move {
+            let at = now_plus_micros_sql(conn.backend(), &placeholder(conn.backend(), 1));
+            let sql = format!("DELETE FROM repeats WHERE repeated_at < {at}");
+            let statement = Statement::from_sql_and_values(conn.backend(), sql, [micros_ago(age)]);
+            Ok(conn.write().execute_raw(statement).await.map(drop)?)
+        })
+        .await
+    }
+}
 
 /// Counts the repeats among `records`, and notes with each how many there are by now.
 pub(super) async fn count(tx: &DatabaseTransaction, records: &[Record], written: &mut [Written]) -> Result<(), DbErr> {

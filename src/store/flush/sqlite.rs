@@ -1,8 +1,8 @@
 //! The flush's hot statements for SQLite: rows as VALUES lists of a few fixed lengths, so that they stay prepared.
 //!
 //! A statement costs more than a row (it is handed to the thread of its connection), so a list is filled up to the
-//! next length with copies of its last row. Copies change nothing: a first write cuts them off, a later insert of them
-//! conflicts with the row itself, an update of them writes the same values.
+//! next length: in a first write with rows of nulls, which it leaves out, else with copies of its last row. Copies change
+//! nothing: an insert of them conflicts with the row itself, an update of them writes the same values.
 
 use std::sync::OnceLock;
 
@@ -18,7 +18,7 @@ use crate::clock;
 use crate::config::PlantedBug;
 
 /// The lengths of VALUES lists: at most half of a list is filling, mostly less than a quarter.
-const LENGTHS: [usize; 16] = [1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256];
+const LENGTHS: [usize; 20] = [1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1_024];
 pub(super) const ROWS_MAX: usize = LENGTHS[LENGTHS.len() - 1];
 
 /// The text of a statement for each length, made when it is first needed.
@@ -28,6 +28,7 @@ type Texts = [OnceLock<String>; LENGTHS.len()];
 struct BoundColumn(Column, fn(&Record) -> Value);
 
 const INSERTED: &[BoundColumn] = &[
+    BoundColumn(Column::Payload, |record| text(record.stored_payload())),
     BoundColumn(Column::TraceContext, |record| text(record.trace().as_deref())),
     BoundColumn(Column::Id, |record| record.event.id.into()),
     BoundColumn(Column::TaskId, |record| record.event.task_id.into()),
@@ -35,7 +36,6 @@ const INSERTED: &[BoundColumn] = &[
     BoundColumn(Column::EventName, |record| text(record.event.submission.event_name.as_deref())),
     BoundColumn(Column::EventType, |record| text(record.event.submission.event_type.as_deref())),
     BoundColumn(Column::EventUid, |record| text(record.event.submission.event_uid.as_deref())),
-    BoundColumn(Column::Payload, |record| text(record.event.payload().map(|payload| payload.as_str()))),
     BoundColumn(Column::Timestamp, |record| record.event.submission.timestamp.into()),
     BoundColumn(Column::ReceivedAt, |record| record.event.received_at.into()),
     BoundColumn(Column::Properties, |record| text(record.outcome.properties.as_deref())),
@@ -51,13 +51,14 @@ const INSERTED: &[BoundColumn] = &[
     BoundColumn(Column::DuplicateOf, |record| record.outcome.duplicate_of.into()),
 ];
 
-/// What the first write of a processed event passes: the columns up to `processed_at`; the others follow from them.
-const TRACED: &[BoundColumn] = INSERTED.split_at(12).0;
+/// What the first write of a processed event passes: the columns from the trace to `processed_at`; the others follow
+/// from them.
+const TRACED: &[BoundColumn] = INSERTED.split_at(12).0.split_at(1).1;
 
 /// The same where no event is part of a trace.
 const FIRST: &[BoundColumn] = TRACED.split_at(1).1;
 
-/// What an outcome changes: the columns from `properties` on.
+/// What an outcome changes: the columns from `properties` on, and the payload, which goes when these hold it.
 const UPDATED: &[BoundColumn] = INSERTED.split_at(10).1;
 
 /// Empty texts are NULL, as on PostgreSQL.
@@ -70,6 +71,13 @@ fn next_attempt_at(record: &Record) -> Option<DateTime<Utc>> {
     record.outcome.retry_in.map(|delay| clock::now() + delay)
 }
 
+/// The text of the statement for `rows` rows, and its length.
+fn text_for(texts: &Texts, rows: usize, build: impl Fn(usize) -> String) -> (&str, usize) {
+    let place = LENGTHS.partition_point(|length| *length < rows);
+    let length = LENGTHS[place];
+    (texts[place].get_or_init(|| build(length)), length)
+}
+
 /// The statements that carry `rows`, each with its row values between `head` and `tail`.
 fn statements<T>(
     texts: &Texts,
@@ -80,9 +88,7 @@ fn statements<T>(
     tail: &[Value],
 ) -> Vec<Statement> {
     let statement = |rows: &[T]| {
-        let place = LENGTHS.partition_point(|length| *length < rows.len());
-        let length = LENGTHS[place];
-        let sql = texts[place].get_or_init(|| build(length));
+        let (sql, length) = text_for(texts, rows.len(), &build);
         let mut values = Vec::with_capacity(head.len() + length * (INSERTED.len() + 1) + tail.len());
         values.extend_from_slice(head);
         let filling = std::iter::repeat_n(&rows[rows.len() - 1], length - rows.len());
@@ -117,17 +123,18 @@ pub(super) fn insert_first(records: &[Record], header: &FlushHeader, flush: Vec<
     static TRACED_TEXTS: Texts = [const { OnceLock::new() }; LENGTHS.len()];
     let is_traced = records.iter().any(Record::is_traced);
     let (columns, texts) = if is_traced { (TRACED, &TRACED_TEXTS) } else { (FIRST, &TEXTS) };
-    let bind = |record: &Record, values: &mut Vec<Value>| {
-        values.extend(columns.iter().map(|BoundColumn(_, value)| value(record)))
-    };
-    let build = |rows| insert_first_sql(columns, rows);
-    let rows = Value::from(i64::try_from(records.len()).unwrap_or(i64::MAX));
-    let tail: Vec<Value> = std::iter::once(rows.clone()).chain(flush).chain([rows]).collect();
-    let mut made = statements(texts, records, build, &[header.node.as_str().into()], bind, &tail);
-    made.pop().expect("the short way takes one list")
+    let (sql, length) = text_for(texts, records.len(), |rows| insert_first_sql(columns, rows));
+    let mut values = Vec::with_capacity(2 + length * columns.len() + flush.len());
+    values.push(header.node.as_str().into());
+    records.iter().for_each(|record| values.extend(columns.iter().map(|BoundColumn(_, value)| value(record))));
+    values.resize(1 + length * columns.len(), Value::BigInt(None));
+    values.extend(flush);
+    values.push(i64::try_from(records.len()).unwrap_or(i64::MAX).into());
+    Statement::from_sql_and_values(DatabaseBackend::Sqlite, sql, values)
 }
 
-/// The rows that fill the list up are cut off by LIMIT: a conflict is to fail the transaction here.
+/// The rows that fill the list up have no id. A bound LIMIT would cut them off as well, but have SQLite prepare the
+/// statement anew each time, because it plans by the value.
 ///
 /// No parameter is numbered: the client looks each one's name up, and SQLite would search for it.
 fn insert_first_sql(columns: &[BoundColumn], rows: usize) -> String {
@@ -135,10 +142,12 @@ fn insert_first_sql(columns: &[BoundColumn], rows: usize) -> String {
     let places: Vec<String> = (1..=passed.len()).map(|place| format!("column{place}")).collect();
     format!(
         "BEGIN IMMEDIATE; INSERT INTO events (node, {passed}, started_at, finished_at, status, attempts) \
-         SELECT ?, {places}, column{received_at}, column{processed_at}, 'processed', 1 FROM (VALUES {rows}) LIMIT ?; \
+         SELECT ?, {places}, column{received_at}, column{processed_at}, 'processed', 1 FROM (VALUES {rows}) \
+         WHERE column{id} IS NOT NULL; \
          {flush}; COMMIT",
         passed = passed.join(", "),
         places = places.join(", "),
+        id = columns.len() - FIRST.len() + 1,
         received_at = columns.len() - 2,
         processed_at = columns.len(),
         rows = placeholders(rows, columns.len()),
@@ -173,7 +182,8 @@ fn update_sql(rows: usize) -> String {
         .collect();
     let guard = "AND events.lease_token = v.column2 AND events.status = 'pending' AND events.lease_boot IS NOT NULL";
     format!(
-        "UPDATE events SET {sets}, node = v.column3, lease_boot = NULL, lease_until = NULL FROM (VALUES {rows}) AS v \
+        "UPDATE events SET {sets}, payload = CASE WHEN v.column4 IS NULL THEN events.payload END, node = v.column3, \
+         lease_boot = NULL, lease_until = NULL FROM (VALUES {rows}) AS v \
          WHERE events.id = v.column1 {guard} RETURNING id, hex(lease_token)",
         guard = if PlantedBug::NoLeaseCheck.is_chosen() { "" } else { guard },
         sets = sets.join(", "),
@@ -228,7 +238,9 @@ mod tests {
     #[test]
     fn every_row_is_carried_and_the_last_one_fills_up() {
         static TEXTS: Texts = [const { OnceLock::new() }; LENGTHS.len()];
-        for (rows, lengths) in [(1, vec![1]), (5, vec![6]), (31, vec![32]), (256, vec![256]), (300, vec![256, 48])] {
+        for (rows, lengths) in
+            [(1, vec![1]), (5, vec![6]), (31, vec![32]), (256, vec![256]), (300, vec![384]), (1_100, vec![1_024, 96])]
+        {
             let all: Vec<i64> = (1..=rows).collect();
             let made = statements(
                 &TEXTS,

@@ -8,7 +8,7 @@ use sea_orm::{ConnectionTrait, DatabaseTransaction, DbBackend, DbErr, QueryResul
 use uuid::Uuid;
 
 use super::super::claim::ClaimOrder;
-use super::super::dialect::{list, micros_ago, now_plus_micros_sql, now_sql, one_more, placeholder};
+use super::super::dialect::{list, micros_ago, now_plus_micros_sql, now_sql, one_more, payload_sql, placeholder};
 use super::super::error::UnreadableEvent;
 use super::super::filters::Filters;
 use super::super::flush::counts::{self, Counts};
@@ -18,6 +18,7 @@ use super::super::{Cause, StoreError, key_clock};
 use super::{Refusal, ReplayRules};
 use crate::domain::dedupe::Namespace;
 use crate::domain::json::JsonText;
+use crate::domain::normalize::original_of;
 use crate::domain::outcome::Status;
 use crate::domain::patch::Patch;
 use crate::domain::payload::validate_payload_shape;
@@ -126,12 +127,13 @@ async fn read_seen(tx: &DatabaseTransaction, statement: Statement) -> Result<Has
 pub(in crate::store) struct Payload(Option<JsonText>);
 
 impl Readable for Payload {
-    const COLUMNS: &'static [&'static str] = &["id"];
-    const JSON: &'static [&'static str] = &["payload"];
+    const COLUMNS: &'static [&'static [&'static str]] = &[&["id"]];
+    const JSON: &'static [&'static str] = &["payload", "properties"];
 
     fn read(cells: &mut Cells<'_>) -> Self {
         let _: i64 = cells.get();
-        Self(cells.json(JsonText::parse))
+        let payload = cells.json(JsonText::parse);
+        Self(payload.or_else(|| cells.json(|text| original_of(&text)).flatten().map(JsonText::from)))
     }
 }
 
@@ -141,7 +143,8 @@ pub(super) async fn payloads(
     ids: &[i64],
     room: ReadBudget,
 ) -> Result<HashMap<i64, ReadEvent<Payload>>, StoreError> {
-    let (mut payloads, mut rest) = (HashMap::new(), ids);
+    let mut payloads = HashMap::new();
+    let mut rest = ids;
     while !rest.is_empty() {
         let read = reading::read(tx, rest, &Filters::default(), room).await?;
         payloads.extend(read.events.into_iter().map(|event| (event.id, event)));
@@ -157,7 +160,8 @@ pub(in crate::store) fn judge(
     patch: Option<&Patch>,
     rules: &ReplayRules,
 ) -> (HashMap<i64, Refusal>, HashMap<i64, JsonText>) {
-    let (mut refused, mut patched) = (HashMap::new(), HashMap::new());
+    let mut refused = HashMap::new();
+    let mut patched = HashMap::new();
     for event in events {
         let payload = payloads.remove(&event.id).map(|payload| patched_payload(payload, patch, rules)).transpose();
         match (event.key_holder, payload) {
@@ -247,13 +251,14 @@ fn reopen_statement(tx: &DatabaseTransaction, ids: &[i64], lease: Option<(&Claim
         None => ("lease_token = NULL, lease_until = NULL".to_owned(), Vec::new()),
     };
     let sql = format!(
-        "UPDATE events SET {}, {}, {}, status = 'pending', suspect = FALSE, properties = NULL, \
+        "UPDATE events SET {}, {}, {}, status = 'pending', suspect = FALSE, payload = {}, properties = NULL, \
          processing_error = NULL, error_code = NULL, started_at = NULL, processed_at = NULL, finished_at = NULL, \
          node = NULL, next_attempt_at = {}, {taken} \
          WHERE id IN ({}) AND {} RETURNING id",
         anew("generation", &one_more("generation")),
         anew("attempts", "0"),
         anew("crashes", "0"),
+        payload_sql(backend),
         now_sql(backend),
         list(ids),
         hidden("lease_boot IS NULL AND status <> 'duplicate'"),
@@ -301,7 +306,7 @@ async fn note(tx: &DatabaseTransaction, ids: &[i64], action: &str, change: Chang
         return Ok(());
     }
     let backend = tx.get_database_backend();
-    let payload = if change.patch.is_some() { "payload" } else { "NULL" };
+    let payload = if change.patch.is_some() { payload_sql(backend) } else { "NULL" };
     let sql = format!(
         "INSERT INTO replays (event_id, generation, action, by_user, at, job_id, patched, payload_before) \
          SELECT id, CASE WHEN status = 'pending' THEN generation ELSE {one_more} END, {}, {}, {}, {}, {}, {payload} \
