@@ -18,5 +18,7 @@ pub mod meta;
 pub mod node;
 pub mod repeat;
 pub mod replay;
+pub mod retention;
+pub mod retention_walk;
 pub mod snapshot;
 pub mod user;

@@ -13,13 +13,14 @@ mod flushes;
 mod json_text;
 mod nodes;
 mod replays;
+mod retention;
 
 /// Creates every table.
 pub(crate) struct First;
 
 impl MigrationName for First {
     fn name(&self) -> &str {
-        "m20261130_000001_first"
+        "m20261130_000003_first"
     }
 }
 
@@ -31,20 +32,22 @@ impl MigrationTrait for First {
             accounts::tables(),
             events::tables(backend),
             replays::tables(),
-            flushes::tables(),
+            flushes::tables(backend),
             nodes::tables(),
             control::tables(),
+            retention::tables(),
         ];
         for table in tables.into_iter().flatten() {
             manager.create_table(table).await?;
         }
-        let indexes = [accounts::INDEXES, events::INDEXES, replays::INDEXES, flushes::INDEXES, nodes::INDEXES];
+        let indexes = [accounts::INDEXES, events::INDEXES, replays::INDEXES, flushes::indexes(backend), nodes::INDEXES];
         let statements = [
             &indexes.concat(),
             accounts::ROWS,
             events::statements(backend),
             nodes::rows(backend),
             control::ROWS,
+            retention::ROWS,
             json_text::statements(backend),
         ];
         for sql in statements.into_iter().flatten() {

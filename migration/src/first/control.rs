@@ -8,7 +8,7 @@ pub(super) fn tables() -> Vec<TableCreateStatement> {
     vec![controls(), control_changes()]
 }
 
-/// A row for each thing that can be controlled.
+/// A row for each thing whose control was ever changed.
 fn controls() -> TableCreateStatement {
     Table::create()
         .table("controls")
@@ -32,8 +32,4 @@ fn control_changes() -> TableCreateStatement {
         .take()
 }
 
-pub(super) const ROWS: &[&str] = &[
-    "INSERT INTO controls (target) VALUES \
-     ('pipeline'), ('validators'), ('normalizers'), ('persisters'), ('claimer')",
-    "INSERT INTO control_changes (id, generation) VALUES (1, 0)",
-];
+pub(super) const ROWS: &[&str] = &["INSERT INTO control_changes (id, generation) VALUES (1, 0)"];
