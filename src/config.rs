@@ -14,6 +14,7 @@ mod faults;
 mod planted_bugs;
 mod postgres_url;
 mod reader;
+mod retention;
 mod sections;
 mod show;
 mod sources;
@@ -33,6 +34,7 @@ pub use errors::ConfigErrors;
 pub use faults::{FaultAction, FaultPoint, FaultRule, FaultStage};
 pub use planted_bugs::PlantedBug;
 pub use postgres_url::PostgresUrl;
+pub use retention::RetentionConfig;
 pub use sections::{AuthConfig, DashboardConfig, DatabaseConfig, HttpConfig, LogConfig, LogFormat, NodeConfig};
 pub use sources::Sources;
 pub use tracing::TracingConfig;
@@ -64,6 +66,8 @@ pub struct Config {
     pub timeouts: TimeoutsConfig,
     /// Section `[dedupe]`.
     pub dedupe: DedupeConfig,
+    /// Section `[retention]`.
+    pub retention: RetentionConfig,
     /// Section `[lease]`.
     pub lease: LeaseConfig,
     /// Section `[spool]`.
@@ -118,6 +122,7 @@ impl Config {
             retry: RetryConfig::read(r),
             timeouts: TimeoutsConfig::read(r),
             dedupe: DedupeConfig::read(r),
+            retention: RetentionConfig::read(r),
             lease: LeaseConfig::read(r),
             spool: SpoolConfig::read(r),
             auth: AuthConfig::read(r),

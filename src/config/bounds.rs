@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::reader::ConfigReader;
 use crate::domain::payload::PayloadLimits;
+use crate::domain::retry::RetryPolicy;
 
 const MS: Duration = Duration::from_millis(1);
 const SECOND: Duration = Duration::from_secs(1);
@@ -146,6 +147,11 @@ impl RetryConfig {
             delay_max: r.duration("retry.delay_max", MS..=30 * DAY),
             jitter: r.fraction("retry.jitter", 0.0..=0.5),
         }
+    }
+
+    /// How failed events are tried again.
+    pub fn policy(&self) -> RetryPolicy {
+        RetryPolicy { max_retries: self.max_retries, delay: self.delay, delay_max: self.delay_max, jitter: self.jitter }
     }
 }
 

@@ -17,7 +17,8 @@ pub(super) fn check(config: &Config, r: &mut ConfigReader) {
 }
 
 fn check_addresses(config: &Config, r: &mut ConfigReader) {
-    let (api, dashboard) = (config.http.bind, config.dashboard.bind);
+    let api = config.http.bind;
+    let dashboard = config.dashboard.bind;
     let allowed = format!("an address other than http.bind ({api})");
     r.require(!collide(api, dashboard), "dashboard.bind", &["http.bind"], &allowed);
 }
@@ -29,7 +30,8 @@ fn collide(a: SocketAddr, b: SocketAddr) -> bool {
 }
 
 fn check_database(config: &Config, r: &mut ConfigReader) {
-    let (url, direct) = (config.database_url(), config.direct_database_url());
+    let url = config.database_url();
+    let direct = config.direct_database_url();
     r.require(
         database_url::kind(&url) == database_url::kind(&direct),
         "database.direct_url",
@@ -43,7 +45,8 @@ fn check_database(config: &Config, r: &mut ConfigReader) {
             r.require(false, key, &[], &allowed);
         }
     }
-    let (lock, statement) = (config.database.lock_timeout, config.database.statement_timeout);
+    let lock = config.database.lock_timeout;
+    let statement = config.database.statement_timeout;
     r.require(
         lock <= statement,
         "database.lock_timeout",
@@ -53,8 +56,10 @@ fn check_database(config: &Config, r: &mut ConfigReader) {
 }
 
 fn check_sizes(config: &Config, r: &mut ConfigReader) {
-    let (payload, body) = (config.limits.payload_bytes, config.limits.body_bytes);
-    let (flush, in_flight) = (config.pipeline.flush_bytes, config.pipeline.in_flight_bytes);
+    let payload = config.limits.payload_bytes;
+    let body = config.limits.body_bytes;
+    let flush = config.pipeline.flush_bytes;
+    let in_flight = config.pipeline.in_flight_bytes;
     let at_least = |key: &str, bytes: usize| format!("at least {key} ({})", size_text(bytes as u64));
     r.require(
         body >= payload,
@@ -88,8 +93,10 @@ fn check_counts(config: &Config, r: &mut ConfigReader) {
 }
 
 fn check_times(config: &Config, r: &mut ConfigReader) {
-    let (http, timeouts) = (&config.http, &config.timeouts);
-    let (retry, lease) = (&config.retry, &config.lease);
+    let http = &config.http;
+    let timeouts = &config.timeouts;
+    let retry = &config.retry;
+    let lease = &config.lease;
     let rules = [
         (("http.body_timeout", http.body_timeout), ("http.request_timeout", http.request_timeout)),
         (("timeouts.flush", timeouts.flush), ("timeouts.accept", timeouts.accept)),

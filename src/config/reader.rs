@@ -1,12 +1,12 @@
 //! Reads one key at a time: checks type and range, collects every error, remembers what is in effect.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Display;
 use std::net::SocketAddr;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use toml::Value;
+use toml::{Table, Value};
 
 use super::database_url::mask;
 use super::errors::{ConfigError, ConfigErrors};
@@ -18,6 +18,9 @@ const SHOWN_CHARS_MAX: usize = 200;
 
 /// Stands for a secret.
 const HIDDEN: &str = "***";
+
+/// Stands for a time that never comes.
+const OFF: &str = "off";
 
 /// A key as it is in effect: its TOML text (secrets masked) and where it came from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -100,15 +103,47 @@ impl ConfigReader {
     }
 
     pub(super) fn duration(&mut self, path: &'static str, range: RangeInclusive<Duration>) -> Duration {
-        let (least, most) = (duration_text(*range.start()), duration_text(*range.end()));
-        let allowed = format!("a duration from {least} to {most}, a whole number and ms, s, m, h or d, as \"2s\"");
+        let allowed = durations_between(&range);
         let parse =
             |given: &SourceValue| as_text(given).and_then(parse_duration).filter(|duration| range.contains(duration));
         self.read(path, &allowed, parse, |d| quoted(&duration_text(*d)))
     }
 
+    /// A duration, or "off".
+    pub(super) fn duration_or_off(&mut self, path: &'static str, range: RangeInclusive<Duration>) -> Option<Duration> {
+        let allowed = format!("\"off\", or {}", durations_between(&range));
+        let parse = |given: &SourceValue| as_text(given).and_then(|text| or_off(text, &range));
+        self.read(path, &allowed, parse, |duration| quoted(&or_off_text(*duration)))
+    }
+
+    /// A table of names, each with a duration or "off".
+    pub(super) fn durations_or_off(
+        &mut self,
+        path: &'static str,
+        range: RangeInclusive<Duration>,
+    ) -> BTreeMap<String, Option<Duration>> {
+        let allowed = format!(
+            "an inline table as {{ \"name\" = \"30d\" }}, names of at most 255 characters, each with \"off\" or {}",
+            durations_between(&range)
+        );
+        let parse = |given: &SourceValue| {
+            let of = |(name, value): (String, Value)| {
+                let kept_for = or_off(value.as_str()?, &range)?;
+                (name.chars().count() <= 255).then_some((name, kept_for))
+            };
+            as_table(given)?.into_iter().map(of).collect()
+        };
+        let show = |table: &BTreeMap<String, Option<Duration>>| {
+            let of =
+                |(name, kept_for): (&String, &Option<Duration>)| (name.clone(), Value::String(or_off_text(*kept_for)));
+            Value::Table(table.iter().map(of).collect()).to_string()
+        };
+        self.read(path, &allowed, parse, show)
+    }
+
     pub(super) fn size(&mut self, path: &'static str, range: RangeInclusive<usize>) -> usize {
-        let (least, most) = (size_text(*range.start() as u64), size_text(*range.end() as u64));
+        let least = size_text(*range.start() as u64);
+        let most = size_text(*range.end() as u64);
         let allowed = format!(
             "a size from {least} to {most}, a whole number and B, KiB, MiB or GiB, as \"1MiB\", or a number of bytes"
         );
@@ -212,6 +247,39 @@ fn as_text(given: &SourceValue) -> Option<&str> {
         SourceValue::Text(text) | SourceValue::Typed(Value::String(text)) => Some(text),
         SourceValue::Typed(_) => None,
     }
+}
+
+/// A table of TOML; from the environment or a flag its text.
+fn as_table(given: &SourceValue) -> Option<Table> {
+    match given {
+        SourceValue::Typed(Value::Table(table)) => Some(table.clone()),
+        SourceValue::Text(text) => {
+            let mut read: Table = format!("value = {text}").parse().ok()?;
+            match read.remove("value")? {
+                Value::Table(table) if read.is_empty() => Some(table),
+                _ => None,
+            }
+        }
+        SourceValue::Typed(_) => None,
+    }
+}
+
+fn durations_between(range: &RangeInclusive<Duration>) -> String {
+    let least = duration_text(*range.start());
+    let most = duration_text(*range.end());
+    format!("a duration from {least} to {most}, a whole number and ms, s, m, h or d, as \"2s\"")
+}
+
+/// A duration of `range`, or none for "off".
+fn or_off(text: &str, range: &RangeInclusive<Duration>) -> Option<Option<Duration>> {
+    if text == OFF {
+        return Some(None);
+    }
+    parse_duration(text).filter(|duration| range.contains(duration)).map(Some)
+}
+
+fn or_off_text(duration: Option<Duration>) -> String {
+    duration.map_or_else(|| OFF.to_owned(), duration_text)
 }
 
 /// TOML's text of a string.

@@ -15,7 +15,8 @@ impl Config {
                 open = section;
             }
             let note = self.note(effective.path);
-            let (value, origin) = (&effective.text, &effective.origin);
+            let value = &effective.text;
+            let origin = &effective.origin;
             text.push_str(&format!("{key} = {value}  # {origin}{note}\n"));
         }
         self.show_faults(&mut text);

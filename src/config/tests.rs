@@ -9,6 +9,8 @@ use std::time::Duration;
 use super::reader::ConfigReader;
 use super::sources::DEFAULTS;
 use super::*;
+#[cfg(feature = "fault-injection")]
+use crate::domain::actor_kind::ActorKind;
 
 /// Sources of a file's path, variables and flags.
 fn sources(file: Option<&Path>, environment: &[(&str, &str)], flags: &[(&str, &str)]) -> Sources {
@@ -187,7 +189,7 @@ fn fault_rules_are_read_and_checked() {
     let config = Config::from_toml(&format!("{rule}[[faults]]\nstage = \"persister\"\naction = \"abort\""));
     let faults = config.expect("allowed").faults;
     assert_eq!(faults.len(), 2);
-    assert_eq!(faults[0].stage, FaultStage::Validator);
+    assert_eq!(faults[0].stage, FaultStage::Line(ActorKind::Validator));
     assert_eq!(faults[0].action, FaultAction::Stall);
     assert_eq!(faults[0].duration, Duration::from_secs(5));
     assert_eq!((faults[0].times, faults[1].times), (2, 0));
@@ -217,6 +219,6 @@ fn a_planted_bug_is_read_by_its_name() {
     assert!(config.show().contains("NoUniqueKey"), "{}", config.show());
     for text in ["planted = \"no_bug\"", "planted = 1"] {
         let lines = errors_of_text(text);
-        assert!(lines[0].starts_with("text: planted is no known bug"), "{lines:?}");
+        assert!(lines[0].starts_with("text: planted is not a known bug"), "{lines:?}");
     }
 }
