@@ -1,9 +1,11 @@
 //! The command line: reads the arguments and the configuration, and carries out one command.
 
 pub mod args;
+mod bench;
 mod client;
 mod config;
 mod database;
+mod inspection;
 mod output;
 mod spool;
 mod tokens;
@@ -45,7 +47,7 @@ fn run_with(args: &Args) -> ExitCode {
         // Commands for a remote server need no configuration here.
         Command::Client(command) => end(client::run(command, || Ok(load(args)?))),
         command => match load(args) {
-            Ok(config) => end(carry_out(command, config).map(|()| ExitCode::SUCCESS)),
+            Ok(config) => end(carry_out(command, args, config).map(|()| ExitCode::SUCCESS)),
             Err(errors) => {
                 complain(&format!("the configuration is wrong\n{errors}"));
                 ExitCode::from(MISCONFIGURED)
@@ -90,14 +92,17 @@ fn load(args: &Args) -> Result<Config, ConfigErrors> {
     Config::load(&Sources::of_process(args.config.as_deref(), &args.settings))
 }
 
-fn carry_out(command: Command, config: Config) -> anyhow::Result<()> {
+fn carry_out(command: Command, args: &Args, config: Config) -> anyhow::Result<()> {
     match command {
         Command::Serve => app::serve(config),
         Command::Migrate => database::migrate(&config),
+        Command::Db(command) => inspection::run(&config, command),
         Command::User(command) => users::run(&config, command),
         Command::Token(command) => tokens::run(&config, command),
         Command::Spool(command) => spool::run(&config, command),
         Command::Config(command) => config::run(&config, command),
+        // The servers that it starts read it again.
+        Command::Bench(bench) => bench::run(&bench, args),
         Command::Client(command) => client::run(command, || Ok(config)).map(drop),
     }
 }

@@ -1,6 +1,7 @@
 //! Starting, stopping, and the commands around the server.
 
 mod commands;
+mod inspection;
 mod output;
 mod printing;
 mod refusals;
@@ -16,6 +17,22 @@ use crate::support::load::Load;
 use crate::support::run;
 use crate::support::server::{Server, Setup};
 use crate::support::wait::{SOON, wait_for};
+
+// Guards `name_thread`: without it `top -H` shows "actix-rt|system" for each.
+#[test]
+fn threads_have_the_names_of_what_they_do() {
+    let database = Database::sqlite();
+    let config = "actors = { validators = 3 }\nhttp = { workers = 2 }";
+    let mut server = Server::start(Setup::new(&database).with_config(config));
+    accepted(&server.client(), &event("page_view"));
+    let one_each = ["normalizer-2", "persister-1", "retry", "claimer", "replayer", "supervisor", "operations-1"];
+    for (prefix, count) in [("validator-", 3), ("http-", 2), ("sqlite-writer", 1), ("log", 1)]
+        .into_iter()
+        .chain(one_each.map(|name| (name, 1)))
+    {
+        assert_eq!(server.threads(prefix), count, "{prefix}");
+    }
+}
 
 both_databases! {
     fn the_first_start_makes_an_admin_with_a_token_and_later_ones_say_where_it_is(database) {

@@ -1,5 +1,6 @@
 //! What can be typed: commands, options and their help. The commands themselves are carried out by other modules.
 
+pub mod bench;
 pub mod client;
 pub mod pipeline;
 pub mod server;
@@ -11,6 +12,7 @@ use std::time::Duration;
 
 use clap::{Args as ClapArgs, Parser, Subcommand};
 
+use self::bench::{BENCH_HELP, BenchArgs};
 use self::client::ClientCommand;
 use self::values::{Expiry, parse_expiry, parse_span};
 
@@ -37,6 +39,7 @@ Examples:
   gristmill import events.ndjson.gz                send a file to a server; repeat the line after an interruption
   gristmill pipeline pause persisters              on every node, until it is resumed
   gristmill top                                    figures, actors and failures, live in the terminal
+  gristmill bench --mode batch                     how fast this machine stores events
   gristmill send --name page_view --type engagement --payload '{\"page\": \"/home\"}' --wait 5
 
 Environment variables (weaker than --set, stronger than the file):
@@ -90,6 +93,9 @@ pub enum Command {
     ///
     /// `serve` does the same at its start; several nodes may start at once.
     Migrate,
+    /// Look at the database: what takes how much, and whether all is well
+    #[command(subcommand)]
+    Db(DbCommand),
     /// Create, list, disable or enable users
     #[command(subcommand)]
     User(UserCommand),
@@ -104,9 +110,31 @@ pub enum Command {
     /// Show or check the configuration
     #[command(subcommand)]
     Config(ConfigCommand),
+    /// Measure throughput, latencies and processor time, and verify every row
+    #[command(after_long_help = BENCH_HELP)]
+    Bench(Box<BenchArgs>),
     /// Send a request to a server
     #[command(flatten)]
     Client(ClientCommand),
+}
+
+/// What to look at in the database.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Subcommand)]
+pub enum DbCommand {
+    /// Show rows and bytes of every table and index; also beside a running server
+    Size {
+        /// Answer in JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Compare statistics with rows, look for orphans, ids and damage; exit code 1 if something is wrong
+    ///
+    /// Reads whole tables, in one transaction; also beside a running server.
+    Check {
+        /// Answer in JSON
+        #[arg(long)]
+        json: bool,
+    },
 }
 
 /// What to do about users.

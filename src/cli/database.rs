@@ -28,10 +28,26 @@ pub(super) fn migrate(config: &Config) -> anyhow::Result<()> {
 
 /// Carries out `work` with an open store.
 pub(super) fn with_store<T>(config: &Config, work: impl AsyncFnOnce(Store) -> anyhow::Result<T>) -> anyhow::Result<T> {
+    with_store_of(config, store_options(config), work)
+}
+
+/// The same, with statements that take as long as they take.
+pub(super) fn with_patient_store<T>(
+    config: &Config,
+    work: impl AsyncFnOnce(Store) -> anyhow::Result<T>,
+) -> anyhow::Result<T> {
+    with_store_of(config, StoreOptions { statement_timeout: Duration::ZERO, ..store_options(config) }, work)
+}
+
+fn with_store_of<T>(
+    config: &Config,
+    options: StoreOptions,
+    work: impl AsyncFnOnce(Store) -> anyhow::Result<T>,
+) -> anyhow::Result<T> {
     let runtime = runtime()?;
     runtime.block_on(async {
         // Beside a server under load a lock is free for moments only.
-        let options = StoreOptions { lock_timeout: LOCK_WAIT, ..store_options(config) };
+        let options = StoreOptions { lock_timeout: LOCK_WAIT, ..options };
         let store = Store::open(&options, runtime.handle().clone()).await;
         let store = store.with_context(|| database(config))?;
         let result = work(store.clone()).await;

@@ -3,6 +3,7 @@
 use clap::{Args as ClapArgs, Subcommand};
 
 use super::server::OperationsArgs;
+use crate::domain::actor_kind::ActorKind;
 
 /// What to do with the pipeline.
 #[derive(Debug, Clone, PartialEq, Subcommand)]
@@ -25,7 +26,8 @@ pub enum PipelineCommand {
     Resume(Which),
     /// Replace each actor of a pool, on every node
     Restart {
-        /// validators, normalizers, persisters or claimer
+        /// The pool.
+        #[arg(help = names(ActorKind::controlled()))]
         pool: String,
         /// The server and the token
         #[command(flatten)]
@@ -33,7 +35,8 @@ pub enum PipelineCommand {
     },
     /// Give a pool another size, on every node, also after restarts
     Size {
-        /// validators, normalizers or persisters
+        /// The pool.
+        #[arg(help = names(ActorKind::stages()))]
         pool: String,
         /// 1 to 64, or default for what is configured
         #[arg(value_name = "N|default", value_parser = parse_size)]
@@ -57,11 +60,19 @@ impl PipelineCommand {
 /// A pool or all of them.
 #[derive(Debug, Clone, PartialEq, ClapArgs)]
 pub struct Which {
-    /// validators, normalizers, persisters or claimer [default: the whole line]
+    /// One of its pools.
+    #[arg(help = names(ActorKind::controlled()) + " [default: the whole line]")]
     pub pool: Option<String>,
     /// The server and the token
     #[command(flatten)]
     pub server: OperationsArgs,
+}
+
+/// The names of pools, as a sentence has them.
+fn names(kinds: impl Iterator<Item = ActorKind>) -> String {
+    let mut names: Vec<&str> = kinds.map(ActorKind::pool_name).collect();
+    let last = names.pop().unwrap_or_default();
+    format!("{} or {last}", names.join(", "))
 }
 
 /// A number of actors; `None` = as configured.

@@ -3,6 +3,7 @@
 use clap::CommandFactory;
 use clap::error::ErrorKind;
 
+use super::bench::{Mode, PayloadSize};
 use super::*;
 use crate::clock;
 use crate::domain::timestamp;
@@ -46,6 +47,27 @@ fn a_file_may_stand_after_the_command_but_settings_may_not() {
     // Of settings on both sides of the command the parser would silently drop the first.
     let error = parse("--set a=1 config show --set b=2").expect_err("refused");
     assert_eq!(error.kind(), ErrorKind::UnknownArgument);
+}
+
+#[test]
+fn a_bench_names_what_it_needs() {
+    let Command::Bench(bench) = command("bench") else { panic!("a bench") };
+    let defaults = (bench.mode, bench.payload, bench.seconds, bench.warm_up, bench.rounds);
+    assert_eq!(defaults, (Mode::Single, PayloadSize::Small, 10, Duration::from_secs(1), 3));
+    assert_eq!((bench.connections, bench.rate, bench.url, bench.database), (None, None, None, None));
+    let allowed = "bench --mode lines --rate 5 --payload mix --database postgres://h/d --against ./g --rounds 2 --json";
+    assert!(matches!(command(allowed), Command::Bench(bench) if bench.rate == Some(5) && bench.json));
+    for refused in [
+        "bench --url http://h",
+        "bench --url http://h --yes --database postgres://h/d",
+        "bench --rounds 2",
+        "bench --pid 1",
+        "bench --seconds 0",
+        "bench --rate 0",
+        "bench --mode all",
+    ] {
+        assert!(parse(refused).is_err(), "{refused}");
+    }
 }
 
 #[test]
