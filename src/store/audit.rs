@@ -61,6 +61,8 @@ pub enum Action {
     PoolResized,
     /// The actors of a pool are replaced.
     PoolRestarted,
+    /// The service removed old rows.
+    RowsRemoved,
 }
 
 /// A row of the log.
@@ -103,7 +105,7 @@ impl Principal {
 
 impl Action {
     /// All of them.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 17] = [
         Self::UserCreated,
         Self::UserDisabled,
         Self::UserEnabled,
@@ -120,6 +122,7 @@ impl Action {
         Self::PipelineResumed,
         Self::PoolResized,
         Self::PoolRestarted,
+        Self::RowsRemoved,
     ];
 
     /// The action as it appears in answers and in the table.
@@ -141,6 +144,7 @@ impl Action {
             Self::PipelineResumed => "pipeline_resumed",
             Self::PoolResized => "pool_resized",
             Self::PoolRestarted => "pool_restarted",
+            Self::RowsRemoved => "rows_removed",
         }
     }
 }

@@ -4,11 +4,13 @@
 //! after the other, because each holds the row of the generation, so that a generation stands for one state of all
 //! controls. What is stored is for every node; each reports which generation it has applied.
 
+use std::iter;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use entity::{control, control_change, node};
-use sea_orm::sea_query::Expr;
+use sea_orm::ActiveValue::Set;
+use sea_orm::sea_query::{Expr, OnConflict};
 use sea_orm::{ColumnTrait, ConnectionTrait, DatabaseTransaction, EntityTrait, ExprTrait, QueryFilter};
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -18,20 +20,15 @@ use super::error::StoreError;
 use super::notifications::{self, Notification};
 use super::open::Store;
 use crate::clock;
+use crate::domain::actor_kind::ActorKind;
 
 /// What can be controlled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Target {
     /// The whole line.
     Pipeline,
-    /// The first stage.
-    Validators,
-    /// The second.
-    Normalizers,
-    /// The last.
-    Persisters,
-    /// What brings stored events back into the line.
-    Claimer,
+    /// A pool of it.
+    Pool(ActorKind),
 }
 
 /// What can be done with it.
@@ -76,38 +73,34 @@ pub struct Control {
 pub struct Controls {
     /// Grows with every change.
     pub generation: i64,
-    all: [Control; Target::ALL.len()],
+    pipeline: Control,
+    pools: [Control; ActorKind::COUNT],
 }
 
 impl Target {
     /// All of them, in the order of the flow.
-    pub const ALL: [Self; 5] = [Self::Pipeline, Self::Validators, Self::Normalizers, Self::Persisters, Self::Claimer];
+    pub fn all() -> impl Iterator<Item = Self> {
+        iter::once(Self::Pipeline).chain(ActorKind::controlled().map(Self::Pool))
+    }
 
     /// Its name in paths and in the table.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Pipeline => "pipeline",
-            Self::Validators => "validators",
-            Self::Normalizers => "normalizers",
-            Self::Persisters => "persisters",
-            Self::Claimer => "claimer",
+            Self::Pool(kind) => kind.pool_name(),
         }
     }
 
     /// The pool of this name.
     pub fn of_pool(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().skip(1).find(|target| target.as_str() == name)
-    }
-
-    fn place(self) -> usize {
-        Self::ALL.iter().position(|target| *target == self).expect("all targets are in the list")
+        Self::all().skip(1).find(|target| target.as_str() == name)
     }
 
     /// Its name in the audit log.
     fn object(self) -> String {
         match self {
             Self::Pipeline => self.as_str().to_owned(),
-            pool => format!("pools/{}", pool.as_str()),
+            Self::Pool(kind) => format!("pools/{}", kind.pool_name()),
         }
     }
 }
@@ -115,12 +108,18 @@ impl Target {
 impl Controls {
     /// What is wanted of `target`, whatever is wanted of the whole line.
     pub fn of(&self, target: Target) -> &Control {
-        &self.all[target.place()]
+        match target {
+            Target::Pipeline => &self.pipeline,
+            Target::Pool(kind) => &self.pools[kind as usize],
+        }
     }
 
     /// The same, to be changed.
     pub fn of_mut(&mut self, target: Target) -> &mut Control {
-        &mut self.all[target.place()]
+        match target {
+            Target::Pipeline => &mut self.pipeline,
+            Target::Pool(kind) => &mut self.pools[kind as usize],
+        }
     }
 
     /// Whether `target` is handed nothing: it is paused, or the whole line is.
@@ -210,7 +209,12 @@ async fn write(
 ) -> Result<(), StoreError> {
     use control::Column;
 
-    let (by, now) = (Expr::value(by.user_id), Expr::value(clock::now()));
+    // Its row is made by the first change.
+    let row = control::ActiveModel { target: Set(target.as_str().to_owned()), ..Default::default() };
+    let absent = OnConflict::column(Column::Target).do_nothing().to_owned();
+    control::Entity::insert(row).on_conflict(absent).exec_without_returning(tx).await?;
+    let by = Expr::value(by.user_id);
+    let now = Expr::value(clock::now());
     let update = control::Entity::update_many().filter(Column::Target.eq(target.as_str()));
     let update = match change {
         ControlChange::Size(size) => update
@@ -235,7 +239,7 @@ async fn read(connection: &impl ConnectionTrait) -> Result<Controls, StoreError>
             let mut controls = Controls { generation: before, ..Controls::default() };
             for row in rows {
                 // A newer node may control what this one does not know.
-                let target = Target::ALL.into_iter().find(|target| target.as_str() == row.target);
+                let target = Target::all().find(|target| target.as_str() == row.target);
                 if let Some(target) = target {
                     *controls.of_mut(target) = Control::of(row);
                 }
@@ -289,10 +293,10 @@ mod tests {
     #[test]
     fn the_line_pauses_all_of_its_pools_and_a_pool_itself_only() {
         let mut controls = Controls::default();
-        controls.of_mut(Target::Persisters).is_paused = true;
-        let paused = |controls: &Controls| Target::ALL.map(|target| controls.is_paused(target));
-        assert_eq!(paused(&controls), [false, false, false, true, false]);
+        controls.of_mut(Target::Pool(ActorKind::Persister)).is_paused = true;
+        let paused = |controls: &Controls| Target::all().map(|target| controls.is_paused(target)).collect::<Vec<_>>();
+        assert_eq!(paused(&controls), [false, false, false, true, false, false]);
         controls.of_mut(Target::Pipeline).is_paused = true;
-        assert_eq!(paused(&controls), [true; 5]);
+        assert_eq!(paused(&controls), [true; 6]);
     }
 }

@@ -105,7 +105,8 @@ impl Store {
     ) -> Result<(Vec<FeedEvent>, FeedPosition), StoreError> {
         let filters = filters.clone();
         self.run("read the feed", wait, move |conn| async move {
-            let (mut named, mut place) = (Vec::new(), after);
+            let mut named = Vec::new();
+            let mut place = after;
             for (flush, ids) in flushes(&conn, after.flush).await? {
                 let delivered = if flush == after.flush { after.delivered } else { 0 };
                 named.extend(
@@ -211,7 +212,8 @@ async fn flushes_where(conn: &Conn, rest: &str, values: &[i64]) -> Result<Vec<(i
     let rows = conn.read().query_all_raw(Statement::from_sql_and_values(backend, sql, values)).await?;
     let flush = |row: &QueryResult| {
         let mut cells = Cells::plain(row);
-        let (xid, ids) = (cells.get(), cells.json(|ids| serde_json::from_str(&ids)));
+        let xid = cells.get();
+        let ids = cells.json(|ids| serde_json::from_str(&ids));
         // One that cannot be read has nothing to deliver, and holds up no other.
         (xid, ids.unwrap_or_default())
     };

@@ -41,7 +41,8 @@ impl Store {
 /// The final state of an event that has one. What else cannot be read is empty: others wait as well.
 fn final_state(row: &QueryResult) -> Option<(i64, FinalState)> {
     let mut cells = Cells::plain(row);
-    let (id, status) = (cells.get(), cells.status());
+    let id = cells.get();
+    let status = cells.status();
     let is_final = status.is_final() && cells.are_well();
     let end = FinalState { status, processed_at: cells.time_or_none(), error: cells.get(), error_code: cells.get() };
     is_final.then_some((id, end))

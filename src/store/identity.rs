@@ -100,7 +100,8 @@ pub(super) fn refuse_missing_beside_marker(path: &Path) -> Result<(), StoreError
 /// Refuses a database that has several names (hard links) by one under which it was never used: SQLite's log lies
 /// beside the other, and what is in there would be lost.
 pub(super) fn refuse_second_name(path: &Path) -> Result<(), StoreError> {
-    let (found, marker) = (metadata(path)?, beside(path, ".identity"));
+    let found = metadata(path)?;
+    let marker = beside(path, ".identity");
     if found.nlink() < 2 || found.len() == 0 || marker.exists() {
         return Ok(());
     }

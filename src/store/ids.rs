@@ -21,6 +21,7 @@ mod partitions;
 mod reserve;
 
 pub(super) use self::known_partitions::Partitions;
+pub(super) use self::partitions::{bounds as partition_bounds, number_of as partition_of};
 
 /// Size of a node's first block: a quiet node wastes few ids.
 const BLOCK_IDS_FIRST: i64 = 100;

@@ -22,10 +22,10 @@ use serde_json::json;
 pub use self::chunk::JobStep;
 use self::row::row_of;
 use super::audit::{self, Action, Principal};
+use super::dialect::{now, present};
 use super::error::StoreError;
 use super::filters::Filters;
 use super::listing::{self, ListPosition, Within};
-use super::nodes::{now, present};
 use super::open::Store;
 use super::plans;
 use crate::domain::outcome::{Status, cut};
@@ -205,10 +205,13 @@ impl Store {
         self.run("rehearse a job", wait, move |conn| async move {
             let tx = conn.read().begin().await?;
             plans::indexes_only(&tx).await?;
-            let (made_at, states) = (present(&tx).await?, new.states());
+            let made_at = present(&tx).await?;
+            let states = new.states();
             let until = ListPosition { received_at: Some(made_at), id: last_id(&tx).await? };
-            let (filters, within) = (new.walked(made_at), Within { states: &states, until });
-            let (mut found, mut after) = (JobPreview::default(), None);
+            let filters = new.walked(made_at);
+            let within = Within { states: &states, until };
+            let mut found = JobPreview::default();
+            let mut after = None;
             for _ in 0..pieces {
                 let (places, next) = listing::scan_matches(&tx, &filters, &within, after, usize::MAX).await?;
                 found.matched += places.len() as u64;
@@ -236,7 +239,8 @@ impl Store {
         wait: Duration,
     ) -> Result<Vec<String>, StoreError> {
         self.run("explain a job", wait, move |conn| async move {
-            let (filters, states) = (new.walked(until.received_at.unwrap_or_default()), new.states());
+            let filters = new.walked(until.received_at.unwrap_or_default());
+            let states = new.states();
             listing::explain_walk(&conn, &filters, &Within { states: &states, until }, after).await
         })
         .await

@@ -82,7 +82,8 @@ impl Store {
         let look = search_statement(self.backend(), &ListSearch::of(query), after, rows_max);
         let seen = self.run("list events", wait, |conn| async move { Ok(scanned(&conn.search(look).await?)?) }).await?;
         let (places, next) = cut(&seen, limit, rows_max);
-        let (filters, room) = (query.filters.clone(), self.room_for(bytes));
+        let filters = query.filters.clone();
+        let room = self.room_for(bytes);
         let ids: Vec<i64> = places.iter().map(|place| place.id).collect();
         // A row may have changed since it was seen.
         let read = self.run("read listed events", wait * reading::PATIENCE, move |conn| async move {

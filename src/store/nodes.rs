@@ -7,16 +7,13 @@ use entity::node;
 use sea_orm::prelude::Uuid;
 use sea_orm::sea_query::{Expr, ExprTrait, InsertStatement, OnConflict, Query};
 use sea_orm::{
-    ColumnTrait, ConnectionTrait, DbBackend, DbErr, EntityTrait, QueryFilter, QueryOrder, QueryResult, QuerySelect,
-    Statement, UpdateMany, Value,
+    ColumnTrait, ConnectionTrait, DbErr, EntityTrait, QueryFilter, QueryOrder, QuerySelect, Statement, UpdateMany,
 };
 
-use super::dialect::{micros_ago, now_plus_micros_sql, now_sql, placeholder};
+use super::dialect::{now, placeholder, present};
 use super::error::StoreError;
 use super::open::Store;
 
-/// A living node reports at least this often what is in its spool.
-const SILENCE: Duration = Duration::from_secs(3);
 /// Most boots in a list: a node that dies and starts again all day leaves many.
 const NODES_MAX: u64 = 100;
 
@@ -54,30 +51,6 @@ pub struct Vitals {
     pub spool_events: u64,
     /// Their bytes.
     pub spool_bytes: u64,
-}
-
-/// A boot whose folder may have a spool, as it last reported.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SpoolOwner {
-    /// The boot.
-    pub boot_id: Uuid,
-    /// Grows while it lives.
-    pub heartbeat: i64,
-    /// Whether there were events in the spool.
-    pub has_events: bool,
-    /// Whether a living node would have sent a heartbeat since.
-    pub is_silent: bool,
-}
-
-impl SpoolOwner {
-    fn read(row: &QueryResult) -> Result<Self, DbErr> {
-        Ok(Self {
-            boot_id: row.try_get_by_index(0)?,
-            heartbeat: row.try_get_by_index(1)?,
-            has_events: row.try_get_by_index(2)?,
-            is_silent: row.try_get_by_index(3)?,
-        })
-    }
 }
 
 impl Node {
@@ -153,34 +126,6 @@ impl Store {
         .await
     }
 
-    /// The boots that may have the event `id` in a spool, if it is not in the database: those of the folder whose node
-    /// was given the id, other than `asker`, that are not known to have stopped, or reported events in the spool. None
-    /// on SQLite, which has one node and no spool.
-    pub async fn spools_for(&self, id: i64, asker: Uuid, wait: Duration) -> Result<Vec<SpoolOwner>, StoreError> {
-        if self.backend() != DbBackend::Postgres {
-            return Ok(Vec::new());
-        }
-        self.run("look for a spool", wait, move |conn| async move {
-            let silent_since = now_plus_micros_sql(conn.backend(), "$3");
-            let sql = format!(
-                "SELECT heir.boot_id, heir.heartbeat, heir.spool_events > 0, heir.heartbeat_at < {silent_since} \
-                 FROM id_blocks JOIN nodes AS giver USING (boot_id) JOIN nodes AS heir USING (folder) \
-                 WHERE first_id = (SELECT MAX(first_id) FROM id_blocks WHERE first_id <= $1) AND last_id >= $1 \
-                 AND heir.boot_id <> $2 AND (heir.spool_events > 0 OR heir.stopped_at IS NULL)"
-            );
-            let values: [Value; 3] = [id.into(), asker.into(), micros_ago(SILENCE)];
-            let statement = Statement::from_sql_and_values(conn.backend(), sql, values);
-            let rows = conn.read().query_all_raw(statement).await?;
-            Ok(rows.iter().map(SpoolOwner::read).collect::<Result<_, _>>()?)
-        })
-        .await
-    }
-
-    /// The database's present time, by which flushes are counted: the node's own clock may be another.
-    pub async fn now(&self, wait: Duration) -> Result<DateTime<Utc>, StoreError> {
-        self.run("ask for the time", wait, |conn| async move { present(conn.read()).await }).await
-    }
-
     /// The boots that are known, those that have not stopped first, then the latest; a bounded number of them.
     pub async fn list_nodes(&self, wait: Duration) -> Result<Vec<Node>, StoreError> {
         self.run("list the nodes", wait, |conn| async move {
@@ -221,7 +166,8 @@ fn entry(connection: &impl ConnectionTrait, boot_id: Uuid, name: String, folder:
 /// Moves what earlier boots of `folder` reported about its spool to `boot_id`.
 async fn inherit_spool(connection: &impl ConnectionTrait, boot_id: Uuid, folder: Uuid) -> Result<(), DbErr> {
     let backend = connection.get_database_backend();
-    let (boot_at, folder_at) = (placeholder(backend, 1), placeholder(backend, 2));
+    let boot_at = placeholder(backend, 1);
+    let folder_at = placeholder(backend, 2);
     let most = |column| format!("{column} = (SELECT MAX({column}) FROM nodes WHERE folder = {folder_at})");
     let take = format!("UPDATE nodes SET {}, {} WHERE boot_id = {boot_at}", most("spool_events"), most("spool_bytes"));
     let give = format!(
@@ -231,16 +177,4 @@ async fn inherit_spool(connection: &impl ConnectionTrait, boot_id: Uuid, folder:
         connection.execute_raw(Statement::from_sql_and_values(backend, sql, [boot_id.into(), folder.into()])).await?;
     }
     Ok(())
-}
-
-/// The database's present time.
-pub(super) async fn present(connection: &impl ConnectionTrait) -> Result<DateTime<Utc>, StoreError> {
-    let backend = connection.get_database_backend();
-    let statement = Statement::from_string(backend, format!("SELECT {}", now_sql(backend)));
-    let row = connection.query_one_raw(statement).await?;
-    Ok(row.ok_or_else(|| StoreError::setup("the database tells no time"))?.try_get_by_index(0)?)
-}
-
-pub(super) fn now(connection: &impl ConnectionTrait) -> Expr {
-    Expr::cust(now_sql(connection.get_database_backend()))
 }

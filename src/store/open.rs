@@ -251,7 +251,8 @@ impl Conn {
         // SQLite waits for some locks for as long as it likes.
         let is_stuck = self.inner.file.is_some() && matches!(error.cause, Cause::Abandoned(_));
         if error.is_locked() || is_stuck {
-            let (store, generation) = (Store { inner: self.inner.clone() }, self.pools.generation);
+            let store = Store { inner: self.inner.clone() };
+            let generation = self.pools.generation;
             self.inner.runtime.spawn(async move { store.reopen_connections(generation).await });
         }
         match &self.inner.upstream {

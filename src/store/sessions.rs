@@ -39,7 +39,8 @@ impl Store {
         wait: Duration,
     ) -> Result<Option<(Token, TokenSecret)>, StoreError> {
         let secret = TokenSecret::generate()?;
-        let (made, by) = (secret.clone(), by.clone());
+        let made = secret.clone();
+        let by = by.clone();
         let token = self
             .transaction("open a session", wait, move |tx| {
                 Box::pin(async move {

@@ -10,8 +10,8 @@ use sea_orm::prelude::Uuid;
 use sea_orm::sea_query::{OnConflict, Query};
 use sea_orm::{ConnectionTrait, EntityTrait};
 
+use super::dialect::{now, present};
 use super::error::StoreError;
-use super::nodes::{now, present};
 use super::open::Store;
 
 /// What a node published about its line.
@@ -26,7 +26,7 @@ pub struct Snapshot {
 impl Store {
     /// Replaces the snapshot of a registered boot's line.
     pub async fn publish_snapshot(&self, boot_id: Uuid, line: String, wait: Duration) -> Result<(), StoreError> {
-        self.run("tell what the line looks like", wait, move |conn| async move {
+        self.run("publish the snapshot of the line", wait, move |conn| async move {
             let columns = [snapshot::Column::Line, snapshot::Column::ToldAt];
             let insert = Query::insert()
                 .into_table(snapshot::Entity)

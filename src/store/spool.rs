@@ -105,7 +105,8 @@ impl Spool {
         limits: SpoolLimits,
         runtime: Handle,
     ) -> Result<OpenedSpool, StoreError> {
-        let (path, database) = (file::path(data_dir), database.to_owned());
+        let path = file::path(data_dir);
+        let database = database.to_owned();
         let opened = runtime.spawn(async move {
             let (file, set_aside) = file::open(&path).await?;
             deaths::count(&file).await?;
@@ -168,7 +169,8 @@ impl Spool {
 
     /// Why it takes nothing more, if it does not.
     pub fn refusal(&self) -> Option<String> {
-        let (level, limits) = (self.level(), self.inner.limits);
+        let level = self.level();
+        let limits = self.inner.limits;
         if level.bytes >= limits.bytes_max {
             return Some(format!("the spool holds {} bytes, limit {}", level.bytes, limits.bytes_max));
         }
@@ -178,7 +180,7 @@ impl Spool {
     }
 
     /// Takes units, all or none; they are synced when it returns.
-    pub async fn append(&self, units: Vec<Vec<Event>>, wait: Duration) -> Result<(), StoreError> {
+    pub async fn append(&self, units: Vec<Vec<Arc<Event>>>, wait: Duration) -> Result<(), StoreError> {
         if units.is_empty() {
             return Ok(());
         }
@@ -205,7 +207,7 @@ impl Spool {
     }
 
     /// Whether it would take an event, the sync included: nothing of it is stored.
-    pub async fn probe(&self, event: Event, wait: Duration) -> Result<(), StoreError> {
+    pub async fn probe(&self, event: Arc<Event>, wait: Duration) -> Result<(), StoreError> {
         let inner = self.inner.clone();
         self.run("probe of the spool", wait, async move {
             let tx = inner.file.begin().await.map_err(|error| StoreError::from(error).before_commit())?;

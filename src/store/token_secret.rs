@@ -52,8 +52,10 @@ mod tests {
 
     #[test]
     fn a_secret_has_46_characters_is_never_the_same_and_hides_in_debug() {
-        let (a, b) = (TokenSecret::generate(), TokenSecret::generate());
-        let (a, b) = (a.expect("random bytes"), b.expect("random bytes"));
+        let a = TokenSecret::generate();
+        let b = TokenSecret::generate();
+        let a = a.expect("random bytes");
+        let b = b.expect("random bytes");
         let secret = a.expose().strip_prefix("gm_").expect("the prefix");
         assert!(secret.len() == 43 && secret.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte)));
         assert_ne!(a.expose(), b.expose());

@@ -104,7 +104,8 @@ impl Store {
         wait: Duration,
     ) -> Result<(Token, TokenSecret), StoreError> {
         let secret = TokenSecret::generate()?;
-        let (row, by) = (row_of(new, &secret, now), by.clone());
+        let row = row_of(new, &secret, now);
+        let by = by.clone();
         let made = self.transaction("create a token", wait, move |tx| {
             Box::pin(async move {
                 let token = insert(tx, row).await?;
@@ -125,7 +126,10 @@ impl Store {
         by: &Principal,
         wait: Duration,
     ) -> Result<Option<User>, StoreError> {
-        let (email, name, secret, by) = (email.to_owned(), name.to_owned(), secret.clone(), by.clone());
+        let email = email.to_owned();
+        let name = name.to_owned();
+        let secret = secret.clone();
+        let by = by.clone();
         self.transaction("create the first user", wait, move |tx| {
             Box::pin(async move {
                 // First: it holds the one row that every change of users writes, so the check below is exact.
@@ -224,7 +228,8 @@ impl Store {
         wait: Duration,
     ) -> Result<Option<(Token, TokenSecret)>, StoreError> {
         let secret = TokenSecret::generate()?;
-        let (made, by) = (secret.clone(), by.clone());
+        let made = secret.clone();
+        let by = by.clone();
         let rotated = self.transaction("rotate a token", wait, move |tx| {
             Box::pin(async move {
                 let Some(token) = rotate(tx, id, overlap, now, &made).await? else { return Ok(None) };

@@ -41,7 +41,8 @@ impl Store {
         by: &Principal,
         wait: Duration,
     ) -> Result<Option<User>, StoreError> {
-        let (email, by) = (email.to_owned(), by.clone());
+        let email = email.to_owned();
+        let by = by.clone();
         let row = user::ActiveModel {
             email: Set(email.clone()),
             disabled: Set(false),

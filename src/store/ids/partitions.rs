@@ -112,12 +112,13 @@ async fn make(tx: &DatabaseTransaction, number: i64) -> Result<(), StoreError> {
     Ok(())
 }
 
-fn number_of(id: i64) -> i64 {
+/// The number of the partition that holds `id`.
+pub(in crate::store) fn number_of(id: i64) -> i64 {
     (id - 1) / PARTITION_IDS
 }
 
 /// First id, and the first id after it.
-fn bounds(number: i64) -> (i64, i64) {
+pub(in crate::store) fn bounds(number: i64) -> (i64, i64) {
     let first = number * PARTITION_IDS + 1;
     (first, first + PARTITION_IDS)
 }

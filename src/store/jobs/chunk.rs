@@ -12,10 +12,9 @@ use sea_orm::{
     QuerySelect, Statement,
 };
 
-use super::super::dialect::now_sql;
+use super::super::dialect::{now_sql, present};
 use super::super::filters::Filters;
 use super::super::listing::{self, ListPosition, Within};
-use super::super::nodes::present;
 use super::super::reading::{self, ReadBudget};
 use super::super::replay::rows::{self, ChangeContext, EventSnapshot};
 use super::super::{ReplayRules, Store, StoreError, notifications};
@@ -106,7 +105,8 @@ async fn next_places(
     tx: &DatabaseTransaction,
     job: &Job,
 ) -> Result<(Vec<i64>, Vec<ListPosition>, Option<ListPosition>), DbErr> {
-    let (filters, states) = (job.wanted.walked(job.created_at), job.wanted.states());
+    let filters = job.wanted.walked(job.created_at);
+    let states = job.wanted.states();
     let within =
         Within { states: &states, until: ListPosition { received_at: Some(job.created_at), id: job.until_id } };
     let (places, next) = listing::scan_matches(tx, &filters, &within, job.cursor, EVENTS_MAX).await?;

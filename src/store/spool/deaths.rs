@@ -4,9 +4,10 @@
 use chrono::{DateTime, Utc};
 use sea_orm::ConnectionTrait;
 
+use super::super::dialect::list;
 use super::super::error::StoreError;
 use super::parked::ready_sql;
-use super::sql::{list, statement};
+use super::sql::statement;
 
 /// A unit is here while it is at work, and stays for as long as a process died of it.
 pub(super) const SCHEMA: &str = "\

@@ -118,7 +118,8 @@ fn set_aside(path: &Path) -> Result<PathBuf, StoreError> {
     let suffix = format!(".damaged-{}", clock::now().format("%Y%m%dT%H%M%S%6f"));
     let aside = beside(path, &suffix);
     for companion in COMPANIONS {
-        let (from, to) = (beside(path, companion), beside(&aside, companion));
+        let from = beside(path, companion);
+        let to = beside(&aside, companion);
         if from.exists() {
             std::fs::rename(&from, &to).map_err(|error| StoreError::file(&from, error))?;
         }

@@ -75,7 +75,7 @@ pub(super) fn read(text: &str) -> Result<Event, StoreError> {
     if written.version != VERSION {
         return Err(wrong(&format!("version {} is not {VERSION}", written.version)));
     }
-    let time = |text: &str| timestamp::parse(text).ok_or_else(|| wrong("a time is no time"));
+    let time = |text: &str| timestamp::parse(text).ok_or_else(|| wrong("a timestamp is invalid"));
     let payload = written.payload.map(|payload| JsonText::parse(payload.get())).transpose();
     let submission = Submission {
         event_name: written.event_name.map(Cow::into_owned),
@@ -90,7 +90,7 @@ pub(super) fn read(text: &str) -> Result<Event, StoreError> {
     };
     let key = written.key.map(|key| read_key(key, written.user_id)).transpose()?;
     let received_at = time(&written.received_at)?;
-    let task_id: Uuid = written.task_id.parse().map_err(|_| wrong("the task id is no uuid"))?;
+    let task_id: Uuid = written.task_id.parse().map_err(|_| wrong("task_id is not a UUID"))?;
     Ok(Event { task_id, ..Event::new(written.id, written.user_id, submission, key, received_at) })
 }
 

@@ -6,8 +6,9 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta, Utc};
 use sea_orm::{ConnectionTrait, DatabaseConnection, DbErr, QueryResult, TransactionTrait};
 
+use super::super::dialect::list;
 use super::super::error::StoreError;
-use super::sql::{list, next_number, statement};
+use super::sql::{next_number, statement};
 
 /// A row per unit that was ever parked, until it is stored. `next_us` is null where only a command has it tried again.
 pub(super) const SCHEMA: &str = "\

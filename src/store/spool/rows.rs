@@ -1,12 +1,14 @@
 //! The spool's rows: a row per unit, with its size, and a row per event.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use sea_orm::{ConnectionTrait, DatabaseConnection, DbErr, TransactionTrait, Value};
 
+use super::super::dialect::list;
 use super::super::error::StoreError;
-use super::sql::{list, next_number, statement};
+use super::sql::{next_number, statement};
 use super::{EVENT_BYTES, SpoolLevel, SpooledUnit, deaths, format, parked};
 use crate::clock;
 use crate::domain::event::Event;
@@ -23,14 +25,15 @@ const VERIFIED_MAX: usize = 500;
 /// Inserts units under the next numbers; returns what was taken.
 pub(super) async fn append(
     tx: &impl ConnectionTrait,
-    units: &[Vec<Event>],
+    units: &[Vec<Arc<Event>>],
     now: DateTime<Utc>,
 ) -> Result<SpoolLevel, StoreError> {
     let mut taken = SpoolLevel::default();
-    let (mut unit_rows, mut event_rows) = (Vec::with_capacity(units.len()), Vec::new());
+    let mut unit_rows = Vec::with_capacity(units.len());
+    let mut event_rows = Vec::new();
     let first = next_number(tx).await?;
     for (number, events) in (first..).zip(units) {
-        let bytes: u64 = events.iter().map(bytes_of).sum();
+        let bytes: u64 = events.iter().map(|event| bytes_of(event)).sum();
         taken.events += events.len() as u64;
         taken.bytes += bytes;
         unit_rows.push([number.into(), signed(events.len() as u64), signed(bytes), now.timestamp_micros().into()]);
@@ -71,9 +74,11 @@ pub(super) async fn head(
     refused_max: Duration,
 ) -> Result<Vec<SpooledUnit>, StoreError> {
     let now = clock::now();
-    let (ready, gives_up) = (parked::ready_sql(now), parked::gives_up_sql(now, refused_max));
+    let ready = parked::ready_sql(now);
+    let gives_up = parked::gives_up_sql(now, refused_max);
     let mut units: Vec<SpooledUnit> = Vec::new();
-    let (mut events, mut bytes) = (0, 0);
+    let mut events = 0;
+    let mut bytes = 0;
     let sql = format!(
         "SELECT number, events, bytes, {gives_up} FROM units WHERE {ready} AND number > ? \
          AND number NOT IN (SELECT unit FROM deaths WHERE deaths > 0) ORDER BY number LIMIT ?"
@@ -127,7 +132,8 @@ pub(super) async fn find(file: &DatabaseConnection, id: i64) -> Result<Option<Ev
 
 /// The ids of events that cannot be read.
 pub(super) async fn unreadable(file: &DatabaseConnection) -> Result<Vec<i64>, StoreError> {
-    let (mut unreadable, mut after) = (Vec::new(), 0_i64);
+    let mut unreadable = Vec::new();
+    let mut after = 0_i64;
     loop {
         let sql = "SELECT event_id, body FROM events WHERE event_id > ? ORDER BY event_id LIMIT ?";
         let rows = file.query_all_raw(statement(sql, [after.into(), signed(VERIFIED_MAX as u64)])).await?;

@@ -8,11 +8,6 @@ pub(super) async fn next_number(tx: &impl ConnectionTrait) -> Result<i64, DbErr>
     Ok(row.map_or(Ok(0), |row| row.try_get_by_index::<i64>(0))? + 1)
 }
 
-/// Numbers for an SQL list.
-pub(super) fn list(numbers: &[i64]) -> String {
-    numbers.iter().map(ToString::to_string).collect::<Vec<_>>().join(",")
-}
-
 pub(super) fn statement(sql: &str, values: impl IntoIterator<Item = Value>) -> Statement {
     Statement::from_sql_and_values(DbBackend::Sqlite, sql, values)
 }
