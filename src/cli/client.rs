@@ -14,9 +14,18 @@ mod top;
 
 use std::process::ExitCode;
 
+use anyhow::bail;
+
+pub(super) use self::api_client::ApiClient;
 pub(super) use self::pipeline::retry_parked;
 use super::args::client::ClientCommand;
+use super::args::server::ServerArgs;
 use crate::config::Config;
+
+/// A client of the server that the command line names.
+pub(super) fn find_server(server: &ServerArgs) -> anyhow::Result<ApiClient> {
+    target::find(server, || bail!("no server is named"))
+}
 
 /// Carries out a command; `load` gives the configuration, for what the command line leaves open.
 pub(super) fn run(command: ClientCommand, load: impl FnOnce() -> anyhow::Result<Config>) -> anyhow::Result<ExitCode> {

@@ -53,7 +53,8 @@ fn list(config: &Config, user: Option<&str>, json: bool) -> anyhow::Result<()> {
     }
     print(format_args!("{:>6}  {:>6}  {:<11}  {:<8}  {:<40}  NAME", "ID", "USER", "PREFIX", "STATE", "SCOPES"))?;
     for token in tokens {
-        let (state, scopes) = (token.state(clock::now()), token.scopes.to_string());
+        let state = token.state(clock::now());
+        let scopes = token.scopes.to_string();
         print(format_args!(
             "{:>6}  {:>6}  {:<11}  {state:<8}  {scopes:<40}  {}",
             token.id, token.user_id, token.prefix, token.name

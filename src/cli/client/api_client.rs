@@ -28,7 +28,7 @@ const REFUSED: u8 = 3;
 
 /// A server and the credentials for it.
 #[derive(Clone)]
-pub(super) struct ApiClient {
+pub(in crate::cli) struct ApiClient {
     agent: Agent,
     base: String,
     authorization: String,
@@ -48,7 +48,7 @@ pub(super) struct ServerAnswer {
 
 impl ApiClient {
     /// `advice` says what to do when the server refuses the token.
-    pub(super) fn new(base: String, token: &str, advice: Option<String>) -> Self {
+    pub(in crate::cli) fn new(base: String, token: &str, advice: Option<String>) -> Self {
         let config = Agent::config_builder()
             .http_status_as_error(false)
             // A token goes to the server that was named, and to no other.
@@ -71,8 +71,13 @@ impl ApiClient {
     }
 
     /// The server's URL.
-    pub(super) fn base(&self) -> &str {
+    pub(in crate::cli) fn base(&self) -> &str {
         &self.base
+    }
+
+    /// The header that names its token.
+    pub(in crate::cli) fn authorization(&self) -> &str {
+        &self.authorization
     }
 
     /// POST of a JSON text.
@@ -86,7 +91,7 @@ impl ApiClient {
     }
 
     /// GET of an answer that is read as it comes; one that is not a success ends the command.
-    pub(super) fn read(
+    pub(in crate::cli) fn read(
         &self,
         path: &str,
         query: &[(&str, &str)],
@@ -125,7 +130,7 @@ impl ServerAnswer {
     /// The text as JSON.
     pub(super) fn json<T: DeserializeOwned>(&self) -> anyhow::Result<T> {
         serde_json::from_str(&self.text).with_context(|| {
-            format!("the server answered {} with what is no JSON of it: {}", self.status, self.start())
+            format!("the server answered {} with something that is not its JSON: {}", self.status, self.start())
         })
     }
 

@@ -71,7 +71,9 @@ fn into_file(export: &ExportArgs, client: &ApiClient, path: &Path) -> anyhow::Re
 
 fn copy(export: &ExportArgs, client: &ApiClient, output: &mut impl Write) -> anyhow::Result<SummaryReply> {
     let mut lines = client.read("/api/v1/events/export", &filters(export), &[])?;
-    let (mut line, mut events, mut unreadable) = (String::new(), 0, 0);
+    let mut line = String::new();
+    let mut events = 0;
+    let mut unreadable = 0;
     loop {
         line.clear();
         let read = lines.read_line(&mut line).with_context(|| format!("the export broke off after {events} events"))?;

@@ -42,7 +42,9 @@ const GRACE: Duration = Duration::from_secs(5);
 
 pub(super) fn run(import: &ImportArgs, client: ApiClient) -> anyhow::Result<ExitCode> {
     let source = source::open(import)?;
-    let (identity, position, bytes) = (source.identity.clone(), Arc::clone(&source.position), source.bytes);
+    let identity = source.identity.clone();
+    let position = Arc::clone(&source.position);
+    let bytes = source.bytes;
     let rejects = import.rejects.clone().unwrap_or_else(|| beside(&import.file, ".rejects.ndjson"));
     let mut state_file = StateFile::open(state_path(import)?, rejects, &identity)?;
     let before = state_file.state.done;
@@ -57,7 +59,9 @@ pub(super) fn run(import: &ImportArgs, client: ApiClient) -> anyhow::Result<Exit
     let reader = Arc::clone(&queue);
     thread::spawn(move || reader.finish(read(&reader, batches, before)));
     for _ in 0..import.connections {
-        let (queue, client, identity) = (Arc::clone(&queue), client.clone(), identity.clone());
+        let queue = Arc::clone(&queue);
+        let client = client.clone();
+        let identity = identity.clone();
         thread::spawn(move || delivery::deliver(&queue, &client, &identity));
     }
     let mut progress = Progress::new(before, position, bytes);
@@ -95,7 +99,9 @@ fn end(queue: &BatchQueue, state_file: &StateFile, progress: &Progress) -> anyho
         }
         None => {
             let stored = state.done - state.rejected;
-            let (duplicates, rejected, seconds) = (state.duplicates, state.rejected, progress.seconds());
+            let duplicates = state.duplicates;
+            let rejected = state.rejected;
+            let seconds = progress.seconds();
             print(format_args!(
                 "{} events in {seconds:.1} s: {stored} stored ({duplicates} were there before), {rejected} rejected",
                 state.done
@@ -128,7 +134,8 @@ fn read(queue: &BatchQueue, mut batches: Batches, done: u64) -> anyhow::Result<(
 fn stop_on_signals(queue: &Arc<BatchQueue>) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let entered = runtime.enter();
-    let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut terminate = signal(SignalKind::terminate())?;
     drop(entered);
     let queue = Arc::clone(queue);
     thread::spawn(move || {

@@ -86,7 +86,7 @@ fn followed(mut job: JobReply, mut text: String, client: &ApiClient) -> anyhow::
         std::thread::sleep(LOOK_EVERY);
         text.clear();
         client.read(&format!("/api/v1/jobs/{}", job.id), &[], &[])?.read_to_string(&mut text)?;
-        let now: JobReply = serde_json::from_str(&text).context("the server answered with what is no job")?;
+        let now: JobReply = serde_json::from_str(&text).context("the server's answer is not a job")?;
         if now.status == "running" && now.matched > job.matched {
             remark(now.summary());
         }

@@ -27,7 +27,9 @@ struct StreamPosition {
 }
 
 pub(super) fn run(tail: &TailArgs, client: &ApiClient) -> anyhow::Result<ExitCode> {
-    let (mut place, mut wait, mut is_first) = (StreamPosition::default(), WAIT_FIRST, true);
+    let mut place = StreamPosition::default();
+    let mut wait = WAIT_FIRST;
+    let mut is_first = true;
     loop {
         let before = place.id.clone();
         let why = match follow(tail, client, &mut place) {

@@ -60,7 +60,7 @@ fn find_at(
 fn token(args: &ServerArgs) -> anyhow::Result<Option<String>> {
     match (&args.token_file, &args.token) {
         (Some(path), _) => read_token(path).map(Some),
-        (None, Some(token)) => clean(token).map(Some).context("GRISTMILL_TOKEN or --token is no token"),
+        (None, Some(token)) => clean(token).map(Some).context("GRISTMILL_TOKEN or --token is not a token"),
         (None, None) => Ok(None),
     }
 }

@@ -80,7 +80,8 @@ impl LiveView {
     /// Draws until a key or a signal requests the end, as long as everything that is needed lives.
     fn run(mut self, lives: impl Fn() -> bool) -> anyhow::Result<ExitCode> {
         let mut screen = Screen::open()?;
-        let (mut shown, mut shown_at) = (self.model.clone(), Instant::now());
+        let mut shown = self.model.clone();
+        let mut shown_at = Instant::now();
         let mut drawn_at: Option<Instant> = None;
         loop {
             if self.listen() {
@@ -94,7 +95,8 @@ impl LiveView {
                 if !self.view.is_paused {
                     (shown, shown_at) = (self.model.clone(), Instant::now());
                 }
-                let (view, palette) = (&self.view, self.palette);
+                let view = &self.view;
+                let palette = self.palette;
                 screen.draw(|frame| draw::draw(frame, &shown, view, palette, shown_at))?;
                 drawn_at = Some(Instant::now());
             }

@@ -59,7 +59,9 @@ impl Batches {
     }
 
     pub(super) fn next(&mut self) -> anyhow::Result<Option<Batch>> {
-        let (mut events, mut bytes, mut deadline) = (Vec::new(), 0, None);
+        let mut events = Vec::new();
+        let mut bytes = 0;
+        let mut deadline = None;
         while events.len() < self.events_max && bytes < BATCH_BYTES {
             let Some(event) = self.source.next(deadline)? else { break };
             deadline.get_or_insert_with(|| Instant::now() + LINGER);

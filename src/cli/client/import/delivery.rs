@@ -117,8 +117,8 @@ fn outcome(batch: &Batch, duplicates: u64, failures: &[FailedItem]) -> BatchOutc
         }
         if let Some(failure) = failures.iter().find(|failure| failure.index == index) {
             let shown = serde_json::from_str(&event.text).map_or(Shown::Text(&event.text), Shown::Json);
-            let (error, code) = (failure.error.as_deref(), failure.code.as_deref());
-            let (error, code) = (error.unwrap_or_default(), code.unwrap_or_default());
+            let error = failure.error.as_deref().unwrap_or_default();
+            let code = failure.code.as_deref().unwrap_or_default();
             rejects.push(Reject { line: event.line, event: shown, error, code }.line());
         }
         index += 1;

@@ -52,7 +52,8 @@ enum ArrayState {
 
 impl Events {
     pub(super) fn of(source: InputFile) -> anyhow::Result<Self> {
-        let (mut reader, format) = (source.reader, source.format);
+        let mut reader = source.reader;
+        let format = source.format;
         if reader.fill_buf()?.starts_with(BYTE_ORDER_MARK) {
             reader.consume(BYTE_ORDER_MARK.len());
         }
@@ -112,7 +113,7 @@ impl Array {
     fn next(&mut self) -> anyhow::Result<Option<InputEvent>> {
         if self.place == ArrayState::Before {
             if self.skip_space()? != Some(b'[') {
-                bail!("the file is no JSON array: `[` is not its first character; --format ndjson reads lines");
+                bail!("the file is not a JSON array: `[` is not its first character; --format ndjson reads lines");
             }
             self.reader.consume(1);
             self.place = ArrayState::Inside;
@@ -140,7 +141,9 @@ impl Array {
     /// The bytes up to the comma or bracket that ends the element, which is read too.
     fn element(&mut self) -> anyhow::Result<Vec<u8>> {
         let mut element = Vec::new();
-        let (mut depth, mut in_text, mut is_escaped) = (0_usize, false, false);
+        let mut depth = 0_usize;
+        let mut in_text = false;
+        let mut is_escaped = false;
         loop {
             let bytes = self.reader.fill_buf()?;
             if bytes.is_empty() {

@@ -68,7 +68,8 @@ impl Progress {
 
     /// How long the rest takes if it goes on like this.
     fn left(&self) -> Option<Duration> {
-        let (read, bytes) = (self.position.load(Ordering::Relaxed), self.bytes?);
+        let read = self.position.load(Ordering::Relaxed);
+        let bytes = self.bytes?;
         let left = self.seconds() * bytes.saturating_sub(read) as f64 / read as f64;
         (read > 0).then(|| Duration::try_from_secs_f64(left).ok())?
     }

@@ -40,16 +40,17 @@ pub(super) fn is_stdin(path: &Path) -> bool {
 pub(super) fn open(import: &ImportArgs) -> anyhow::Result<InputFile> {
     let path = &import.file;
     if is_stdin(path) {
-        let format = import.format.context("standard input has no name that tells its format, --format does")?;
+        let format = import.format.context("standard input has no name to derive a format from, set --format")?;
         let identity = Uuid::new_v4().simple().to_string()[..IDENTITY_CHARS].to_owned();
         let reader = Box::new(BufReader::with_capacity(READ_BYTES, std::io::stdin()));
         return Ok(InputFile { reader, format, identity, position: Arc::default(), bytes: None });
     }
     let cannot = || format!("cannot read {}", path.display());
     let (name, packing) = packing(path);
-    let format = import.format.or_else(|| format_of(&name)).with_context(|| {
-        format!("{} ends in none of .json, .ndjson, .jsonl, .csv, --format tells its format", path.display())
-    })?;
+    let format = import
+        .format
+        .or_else(|| format_of(&name))
+        .with_context(|| format!("{} does not end in .json, .ndjson, .jsonl or .csv, set --format", path.display()))?;
     let bytes = std::fs::metadata(path).with_context(cannot)?.len();
     if bytes == 0 && packing != Packing::None {
         bail!("{} is empty, which no packed file is", path.display());
@@ -101,7 +102,7 @@ fn identity(path: &Path, bytes: u64, format: Format, batch: u16) -> anyhow::Resu
     let mut beginning = Vec::new();
     File::open(path)?.take(BEGINNING_BYTES).read_to_end(&mut beginning)?;
     if !std::fs::metadata(path)?.is_file() {
-        bail!("it is no file");
+        bail!("it is not a file");
     }
     let place = std::fs::canonicalize(path)?;
     let mut hash = Sha256::new();

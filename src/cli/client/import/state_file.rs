@@ -127,7 +127,8 @@ fn read(path: &Path, identity: &str) -> anyhow::Result<Option<State>> {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
         read => read.with_context(|| format!("cannot read {}", path.display()))?,
     };
-    let state: State = serde_json::from_str(&text).with_context(|| format!("{} is no state", path.display()))?;
+    let state: State =
+        serde_json::from_str(&text).with_context(|| format!("{} is not the state of an import", path.display()))?;
     if state.identity != identity {
         let path = path.display();
         bail!("{path} belongs to another file, format or --batch: repeat the same command, or remove it to begin anew");

@@ -199,7 +199,8 @@ fn table(frame: &mut Frame<'_>, area: Rect, title: &str, sheet: Sheet, scroll: u
 }
 
 fn help(frame: &mut Frame<'_>) {
-    let (wide, high) = (62, HELP.len() as u16 + 2);
+    let wide = 62;
+    let high = HELP.len() as u16 + 2;
     let area = frame.area().centered(Constraint::Length(wide), Constraint::Length(high));
     frame.render_widget(Clear, area);
     frame.render_widget(Paragraph::new(HELP.map(Line::from).to_vec()).block(Block::bordered().title(" Keys ")), area);

@@ -41,7 +41,8 @@ pub(super) fn figures(model: &Model) -> Sheet {
 
 /// Percentiles now and over the series.
 pub(super) fn times(model: &Model) -> Sheet {
-    let (now, all) = (model.newest().map(FigureBucket::times).unwrap_or_default(), model.sums().times);
+    let now = model.newest().map(FigureBucket::times).unwrap_or_default();
+    let all = model.sums().times;
     let rows = [("p50", 0.5), ("p95", 0.95), ("p99", 0.99)];
     let rows =
         rows.map(|(name, share)| vec![name.to_owned(), time(now.quantile_us(share)), time(all.quantile_us(share))]);

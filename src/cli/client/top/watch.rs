@@ -125,7 +125,8 @@ async fn gone(terminal: &AsyncFd<OwnedFd>) {
 /// Everything that `top` shows, requested once.
 pub(super) fn once(client: &ApiClient) -> anyhow::Result<Model> {
     let mut model = Model::new(client.base());
-    let (mut has_line, mut has_figures) = (false, false);
+    let mut has_line = false;
+    let mut has_figures = false;
     stream(client, |received| {
         has_line |= matches!(received, Update::Line(_));
         has_figures |= matches!(received, Update::Figures(_));
@@ -146,7 +147,8 @@ fn stream(client: &ApiClient, mut deliver: impl FnMut(Update) -> bool) -> anyhow
     let mut newest = Text::default();
     let mut received = (String::new(), String::new());
     loop {
-        let (line, kind) = (&mut received.0, &mut received.1);
+        let line = &mut received.0;
+        let kind = &mut received.1;
         line.clear();
         if lines.read_line(line).context("the stream broke off")? == 0 {
             return Ok(());
@@ -204,5 +206,5 @@ fn whole<T: DeserializeOwned>(client: &ApiClient, path: &str, query: &[(&str, &s
 }
 
 fn read<T: DeserializeOwned>(data: &str) -> anyhow::Result<T> {
-    serde_json::from_str(data).context("what the server tells cannot be read")
+    serde_json::from_str(data).context("the server's news cannot be parsed")
 }

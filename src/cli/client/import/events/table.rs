@@ -54,7 +54,8 @@ impl CsvEvents {
 
 /// The event of a row; an empty field of the event is one that is not there.
 fn event_of(columns: &csv::StringRecord, values: &[&str]) -> String {
-    let (mut event, mut payload) = (Map::new(), Map::new());
+    let mut event = Map::new();
+    let mut payload = Map::new();
     for (column, value) in columns.iter().zip(values) {
         let text = || Value::from(*value);
         match column {

@@ -17,7 +17,8 @@ type Found = (u64, String, Option<&'static str>);
 
 /// Each event, and the error that ended the reading.
 fn read(format: Format, text: &[u8]) -> (Vec<Found>, Option<String>) {
-    let (mut events, mut found) = (events(format, text), Vec::new());
+    let mut events = events(format, text);
+    let mut found = Vec::new();
     loop {
         match events.next() {
             Ok(Some(event)) => found.push((event.line, event.text, event.flaw.map(|(code, _)| code))),
@@ -53,8 +54,8 @@ fn an_array_is_cut_at_its_own_commas_only() {
 #[test]
 fn a_broken_array_ends_the_reading_where_it_breaks() {
     for (text, events, error) in [
-        ("{}", 0, "no JSON array"),
-        ("", 0, "no JSON array"),
+        ("{}", 0, "not a JSON array"),
+        ("", 0, "not a JSON array"),
         ("[1,", 1, "before the array does"),
         ("[1,]", 1, "not JSON"),
         ("[1\n2]", 0, "line 1: the event is not JSON"),
