@@ -1,11 +1,14 @@
-//! Bearer tokens (RFC 6750): out of the request's headers, and into the hash under which they are known.
+//! What a request shows of its sender: a bearer token (RFC 6750), which is known by its hash, and where it comes from.
 
-use actix_web::HttpRequest;
+use std::future::{Ready, ready};
+use std::net::IpAddr;
+
+use actix_web::dev::Payload;
 use actix_web::http::header::{AUTHORIZATION, HeaderMap};
+use actix_web::{FromRequest, HttpRequest};
 use sha2::{Digest, Sha256};
 
 use super::error::ApiError;
-use super::origin::Origin;
 
 /// Longest Authorization header that is looked at; ours have 53 bytes.
 const HEADER_BYTES_MAX: usize = 1_024;
@@ -33,6 +36,15 @@ impl Credentials {
     /// Those that stand in headers.
     pub fn read(headers: &HeaderMap, origin: Origin) -> Result<Self, ApiError> {
         Ok(Self { hash: Sha256::digest(token(headers)?).into(), origin })
+    }
+}
+
+impl FromRequest for Credentials {
+    type Error = ApiError;
+    type Future = Ready<Result<Self, ApiError>>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        ready(Self::of(request))
     }
 }
 
@@ -74,6 +86,29 @@ fn malformed(detail: String) -> ApiError {
     ApiError::unauthorized(true, detail)
 }
 
+/// An address, of IPv6 its network (/64): the owner of one of its addresses has all of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Origin(i64);
+
+impl Origin {
+    /// The origin of a request; of one that comes through a proxy, the proxy.
+    pub fn of(request: &HttpRequest) -> Self {
+        request.peer_addr().map_or(Self(0), |peer| peer.ip().into())
+    }
+}
+
+impl From<IpAddr> for Origin {
+    fn from(address: IpAddr) -> Self {
+        match address.to_canonical() {
+            IpAddr::V4(address) => Self(i64::from(address.to_bits())),
+            IpAddr::V6(address) => {
+                let [a, b, c, d, e, f, g, h, ..] = address.octets();
+                Self(i64::from_be_bytes([a, b, c, d, e, f, g, h]))
+            }
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use actix_web::http::header::HeaderValue;
@@ -112,5 +147,14 @@ mod tests {
         for (headers, detail) in refusals {
             assert_eq!(read(headers).as_ref().map_err(String::as_str), Err(detail));
         }
+    }
+
+    #[test]
+    fn an_origin_is_an_address_or_a_network() {
+        let of = |text: &str| Origin::from(text.parse::<IpAddr>().expect("an address"));
+        assert_ne!(of("10.0.0.1"), of("10.0.0.2"));
+        assert_eq!(of("10.0.0.1"), of("::ffff:10.0.0.1"));
+        assert_eq!(of("2001:db8::1"), of("2001:db8::ffff:1"));
+        assert_ne!(of("2001:db8::1"), of("2001:db8:0:1::1"));
     }
 }
