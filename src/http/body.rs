@@ -1,24 +1,156 @@
-//! Reads a request's body under a limit of bytes and two deadlines, and only while there is room for it: no client can
-//! fill the memory or hold a connection by sending slowly, and all of them together cannot fill it either. What is
-//! packed is unpacked on the way, and counts as what comes out.
+//! The body of a request: whether its client waits until it is requested, what becomes of what nobody reads, and how it is
+//! read.
+//!
+//! It is read under a limit of bytes and two deadlines, and only while there is room for it: no client can fill the memory
+//! or hold a connection by sending slowly, and all of them together cannot fill it either. What is packed is unpacked on
+//! the way, and counts as what comes out.
 
+use std::future::{Ready, ready};
 use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
+use actix_web::body::{BodySize, BoxBody, MessageBody};
+use actix_web::dev::{Payload, ServiceRequest};
 use actix_web::error::PayloadError;
 use actix_web::http::header::{CONTENT_LENGTH, HeaderMap};
+use actix_web::{FromRequest, HttpMessage, HttpRequest, HttpResponse};
 use bytes::{Bytes, BytesMut};
 use futures_util::{Stream, StreamExt};
 use tokio::time::{Instant, timeout_at};
 
+use super::connection::{EXPECTATION, Interim};
 use super::encoding::{Coding, Unpacked};
 use super::error::ApiError;
 use super::problems::Problem;
+use crate::pipeline::{Pipeline, Room};
 use crate::telemetry::facts;
 
 /// Bodies up to this many bytes are copied: a slice would keep the connection's read buffer of 32 KiB alive for as
 /// long as the event is in flight.
 const COPIED_BYTES_MAX: usize = 4_096;
+
+/// A body that was not read to its end yet; extracting it never fails.
+///
+/// It stays with its request until that is answered: a body that is dropped unread is swallowed by actix for as long as
+/// chunks arrive, one that is still held when the answer goes out makes actix close the connection.
+pub struct RequestBody(HttpRequest);
+
+/// The body, among the request's extensions; absent if it has none.
+struct KeptBody {
+    payload: Payload,
+    /// What requests the body, as long as its client holds it back, and whether it did.
+    interim: Option<Interim>,
+    is_requested: bool,
+}
+
+impl RequestBody {
+    /// Puts the body where it stays with its request.
+    pub(super) fn keep(request: &mut ServiceRequest) {
+        let payload = request.take_payload();
+        if matches!(payload, Payload::None) {
+            return;
+        }
+        let waits = request.headers().contains_key(EXPECTATION);
+        let interim = if waits { request.conn_data::<Interim>().cloned() } else { None };
+        request.extensions_mut().insert(KeptBody { payload, interim, is_requested: false });
+    }
+
+    /// The body of `request`.
+    pub(super) fn of(request: &HttpRequest) -> Self {
+        Self(request.clone())
+    }
+
+    /// Whether the client holds the body back until it is requested.
+    fn is_held_back(&self) -> bool {
+        self.0.extensions().get::<KeptBody>().is_some_and(KeptBody::is_held_back)
+    }
+
+    /// Room for the body. A client that holds it back until it is requested learns at once that there is none.
+    pub fn room(&self, pipeline: &Pipeline) -> Result<Room, ApiError> {
+        match announced_length(self.0.headers()).filter(|_| self.is_held_back()) {
+            Some(bytes) => Ok(pipeline.room_for(bytes)?),
+            None => Ok(pipeline.room()),
+        }
+    }
+
+    /// The answer is there: nobody wants the body any more. Says whether it was held back to the end.
+    pub(super) fn settle(&self) -> bool {
+        let mut extensions = self.0.extensions_mut();
+        let Some(body) = extensions.get_mut::<KeptBody>() else { return false };
+        let was_held_back = body.is_held_back();
+        if let Some(interim) = body.interim.take() {
+            interim.withdraw();
+        }
+        was_held_back
+    }
+
+    /// The answer that holds what was not read until it has gone out.
+    pub(super) fn held_by(self, response: HttpResponse) -> HttpResponse {
+        if self.0.extensions().contains::<KeptBody>() {
+            response.map_body(|_, body| BoxBody::new(HoldingBody { body, _held: self }))
+        } else {
+            response
+        }
+    }
+}
+
+impl KeptBody {
+    fn is_held_back(&self) -> bool {
+        self.interim.is_some() && !self.is_requested
+    }
+}
+
+impl Stream for RequestBody {
+    type Item = Result<Bytes, PayloadError>;
+
+    fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let mut extensions = self.0.extensions_mut();
+        let Some(body) = extensions.get_mut::<KeptBody>() else { return Poll::Ready(None) };
+        let next = Pin::new(&mut body.payload).poll_next(context);
+        match &body.interim {
+            // A client that sends unprompted waits for nothing.
+            Some(interim) if next.is_ready() => {
+                interim.withdraw();
+                body.interim = None;
+            }
+            Some(interim) if !body.is_requested => {
+                interim.request_body();
+                body.is_requested = true;
+            }
+            _ => {}
+        }
+        next
+    }
+}
+
+impl FromRequest for RequestBody {
+    type Error = ApiError;
+    type Future = Ready<Result<Self, ApiError>>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        ready(Ok(Self::of(request)))
+    }
+}
+
+/// The body of an answer, which prevents the request's body from being swallowed; see [`RequestBody`].
+struct HoldingBody {
+    body: BoxBody,
+    _held: RequestBody,
+}
+
+impl MessageBody for HoldingBody {
+    type Error = <BoxBody as MessageBody>::Error;
+
+    fn size(&self) -> BodySize {
+        self.body.size()
+    }
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Bytes, Self::Error>>> {
+        self.body.as_pin_mut().poll_next(context)
+    }
+}
 
 /// How much of a body is read, and for how long.
 #[derive(Clone, Copy, Debug)]
@@ -167,94 +299,4 @@ fn broken(error: PayloadError) -> ApiError {
 }
 
 #[cfg(test)]
-mod tests {
-    use actix_web::http::header::HeaderValue;
-    use actix_web::rt::System;
-    use futures_util::stream;
-
-    use super::*;
-
-    const LIMITS: BodyLimits =
-        BodyLimits { bytes_max: 10, silence_max: Duration::from_millis(20), total_max: Duration::from_millis(60) };
-
-    fn run<S>(length: Option<&'static str>, payload: S) -> Result<Bytes, (&'static str, String)>
-    where
-        S: Stream<Item = Result<Bytes, PayloadError>> + Unpin + 'static,
-    {
-        let mut headers = HeaderMap::new();
-        if let Some(length) = length {
-            headers.insert(CONTENT_LENGTH, HeaderValue::from_static(length));
-        }
-        System::new()
-            .block_on(read(&headers, payload, &LIMITS, |_| Ok(())))
-            .map_err(|error| (error.problem().entry().code, error.detail().to_owned()))
-    }
-
-    fn chunks(parts: &[&'static str]) -> impl Stream<Item = Result<Bytes, PayloadError>> + Unpin + use<> {
-        stream::iter(parts.iter().map(|part| Ok(Bytes::from_static(part.as_bytes()))).collect::<Vec<_>>())
-    }
-
-    #[test]
-    fn a_body_is_read_whole_up_to_the_limit() {
-        assert_eq!(run(None, chunks(&[])), Ok(Bytes::new()));
-        assert_eq!(run(Some("4"), chunks(&["abcd"])).as_deref(), Ok(b"abcd".as_slice()));
-        assert_eq!(run(None, chunks(&["abcde", "", "fghij"])).as_deref(), Ok(b"abcdefghij".as_slice()));
-    }
-
-    #[test]
-    fn an_announced_length_over_the_limit_is_refused_unread() {
-        let silent = stream::pending();
-        let refused = ("body_too_large", "the body is 10000000000 bytes, limit 10".to_owned());
-        assert_eq!(run(Some("10000000000"), silent), Err(refused));
-        assert_eq!(run(Some("11"), stream::pending()).map_err(|error| error.0), Err("body_too_large"));
-    }
-
-    #[test]
-    fn an_unannounced_body_is_stopped_at_the_limit() {
-        let endless = stream::repeat_with(|| Ok(Bytes::from_static(b"abc")));
-        let refused = ("body_too_large", "the body is over the limit of 10 bytes".to_owned());
-        assert_eq!(run(None, endless), Err(refused));
-    }
-
-    #[test]
-    fn room_is_made_before_anything_is_kept() {
-        let requested = |length: Option<&'static str>, parts: &[&'static str]| {
-            let (mut requested, mut headers) = (Vec::new(), HeaderMap::new());
-            if let Some(length) = length {
-                headers.insert(CONTENT_LENGTH, HeaderValue::from_static(length));
-            }
-            let make_room = |bytes| {
-                requested.push(bytes);
-                if bytes > 5 { Err(ApiError::internal("full")) } else { Ok(()) }
-            };
-            let read = System::new().block_on(read(&headers, chunks(parts), &LIMITS, make_room));
-            (requested, read.is_ok())
-        };
-        for length in [Some("10"), None] {
-            assert_eq!(requested(length, &["ab", "cd"]), (vec![2, 2], true), "as it comes");
-            assert_eq!(requested(length, &["ab", "cd", "efghij"]), (vec![2, 2, 6], false));
-        }
-        assert_eq!(requested(Some("6"), &["abcdef"]), (vec![6], false), "all of it is kept at once");
-    }
-
-    #[test]
-    fn a_silent_body_and_a_dripping_one_are_cut_off() {
-        let silent = chunks(&["ab"]).chain(stream::pending());
-        let late = ("request_timeout", "the body was silent for 0.02 s, bytes so far: 2".to_owned());
-        assert_eq!(run(None, silent), Err(late));
-        let dripping = stream::unfold(None, |drops: Option<tokio::time::Interval>| async {
-            let mut drops = drops.unwrap_or_else(|| tokio::time::interval(Duration::from_millis(10)));
-            drops.tick().await;
-            Some((Ok(Bytes::from_static(b"a")), Some(drops)))
-        });
-        let (code, detail) = run(None, Box::pin(dripping)).expect_err("must be cut off");
-        assert_eq!(code, "request_timeout");
-        assert!(detail.starts_with("the body was not complete after 0.06 s"), "{detail}");
-    }
-
-    #[test]
-    fn a_broken_body_is_the_clients_error() {
-        let broken = stream::iter([Err(PayloadError::EncodingCorrupted)]);
-        assert_eq!(run(None, broken).map_err(|error| error.0), Err("invalid_request"));
-    }
-}
+mod tests;

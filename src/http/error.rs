@@ -3,15 +3,17 @@
 mod layers;
 
 use std::borrow::Cow;
+use std::fmt::{self, Display, Formatter};
 use std::time::Duration;
 
-use actix_web::HttpResponse;
+use actix_web::http::StatusCode;
 use actix_web::http::header::{self, HeaderName, HeaderValue};
+use actix_web::{HttpResponse, ResponseError};
 use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::problems::Problem;
-use super::request_id::RequestId;
+use super::request::RequestId;
 use crate::domain::rejection::{Flaw, RejectCode, Rejection};
 use crate::domain::scopes::Scope;
 use crate::telemetry::facts;
@@ -31,6 +33,23 @@ pub struct ApiError {
     /// The problem is an event's outcome, which the reference's members report.
     is_outcome: bool,
     closes: bool,
+}
+
+/// What stands for an error until the middleware puts its problem there, which knows the request's id.
+impl ResponseError for ApiError {
+    fn status_code(&self) -> StatusCode {
+        self.problem.entry().status
+    }
+
+    fn error_response(&self) -> HttpResponse {
+        HttpResponse::new(self.status_code())
+    }
+}
+
+impl Display for ApiError {
+    fn fmt(&self, out: &mut Formatter<'_>) -> fmt::Result {
+        out.write_str(&self.detail)
+    }
 }
 
 /// The header that shows a client what to change.
@@ -284,7 +303,7 @@ mod tests {
 
     use super::super::problems::CATALOGUE;
     use super::*;
-    use crate::pipeline::Refused;
+    use crate::pipeline::{Refused, Unsettled};
 
     fn body_of(error: &ApiError) -> Value {
         let response = error.respond(&RequestId::fixed("r-1"), false);
@@ -341,7 +360,7 @@ mod tests {
         for entry in CATALOGUE.iter().filter(|entry| entry.status.as_u16() == 503) {
             assert_eq!(header_of(&ApiError::new(entry.problem, "x"), "retry-after").as_deref(), Some("1"));
         }
-        let full = ApiError::from(Refused::Full { retry_after: Duration::from_millis(2_001) });
+        let full = ApiError::from(Refused { why: Unsettled::Full, retry_after: Duration::from_millis(2_001) });
         assert_eq!(header_of(&full, "retry-after").as_deref(), Some("3"));
         assert_eq!(whole_seconds(Duration::ZERO), 1);
         let limited = ApiError::rate_limited(Duration::from_millis(1_001));

@@ -3,16 +3,18 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use actix_web::web::Data;
+use actix_web::dev::Payload;
+use actix_web::{FromRequest, HttpRequest};
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
+use futures_util::FutureExt;
+use futures_util::future::LocalBoxFuture;
 use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
 
-use super::body::{self, BodyLimits};
+use super::body::{self, RequestBody};
 use super::error::ApiError;
 use super::media::{JSON_ONLY, Media};
-use super::request::Call;
 use super::state::AppState;
 use crate::config::units::parse_duration;
 use crate::domain::json::{JsonKind, JsonText, integer};
@@ -32,26 +34,40 @@ pub struct Fields {
     flaws: Vec<Flaw>,
 }
 
-/// Reads the body of `call`: one JSON object.
-pub async fn read(call: Call) -> Result<(Data<AppState>, Fields), ApiError> {
-    let state = call.state.clone();
-    let body = body_of(call).await?;
-    Ok((state, Fields::parse(&body)?))
+/// The members of a body that may also be empty.
+#[derive(Debug)]
+pub struct OptionalFields(pub Fields);
+
+impl FromRequest for Fields {
+    type Error = ApiError;
+    type Future = LocalBoxFuture<'static, Result<Self, ApiError>>;
+
+    /// The request's body must be one JSON object.
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        let body = body_of(request.clone());
+        async { Self::parse(&body.await?) }.boxed_local()
+    }
 }
 
-/// Reads the body of `call`, which may also be empty.
-pub async fn read_if_any(call: Call) -> Result<(Data<AppState>, Fields), ApiError> {
-    let state = call.state.clone();
-    let body = body_of(call).await?;
-    let fields = if body.is_empty() { Fields::default() } else { Fields::parse(&body)? };
-    Ok((state, fields))
+impl FromRequest for OptionalFields {
+    type Error = ApiError;
+    type Future = LocalBoxFuture<'static, Result<Self, ApiError>>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        let body = body_of(request.clone());
+        async {
+            let body = body.await?;
+            Ok(Self(if body.is_empty() { Fields::default() } else { Fields::parse(&body)? }))
+        }
+        .boxed_local()
+    }
 }
 
-async fn body_of(call: Call) -> Result<Bytes, ApiError> {
-    let media = Media::declared(call.headers(), JSON_ONLY)?;
-    let limits =
-        BodyLimits { bytes_max: BODY_BYTES_MAX.min(call.state.body_limits.bytes_max), ..call.state.body_limits };
-    let body = body::read(call.request.headers(), call.payload, &limits, |_| Ok(())).await?;
+async fn body_of(request: HttpRequest) -> Result<Bytes, ApiError> {
+    let media = Media::declared(request.headers(), JSON_ONLY)?;
+    let limits = AppState::of(&request).body_limits;
+    let limits = limits.with_bytes_max(BODY_BYTES_MAX.min(limits.bytes_max));
+    let body = body::read(request.headers(), RequestBody::of(&request), &limits, |_| Ok(())).await?;
     media.check(&body, JSON_ONLY)?;
     Ok(body)
 }

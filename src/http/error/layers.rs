@@ -4,7 +4,7 @@ use super::ApiError;
 use crate::domain::batch::BatchError;
 use crate::domain::submission::Unreadable;
 use crate::http::problems::Problem;
-use crate::pipeline::Refused;
+use crate::pipeline::{Refused, Unsettled};
 use crate::store::{Cause, StoreError, UnreadableEvent};
 use crate::telemetry::facts;
 
@@ -31,19 +31,15 @@ impl From<BatchError> for ApiError {
 
 impl From<Refused> for ApiError {
     fn from(refused: Refused) -> Self {
-        match refused {
-            Refused::Full { retry_after } => {
-                Self::new(Problem::Overloaded, "the pipeline is full, nothing was stored").after(retry_after)
+        let later = |problem, detail| Self::new(problem, detail).after(refused.retry_after);
+        match refused.why {
+            Unsettled::Full => later(Problem::Overloaded, "the pipeline is full, nothing was stored"),
+            Unsettled::Paused => later(Problem::Overloaded, "the pipeline is paused, nothing was stored"),
+            Unsettled::Draining => Self::new(Problem::Draining, "the server is stopping, nothing was stored"),
+            Unsettled::NotStored | Unsettled::Impossible(_) => {
+                later(Problem::NotStored, "the database did not take the event, nothing was stored")
             }
-            Refused::Paused { retry_after } => {
-                Self::new(Problem::Overloaded, "the pipeline is paused, nothing was stored").after(retry_after)
-            }
-            Refused::Draining => Self::new(Problem::Draining, "the server is stopping, nothing was stored"),
-            Refused::NotStored { retry_after } => {
-                Self::new(Problem::NotStored, "the database did not take the event, nothing was stored")
-                    .after(retry_after)
-            }
-            Refused::Unknown => Self::new(
+            Unsettled::Unknown => Self::new(
                 Problem::OutcomeUnknown,
                 "the database did not say whether the event was stored, send again with the same key",
             ),
