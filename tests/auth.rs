@@ -53,6 +53,23 @@ fn get_with(server: &Server, headers: &[u8]) -> Answer {
 }
 
 both_databases! {
+    fn parameters_and_ids_are_looked_at_once_the_token_is_known(database) {
+        let mut server = Server::start(&database);
+        let wrong = [format!("{EVENTS}?limit=0"), format!("{EVENTS}/x"), "/api/v1/users?nonsense=1".to_owned()];
+        for (at, path) in wrong.iter().enumerate() {
+            // It is looked up the first time, and remembered from then on.
+            let unknown = server.client_with(&format!("gm_unknown{at}"));
+            for _ in 0..2 {
+                assert_unauthorized(&unknown.get(path), &["the token is unknown"]);
+            }
+        }
+        let made = server.client().post_json("/api/v1/tokens", &json!({"scopes": ["write"]})).json();
+        let writer = server.client_with(made["token"].as_str().expect("a token"));
+        for path in &wrong {
+            assert_eq!(writer.get(path).status, 403, "{path}");
+        }
+    }
+
     fn without_a_good_token_the_answer_is_401_and_says_how_to_ask(database) {
         let mut server = Server::start(&database);
         let token = server.token();
@@ -128,7 +145,9 @@ both_databases! {
         let setup = server.setup();
         setup.create_user("ana@example.org");
         let client = |scopes: &str| server.client_with(&setup.create_token("ana@example.org", scopes));
-        let (writer, reader, admin) = (client("write"), client("read"), client("admin,operate"));
+        let writer = client("write");
+        let reader = client("read");
+        let admin = client("admin,operate");
         let id = accepted(&writer, &event("a"));
         let path = format!("{EVENTS}/{id}");
         assert_eq!(reader.get(&path).status, 200);
@@ -148,7 +167,8 @@ both_databases! {
         let ana = server.client_with(&setup.create_user_with_token("ana@example.org", "read,write"));
         let bob = server.client_with(&setup.create_user_with_token("bob@example.org", "read,write"));
         let all = server.client_with(&setup.create_token("bob@example.org", "read:all"));
-        let (of_ana, of_bob) = (accepted(&ana, &event("a")), accepted(&bob, &event("b")));
+        let of_ana = accepted(&ana, &event("a"));
+        let of_bob = accepted(&bob, &event("b"));
         let foreign = bob.get(&format!("{EVENTS}/{of_ana}"));
         let unknown = bob.get(&format!("{EVENTS}/{}", of_ana + 1_000_000));
         assert_problem(&foreign, 404, "not_found", &[&of_ana.to_string()]);
@@ -157,7 +177,8 @@ both_databases! {
             problem["request_id"] = Value::Null;
             problem.to_string().replace(&id.to_string(), "N")
         };
-        let (foreign, unknown) = (shape(&foreign, of_ana), shape(&unknown, of_ana + 1_000_000));
+        let foreign = shape(&foreign, of_ana);
+        let unknown = shape(&unknown, of_ana + 1_000_000);
         assert_eq!(foreign, unknown, "a foreign id answers as an unknown one");
         let ids = |client: &Client| -> Vec<i64> {
             let list = client.get(EVENTS).json();

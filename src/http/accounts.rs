@@ -8,29 +8,15 @@ pub mod tokens;
 pub mod users;
 mod view;
 
-pub use pages::{AccountPage, PAGE_DEFAULT, PAGE_MAX};
+pub use pages::AccountPage;
 pub use view::{MadeToken, TokenView, UserView};
 
 use actix_web::web::Data;
 
 use super::error::ApiError;
 use super::problems::Problem;
-use super::request::Call;
 use super::state::AppState;
 use crate::store::{StoreError, StoreOutcome};
-
-/// Longest part of a path that is repeated in an answer, in characters.
-const SHOWN_CHARS_MAX: usize = 40;
-
-/// The id in the path of a `what`; ids are written one way only.
-pub(super) fn id_in_path(call: &Call, what: &str) -> Result<i64, ApiError> {
-    let text = call.request.match_info().query("id");
-    let is_canonical = text.bytes().all(|byte| byte.is_ascii_digit()) && !text.starts_with('0');
-    text.parse().ok().filter(|_| is_canonical).ok_or_else(|| {
-        let shown: String = text.chars().take(SHOWN_CHARS_MAX).collect();
-        ApiError::new(Problem::NotFound, format!("there is no {what} {shown:?}, an id is a positive integer"))
-    })
-}
 
 pub(super) fn no_such(what: &str, id: i64) -> ApiError {
     ApiError::new(Problem::NotFound, format!("there is no {what} {id}"))

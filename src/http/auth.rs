@@ -4,55 +4,30 @@
 //! database is away, changes are not seen; known tokens go on working then for `auth.outage_grace`, unknown ones get a
 //! 503. An origin that sends many unknown tokens gets a 429, before the database is queried.
 
-use std::collections::{HashMap, HashSet};
-use std::sync::atomic::{AtomicI64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+mod token_cache;
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
 use subtle::ConstantTimeEq;
 
-use super::bearer::{Credentials, TokenHash};
+use self::token_cache::{KnownToken, TokenCache};
 use super::bounds::STORE_WAIT;
+use super::caller::Caller;
+use super::credentials::{Credentials, TokenHash};
 use super::error::ApiError;
 use super::lookups::Lookups;
 use super::problems::Problem;
 use super::staleness::Staleness;
 use super::unknown_tokens::UnknownTokens;
 use crate::clock;
-use crate::domain::scopes::{Scope, Scopes};
 use crate::store::{Store, StoreError, TokenRecord};
 use crate::telemetry::condition::Condition;
 
-/// Most tokens remembered, known and unknown each; 10,000 known ones are about 3 MB.
-const REMEMBERED_MAX: usize = 10_000;
-/// A token's last use is written at most this often, in seconds.
-const USE_NOTED_EVERY_SECONDS: i64 = 60;
-
-/// The person or program behind a valid token.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Caller {
-    /// The token's user.
-    pub user_id: i64,
-    /// The user's email.
-    pub email: String,
-    /// What the token may do.
-    pub scopes: Scopes,
-    /// The token.
-    pub token_id: i64,
-    /// The token that opened it, if it is a session of the dashboard.
-    pub parent_id: Option<i64>,
-}
-
-/// Whether `scopes` cover `scope`: reading or writing everyone's events includes one's own, else none implies another.
-pub fn allows(scopes: Scopes, scope: Scope) -> bool {
-    scopes.has(scope)
-        || match scope {
-            Scope::Read => scopes.has(Scope::ReadAll),
-            Scope::Write => scopes.has(Scope::WriteAll),
-            _ => false,
-        }
-}
+/// Most uses that wait to be written.
+const USES_MAX: usize = 10_000;
 
 /// The tokens that were seen, and the way to those that were not.
 pub struct Auth {
@@ -60,36 +35,17 @@ pub struct Auth {
     lookups: Lookups,
     /// How many unknown tokens came from where.
     pub(super) unknown: UnknownTokens,
-    cache: RwLock<TokenCache>,
+    /// Replaced as a whole when tokens change.
+    cache: RwLock<Arc<TokenCache>>,
     uses: Mutex<Uses>,
     staleness: Staleness,
     /// One round at a time: a slower one that began earlier would bring back what is over.
     round: tokio::sync::Mutex<()>,
 }
 
-/// What is known of tokens as of one version of them.
-#[derive(Default)]
-struct TokenCache {
-    version: Option<i64>,
-    /// Counts the times that everything was renewed; a look-up begun before such a time is not remembered.
-    epoch: u64,
-    known: HashMap<TokenHash, Arc<KnownToken>>,
-    unknown: HashSet<TokenHash>,
-}
-
-struct KnownToken {
-    caller: Arc<Caller>,
-    record: TokenRecord,
-    /// Unix seconds of the last use that was noted; saves the hot path the lock of `uses`.
-    touched_at: AtomicI64,
-}
-
-/// Last uses of tokens: those written, to space out the writes, and those still to write.
-#[derive(Default)]
-struct Uses {
-    noted: HashMap<i64, i64>,
-    to_write: HashMap<i64, DateTime<Utc>>,
-}
+/// Last uses of tokens that are still to be written. In the order of ids, so that two nodes that write the same rows
+/// cannot lock each other out.
+type Uses = BTreeMap<i64, DateTime<Utc>>;
 
 impl Auth {
     /// An empty cache in front of `store`; while that does not answer, it is trusted for `outage_grace`.
@@ -98,7 +54,7 @@ impl Auth {
             lookups: Lookups::new(store.clone()),
             store,
             unknown: UnknownTokens::default(),
-            cache: RwLock::default(),
+            cache: RwLock::new(Arc::new(TokenCache::new(None))),
             uses: Mutex::default(),
             staleness: Staleness::new(outage_grace),
             round: tokio::sync::Mutex::default(),
@@ -107,16 +63,27 @@ impl Auth {
 
     /// The caller with these credentials; 401 if there is none, 503 if only the database could decide.
     pub async fn authenticate(&self, credentials: Credentials) -> Result<Arc<Caller>, ApiError> {
-        let (hash, now) = (credentials.hash, clock::now());
-        if self.staleness.is_lost_for_long() {
-            return Err(unchecked());
+        match self.remembered(&credentials.hash) {
+            Some(caller) => caller,
+            None => self.admit(&credentials.hash, self.look_up(credentials).await?),
         }
-        let known = match self.recall(&hash) {
-            Some(None) if self.staleness.is_lost() => return Err(unchecked()),
-            Some(remembered) => remembered,
-            None => self.look_up(credentials).await?,
-        };
-        let known = known.filter(|known| bool::from(known.record.hash.ct_eq(&hash)));
+    }
+
+    /// As [`Self::authenticate`], if that can be said without querying the database.
+    pub fn remembered(&self, hash: &TokenHash) -> Option<Result<Arc<Caller>, ApiError>> {
+        if self.staleness.is_lost_for_long() {
+            return Some(Err(unchecked()));
+        }
+        match self.cache().recall(hash)? {
+            None if self.staleness.is_lost() => Some(Err(unchecked())),
+            known => Some(self.admit(hash, known)),
+        }
+    }
+
+    /// The caller with the token that was found under `hash`, if it is valid now.
+    fn admit(&self, hash: &TokenHash, known: Option<Arc<KnownToken>>) -> Result<Arc<Caller>, ApiError> {
+        let now = clock::now();
+        let known = known.filter(|known| bool::from(known.record.hash.ct_eq(hash)));
         let known = known.ok_or_else(|| ApiError::unauthorized(true, "the token is unknown"))?;
         judge(&known.record, now)?;
         self.note_use(&known, now);
@@ -141,68 +108,58 @@ impl Auth {
 
     /// Forgets that the token is unknown, so that it is looked up, and counted, again.
     pub fn forget_unknown(&self, hash: &TokenHash) {
-        self.cache_mut().unknown.remove(hash);
-    }
-
-    fn recall(&self, hash: &TokenHash) -> Option<Option<Arc<KnownToken>>> {
-        let cache = self.cache();
-        match cache.known.get(hash) {
-            Some(known) => Some(Some(Arc::clone(known))),
-            None => cache.unknown.contains(hash).then_some(None),
-        }
+        self.cache().unknown.remove(hash);
     }
 
     async fn look_up(&self, Credentials { hash, origin }: Credentials) -> Result<Option<Arc<KnownToken>>, ApiError> {
         self.unknown.admit(origin)?;
-        let epoch = self.cache().epoch;
+        let cache = Arc::clone(&self.cache());
         let record = self.lookups.find(hash).await.map_err(unavailable)?;
         if record.is_none() {
             self.unknown.note(origin, Instant::now());
         }
         let known = record.map(|record| Arc::new(KnownToken::new(record)));
-        self.cache_mut().remember(epoch, hash, known.clone());
+        cache.remember(hash, known.clone());
         Ok(known)
     }
 
     /// After a change everything that is remembered is looked up anew at once: an outage may begin before it is used.
     async fn see_version(&self, version: i64) -> Result<(), StoreError> {
-        let known = match &*self.cache() {
-            cache if cache.version == Some(version) => return Ok(()),
-            cache => cache.known.keys().copied().collect(),
-        };
-        let records = self.store.find_tokens(known, STORE_WAIT).await?;
-        self.cache_mut().renew(version, records);
+        let before = Arc::clone(&self.cache());
+        if before.version == Some(version) {
+            return Ok(());
+        }
+        let hashes = before.known.iter().map(|(hash, _)| hash).collect();
+        let records = self.store.find_tokens(hashes, STORE_WAIT).await?;
+        *self.cache.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(before.renewed(version, records));
         Ok(())
     }
 
     fn note_use(&self, known: &KnownToken, now: DateTime<Utc>) {
-        let seconds = now.timestamp();
-        if seconds - known.touched_at.load(Ordering::Relaxed) < USE_NOTED_EVERY_SECONDS {
-            return;
+        if known.is_use_due(now) {
+            note(&mut self.uses(), known.record.token_id, now);
         }
-        known.touched_at.store(seconds, Ordering::Relaxed);
-        self.uses.lock().unwrap_or_else(PoisonError::into_inner).note(known.record.token_id, now);
     }
 
     /// Uses that cannot be written now are written with the next round.
     async fn write_uses(&self) -> Result<(), StoreError> {
-        let batch = self.uses.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let batch: Vec<_> = std::mem::take(&mut *self.uses()).into_iter().collect();
         if batch.is_empty() {
             return Ok(());
         }
         let written = self.store.record_token_uses(&batch, STORE_WAIT).await;
         if written.is_err() {
-            self.uses.lock().unwrap_or_else(PoisonError::into_inner).put_back(batch);
+            put_back(&mut self.uses(), batch);
         }
         written
     }
 
-    fn cache(&self) -> RwLockReadGuard<'_, TokenCache> {
+    fn cache(&self) -> RwLockReadGuard<'_, Arc<TokenCache>> {
         self.cache.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn cache_mut(&self) -> RwLockWriteGuard<'_, TokenCache> {
-        self.cache.write().unwrap_or_else(PoisonError::into_inner)
+    fn uses(&self) -> MutexGuard<'_, Uses> {
+        self.uses.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -215,69 +172,16 @@ pub async fn refresh_loop(auth: Arc<Auth>, every: Duration) {
     }
 }
 
-impl TokenCache {
-    fn remember(&mut self, epoch: u64, hash: TokenHash, known: Option<Arc<KnownToken>>) {
-        if epoch != self.epoch {
-            return;
-        }
-        match known {
-            Some(known) => {
-                if self.known.len() >= REMEMBERED_MAX {
-                    self.known.clear();
-                }
-                self.known.insert(hash, known);
-            }
-            None => {
-                if self.unknown.len() >= REMEMBERED_MAX {
-                    self.unknown.clear();
-                }
-                self.unknown.insert(hash);
-            }
-        }
-    }
-
-    fn renew(&mut self, version: i64, records: Vec<TokenRecord>) {
-        let known = records.into_iter().map(|record| (record.hash, Arc::new(KnownToken::new(record)))).collect();
-        *self = Self { version: Some(version), epoch: self.epoch + 1, known, unknown: HashSet::new() };
+/// Beyond the limit a use is not written.
+fn note(uses: &mut Uses, token_id: i64, now: DateTime<Utc>) {
+    if uses.len() < USES_MAX || uses.contains_key(&token_id) {
+        uses.insert(token_id, now);
     }
 }
 
-impl KnownToken {
-    fn new(record: TokenRecord) -> Self {
-        let caller = Caller {
-            user_id: record.user_id,
-            email: record.email.clone(),
-            scopes: record.scopes,
-            token_id: record.token_id,
-            parent_id: record.parent_id,
-        };
-        Self { caller: Arc::new(caller), record, touched_at: AtomicI64::new(i64::MIN / 2) }
-    }
-}
-
-impl Uses {
-    fn note(&mut self, token_id: i64, now: DateTime<Utc>) {
-        if self.noted.len() >= REMEMBERED_MAX {
-            self.noted.clear();
-        }
-        let noted = self.noted.entry(token_id).or_insert(i64::MIN / 2);
-        if now.timestamp() - *noted >= USE_NOTED_EVERY_SECONDS && self.to_write.len() < REMEMBERED_MAX {
-            *noted = now.timestamp();
-            self.to_write.insert(token_id, now);
-        }
-    }
-
-    /// In the order of ids, so that two nodes that write the same rows cannot lock each other out.
-    fn take(&mut self) -> Vec<(i64, DateTime<Utc>)> {
-        let mut batch: Vec<_> = self.to_write.drain().collect();
-        batch.sort_unstable();
-        batch
-    }
-
-    fn put_back(&mut self, batch: Vec<(i64, DateTime<Utc>)>) {
-        for (token_id, at) in batch {
-            self.to_write.entry(token_id).or_insert(at);
-        }
+fn put_back(uses: &mut Uses, batch: Vec<(i64, DateTime<Utc>)>) {
+    for (token_id, at) in batch {
+        uses.entry(token_id).or_insert(at);
     }
 }
 
@@ -349,48 +253,9 @@ mod tests {
     }
 
     #[test]
-    fn only_the_scopes_over_everyone_include_others() {
-        let held = |text: &str, scope| allows(text.parse().expect("scopes"), scope);
-        assert!(held("read", Scope::Read) && held("read:all", Scope::Read) && held("write:all", Scope::Write));
-        assert!(!held("admin", Scope::Read) && !held("read", Scope::ReadAll) && !held("read:all", Scope::Write));
-    }
-
-    #[test]
-    fn a_look_up_begun_before_a_change_is_not_remembered() {
-        let mut cache = TokenCache::default();
-        let epoch = cache.epoch;
-        cache.renew(7, Vec::new());
-        cache.remember(epoch, [1; 32], Some(Arc::new(KnownToken::new(record()))));
-        cache.remember(epoch, [2; 32], None);
-        assert!(cache.known.is_empty() && cache.unknown.is_empty());
-        cache.remember(cache.epoch, [1; 32], Some(Arc::new(KnownToken::new(record()))));
-        assert_eq!(cache.known.len(), 1);
-    }
-
-    #[test]
-    fn a_flood_of_unknown_tokens_is_bounded_and_displaces_no_known_one() {
-        let mut cache = TokenCache::default();
-        cache.remember(0, [1; 32], Some(Arc::new(KnownToken::new(record()))));
-        for number in 0..25_000_u32 {
-            let mut hash = [0; 32];
-            hash[..4].copy_from_slice(&number.to_be_bytes());
-            cache.remember(0, hash, None);
-        }
-        assert!(cache.unknown.len() <= REMEMBERED_MAX);
-        assert_eq!(cache.known.len(), 1);
-    }
-
-    #[test]
-    fn a_tokens_use_is_written_once_a_minute() {
-        let mut uses = Uses::default();
-        uses.note(1, at(100));
-        uses.note(1, at(159));
-        uses.note(2, at(159));
-        assert_eq!(uses.take(), [(1, at(100)), (2, at(159))]);
-        uses.note(1, at(159));
-        assert_eq!(uses.take(), []);
-        uses.note(1, at(160));
-        uses.put_back(vec![(1, at(100)), (2, at(159))]);
-        assert_eq!(uses.take(), [(1, at(160)), (2, at(159))]);
+    fn a_use_that_could_not_be_written_never_replaces_a_later_one() {
+        let mut uses = Uses::from([(1, at(160))]);
+        put_back(&mut uses, vec![(2, at(159)), (1, at(100))]);
+        assert_eq!(uses.into_iter().collect::<Vec<_>>(), [(1, at(160)), (2, at(159))]);
     }
 }

@@ -3,24 +3,52 @@
 use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
 use actix_web::http::header::LINK;
-use actix_web::web::Query;
 use schemars::JsonSchema;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
+use crate::http::cursor;
 use crate::http::error::ApiError;
-use crate::http::events::cursor;
-use crate::http::fields::shown;
+use crate::http::params::{Limit, whole};
 use crate::http::respond::{header_value, json};
 use crate::store::{Action, ListPosition};
 
-/// Rows on a page when the client does not say.
-pub const PAGE_DEFAULT: u64 = 50;
-/// Most rows on a page.
-pub const PAGE_MAX: u64 = 500;
-
-/// The request parameters of a list.
-#[derive(Debug, PartialEq)]
+/// The parameters of a list that has no filters.
+#[derive(Debug, Deserialize)]
 pub struct PageParams {
+    limit: Option<Limit>,
+    cursor: Option<String>,
+}
+
+/// The parameters of the list of tokens.
+#[derive(Debug, Deserialize)]
+pub struct TokenParams {
+    limit: Option<Limit>,
+    cursor: Option<String>,
+    user_id: Option<AccountId>,
+}
+
+/// The parameters of the audit log.
+#[derive(Debug, Deserialize)]
+pub struct AuditParams {
+    limit: Option<Limit>,
+    cursor: Option<String>,
+    action: Option<ActionName>,
+    by_user: Option<AccountId>,
+}
+
+/// A user's id as a filter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+struct AccountId(i64);
+
+/// An action of the audit log as a filter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+struct ActionName(Action);
+
+/// A page of a list as it was requested.
+#[derive(Debug, PartialEq)]
+pub struct PageRequest {
     /// Most rows of the page.
     pub limit: u64,
     /// The id after which the page begins.
@@ -36,37 +64,65 @@ pub struct PageParams {
 
 /// A page of a list.
 #[derive(JsonSchema, Serialize)]
-#[schemars(rename = "{T}Page")]
+#[schemars(rename = "{T}PageRequest")]
 pub struct AccountPage<T> {
     data: Vec<T>,
     next_cursor: Option<String>,
 }
 
 impl PageParams {
-    /// Reads the parameters of the list at the path `list`, which takes those in `known`.
-    pub fn read(list: &'static str, known: &[&str], query: &str) -> Result<Self, ApiError> {
-        let pairs = Query::<Vec<(String, String)>>::from_query(query)
-            .map_err(|error| ApiError::invalid_request(format!("the query cannot be read: {error}")))?;
-        let user = if known.contains(&"by_user") { "by_user" } else { "user_id" };
-        let (mut limit, mut cursor, mut user_id, mut action) = (None, None, None, None);
-        for (name, value) in pairs.into_inner() {
-            let place = match name.as_str() {
-                name if !known.contains(&name) => return Err(unknown(name, known)),
-                "limit" => &mut limit,
-                "user_id" | "by_user" => &mut user_id,
-                "action" => &mut action,
-                _ => &mut cursor,
-            };
-            if place.replace(value).is_some() {
-                return Err(ApiError::invalid_request(format!("the parameter {name} is repeated, expected it once")));
-            }
-        }
-        let limit = limit.map_or(Ok(PAGE_DEFAULT), |text| whole("limit", &text, PAGE_MAX))?;
-        let user_id = user_id.map(|text| whole(user, &text, i64::MAX as u64)).transpose()?;
-        let action = action.map(|text| known_action(&text)).transpose()?;
-        let params = Self { limit, after: 0, user_id: user_id.map(u64::cast_signed), action, user, list };
-        let after = cursor.map_or(Ok(0), |text| cursor::read(&params.filters(), &text).map(|place| place.id))?;
-        Ok(Self { after, ..params })
+    /// The page of the list at the path `list`.
+    pub fn page(self, list: &'static str) -> Result<PageRequest, ApiError> {
+        PageRequest::of(list, self.limit).from(self.cursor)
+    }
+}
+
+impl TokenParams {
+    /// The page of the list at the path `list`.
+    pub fn page(self, list: &'static str) -> Result<PageRequest, ApiError> {
+        let user_id = self.user_id.map(|id| id.0);
+        PageRequest { user_id, ..PageRequest::of(list, self.limit) }.from(self.cursor)
+    }
+}
+
+impl AuditParams {
+    /// The page of the list at the path `list`.
+    pub fn page(self, list: &'static str) -> Result<PageRequest, ApiError> {
+        let user_id = self.by_user.map(|id| id.0);
+        let action = self.action.map(|action| action.0.as_str());
+        PageRequest { user: "by_user", user_id, action, ..PageRequest::of(list, self.limit) }.from(self.cursor)
+    }
+}
+
+impl TryFrom<String> for AccountId {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        let id = whole(&text, i64::MAX as u64).map(|id| Self(id.cast_signed()));
+        id.ok_or_else(|| format!("a whole number from 1 to {}", i64::MAX))
+    }
+}
+
+impl TryFrom<String> for ActionName {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        let action = Action::ALL.into_iter().find(|action| action.as_str() == text);
+        action.map(Self).ok_or_else(|| format!("one of {}", Action::ALL.map(Action::as_str).join(", ")))
+    }
+}
+
+impl PageRequest {
+    /// The first page of the list at the path `list`.
+    fn of(list: &'static str, limit: Option<Limit>) -> Self {
+        Self { limit: limit.unwrap_or_default().0, after: 0, user_id: None, action: None, user: "user_id", list }
+    }
+
+    /// The page where the cursor leads, if there is one.
+    fn from(self, cursor: Option<String>) -> Result<Self, ApiError> {
+        let Some(cursor) = cursor else { return Ok(self) };
+        let after = cursor::read(&self.filters(), &cursor)?.id;
+        Ok(Self { after, ..self })
     }
 
     /// Rows to fetch: one more than requested, to see whether there is a next page.
@@ -104,27 +160,6 @@ impl PageParams {
     }
 }
 
-fn unknown(name: &str, known: &[&str]) -> ApiError {
-    let shown: String = name.chars().take(40).collect();
-    ApiError::invalid_request(format!("the parameter {shown:?} is unknown, expected {}", known.join(" or ")))
-}
-
-fn whole(name: &str, text: &str, most: u64) -> Result<u64, ApiError> {
-    let is_number = text.bytes().all(|byte| byte.is_ascii_digit());
-    text.parse().ok().filter(|number| is_number && (1..=most).contains(number)).ok_or_else(|| {
-        let shown: String = text.chars().take(40).collect();
-        ApiError::invalid_request(format!("{name} is {shown:?}, expected a whole number from 1 to {most}"))
-    })
-}
-
-fn known_action(text: &str) -> Result<&'static str, ApiError> {
-    let mut all = Action::ALL.into_iter().map(Action::as_str);
-    all.find(|action| *action == text).ok_or_else(|| {
-        let (shown, all) = (shown(text), Action::ALL.map(Action::as_str).join(", "));
-        ApiError::invalid_request(format!("action is {shown}, expected one of {all}"))
-    })
-}
-
 /// These lists are in the order of ids alone.
 fn place(id: i64) -> ListPosition {
     ListPosition { received_at: None, id }
@@ -133,35 +168,37 @@ fn place(id: i64) -> ListPosition {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::http::params::of_query;
 
-    fn params(limit: u64, user_id: Option<i64>) -> PageParams {
-        PageParams { limit, after: 0, user_id, action: None, user: "user_id", list: "/x" }
-    }
-
-    fn read(query: &str) -> Result<PageParams, String> {
-        PageParams::read("/x", &["limit", "cursor", "user_id"], query).map_err(|error| error.detail().to_owned())
+    fn read(query: &str) -> Result<PageRequest, String> {
+        let page = of_query::<TokenParams>(query).and_then(|params| params.page("/x"));
+        page.map_err(|error| error.detail().to_owned())
     }
 
     #[test]
     fn parameters_are_known_once_and_in_range() {
-        assert_eq!(read(""), Ok(params(50, None)));
-        assert_eq!(read("limit=500&user_id=7"), Ok(params(500, Some(7))));
+        assert_eq!(read(""), Ok(PageRequest::of("/x", None)));
+        assert_eq!(
+            read("limit=500&user_id=7"),
+            Ok(PageRequest { user_id: Some(7), ..PageRequest::of("/x", Some(Limit(500))) })
+        );
         for (query, detail) in [
-            ("limit=501", "limit is \"501\", expected a whole number from 1 to 500"),
-            ("limit=%2B1", "limit is \"+1\", expected a whole number from 1 to 500"),
             ("user_id=0", "user_id is \"0\", expected a whole number from 1 to 9223372036854775807"),
             ("limit=1&limit=2", "the parameter limit is repeated, expected it once"),
-            ("offset=3", "the parameter \"offset\" is unknown, expected limit or cursor or user_id"),
+            ("offset=3", "the parameter \"offset\" is unknown, expected limit, cursor, user_id"),
         ] {
             assert_eq!(read(query), Err(detail.to_owned()), "{query}");
         }
-        assert!(PageParams::read("/x", &["limit", "cursor"], "user_id=1").is_err());
+        assert!(of_query::<PageParams>("user_id=1").is_err());
+        let action = of_query::<AuditParams>("action=x").expect_err("no action").detail().to_owned();
+        assert!(action.starts_with("action is \"x\", expected one of "), "{action}");
     }
 
     #[test]
     fn a_cursor_is_good_for_its_own_list_and_filter_only() {
-        let cursor = |list, user_id| cursor::write(&PageParams { list, ..params(1, user_id) }.filters(), place(9));
-        assert_eq!(read(&format!("cursor={}", cursor("/x", None))).map(|params| params.after), Ok(9));
+        let cursor =
+            |list, user_id| cursor::write(&PageRequest { user_id, ..PageRequest::of(list, None) }.filters(), place(9));
+        assert_eq!(read(&format!("cursor={}", cursor("/x", None))).map(|page| page.after), Ok(9));
         assert!(read(&format!("cursor={}", cursor("/y", None))).is_err());
         assert!(read(&format!("cursor={}", cursor("/x", Some(1)))).is_err());
         assert!(read(&format!("user_id=1&cursor={}", cursor("/x", Some(1)))).is_ok());

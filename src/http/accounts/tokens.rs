@@ -5,37 +5,40 @@ use std::time::Duration;
 use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
 use actix_web::http::header::{CACHE_CONTROL, HeaderValue, LOCATION};
+use actix_web::web::Data;
 use chrono::{DateTime, Utc};
 
-use super::pages::PageParams;
+use super::pages::TokenParams;
 use super::view::{MadeToken, TokenView};
-use super::{id_in_path, no_such, not_changed, see_change};
+use super::{no_such, not_changed, see_change};
 use crate::clock;
 use crate::domain::rejection::RejectCode;
 use crate::domain::scopes::{Scope, Scopes, ScopesError};
 use crate::domain::submission::NAME_CHARS_MAX;
 use crate::domain::timestamp;
-use crate::http::auth::{Caller, allows};
+use crate::http::access::{Authorised, ManageTokens};
 use crate::http::bounds::STORE_WAIT;
+use crate::http::caller::{Caller, allows};
 use crate::http::error::ApiError;
-use crate::http::fields::{self, Fields, shown};
+use crate::http::fields::{Fields, OptionalFields, shown};
+use crate::http::params::Params;
+use crate::http::path::TokenId;
 use crate::http::problems::Problem;
-use crate::http::request::Call;
 use crate::http::respond::{header_value, json};
 use crate::http::state::AppState;
 use crate::store::NewToken;
 use crate::telemetry::audit;
 
 const PATH: &str = "/api/v1/tokens";
-const WHAT: &str = "managing tokens";
 /// How long a rotated token goes on working when the client does not say.
 const OVERLAP_DEFAULT: Duration = Duration::from_secs(3_600);
 
 /// `POST /api/v1/tokens`.
-pub async fn create(call: Call) -> Result<HttpResponse, ApiError> {
-    let caller = call.authorise(Scope::Admin, WHAT).await?;
+pub async fn create(
+    state: Data<AppState>,
+    Authorised { caller, rest: mut fields, .. }: Authorised<ManageTokens, Fields>,
+) -> Result<HttpResponse, ApiError> {
     let now = clock::now();
-    let (state, mut fields) = fields::read(call).await?;
     let wanted = wanted(&mut fields, &caller, now);
     if let Some(wanted) = &wanted {
         check_user(&state, &mut fields, wanted.user_id).await?;
@@ -49,28 +52,32 @@ pub async fn create(call: Call) -> Result<HttpResponse, ApiError> {
 }
 
 /// `GET /api/v1/tokens`.
-pub async fn list(call: Call) -> Result<HttpResponse, ApiError> {
-    call.authorise(Scope::Admin, WHAT).await?;
-    let params = PageParams::read(PATH, &["limit", "cursor", "user_id"], call.request.query_string())?;
-    let mut rows = call.state.store.tokens_after(params.user_id, params.after, params.fetched(), STORE_WAIT).await?;
+pub async fn list(
+    state: Data<AppState>,
+    authorised: Authorised<ManageTokens, Params<TokenParams>>,
+) -> Result<HttpResponse, ApiError> {
+    let page = authorised.rest.0.page(PATH)?;
+    let mut rows = state.store.tokens_after(page.user_id, page.after, page.fetched(), STORE_WAIT).await?;
     let now = clock::now();
-    let next = params.cut(&mut rows, |token| token.id);
-    Ok(params.respond(rows.iter().map(|token| TokenView::of(token, now)).collect(), next))
+    let next = page.cut(&mut rows, |token| token.id);
+    Ok(page.respond(rows.iter().map(|token| TokenView::of(token, now)).collect(), next))
 }
 
 /// `GET /api/v1/tokens/{id}`.
-pub async fn show(call: Call) -> Result<HttpResponse, ApiError> {
-    call.authorise(Scope::Admin, WHAT).await?;
-    let id = id_in_path(&call, "token")?;
-    let token = call.state.store.token_by_id(id, STORE_WAIT).await?.ok_or_else(|| no_such("token", id))?;
+pub async fn show(
+    state: Data<AppState>,
+    Authorised { rest: TokenId(id), .. }: Authorised<ManageTokens, TokenId>,
+) -> Result<HttpResponse, ApiError> {
+    let token = state.store.token_by_id(id, STORE_WAIT).await?.ok_or_else(|| no_such("token", id))?;
     Ok(json(StatusCode::OK, &TokenView::of(&token, clock::now())))
 }
 
 /// `POST /api/v1/tokens/{id}/rotate`.
-pub async fn rotate(call: Call) -> Result<HttpResponse, ApiError> {
-    let caller = call.authorise(Scope::Admin, WHAT).await?;
-    let id = id_in_path(&call, "token")?;
-    let (state, mut fields) = fields::read_if_any(call).await?;
+pub async fn rotate(
+    state: Data<AppState>,
+    Authorised { caller, rest, .. }: Authorised<ManageTokens, (TokenId, OptionalFields)>,
+) -> Result<HttpResponse, ApiError> {
+    let (TokenId(id), OptionalFields(mut fields)) = rest;
     let overlap = if fields.has("overlap") { fields.span("overlap") } else { Some(OVERLAP_DEFAULT) };
     let overlap = fields.finish(overlap)?;
     let old = state.store.token_by_id(id, STORE_WAIT).await?.ok_or_else(|| no_such("token", id))?;
@@ -87,16 +94,17 @@ pub async fn rotate(call: Call) -> Result<HttpResponse, ApiError> {
 }
 
 /// `DELETE /api/v1/tokens/{id}`: revokes it; the row stays, and revoking it again changes nothing.
-pub async fn revoke(call: Call) -> Result<HttpResponse, ApiError> {
-    let caller = call.authorise(Scope::Admin, WHAT).await?;
-    let id = id_in_path(&call, "token")?;
-    let store = &call.state.store;
+pub async fn revoke(
+    state: Data<AppState>,
+    Authorised { caller, rest: TokenId(id), .. }: Authorised<ManageTokens, TokenId>,
+) -> Result<HttpResponse, ApiError> {
+    let store = &state.store;
     store.token_by_id(id, STORE_WAIT).await?.ok_or_else(|| no_such("token", id))?;
-    let by = call.state.principal(&caller);
+    let by = state.principal(&caller);
     if store.revoke_token(id, clock::now(), &by, STORE_WAIT).await.map_err(not_changed)? {
         audit::token_revoked(id, caller.token_id);
     }
-    see_change(&call.state).await;
+    see_change(&state).await;
     Ok(HttpResponse::NoContent().finish())
 }
 
@@ -126,7 +134,7 @@ fn scopes(fields: &mut Fields, name: &str) -> Option<Scopes> {
     let scopes = names.iter().enumerate().map(|(place, text)| {
         let shown: String = text.chars().take(40).collect();
         let scope = shown.parse::<Scope>();
-        scope.map_err(|error| fields.invalid(&format!("{name}/{place}"), &format!("is no scope: {error}"))).ok()
+        scope.map_err(|error| fields.invalid(&format!("{name}/{place}"), &format!("is not a scope: {error}"))).ok()
     });
     // All of them are looked at before the first wrong one counts.
     scopes.collect::<Vec<_>>().into_iter().collect()

@@ -3,28 +3,31 @@
 use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
 use actix_web::http::header::LOCATION;
+use actix_web::web::Data;
 
 use super::pages::PageParams;
 use super::view::UserView;
-use super::{id_in_path, no_such, not_changed, see_change};
+use super::{no_such, not_changed, see_change};
 use crate::clock;
 use crate::domain::email::{EMAIL_BYTES_MAX, is_email};
-use crate::domain::scopes::Scope;
+use crate::http::access::{Authorised, ManageUsers};
 use crate::http::bounds::STORE_WAIT;
 use crate::http::error::ApiError;
-use crate::http::fields::{self, Fields, shown};
+use crate::http::fields::{Fields, shown};
+use crate::http::params::Params;
+use crate::http::path::UserId;
 use crate::http::problems::Problem;
-use crate::http::request::Call;
 use crate::http::respond::{header_value, json};
+use crate::http::state::AppState;
 use crate::telemetry::audit;
 
 const PATH: &str = "/api/v1/users";
-const WHAT: &str = "managing users";
 
 /// `POST /api/v1/users`.
-pub async fn create(call: Call) -> Result<HttpResponse, ApiError> {
-    let caller = call.authorise(Scope::Admin, WHAT).await?;
-    let (state, mut fields) = fields::read(call).await?;
+pub async fn create(
+    state: Data<AppState>,
+    Authorised { caller, rest: mut fields, .. }: Authorised<ManageUsers, Fields>,
+) -> Result<HttpResponse, ApiError> {
     let email = fields.required("email", email);
     let email = fields.finish(email)?;
     let made = state
@@ -40,28 +43,32 @@ pub async fn create(call: Call) -> Result<HttpResponse, ApiError> {
 }
 
 /// `GET /api/v1/users`.
-pub async fn list(call: Call) -> Result<HttpResponse, ApiError> {
-    call.authorise(Scope::Admin, WHAT).await?;
-    let params = PageParams::read(PATH, &["limit", "cursor"], call.request.query_string())?;
-    let mut rows = call.state.store.users_after(params.after, params.fetched(), STORE_WAIT).await?;
-    let next = params.cut(&mut rows, |user| user.id);
-    Ok(params.respond(rows.iter().map(UserView::of).collect(), next))
+pub async fn list(
+    state: Data<AppState>,
+    authorised: Authorised<ManageUsers, Params<PageParams>>,
+) -> Result<HttpResponse, ApiError> {
+    let page = authorised.rest.0.page(PATH)?;
+    let mut rows = state.store.users_after(page.after, page.fetched(), STORE_WAIT).await?;
+    let next = page.cut(&mut rows, |user| user.id);
+    Ok(page.respond(rows.iter().map(UserView::of).collect(), next))
 }
 
 /// `GET /api/v1/users/{id}`.
-pub async fn show(call: Call) -> Result<HttpResponse, ApiError> {
-    call.authorise(Scope::Admin, WHAT).await?;
-    let id = id_in_path(&call, "user")?;
-    let found = call.state.store.users_by_ids(&[id], STORE_WAIT).await?.pop();
+pub async fn show(
+    state: Data<AppState>,
+    Authorised { rest: UserId(id), .. }: Authorised<ManageUsers, UserId>,
+) -> Result<HttpResponse, ApiError> {
+    let found = state.store.users_by_ids(&[id], STORE_WAIT).await?.pop();
     let user = found.ok_or_else(|| no_such("user", id))?;
     Ok(json(StatusCode::OK, &UserView::of(&user)))
 }
 
 /// `PATCH /api/v1/users/{id}`: only `disabled` can be changed.
-pub async fn change(call: Call) -> Result<HttpResponse, ApiError> {
-    let caller = call.authorise(Scope::Admin, WHAT).await?;
-    let id = id_in_path(&call, "user")?;
-    let (state, mut fields) = fields::read(call).await?;
+pub async fn change(
+    state: Data<AppState>,
+    Authorised { caller, rest, .. }: Authorised<ManageUsers, (UserId, Fields)>,
+) -> Result<HttpResponse, ApiError> {
+    let (UserId(id), mut fields) = rest;
     let disabled = fields.required("disabled", Fields::flag);
     let disabled = fields.finish(disabled)?;
     let changed = state
