@@ -2,29 +2,29 @@
 
 use std::sync::Arc;
 
-use actix_web::HttpResponse;
 use actix_web::http::header::HeaderMap;
+use actix_web::web::Data;
+use actix_web::{HttpRequest, HttpResponse};
 use bytes::Bytes;
 
-use super::bulk::Sender;
+use super::bulk::{self, Sender};
+use super::headers::{Preferences, idempotency_key};
 use super::intake::{Intake, TakenEvents};
-use super::key::idempotency_key;
-use super::prefer::Preferences;
+use super::lines;
+use super::read::finish_results;
 use super::report::{self, ItemResult, Tally};
 use super::submission::{declared, read};
-use super::{bulk, sniff, wait};
 use crate::domain::batch::{BatchError, read_batch};
 use crate::domain::cloud_event;
 use crate::domain::event::validate;
 use crate::domain::rejection::{Flaw, Rejection};
-use crate::domain::scopes::Scope;
-use crate::http::auth::Caller;
-use crate::http::body;
+use crate::http::access::{Authorised, PostEvents};
+use crate::http::body::{self, RequestBody};
+use crate::http::caller::Caller;
 use crate::http::error::ApiError;
 use crate::http::media::{AcceptedMedia, Media};
-use crate::http::request::Call;
-use crate::http::request_trace::RequestTrace;
 use crate::http::state::AppState;
+use crate::http::trace::RequestTrace;
 use crate::pipeline::{Handling, Receipt, Room, Verdict};
 
 /// What may be sent as a batch: whatever may be posted. A CloudEvent alone is a batch of one.
@@ -38,34 +38,45 @@ pub const BATCH_MEDIA: AcceptedMedia = AcceptedMedia {
 const KEY_CHARS_MAX: usize = 235;
 
 /// `POST /api/v1/events/batch`.
-pub async fn submit_batch(call: Call) -> Result<HttpResponse, ApiError> {
-    let caller = call.authorise(Scope::Write, "posting events").await?;
-    let media = declared(call.headers(), BATCH_MEDIA)?;
-    take_many(call, caller, media).await
+pub async fn submit_batch(
+    state: Data<AppState>,
+    Authorised { caller, .. }: Authorised<PostEvents>,
+    request: HttpRequest,
+    body: RequestBody,
+) -> Result<HttpResponse, ApiError> {
+    let media = declared(request.headers(), BATCH_MEDIA)?;
+    take_many(state, caller, request, body, media).await
 }
 
 /// Takes a batch, or lines without end.
-pub(super) async fn take_many(call: Call, caller: Arc<Caller>, media: Option<Media>) -> Result<HttpResponse, ApiError> {
-    let trace = RequestTrace::of(&call);
-    let preferences = Preferences::read(call.headers());
-    let key = batch_key(&call)?;
-    let limits = call.state.body_limits.with_bytes_max(call.state.limits.batch_bytes);
-    let opened = sniff::open(&call, media, &limits, true).await?;
+pub(super) async fn take_many(
+    state: Data<AppState>,
+    caller: Arc<Caller>,
+    request: HttpRequest,
+    body: RequestBody,
+    media: Option<Media>,
+) -> Result<HttpResponse, ApiError> {
+    let headers = request.headers();
+    let trace = RequestTrace::of(&request);
+    let preferences = Preferences::read(headers);
+    let key = batch_key(headers)?;
+    let limits = state.body_limits.with_bytes_max(state.limits.batch_bytes);
+    let opened = lines::open(&state, &request, media, &limits, true).await?;
     if opened.is_lines {
         let sender = Sender { caller, key, trace };
-        return bulk::take_lines(call, opened.body, sender, bulk::STORING).await;
+        return bulk::take_lines(state, headers, opened.body, sender, bulk::STORING).await;
     }
-    let mut room = call.room()?;
+    let mut room = body.room(&state.pipeline)?;
     let body = body::read_unpacked(opened.body, &limits, |bytes| Ok(room.grow(bytes)?)).await?;
     let intake = Intake::new(&caller, key.as_deref(), 0).in_trace(trace);
-    let taken = take(intake, call.request.headers(), media, &body, call.state.limits.batch_events)?;
+    let taken = take(intake, headers, media, &body, state.limits.batch_events)?;
     drop(body);
     let mut results = match preferences.handling() {
-        Handling::Lenient => hand_in(&call.state, taken, room).await?,
-        Handling::Strict => hand_in_whole(&call.state, taken, room).await?,
+        Handling::Lenient => hand_in(&state, taken, room).await?,
+        Handling::Strict => hand_in_whole(&state, taken, room).await?,
     };
     if let Some(wait) = preferences.wait {
-        wait::results(&call.state, &mut results, wait).await;
+        finish_results(&state, &mut results, wait).await;
     }
     Ok(preferences.applied_to(report::report(&results, Tally::OF_STORED, preferences.is_minimal())))
 }
@@ -94,8 +105,8 @@ pub(super) fn take(
     Ok(intake.finish())
 }
 
-fn batch_key(call: &Call) -> Result<Option<String>, ApiError> {
-    let Some(key) = idempotency_key(call.headers())? else { return Ok(None) };
+fn batch_key(headers: &HeaderMap) -> Result<Option<String>, ApiError> {
+    let Some(key) = idempotency_key(headers)? else { return Ok(None) };
     if key.len() > KEY_CHARS_MAX {
         let detail = format!("Idempotency-Key is {} characters, expected 1 to {KEY_CHARS_MAX} for a batch", key.len());
         return Err(ApiError::invalid_request(detail));

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
 use actix_web::http::header::{ACCEPT, HeaderMap};
+use actix_web::web::Data;
 use bytes::Bytes;
 use futures_util::future::LocalBoxFuture;
 use futures_util::stream::{Peekable, unfold};
@@ -20,16 +21,14 @@ use super::intake::{Intake, TakenEvents};
 use super::lines::{Lines, Piece, ROOM_WAIT};
 use super::report::{ItemResult, Tally};
 use crate::domain::json::write_line;
-use crate::http::auth::Caller;
+use crate::http::caller::Caller;
 use crate::http::encoding::Unpacked;
 use crate::http::error::ApiError;
-use crate::http::lists::weighed;
+use crate::http::headers::weighed;
 use crate::http::problems::Problem;
-use crate::http::request::Call;
-use crate::http::request_trace::RequestTrace;
-use crate::http::respond::json;
+use crate::http::respond::{self, json};
 use crate::http::state::AppState;
-use crate::http::streaming;
+use crate::http::trace::RequestTrace;
 use crate::pipeline::{Handling, Room};
 
 /// Pieces of one body that are at work at once.
@@ -39,6 +38,10 @@ const PIECES_MAX: usize = 4;
 const FAILURES_MAX: usize = 1_000;
 
 const NDJSON: &str = "application/x-ndjson";
+
+/// To store them.
+pub const STORING: Purpose =
+    Purpose { settle: |state, taken, room| Box::pin(store(state, taken, room)), tally: Tally::OF_STORED };
 
 /// What became of one piece.
 pub struct Settled {
@@ -68,20 +71,17 @@ pub struct Purpose {
     pub tally: Tally,
 }
 
-/// To store them.
-pub const STORING: Purpose =
-    Purpose { settle: |state, taken, room| Box::pin(store(state, taken, room)), tally: Tally::OF_STORED };
-
 /// Takes lines until the body ends.
 pub async fn take_lines(
-    call: Call,
+    state: Data<AppState>,
+    headers: &HeaderMap,
     body: Unpacked,
     sender: Sender,
     purpose: Purpose,
 ) -> Result<HttpResponse, ApiError> {
-    let wants_lines = wants_lines(call.headers());
-    let lines = Lines::new(call.state.pipeline.clone(), body, call.state.body_limits);
-    let settled = settle_all(call.state.clone().into_inner(), sender, lines, purpose);
+    let wants_lines = wants_lines(headers);
+    let lines = Lines::new(state.pipeline.clone(), body, state.body_limits);
+    let settled = settle_all(state.into_inner(), sender, lines, purpose);
     let settled = Box::pin(settled.peekable());
     if wants_lines { streamed(settled, purpose.tally).await } else { collected(settled, purpose.tally).await }
 }
@@ -111,7 +111,8 @@ fn settle_all(state: Arc<AppState>, sender: Sender, lines: Lines, purpose: Purpo
         }
     });
     let settle = move |piece: Result<(TakenEvents, Room), ApiError>| {
-        let (state, stop) = (state.clone(), stop.clone());
+        let state = state.clone();
+        let stop = stop.clone();
         async move {
             let settled = match piece {
                 Ok((taken, room)) => (purpose.settle)(state, taken, room).await,
@@ -177,7 +178,8 @@ async fn collected(
     mut settled: impl Stream<Item = Settled> + Unpin,
     mut tally: Tally,
 ) -> Result<HttpResponse, ApiError> {
-    let (mut failures, mut stop) = (Vec::new(), None);
+    let mut failures = Vec::new();
+    let mut stop = None;
     while let Some(piece) = settled.next().await {
         piece.results.iter().for_each(|result| tally.add(result));
         let room = FAILURES_MAX.saturating_sub(failures.len());
@@ -261,5 +263,5 @@ where
         stop = stop.or(piece.stop);
         Some((Ok(Bytes::from(lines)), Some((settled, tally, stop))))
     });
-    Ok(streaming::lines(NDJSON, body))
+    Ok(respond::lines(NDJSON, body))
 }

@@ -2,15 +2,15 @@
 
 use bytes::Bytes;
 
-use super::key::conflict;
+use super::headers::conflict;
 use super::report::ItemResult;
 use super::submission::owner;
 use crate::domain::dedupe::{DedupeKey, Namespace};
 use crate::domain::rejection::{Flaw, RejectCode, Rejection};
 use crate::domain::submission::{Submission, Unreadable};
-use crate::http::auth::Caller;
+use crate::http::caller::Caller;
 use crate::http::error::ApiError;
-use crate::http::request_trace::RequestTrace;
+use crate::http::trace::RequestTrace;
 use crate::pipeline::{Entry, Receipt, Verdict};
 
 /// Some events of one request, in their order.
@@ -88,7 +88,8 @@ impl<'a> Intake<'a> {
         let user_id = match owner(&submission, self.caller) {
             Ok(user_id) => user_id,
             Err(error) => {
-                let (code, error) = (error.problem().entry().code, error.detail().to_owned());
+                let code = error.problem().entry().code;
+                let error = error.detail().to_owned();
                 return ItemState::Refused { code, error, rejection: None };
             }
         };
@@ -130,7 +131,8 @@ impl TakenEvents {
 
     /// The result of each event when none was stored, or nobody knows.
     pub fn unsettled(self, error: &ApiError) -> Vec<ItemResult> {
-        let (code, text) = (error.problem().entry().code, error.detail());
+        let code = error.problem().entry().code;
+        let text = error.detail();
         self.results_by(|index, _| ItemResult::new(index, "failed").because(code, text.to_owned()))
     }
 

@@ -2,29 +2,29 @@
 
 use std::sync::Arc;
 
-use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
+use actix_web::web::Data;
+use actix_web::{HttpRequest, HttpResponse};
 use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::batch::{self, BATCH_MEDIA};
 use super::bulk::{self, Purpose, Sender, Settled};
 use super::intake::{Intake, TakenEvents};
+use super::lines;
 use super::report::{Tally, report};
-use super::sniff;
 use super::submission::{declared, owner, read};
 use crate::domain::batch::is_batch;
 use crate::domain::event::validate as check;
 use crate::domain::rejection::{Flaw, RejectCode, Rejection};
-use crate::domain::scopes::Scope;
-use crate::http::body;
+use crate::http::access::{Authorised, ValidateEvents};
+use crate::http::body::{self, RequestBody};
 use crate::http::bounds::STORE_WAIT;
 use crate::http::error::ApiError;
 use crate::http::media::Media;
-use crate::http::request::Call;
-use crate::http::request_trace::RequestTrace;
 use crate::http::respond::json;
 use crate::http::state::AppState;
+use crate::http::trace::RequestTrace;
 use crate::pipeline::{Entry, Room};
 
 /// To say what would become of them.
@@ -38,18 +38,22 @@ pub struct Valid {
 }
 
 /// `POST /api/v1/events/validate`: an event, a batch or lines, in each of their forms.
-pub async fn validate(call: Call) -> Result<HttpResponse, ApiError> {
-    let caller = call.authorise(Scope::Write, "validating events").await?;
-    let media = declared(call.headers(), BATCH_MEDIA)?;
-    let limits = call.state.body_limits.with_bytes_max(call.state.limits.batch_bytes);
-    let opened = sniff::open(&call, media, &limits, false).await?;
+pub async fn validate(
+    state: Data<AppState>,
+    Authorised { caller, .. }: Authorised<ValidateEvents>,
+    request: HttpRequest,
+    body: RequestBody,
+) -> Result<HttpResponse, ApiError> {
+    let headers = request.headers();
+    let media = declared(headers, BATCH_MEDIA)?;
+    let limits = state.body_limits.with_bytes_max(state.limits.batch_bytes);
+    let opened = lines::open(&state, &request, media, &limits, false).await?;
     if opened.is_lines {
         let sender = Sender { caller, key: None, trace: RequestTrace::default() };
-        return bulk::take_lines(call, opened.body, sender, JUDGING).await;
+        return bulk::take_lines(state, headers, opened.body, sender, JUDGING).await;
     }
-    let mut room = call.room()?;
+    let mut room = body.room(&state.pipeline)?;
     let body = body::read_unpacked(opened.body, &limits, |bytes| Ok(room.grow(bytes)?)).await?;
-    let headers = call.request.headers();
     let is_many = match media {
         None | Some(Media::CloudEvent) => false,
         Some(Media::CloudEvents) => true,
@@ -57,15 +61,15 @@ pub async fn validate(call: Call) -> Result<HttpResponse, ApiError> {
     };
     if is_many {
         let intake = Intake::new(&caller, None, 0);
-        let taken = batch::take(intake, headers, media, &body, call.state.limits.batch_events)?;
-        let Settled { results, stop } = judge_piece(call.state.into_inner(), taken, room).await;
+        let taken = batch::take(intake, headers, media, &body, state.limits.batch_events)?;
+        let Settled { results, stop } = judge_piece(state.into_inner(), taken, room).await;
         return stop.map_or_else(|| Ok(report(&results, Tally::OF_JUDGED, false)), Err);
     }
     let submission = read(headers, media, BATCH_MEDIA, &body)?;
     let user_id = owner(&submission, &caller)?;
     let entry = Entry { user_id, submission, key: None };
-    let users = unknown_users(&call.state, std::slice::from_ref(&entry)).await?;
-    judge(&call.state, &entry, &users).map_err(|rejection| ApiError::rejected(rejection, None))?;
+    let users = unknown_users(&state, std::slice::from_ref(&entry)).await?;
+    judge(&state, &entry, &users).map_err(|rejection| ApiError::rejected(rejection, None))?;
     Ok(json(StatusCode::OK, &Valid { status: "valid" }))
 }
 
