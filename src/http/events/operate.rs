@@ -1,36 +1,45 @@
-//! What operators do with stored events: replay or cancel them.
+//! What operators do with stored events: replay or cancel them, one by one, or by a job all that match a filter.
 
 use std::collections::HashSet;
 
 use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
+use actix_web::http::header::LOCATION;
+use actix_web::web::Data;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::answers::{self, SubmittedFields};
+use super::filters::{filters_in_body, flaw};
 use super::intake::of_receipt;
-use super::read::{event_id, viewer};
+use super::read::{missing, viewer};
 use super::report::{ItemResult, Tally, report};
-use super::{replay_request, spooled};
+use super::submit::{self, SubmittedFields};
 use crate::domain::outcome::Status;
 use crate::domain::patch::Patch;
-use crate::domain::scopes::Scope;
-use crate::http::auth::Caller;
+use crate::domain::payload::PayloadLimits;
+use crate::http::access::{Authorised, CancelEvents, ProcessEvents, ReplayEvents};
+use crate::http::accounts::not_changed;
 use crate::http::bounds::STORE_WAIT;
+use crate::http::caller::Caller;
 use crate::http::error::ApiError;
-use crate::http::fields::{self, Fields};
+use crate::http::fields::{Fields, OptionalFields};
+use crate::http::jobs::{JobView, PATH};
+use crate::http::path::EventId;
 use crate::http::problems::Problem;
-use crate::http::request::Call;
-use crate::http::respond::json;
+use crate::http::respond::{header_value, json};
 use crate::http::state::AppState;
 use crate::pipeline::{Replayed, Verdict};
-use crate::store::{EventSnapshot, Refusal, Replay};
-use crate::telemetry::facts;
+use crate::store::{EventSnapshot, JobKind, NewJob, Refusal, Replay};
+use crate::telemetry::{audit, facts};
+
+/// Pieces of the table that a dry run looks at, of 2,000 rows each.
+const PIECES_MAX: usize = 50;
 
 /// `POST /api/v1/events/process`: stored events, in one transaction, with the reference's report.
-pub async fn process(call: Call) -> Result<HttpResponse, ApiError> {
-    let caller = call.authorise(Scope::Operate, "processing stored events").await?;
-    let (state, mut fields) = fields::read(call).await?;
+pub async fn process(
+    state: Data<AppState>,
+    Authorised { caller, rest: mut fields, .. }: Authorised<ProcessEvents, Fields>,
+) -> Result<HttpResponse, ApiError> {
     let event_ids = fields.required("event_ids", Fields::wholes);
     let is_forced = if fields.has("force") { fields.flag("force") } else { Some(false) };
     let (event_ids, is_forced) = fields.finish(event_ids.zip(is_forced))?;
@@ -51,16 +60,17 @@ pub async fn process(call: Call) -> Result<HttpResponse, ApiError> {
 
 /// `POST /api/v1/events/{id}/retry`: one event that has not been processed, with a patch of its payload if the body has
 /// one; the answer is the reference's return value.
-pub async fn retry(call: Call) -> Result<HttpResponse, ApiError> {
-    let caller = call.authorise(Scope::Operate, "replaying events").await?;
-    let id = event_id(call.request.match_info().query("id"))?;
-    let (state, mut fields) = fields::read_if_any(call).await?;
+pub async fn retry(
+    state: Data<AppState>,
+    Authorised { caller, rest, .. }: Authorised<ReplayEvents, (EventId, OptionalFields)>,
+) -> Result<HttpResponse, ApiError> {
+    let (EventId(id), OptionalFields(mut fields)) = rest;
     fields.refuse_unknown(&["patch"]);
-    let patch = replay_request::patch(&mut fields, &state.payload_limits);
+    let patch = patch(&mut fields, &state.payload_limits);
     let patch = fields.finish(Some(patch))?;
     let mut replayed = replay(&state, &caller, vec![id], false, patch).await?;
     let Some(seen) = replayed.seen.remove(&id) else {
-        return Err(spooled::missing(&state, id, viewer(&caller)).await);
+        return Err(missing(&state, id, viewer(&caller)).await);
     };
     match replayed.refused.remove(&id) {
         Some(Refusal::Invalid(rejection)) => return Err(ApiError::invalid_fields(rejection)),
@@ -77,10 +87,10 @@ pub async fn retry(call: Call) -> Result<HttpResponse, ApiError> {
         return Err(ApiError::new(Problem::NotReplayable, detail));
     };
     match receipt.verdict {
-        Verdict::Processed { processed_at } => Ok(answers::success(id, &submitted(seen), processed_at)),
-        Verdict::Failed { error, code } => Ok(answers::failed(id, &error, code)),
+        Verdict::Processed { processed_at } => Ok(submit::success(id, &submitted(seen), processed_at)),
+        Verdict::Failed { error, code } => Ok(submit::failed(id, &error, code)),
         Verdict::Rejected { rejection, .. } => Err(ApiError::rejected(rejection, Some(id))),
-        _ => Ok(answers::accepted(id, receipt.task_id)),
+        _ => Ok(submit::accepted(id, receipt.task_id)),
     }
 }
 
@@ -92,16 +102,18 @@ pub struct Cancelled {
 }
 
 /// `POST /api/v1/events/{id}/cancel`: one event that waits for its next attempt, or is at work.
-pub async fn cancel(call: Call) -> Result<HttpResponse, ApiError> {
-    let caller = call.authorise(Scope::Operate, "cancelling events").await?;
-    let id = event_id(call.request.match_info().query("id"))?;
-    let (store, visible_to) = (&call.state.store, viewer(&caller));
-    if store.cancel(id, visible_to, &call.state.principal(&caller), STORE_WAIT).await? {
+pub async fn cancel(
+    state: Data<AppState>,
+    Authorised { caller, rest: EventId(id), .. }: Authorised<CancelEvents, EventId>,
+) -> Result<HttpResponse, ApiError> {
+    let store = &state.store;
+    let visible_to = viewer(&caller);
+    if store.cancel(id, visible_to, &state.principal(&caller), STORE_WAIT).await? {
         facts::cancelled();
     } else {
         let mut seen = store.fetch_event_with_user(vec![id], visible_to, STORE_WAIT).await?;
         match seen.remove(&id).map(|seen| seen.status) {
-            None => return Err(spooled::missing(&call.state, id, visible_to).await),
+            None => return Err(missing(&state, id, visible_to).await),
             Some(Status::Cancelled) => {}
             Some(status) => {
                 let detail = format!("event {id} is {}, only a pending one can be cancelled", status.as_str());
@@ -174,4 +186,104 @@ fn as_it_stood(index: u64, seen: &EventSnapshot) -> ItemResult {
         // Another operator was faster.
         Status::Failed | Status::ValidationError | Status::Cancelled => result("enqueued"),
     }
+}
+
+/// The merge patch under `patch`; a wrong one is remembered.
+fn patch(fields: &mut Fields, limits: &PayloadLimits) -> Option<Patch> {
+    let patch = fields.object("patch")?;
+    let rejection = match Patch::new(patch, limits) {
+        Ok(patch) => return Some(patch),
+        Err(rejection) => rejection,
+    };
+    for flaw in rejection.flaws() {
+        let place = flaw.pointer.replacen("/payload", "patch", 1);
+        fields.refuse(flaw.code, &place, format!("patch as a payload: {}", flaw.detail));
+    }
+    None
+}
+
+/// What a job would do.
+#[derive(Debug, JsonSchema, Serialize)]
+pub struct DryRun {
+    dry_run: bool,
+    kind: &'static str,
+    /// Events that match.
+    matched: u64,
+    /// Whether they were all counted; else there are at least so many.
+    complete: bool,
+    /// The first of them.
+    event_ids: Vec<i64>,
+}
+
+/// `POST /api/v1/events/retry`: replays all events that match a filter.
+pub async fn retry_matching(
+    state: Data<AppState>,
+    Authorised { caller, rest: mut fields, .. }: Authorised<ReplayEvents, Fields>,
+) -> Result<HttpResponse, ApiError> {
+    fields.refuse_unknown(&["filter", "patch", "dry_run", "force"]);
+    let patch = patch(&mut fields, &state.payload_limits).map(|patch| patch.as_str().to_owned());
+    let is_forced = flag(&mut fields, "force");
+    let is_dry = flag(&mut fields, "dry_run");
+    let filters = filters_in_body(&mut fields, &caller)?;
+    let (filters, is_dry) = fields.finish(filters.zip(is_dry))?;
+    let is_forced = is_forced.unwrap_or_default();
+    let new = NewJob { kind: JobKind::Retry, filters, patch, is_forced, by: caller.user_id };
+    carry_out(&state, &caller, new, is_dry).await
+}
+
+/// `POST /api/v1/events/cancel`: cancels all pending events that match a filter.
+pub async fn cancel_matching(
+    state: Data<AppState>,
+    Authorised { caller, rest: mut fields, .. }: Authorised<CancelEvents, Fields>,
+) -> Result<HttpResponse, ApiError> {
+    fields.refuse_unknown(&["filter", "dry_run"]);
+    let is_dry = flag(&mut fields, "dry_run");
+    let filters = filters_in_body(&mut fields, &caller)?;
+    let (filters, is_dry) = fields.finish(filters.zip(is_dry))?;
+    let new = NewJob { kind: JobKind::Cancel, filters, patch: None, is_forced: false, by: caller.user_id };
+    carry_out(&state, &caller, new, is_dry).await
+}
+
+/// `false` if it is absent.
+fn flag(fields: &mut Fields, name: &str) -> Option<bool> {
+    if fields.has(name) { fields.flag(name) } else { Some(false) }
+}
+
+async fn carry_out(state: &AppState, caller: &Caller, new: NewJob, is_dry: bool) -> Result<HttpResponse, ApiError> {
+    check_status(&new)?;
+    if is_dry {
+        let kind = new.kind.as_str();
+        let found = state.store.rehearse_job(new, PIECES_MAX, STORE_WAIT).await?;
+        let would = DryRun {
+            dry_run: true,
+            kind,
+            matched: found.matched,
+            complete: found.is_complete,
+            event_ids: found.event_ids,
+        };
+        return Ok(json(StatusCode::OK, &would));
+    }
+    if state.is_draining() {
+        return Err(ApiError::new(Problem::Draining, "the server is stopping, nothing was changed"));
+    }
+    let Some(job) = state.pipeline.make_job(new, &state.principal(caller)).await.map_err(not_changed)? else {
+        return Err(ApiError::new(Problem::Overloaded, "too many jobs are running, none was made"));
+    };
+    audit::job_made(job.id, job.wanted.kind.as_str(), caller.token_id);
+    let mut response = json(StatusCode::ACCEPTED, &JobView::of(&job)?);
+    response.headers_mut().insert(LOCATION, header_value(format!("{PATH}/{}", job.id)));
+    Ok(response)
+}
+
+/// Refuses a filter for a status that no event would leave.
+fn check_status(new: &NewJob) -> Result<(), ApiError> {
+    if !new.states().is_empty() {
+        return Ok(());
+    }
+    let possible = match new.kind {
+        JobKind::Retry => "failed, validation_error, cancelled, pending, or processed with force",
+        JobKind::Cancel => "pending",
+    };
+    let status = new.filters.status.map_or("", Status::as_str);
+    Err(flaw("/filter/status", format!("filter/status is {status:?}, expected {possible}")))
 }

@@ -9,8 +9,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use actix_web::HttpResponse;
 use actix_web::web::Data;
+use actix_web::{HttpRequest, HttpResponse};
 use bytes::Bytes;
 use futures_util::stream::unfold;
 use schemars::JsonSchema;
@@ -18,20 +18,20 @@ use serde::Serialize;
 use tokio::sync::{OwnedSemaphorePermit, watch};
 use tokio::time::Instant;
 
-use super::list_params;
+use super::filters::StreamParams;
 use crate::domain::json::write_line;
 use crate::domain::outcome::Status;
-use crate::domain::scopes::Scope;
 use crate::domain::timestamp::render;
-use crate::http::bearer::Credentials;
+use crate::http::access::{Authorised, ReadEvents};
 use crate::http::bounds::STORE_WAIT;
+use crate::http::credentials::Credentials;
 use crate::http::error::ApiError;
 use crate::http::headers::single;
+use crate::http::params::Params;
 use crate::http::problems::Problem;
-use crate::http::request::Call;
+use crate::http::respond;
 use crate::http::shared::{FeedHead, Streams};
 use crate::http::state::AppState;
-use crate::http::streaming;
 use crate::store::{FeedEvent, FeedPosition, Filters, StoreError};
 use crate::telemetry::condition::Condition;
 
@@ -76,30 +76,34 @@ struct Stream {
 }
 
 /// `GET /api/v1/events/stream`.
-pub async fn stream(call: Call) -> Result<HttpResponse, ApiError> {
-    let caller = call.authorise(Scope::Read, "reading events").await?;
-    let filters = list_params::filters_of_stream(call.request.query_string(), &caller)?;
-    let permit = Arc::clone(&call.state.stream_room).try_acquire_owned();
+pub async fn stream(
+    state: Data<AppState>,
+    Authorised { caller, rest: Params(params), .. }: Authorised<ReadEvents, Params<StreamParams>>,
+    credentials: Credentials,
+    request: HttpRequest,
+) -> Result<HttpResponse, ApiError> {
+    let filters = params.filters(&caller);
+    let permit = Arc::clone(&state.stream_room).try_acquire_owned();
     let permit = permit.map_err(|_| ApiError::new(Problem::Overloaded, "too many streams are open"))?;
-    let last = single(call.headers(), "last-event-id")?.map(str::to_owned);
-    let head = call.state.store.feed_head(STORE_WAIT).await?;
+    let last = single(request.headers(), "last-event-id")?.map(str::to_owned);
+    let head = state.store.feed_head(STORE_WAIT).await?;
     let (place, gap) = match last {
         None => (FeedPosition::after(head), None),
-        Some(last) => match resume(&call.state, head, &last).await? {
+        Some(last) => match resume(&state, head, &last).await? {
             Some(place) => (place, None),
             None => (FeedPosition::after(head), Some("the place of Last-Event-ID is unknown or too old")),
         },
     };
     let now = Instant::now();
     let stream = Stream {
-        credentials: call.credentials()?,
+        credentials,
         filters,
-        head: call.state.streams.head.subscribe(),
+        head: state.streams.head.subscribe(),
         place,
         up_to_date_at: now,
         sent_at: now,
         _permit: permit,
-        state: call.state,
+        state,
     };
     // A first line at once: the client knows that it is connected, and from where.
     let first = gap.map_or_else(|| stream.heartbeat(), |reason| stream.gap(reason));
@@ -110,7 +114,7 @@ pub async fn stream(call: Call) -> Result<HttpResponse, ApiError> {
         };
         Some((Ok::<_, std::io::Error>(lines), (None, stream)))
     });
-    Ok(streaming::lines("text/event-stream", lines))
+    Ok(respond::lines("text/event-stream", lines))
 }
 
 /// The position that a client has seen last, if all that followed it is still there.

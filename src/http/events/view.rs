@@ -1,4 +1,4 @@
-//! An event as it is shown: its row, with payload and properties spliced in as the text that was stored.
+//! Stored events as answers show them, and what happened to one, attempt by attempt.
 
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -6,7 +6,7 @@ use serde_json::value::RawValue;
 
 use crate::domain::outcome::Status;
 use crate::domain::timestamp::render;
-use crate::store::{StoredEvent, UnreadableEvent};
+use crate::store::{Attempt, OperatorChange, StoredEvent, Timeline, UnreadableEvent};
 
 /// A stored event.
 #[derive(JsonSchema, Serialize)]
@@ -97,6 +97,122 @@ impl<'a> UnreadableView<'a> {
 /// Bytes that the event takes in an answer, without its small fields.
 pub fn bytes_of(event: &StoredEvent) -> usize {
     [&event.payload, &event.properties].into_iter().flatten().map(|json| json.get().len()).sum()
+}
+
+/// What happened to an event.
+#[derive(JsonSchema, Serialize)]
+#[schemars(rename = "Timeline")]
+pub struct TimelineView {
+    id: i64,
+    task_id: String,
+    #[schemars(extend("enum" = Status::ALL.map(Status::as_str)))]
+    status: &'static str,
+    generation: i32,
+    #[schemars(extend("format" = "date-time"))]
+    received_at: String,
+    attempts: Vec<AttemptView>,
+    changes: Vec<ChangeView>,
+    #[schemars(extend("format" = "date-time"))]
+    next_attempt_at: Option<String>,
+    #[schemars(extend("format" = "date-time"))]
+    processed_at: Option<String>,
+    #[schemars(extend("format" = "date-time"))]
+    finished_at: Option<String>,
+    /// How often a refused event was sent again.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    repeats: Option<i64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("format" = "date-time"))]
+    last_repeated_at: Option<String>,
+    /// W3C Trace Context: the trace that it is part of.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    trace_id: Option<String>,
+}
+
+/// One attempt to process an event.
+#[derive(JsonSchema, Serialize)]
+#[schemars(rename = "Attempt")]
+struct AttemptView {
+    generation: i32,
+    attempt: i32,
+    outcome: &'static str,
+    #[schemars(extend("format" = "date-time"))]
+    started_at: Option<String>,
+    #[schemars(extend("format" = "date-time"))]
+    ended_at: Option<String>,
+    node: Option<String>,
+    stage: Option<String>,
+    error_code: Option<String>,
+    error: Option<String>,
+}
+
+/// What an operator did with an event.
+#[derive(JsonSchema, Serialize)]
+#[schemars(rename = "Change")]
+struct ChangeView {
+    generation: i32,
+    action: String,
+    by: i64,
+    #[schemars(extend("format" = "date-time"))]
+    at: String,
+    job_id: Option<i64>,
+    patched: bool,
+    payload_before: Option<Box<RawValue>>,
+    /// What is wrong with `payload_before`, if it is there and cannot be read.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    unreadable: Option<String>,
+}
+
+impl TimelineView {
+    /// The form of the event `id` and its `timeline`.
+    pub fn of(id: i64, timeline: Timeline) -> Self {
+        Self {
+            id,
+            task_id: timeline.task_id.to_string(),
+            status: timeline.status.as_str(),
+            generation: timeline.generation,
+            received_at: render(timeline.received_at),
+            attempts: timeline.attempts.into_iter().map(AttemptView::of).collect(),
+            changes: timeline.changes.into_iter().map(ChangeView::of).collect(),
+            next_attempt_at: timeline.next_attempt_at.map(render),
+            processed_at: timeline.processed_at.map(render),
+            finished_at: timeline.finished_at.map(render),
+            repeats: timeline.repeats,
+            last_repeated_at: timeline.last_repeated_at.map(render),
+            trace_id: timeline.trace_id,
+        }
+    }
+}
+
+impl ChangeView {
+    fn of(change: OperatorChange) -> Self {
+        Self {
+            generation: change.generation,
+            action: change.action,
+            by: change.by,
+            at: render(change.at),
+            job_id: change.job_id,
+            patched: change.is_patched,
+            payload_before: change.payload_before,
+            unreadable: change.flaw,
+        }
+    }
+}
+
+impl AttemptView {
+    fn of(attempt: Attempt) -> Self {
+        Self {
+            generation: attempt.generation,
+            attempt: attempt.attempt,
+            outcome: attempt.outcome.as_str(),
+            started_at: attempt.started_at.map(render),
+            ended_at: attempt.ended_at.map(render),
+            node: attempt.node,
+            stage: attempt.stage,
+            error_code: attempt.error_code,
+            error: attempt.error,
+        }
+    }
 }
 
 #[cfg(test)]
