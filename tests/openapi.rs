@@ -1,4 +1,4 @@
-//! The documents of both ports: they have the routes that there are, and the service keeps to them.
+//! The document: it has the routes that there are on each port, and the service keeps to it.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -6,6 +6,7 @@ use std::fs;
 use gristmill::http::problems::CATALOGUE;
 use serde_json::{Value, json};
 
+use crate::support::contract::is_on;
 use crate::support::database::Database;
 use crate::support::events::EVENTS;
 use crate::support::http::Client;
@@ -20,13 +21,11 @@ const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/openapi");
 /// Examples for each operation and phase; the long form has more.
 const EXAMPLES: &str = "10";
 const EXAMPLES_VARIABLE: &str = "GRISTMILL_OPENAPI_EXAMPLES";
+/// The tags of what the API's port does not have.
+const OPERATIONS_TAGS: [&str; 2] = ["Dashboard", "Pipeline"];
 
 fn document(server: &Server) -> Value {
     Client::new(server.address(), None).get("/openapi.json").json()
-}
-
-fn document_of_operations(server: &mut Server) -> Value {
-    server.dashboard().get("/openapi.json").json()
 }
 
 /// Path and method of every route that these functions of `routes.rs` name.
@@ -45,46 +44,62 @@ fn routes(functions: &[&str]) -> BTreeSet<(String, String)> {
     routes.collect()
 }
 
-/// Path and method of every operation of a document.
-fn described(document: &Value) -> BTreeSet<(String, String)> {
-    assert_eq!(document["openapi"], "3.1.0");
-    let paths = document["paths"].as_object().expect("paths");
-    let of = |(path, item): (&String, &Value)| {
-        let methods: Vec<_> = item.as_object().expect("operations").keys().cloned().collect();
-        let path = path.clone();
-        methods.into_iter().map(move |method| (path.clone(), method))
-    };
-    paths.iter().flat_map(of).collect()
+/// Every operation with its path and its method.
+fn operations(document: &Value) -> Vec<(&str, &str, &Value)> {
+    let mut operations = Vec::new();
+    for (path, item) in document["paths"].as_object().expect("paths") {
+        let methods = item.as_object().expect("operations").iter();
+        operations.extend(methods.map(|(method, operation)| (path.as_str(), method.as_str(), operation)));
+    }
+    operations
+}
+
+/// Path and method of every operation of the API's port, or of the operations port.
+fn described(document: &Value, of_api: bool) -> BTreeSet<(String, String)> {
+    let of_port = operations(document).into_iter().filter(|(_, _, operation)| is_on(operation, of_api));
+    of_port.map(|(path, method, _)| (path.to_owned(), method.to_owned())).collect()
 }
 
 #[test]
-fn each_document_has_every_route_of_its_port_and_no_other() {
-    let mut server = Server::start(&Database::sqlite());
-    assert_eq!(described(&document(&server)), routes(&["api", "shared", "both"]));
-    assert_eq!(described(&document_of_operations(&mut server)), routes(&["operations_of", "shared", "both"]));
+fn the_document_has_every_route_of_each_port_and_no_other() {
+    let server = Server::start(&Database::sqlite());
+    let document = document(&server);
+    assert_eq!(document["openapi"], "3.1.0");
+    assert_eq!(described(&document, true), routes(&["api", "shared", "both"]));
+    assert_eq!(described(&document, false), routes(&["operations_of", "shared", "both"]));
+    assert_eq!(server.dashboard().get("/openapi.json").json(), document, "it is the same on both ports");
     let nobody = Client::new(server.dashboard_address(), None).get("/openapi.json");
-    assert_eq!(nobody.status, 401, "that of the operations is for whoever has a token: {nobody:?}");
+    assert_eq!(nobody.status, 401, "on the operations port it is for whoever has a token: {nobody:?}");
+}
+
+#[test]
+fn operations_have_ids_of_their_own_and_tags_tell_those_of_the_operations_port() {
+    let document = document(&Server::start(&Database::sqlite()));
+    let tags: Vec<&str> =
+        document["tags"].as_array().expect("tags").iter().filter_map(|tag| tag["name"].as_str()).collect();
+    let mut ids = BTreeSet::new();
+    for (path, method, operation) in operations(&document) {
+        let id = operation["operationId"].as_str().expect("an id");
+        assert!(ids.insert(id), "{id} is there twice");
+        let tag = operation["tags"][0].as_str().expect("a tag");
+        assert!(tags.contains(&tag), "{tag}");
+        assert_eq!(OPERATIONS_TAGS.contains(&tag), !is_on(operation, true), "{method} {path}");
+    }
 }
 
 #[test]
 fn every_problem_but_those_of_no_operation_is_in_the_document() {
-    let mut server = Server::start(&Database::sqlite());
-    let of_api = codes(&document(&server));
-    let all = &of_api | &codes(&document_of_operations(&mut server));
-    let missing = |known: &BTreeSet<String>| -> Vec<&str> {
-        CATALOGUE.iter().map(|entry| entry.code).filter(|code| !known.contains(&format!("\"{code}\""))).collect()
-    };
-    let absent = ["cross_site", "method_not_allowed", "pipeline_unavailable"];
-    assert_eq!(missing(&of_api), absent, "of other methods, and of the operations port");
-    assert_eq!(missing(&all), ["method_not_allowed"]);
+    let known = codes(&document(&Server::start(&Database::sqlite())));
+    let codes = CATALOGUE.iter().map(|entry| entry.code);
+    let missing: Vec<&str> = codes.filter(|code| !known.contains(&format!("\"{code}\""))).collect();
+    assert_eq!(missing, ["method_not_allowed"]);
 }
 
-/// Codes of problems that a document knows.
+/// Codes of problems that the document knows.
 fn codes(document: &Value) -> BTreeSet<String> {
     let mut codes = BTreeSet::new();
-    for operation in document["paths"].as_object().expect("paths").values().flat_map(|item| item.as_object()).flatten()
-    {
-        for answer in operation.1["responses"].as_object().expect("responses").values() {
+    for (_, _, operation) in operations(document) {
+        for answer in operation["responses"].as_object().expect("responses").values() {
             let schema = &answer["content"]["application/problem+json"]["schema"]["allOf"][1];
             codes.extend(schema["properties"]["code"]["enum"].as_array().into_iter().flatten().map(Value::to_string));
         }
@@ -101,18 +116,16 @@ fn the_document_tells_the_limits_in_effect() {
 
 #[test]
 fn every_reference_leads_somewhere_and_something_to_every_schema() {
-    let mut server = Server::start(&Database::sqlite());
-    for document in [document(&server), document_of_operations(&mut server)] {
-        let text = document.to_string();
-        let references = text.split("\"$ref\":\"#").skip(1).map(|rest| rest.split('"').next().expect("its end"));
-        let references: BTreeSet<&str> = references.collect();
-        let dangling: Vec<&&str> = references.iter().filter(|pointer| document.pointer(pointer).is_none()).collect();
-        assert!(dangling.is_empty(), "{dangling:?}");
-        let schemas = document["components"]["schemas"].as_object().expect("schemas").keys();
-        let idle: Vec<&String> =
-            schemas.filter(|name| !references.contains(format!("/components/schemas/{name}").as_str())).collect();
-        assert!(idle.is_empty(), "nothing leads to {idle:?}");
-    }
+    let document = document(&Server::start(&Database::sqlite()));
+    let text = document.to_string();
+    let references = text.split("\"$ref\":\"#").skip(1).map(|rest| rest.split('"').next().expect("its end"));
+    let references: BTreeSet<&str> = references.collect();
+    let dangling: Vec<&&str> = references.iter().filter(|pointer| document.pointer(pointer).is_none()).collect();
+    assert!(dangling.is_empty(), "{dangling:?}");
+    let schemas = document["components"]["schemas"].as_object().expect("schemas").keys();
+    let idle: Vec<&String> =
+        schemas.filter(|name| !references.contains(format!("/components/schemas/{name}").as_str())).collect();
+    assert!(idle.is_empty(), "nothing leads to {idle:?}");
 }
 
 #[test]
@@ -127,12 +140,10 @@ fn the_page_has_every_operation_and_runs_and_loads_nothing() {
         assert!(!text.contains(forbidden), "{forbidden} in the page");
     }
     let document = document(&server);
-    for (path, item) in document["paths"].as_object().expect("paths") {
+    for (path, _, operation) in operations(&document) {
         assert!(page.body.contains(&format!("<code>{path}</code>")), "{path}");
-        for operation in item.as_object().expect("operations").values() {
-            let id = operation["operationId"].as_str().expect("an id");
-            assert!(page.body.contains(&format!("<details id=\"{id}\">")), "{id}");
-        }
+        let id = operation["operationId"].as_str().expect("an id");
+        assert!(page.body.contains(&format!("<details id=\"{id}\">")), "{id}");
     }
 }
 
@@ -164,6 +175,7 @@ both_databases! {
             .arg(&file)
             .args(["--url", admin.base(), "--header", &format!("Authorization: Bearer {}", token["token"].as_str().expect("a secret"))])
             .args(["--exclude-operation-id", "streamOutcomes", "--checks", "all"])
+            .args(OPERATIONS_TAGS.iter().flat_map(|tag| ["--exclude-tag", *tag]))
             .args(["--exclude-checks", "object_level_authorization,use_after_free", "--max-examples", examples])
             .args(seed)
             .args(["--request-timeout", "30", "--generation-database", "none", "--no-color", "--warnings", "off"])

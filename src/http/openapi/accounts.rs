@@ -10,9 +10,12 @@ use crate::http::accounts as shapes;
 use crate::http::audit::AuditView;
 use crate::http::problems::Problem;
 
-const TOKENS: &str = "Tokens";
-const USERS: &str = "Users";
-const AUDIT: &str = "Audit";
+/// The tag of operations on tokens.
+pub const TOKENS: &str = "Tokens";
+/// The tag of operations on users.
+pub const USERS: &str = "Users";
+/// The tag of operations on the audit log.
+pub const AUDIT: &str = "Audit";
 /// Problems of fields.
 const OF_FIELDS: [Problem; 3] = [
     Problem::Rejected(RejectCode::MissingField),

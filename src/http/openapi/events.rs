@@ -4,7 +4,7 @@ use actix_web::http::Method;
 use serde_json::{Value, json};
 
 use super::jobs::retry_of_one;
-use super::operation::Operation;
+use super::operation::{Operation, ServedOn};
 use super::schemas::{JSON, NDJSON, Schemas, cloud_event, new_batch, new_event, process_order, storable};
 use crate::config::LimitsConfig;
 use crate::domain::rejection::RejectCode;
@@ -12,7 +12,8 @@ use crate::domain::scopes::Scope;
 use crate::http::events as shapes;
 use crate::http::problems::Problem;
 
-const TAG: &str = "Events";
+/// The tag of them.
+pub const TAG: &str = "Events";
 const CLOUD_EVENT: &str = "application/cloudevents+json";
 const CLOUD_EVENTS: &str = "application/cloudevents-batch+json";
 
@@ -61,7 +62,8 @@ fn outcome_of(schemas: &mut Schemas) -> Vec<Value> {
 }
 
 fn submit(schemas: &mut Schemas, forms: &Forms) -> Operation {
-    let (enqueued, report) = (schemas.of::<shapes::Enqueued>(), schemas.of::<shapes::BatchReport<'_>>());
+    let enqueued = schemas.of::<shapes::Enqueued>();
+    let report = schemas.of::<shapes::BatchReport<'_>>();
     let stored = Schemas::any(&[enqueued.clone(), report.clone()]);
     let at_once: Vec<Value> = [enqueued, report.clone()].into_iter().chain(outcome_of(schemas)).collect();
     let body = [(JSON, forms.event.clone()), (CLOUD_EVENT, forms.cloud.clone()), (CLOUD_EVENTS, forms.clouds.clone())];
@@ -72,6 +74,7 @@ fn submit(schemas: &mut Schemas, forms: &Forms) -> Operation {
              also have its attributes in `ce-` headers and its data as the body; a batch of CloudEvents is answered as any \
              batch.",
         )
+        .on(ServedOn::Api)
         .needs(&[Scope::Write])
         .parameters(&["IdempotencyKey", "Prefer", "TraceParent", "TraceState"])
         .body(true, &body)
@@ -106,6 +109,7 @@ fn submit_batch(schemas: &mut Schemas, forms: &Forms) -> Operation {
              `Accept: application/x-ndjson` the results are streamed, the last line being a summary: without it send the \
              rest again. A CloudEvent alone, in either mode, is a batch of one.",
         )
+        .on(ServedOn::Api)
         .needs(&[Scope::Write])
         .parameters(&["IdempotencyKey", "Prefer", "TraceParent", "TraceState"])
         .body(true, &body);
@@ -128,6 +132,7 @@ fn validate(schemas: &mut Schemas, forms: &Forms) -> Operation {
     ];
     Operation::new(Method::POST, "/api/v1/events/validate", TAG, "validateEvents", "Check events without storing them")
         .says("What would become of an event, a batch, or lines. Nothing is stored, and no key is looked up.")
+        .on(ServedOn::Api)
         .needs(&[Scope::Write])
         .body(true, &body)
         .answers(200, "All would be taken", judged)
@@ -170,6 +175,7 @@ fn process(schemas: &mut Schemas, limits: &LimitsConfig) -> Operation {
         "In one transaction. What is processed already gives its stored result unless `force` is set; an id that does \
              not exist, or belongs to another user, has the result `not_found`.",
     )
+    .on(ServedOn::Api)
     .needs(&[Scope::Operate])
     .body(true, &[(JSON, order)]);
     reported(operation, &report)
@@ -248,6 +254,7 @@ fn export(schemas: &mut Schemas) -> Operation {
              `unreadable` names an event that cannot be read; the last line is a `summary`: without it the export is not \
              whole.",
         )
+        .on(ServedOn::Api)
         .needs(&[Scope::Read])
         .parameters(&FILTERS)
         .parameters(&["Order", "Cursor"])

@@ -13,7 +13,8 @@ use crate::http::events::DryRun;
 use crate::http::jobs::JobView;
 use crate::http::problems::Problem;
 
-const TAG: &str = "Jobs";
+/// The tag of operations on jobs.
+pub const TAG: &str = "Jobs";
 
 /// All of them.
 pub fn operations(schemas: &mut Schemas) -> Vec<Operation> {

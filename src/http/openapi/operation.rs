@@ -25,12 +25,29 @@ const OF_BODIES: [Problem; 7] = [
     Problem::UnsupportedContentEncoding,
 ];
 
-/// One operation of the API.
+/// What the description of an operation says that only the API's port has.
+pub const ON_API_PORT_ONLY: &str = "On the API's port only.";
+/// What the description of an operation says that only the operations port has.
+pub const ON_OPERATIONS_PORT_ONLY: &str = "On the operations port only.";
+
+/// The ports that have an operation.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum ServedOn {
+    /// The API's port and the operations port.
+    Both,
+    /// The API's port.
+    Api,
+    /// The operations port.
+    Operations,
+}
+
+/// One operation.
 pub struct Operation {
     /// Its method.
     pub method: Method,
     /// Its path, with `{name}` for what varies.
     pub path: &'static str,
+    ports: ServedOn,
     members: Map<String, Value>,
     parameters: Vec<Value>,
     answers: BTreeMap<u16, OperationResponse>,
@@ -46,14 +63,28 @@ struct OperationResponse {
 }
 
 impl Operation {
-    /// An operation under its own id, in the group `tag`.
+    /// An operation of both ports under its own id, in the group `tag`.
     pub fn new(method: Method, path: &'static str, tag: &str, id: &str, summary: &str) -> Self {
         let mut members = Map::new();
         members.insert("operationId".to_owned(), id.into());
         members.insert("tags".to_owned(), json!([tag]));
         members.insert("summary".to_owned(), summary.into());
         members.insert("security".to_owned(), json!([]));
-        Self { method, path, members, parameters: Vec::new(), answers: BTreeMap::new(), problems: OF_EVERY.to_vec() }
+        Self {
+            method,
+            path,
+            ports: ServedOn::Both,
+            members,
+            parameters: Vec::new(),
+            answers: BTreeMap::new(),
+            problems: OF_EVERY.to_vec(),
+        }
+    }
+
+    /// Which ports have it, if not both.
+    pub fn on(mut self, ports: ServedOn) -> Self {
+        self.ports = ports;
+        self
     }
 
     /// What the summary leaves open.
@@ -68,6 +99,13 @@ impl Operation {
         self.problems(&OF_TOKENS)
     }
 
+    /// A token is needed on one port and not on the other.
+    pub fn takes_token(self) -> Self {
+        let mut open = self.needs_token();
+        open.members.insert("security".to_owned(), json!([{}, {"token": []}]));
+        open
+    }
+
     /// The token needs one of these scopes.
     pub fn needs(self, scopes: &[Scope]) -> Self {
         let names: Vec<&str> = scopes.iter().map(|scope| scope.name()).collect();
@@ -76,22 +114,39 @@ impl Operation {
         needy.problems(&[Problem::Forbidden])
     }
 
-    /// What is different on the operations port: a session does for its token, foreign pages change
-    /// nothing, and a browser that is nobody is sent to the login.
-    pub fn on_the_operations_port(mut self) -> Self {
+    /// With what the operations port adds: other sites' pages change nothing, and a browser without a session is sent to
+    /// the login. Where no other port has the operation, a session is named beside the token.
+    fn with_port_additions(mut self) -> Self {
+        if self.ports == ServedOn::Api {
+            return self;
+        }
         let security =
             self.members.get_mut("security").and_then(Value::as_array_mut).expect("every operation has some");
-        let sessions: Vec<Value> =
-            security.iter().filter_map(|scheme| scheme.get("token")).map(|scopes| json!({"session": scopes})).collect();
-        let is_closed = !sessions.is_empty();
-        security.extend(sessions);
+        let is_closed = !security.is_empty();
+        if self.ports == ServedOn::Operations {
+            let scopes = security.iter().filter_map(|scheme| scheme.get("token"));
+            let sessions: Vec<Value> = scopes.map(|scopes| json!({"session": scopes})).collect();
+            security.extend(sessions);
+        }
         if self.method != Method::GET {
             return self.problems(&[Problem::CrossSite]);
         }
         if !is_closed {
             return self;
         }
-        self.answers_nothing(303, "A browser without a session is sent to the login").with_header(303, "Location")
+        self.answers_nothing(303, "On the operations port: a browser without a session is sent to the login")
+            .with_header(303, "Location")
+    }
+
+    /// The description with the port, if there is but one.
+    fn description(&self) -> String {
+        let text = self.members.get("description").and_then(Value::as_str).unwrap_or_default();
+        let port = match self.ports {
+            ServedOn::Both => "",
+            ServedOn::Api => ON_API_PORT_ONLY,
+            ServedOn::Operations => ON_OPERATIONS_PORT_ONLY,
+        };
+        [text, port].iter().filter(|part| !part.is_empty()).copied().collect::<Vec<_>>().join(" ")
     }
 
     /// A parameter that is shared, by its name among the components.
@@ -162,21 +217,26 @@ impl Operation {
     }
 
     /// The operation in the document's form.
-    pub fn written(mut self) -> Value {
+    pub fn written(self) -> Value {
+        let mut this = self.with_port_additions();
+        let description = this.description();
+        if !description.is_empty() {
+            this.members.insert("description".to_owned(), description.into());
+        }
         let mut by_status: BTreeMap<u16, Vec<Problem>> = BTreeMap::new();
-        for problem in self.problems.drain(..) {
+        for problem in this.problems.drain(..) {
             by_status.entry(problem.entry().status.as_u16()).or_default().push(problem);
         }
         for (status, problems) in by_status {
-            self.answers.entry(status).or_default().add_problems(status, &problems);
+            this.answers.entry(status).or_default().add_problems(status, &problems);
         }
-        if !self.parameters.is_empty() {
-            self.members.insert("parameters".to_owned(), self.parameters.into());
+        if !this.parameters.is_empty() {
+            this.members.insert("parameters".to_owned(), this.parameters.into());
         }
         let answers: Map<String, Value> =
-            self.answers.into_iter().map(|(status, answer)| (status.to_string(), answer.written())).collect();
-        self.members.insert("responses".to_owned(), answers.into());
-        self.members.into()
+            this.answers.into_iter().map(|(status, answer)| (status.to_string(), answer.written())).collect();
+        this.members.insert("responses".to_owned(), answers.into());
+        this.members.into()
     }
 }
 

@@ -1,12 +1,11 @@
 //! The document as a page: a group per tag, an operation per line that opens, the schemas below.
 
-use actix_web::HttpResponse;
-use serde_json::Value;
+use serde_json::{Value, json};
 
-use crate::http::html::{escaped, page, with_code};
+use crate::http::html::{escaped, with_code};
 
-/// The page of `document`.
-pub fn of(document: &Value) -> HttpResponse {
+/// The page of `document`, what is below its heading.
+pub fn content(document: &Value) -> String {
     let info = &document["info"];
     let mut html = format!(
         "<p>{}</p><p>Version {}. As a file for tools: <a href=\"/openapi.json\">/openapi.json</a>. \
@@ -14,35 +13,20 @@ pub fn of(document: &Value) -> HttpResponse {
         with_code(text(&info["description"])),
         escaped(text(&info["version"])),
     );
-    let mut tag = "";
-    for (path, method, operation) in operations(document) {
-        if text(&operation["tags"][0]) != tag {
-            tag = text(&operation["tags"][0]);
-            html += &format!("<h2>{}</h2>", escaped(tag));
+    for tag in document["tags"].as_array().into_iter().flatten() {
+        html += &format!("<h2>{}</h2><p>{}</p>", escaped(text(&tag["name"])), escaped(text(&tag["description"])));
+        for (path, item) in members(&document["paths"]) {
+            for (method, operation) in members(item).filter(|(_, operation)| operation["tags"][0] == tag["name"]) {
+                html += &operation_html(document, path, method, operation);
+            }
         }
-        html += &operation_html(document, path, method, operation);
     }
     html += "<h2>Schemas</h2>";
     for (name, schema) in members(&document["components"]["schemas"]) {
         let name = escaped(name);
         html += &format!("<details id=\"{name}\"><summary><code>{name}</code></summary>{}</details>", pretty(schema));
     }
-    page("Gristmill: the API", &html)
-}
-
-/// Every operation with its path and method, those of a tag together, the tags in the order of their first path.
-fn operations(document: &Value) -> Vec<(&str, &str, &Value)> {
-    let mut all: Vec<(&str, &str, &Value)> = members(&document["paths"])
-        .flat_map(|(path, item)| members(item).map(move |(method, operation)| (path, method, operation)))
-        .collect();
-    let mut tags: Vec<&str> = Vec::new();
-    for tag in all.iter().map(|(_, _, operation)| text(&operation["tags"][0])) {
-        if !tags.contains(&tag) {
-            tags.push(tag);
-        }
-    }
-    all.sort_by_key(|(_, _, operation)| tags.iter().position(|tag| *tag == text(&operation["tags"][0])));
-    all
+    html
 }
 
 fn operation_html(document: &Value, path: &str, method: &str, operation: &Value) -> String {
@@ -86,7 +70,8 @@ fn scope_html(security: &Value) -> String {
     let needed = security.as_array().map(Vec::as_slice).unwrap_or_default();
     let scopes: Vec<String> =
         needed.iter().filter_map(|one| one["token"][0].as_str()).map(|scope| format!("<code>{scope}</code>")).collect();
-    match (needed.is_empty(), scopes.is_empty()) {
+    let is_open = needed.is_empty() || needed.contains(&json!({}));
+    match (is_open, scopes.is_empty()) {
         (true, _) => "No token needed.".to_owned(),
         (_, true) => "Any valid token.".to_owned(),
         _ => format!("Scope {}.", scopes.join(" or ")),

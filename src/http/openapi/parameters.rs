@@ -3,19 +3,18 @@
 use serde_json::{Value, json};
 
 use super::schemas::DURATION_PATTERN;
+use crate::domain::actor_kind::ActorKind;
 use crate::domain::outcome::Status;
-use crate::http::accounts::{PAGE_DEFAULT, PAGE_MAX};
 use crate::http::events::WAIT_SECONDS_MAX;
+use crate::http::params::{PAGE_DEFAULT, PAGE_MAX};
 use crate::store::Action;
 
 /// What a header may consist of.
 const VISIBLE_PATTERN: &str = r"^[\t\x20-\x7e]*$";
 
-/// What can be controlled but for the whole line.
-const POOLS: [&str; 4] = ["validators", "normalizers", "persisters", "claimer"];
-
 /// Every parameter.
 pub fn parameters() -> Value {
+    let pools: Vec<&str> = ActorKind::controlled().map(ActorKind::pool_name).collect();
     let id = json!({"type": "integer", "format": "int64", "minimum": 1});
     let text = json!({"type": "string", "minLength": 1, "maxLength": 255, "pattern": r"^[^\u0000]*$"});
     let time = json!({"type": "string", "format": "date-time"});
@@ -30,7 +29,7 @@ pub fn parameters() -> Value {
     json!({
         "Id": parameter("path", "id", "Its number.", &id),
         "Asset": parameter("path", "name", "The file's name.", &json!({"type": "string", "minLength": 1})),
-        "Pool": parameter("path", "pool", "Its name.", &json!({"enum": POOLS})),
+        "Pool": parameter("path", "pool", "Its name.", &json!({"enum": pools})),
         "Node": query("node", "Another node's line: its name, if only one lives that has it, or its `boot_id`.", &json!({"type": "string"})),
         "Code": parameter("path", "code", "The problem's code.", &json!({"type": "string", "minLength": 1})),
         "Status": query("status", "Its state.", &json!({"enum": Status::ALL.map(Status::as_str)})),

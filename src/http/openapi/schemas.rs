@@ -17,6 +17,9 @@ pub const PROBLEM_JSON: &str = "application/problem+json";
 /// The media type of lines.
 pub const NDJSON: &str = "application/x-ndjson";
 
+/// The media type of pages.
+pub const HTML: &str = "text/html";
+
 /// A text that is more than blanks and has no NUL.
 const NAME_PATTERN: &str = r"^[^\u0000]*[^\s\u0000][^\u0000]*$";
 /// A text without a NUL, which no database takes.
@@ -71,7 +74,8 @@ impl Schemas {
     pub fn finish(mut self, paths: &Map<String, Value>) -> Value {
         let mut rest = self.generator.take_definitions(true);
         rest.extend(self.bodies);
-        let (mut used, mut places) = (Map::new(), vec![Value::from(paths.clone())]);
+        let mut used = Map::new();
+        let mut places = vec![Value::from(paths.clone())];
         while let Some(place) = places.pop() {
             for name in names_in(&place.to_string()) {
                 if let Some(schema) = rest.remove(&name) {

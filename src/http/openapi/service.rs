@@ -3,8 +3,8 @@
 use actix_web::http::Method;
 use serde_json::json;
 
-use super::operation::Operation;
-use super::schemas::Schemas;
+use super::operation::{Operation, ServedOn};
+use super::schemas::{HTML, Schemas};
 use crate::domain::scopes::Scope;
 use crate::http::health::Health;
 use crate::http::limits::Limits;
@@ -13,9 +13,10 @@ use crate::http::problems::Problem;
 use crate::http::series::SeriesView;
 use crate::http::stats::StatsView;
 
-const SERVICE: &str = "Service";
-const DOCUMENTS: &str = "Documents";
-const HTML: &str = "text/html";
+/// The tag of figures, limits and health.
+pub const SERVICE: &str = "Service";
+/// The tag of what explains the API.
+pub const DOCUMENTS: &str = "Documents";
 
 /// All of them.
 pub fn operations(schemas: &mut Schemas) -> Vec<Operation> {
@@ -55,16 +56,12 @@ pub fn operations(schemas: &mut Schemas) -> Vec<Operation> {
             .parameter("Code")
             .answers(200, "Its entry", schemas.of::<ProblemView>())
             .problems(&[Problem::NotFound]),
-        Operation::new(Method::GET, "/openapi.json", DOCUMENTS, "showOpenApi", "This document").answers(
-            200,
-            "The document",
-            json!({"type": "object"}),
-        ),
-        Operation::new(Method::GET, "/docs", DOCUMENTS, "browse", "This document as a page").answers_as(
-            200,
-            "The page",
-            HTML,
-            json!({"type": "string"}),
-        ),
+        Operation::new(Method::GET, "/openapi.json", DOCUMENTS, "showOpenApi", "This document")
+            .says("The same on both ports. On the API's port it needs no token, on the operations port any.")
+            .takes_token()
+            .answers(200, "The document", json!({"type": "object"})),
+        Operation::new(Method::GET, "/docs", DOCUMENTS, "browse", "This document as a page")
+            .on(ServedOn::Api)
+            .answers_as(200, "The page", HTML, json!({"type": "string"})),
     ]
 }
