@@ -23,7 +23,9 @@ const PATIENT: &str = "retry = { delay = \"1h\", jitter = 0.0 }\n\
 
 /// Runs a script against a server, with the first token and more variables.
 fn act(server: &mut Server, script: &str, more: &[(&str, &str)]) {
-    let (dashboard, api, token) = (format!("http://{}", server.dashboard_address()), server.url(""), server.token());
+    let dashboard = format!("http://{}", server.dashboard_address());
+    let api = server.url("");
+    let token = server.token();
     let own = [("DASHBOARD", dashboard.as_str()), ("API", api.as_str()), ("TOKEN", token.as_str())];
     play(script, &[&own[..], more].concat());
 }
@@ -129,7 +131,8 @@ fn the_dashboards_of_two_nodes_show_the_same_events_and_each_others_line() {
     let mut one = Server::start(Setup::new(&database).with_config("node.name = \"node-1\""));
     let setup = Setup::new(&database).with_config("node.name = \"node-2\"");
     let mut other = Server::start(setup);
-    let (dashboard, api) = (format!("http://{}", other.dashboard_address()), other.url(""));
+    let dashboard = format!("http://{}", other.dashboard_address());
+    let api = other.url("");
     act(&mut one, "nodes.mjs", &[("OTHER_DASHBOARD", &dashboard), ("OTHER_API", &api)]);
     other.terminate();
     assert!(other.wait_exit(SOON).success());

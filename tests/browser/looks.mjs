@@ -62,7 +62,7 @@ await play(async (browser) => {
     await page.setViewport({ width: 1280, height: 800 });
     await visit(page, hash, heading);
     if (name === "overview" || name.startsWith("pipeline")) await shows(page, "#link", "live");
-    if (name === "pipeline-stopped") await shows(page, "#told", "The node has stopped");
+    if (name === "pipeline-stopped") await shows(page, "#note", "The node has stopped");
     for (const scheme of ["light", "dark"]) await look(page, name, scheme);
   }
   // By keyboard: the first stop is the way past the navigation.

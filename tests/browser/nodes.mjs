@@ -38,7 +38,7 @@ async function lookAcross(one, other) {
   // The node that was started last stands first.
   await one.keyboard.press("ArrowUp");
   await shows(one, "h1", "Pipeline of node node-2");
-  await shows(one, "#told", "As the node told");
+  await shows(one, "#note", "As reported by the node");
   assert.equal(new URL(one.url()).hash, "#/pipeline?node=node-2");
   assert.equal(await one.evaluate(() => document.activeElement.id), "node", "who chooses stays in the list");
   await press(one, "Restart validators");
@@ -71,7 +71,7 @@ async function lookAcross(one, other) {
   await shows(one, "h1", "Pipeline of node node-2");
   await one.evaluate(() => [...document.querySelectorAll("table a")].find((link) => link.textContent === "node-1").click());
   await shows(one, "h1", "Pipeline of node node-1");
-  await one.waitForFunction(() => document.querySelector("#told").hidden);
+  await one.waitForFunction(() => document.querySelector("#note").hidden);
 }
 
 async function enterElsewhere(browser) {

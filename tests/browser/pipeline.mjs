@@ -35,7 +35,7 @@ await play(async (browser) => {
   await press(page, "Restart normalizers");
   await press(page, "Restart", "dialog");
   await page.waitForFunction(() => document.querySelectorAll("[data-pool=normalizers] .actor[data-restarts='1']").length === 2);
-  assert.equal(await page.$$eval("[aria-label^='Restart ']", (buttons) => buttons.length), 4, "stages and the Claimer");
+  assert.equal(await page.$$eval("[aria-label^='Restart ']", (buttons) => buttons.length), 5, "stages, the Claimer and the Pruner");
   await shows(page, "table", "(this one)");
   clean(page);
 });

@@ -34,7 +34,8 @@ pub fn play(script: &str, variables: &[(&str, &str)]) {
         .stdin(Stdio::null())
         .output()
         .expect("node starts");
-    let (told, errors) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    let told = String::from_utf8_lossy(&output.stdout);
+    let errors = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{script}: {}\n{told}\n{errors}", output.status);
     // A script that ends early, as node does when nothing is left to wait for, has not passed.
     assert!(told.trim_end().ends_with("passed"), "{script} did not come to its end\n{told}\n{errors}");

@@ -45,27 +45,27 @@ async function show() {
   const mine = ++turn;
   leave?.();
   leave = null;
-  const asked = page();
-  document.title = `${asked?.title ?? "Not found"} – Gristmill`;
+  const current = page();
+  document.title = `${current?.title ?? "Not found"} – Gristmill`;
   for (const link of document.querySelectorAll("nav a")) {
-    const isHere = link.dataset.path === asked?.path;
+    const isHere = link.dataset.path === current?.path;
     if (isHere) link.setAttribute("aria-current", "page");
     else link.removeAttribute("aria-current");
   }
-  if (!asked) return fill(main, h("h1", null, "There is no such page"));
-  if (!may(...asked.scopes)) {
-    return fill(main, h("h1", null, asked.title), h("p", { class: "error" }, `This token lacks the scope ${asked.scopes.join(" or ")}.`));
+  if (!current) return fill(main, h("h1", null, "There is no such page"));
+  if (!may(...current.scopes)) {
+    return fill(main, h("h1", null, current.title), h("p", { class: "error" }, `This token lacks the scope ${current.scopes.join(" or ")}.`));
   }
-  fill(main, h("h1", null, asked.title), h("p", { class: "hint" }, "Loading…"));
+  fill(main, h("h1", null, current.title), h("p", { class: "hint" }, "Loading…"));
   try {
     const parameters = new URLSearchParams(location.hash.split("?")[1] ?? "");
-    const shown = await asked.module.show({ may, session, id: asked.id, parameters });
+    const shown = await current.module.show({ may, session, id: current.id, parameters });
     // The user has gone to another page meanwhile.
     if (mine !== turn) return shown.leave?.();
     leave = shown.leave ?? null;
     fill(main, shown.content);
   } catch (error) {
-    if (mine === turn) fill(main, h("h1", null, asked.title), h("p", { class: "error", role: "alert" }, error.message));
+    if (mine === turn) fill(main, h("h1", null, current.title), h("p", { class: "error", role: "alert" }, error.message));
   }
 }
 

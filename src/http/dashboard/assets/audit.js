@@ -5,14 +5,14 @@ import { action, cell, count, fill, h, moment, notify, table } from "./dom.js";
 
 const ACTIONS = ["user_created", "user_disabled", "user_enabled", "token_created", "token_rotated", "token_revoked",
   "session_opened", "session_closed", "events_replayed", "event_cancelled", "job_made", "job_stopped",
-  "pipeline_paused", "pipeline_resumed", "pool_resized", "pool_restarted"];
+  "pipeline_paused", "pipeline_resumed", "pool_resized", "pool_restarted", "rows_removed"];
 const ROWS = 50;
 
 export async function show({ parameters }) {
   const state = { filter: { action: parameters.get("action") ?? "", by_user: parameters.get("by_user") ?? "" }, next: null, shown: 0 };
   const emails = new Map();
   const body = h("tbody", { id: "audit" });
-  const told = h("p", { class: "hint", role: "status" });
+  const summary = h("p", { class: "hint", role: "status" });
   const more = action("Older entries", () => load(state.next));
 
   async function load(cursor) {
@@ -22,7 +22,7 @@ export async function show({ parameters }) {
     state.next = page.next_cursor;
     state.shown += page.data.length;
     more.hidden = !state.next;
-    fill(told, state.shown === 0 ? "No entry matches." : `${count(state.shown)} shown`, state.next ? "; there are older ones." : ".");
+    fill(summary, state.shown === 0 ? "No entry matches." : `${count(state.shown)} shown`, state.next ? "; there are older ones." : ".");
   }
 
   async function restart(filter) {
@@ -35,7 +35,7 @@ export async function show({ parameters }) {
 
   const columns = ["When", "Who", "What", "Of what", "Detail", "Node"];
   const content = h("div", null, h("h1", null, "Audit"), filters(state.filter, restart),
-    h("section", { class: "card" }, table("Changes, the newest first", columns, body), told, more));
+    h("section", { class: "card" }, table("Changes, the newest first", columns, body), summary, more));
   await load();
   return { content };
 }

@@ -38,11 +38,11 @@ function draw(plot, body, numbers, title, lines, buckets) {
   fill(plot, grid, marks, drawn);
   const newest = lines.map(([name], at) => `${name} ${count(courses[at].findLast((value) => value !== null) ?? 0)}`);
   plot.setAttribute("aria-label", `${title}: ${newest.join(", ")} at last, at most ${count(most)}`);
-  if (numbers.open || body.childElementCount === 0) tell(body, courses, buckets);
-  numbers.ontoggle = () => tell(body, courses, buckets);
+  if (numbers.open || body.childElementCount === 0) fillNumbers(body, courses, buckets);
+  numbers.ontoggle = () => fillNumbers(body, courses, buckets);
 }
 
-function tell(body, courses, buckets) {
+function fillNumbers(body, courses, buckets) {
   const rows = buckets.map((bucket, at) => h("tr", null, h("th", { scope: "row" }, clock(bucket.at)),
     courses.map((course) => h("td", { class: "number" }, count(course[at])))));
   fill(body, rows.reverse());

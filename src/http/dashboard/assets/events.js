@@ -17,7 +17,7 @@ export async function show({ may, parameters }) {
   const news = new Map();
   let drawing = null;
   const body = h("tbody", { id: "rows" });
-  const told = h("p", { class: "hint", role: "status" });
+  const summary = h("p", { class: "hint", role: "status" });
   const more = action("Older events", () => load(state.next));
   const pause = h("button", { type: "button", id: "live", "aria-pressed": "true", onclick: () => { state.isLive = !state.isLive; pause.setAttribute("aria-pressed", String(state.isLive)); restart(); } }, "Live");
 
@@ -53,16 +53,16 @@ export async function show({ may, parameters }) {
   }
 
   async function load(cursor) {
-    const page = await get(`/api/v1/events?${query({ ...asked(state.filter), limit: 50, cursor })}`);
+    const page = await get(`/api/v1/events?${query({ ...requestParameters(state.filter), limit: 50, cursor })}`);
     for (const event of page.data) put(event, false);
     state.unreadable = [...(cursor ? state.unreadable : []), ...(page.unreadable ?? []).map((event) => event.id)];
     state.next = page.next_cursor;
     more.hidden = !state.next;
-    tell();
+    showSummary();
   }
 
-  function tell() {
-    fill(told, rows.size === 0 ? "No event matches." : `${count(rows.size)} shown`, state.next ? "; there are older ones." : ".",
+  function showSummary() {
+    fill(summary, rows.size === 0 ? "No event matches." : `${count(rows.size)} shown`, state.next ? "; there are older ones." : ".",
       state.unreadable.length > 0 && ` Events that cannot be read: ${state.unreadable.join(", ")}.`, state.isTooMuch && " More happens than can be shown: these are the newest of each moment.");
   }
 
@@ -106,7 +106,7 @@ export async function show({ may, parameters }) {
     drawing = null;
     for (const event of news.values()) put(event, true);
     news.clear();
-    tell();
+    showSummary();
   }
 
   async function change(what) {
@@ -145,13 +145,13 @@ export async function show({ may, parameters }) {
   const columns = [may("operate") && "Select", "Event", "Name", "Type", "Status", "Error", "#User", "#Attempts", "Time"].filter(Boolean);
   const content = h("div", null, h("div", { class: "row between" }, h("h1", null, "Events"), pause), form,
     may("operate") && h("div", { class: "row acts" }, retry, cancel, chosen),
-    h("section", { class: "card" }, table("Events, the newest first", columns, body), told, more));
+    h("section", { class: "card" }, table("Events, the newest first", columns, body), summary, more));
   await restart();
   return { content, leave: () => { state.stream?.close(); clearTimeout(drawing); } };
 }
 
 /** The parameters of the list for what is in the form. */
-function asked({ hours, ...filter }) {
+function requestParameters({ hours, ...filter }) {
   const needsRange = filter.event_type || (filter.error_code && !FREE.includes(filter.status)) || (filter.status && !FREE.includes(filter.status));
   const span = hours || (needsRange && !FREE.includes(filter.status) ? "24" : "");
   return { ...filter, received_after: span && new Date(Date.now() - Number(span) * 3_600_000).toISOString() };

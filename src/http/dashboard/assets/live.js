@@ -3,11 +3,11 @@
 const listeners = { pipeline: new Set(), figures: new Set() };
 const last = {};
 let source = null;
-let told = () => {};
+let onState = () => {};
 
-/** Begins to listen; `tell` is called with "on", "broken" or "off". */
-export function connect(tell) {
-  told = tell;
+/** Begins to listen; `report` is called with "on", "broken" or "off". */
+export function connect(report) {
+  onState = report;
   open();
   // A page that nobody sees holds no connection: a browser has few of them.
   document.addEventListener("visibilitychange", () => (document.hidden ? close() : open()));
@@ -16,9 +16,9 @@ export function connect(tell) {
 function open() {
   if (source) return;
   source = new EventSource("/api/live");
-  source.onopen = () => told("on");
+  source.onopen = () => onState("on");
   source.onerror = () => {
-    told("broken");
+    onState("broken");
     if (source?.readyState !== EventSource.CLOSED) return;
     close();
     // The session may be over: a 401 leads to the login.
@@ -35,15 +35,15 @@ function open() {
 function close() {
   source?.close();
   source = null;
-  told("off");
+  onState("off");
 }
 
-/** Tells what was told last once more: what is as it was before is not pushed. */
+/** Delivers the last news once more: what is as it was before is not pushed. */
 export function again(kind) {
   for (const listener of listeners[kind]) if (last[kind]) listener(last[kind]);
 }
 
-/** Calls `listener` with what was told last, and with all news; gives the way to end that. */
+/** Calls `listener` with the last news and with all that follow; returns what ends that. */
 export function on(kind, listener) {
   listeners[kind].add(listener);
   if (last[kind]) listener(last[kind]);

@@ -2,7 +2,7 @@
 
 import { badge, cell, count, fill, h, moment, table } from "./dom.js";
 
-/** How a node is asked for: by its name where that is clear, else by its boot. */
+/** How a node is requested: by its name where that is clear, else by its boot. */
 export function keyOf(node, nodes) {
   const named = nodes.filter((other) => other.name === node.name);
   const alive = named.filter((other) => other.state === "alive");
@@ -15,7 +15,7 @@ export function picker(choose) {
   const select = h("select", { id: "node", onchange: () => choose(select.value || null) });
   let drawn = "";
   /** Shows these nodes, of which `wanted` is chosen; what is as it was is left alone, since somebody may have it open. */
-  function tell(nodes, wanted) {
+  function update(nodes, wanted) {
     const options = nodes.map((node) => [node.this ? "" : keyOf(node, nodes), label(node, nodes), node]);
     const found = options.find(([key, , node]) => key === wanted || node.boot_id === wanted || (node.this && (wanted === null || keyOf(node, nodes) === wanted)));
     if (!found) options.push([wanted ?? "", wanted === null ? "this one" : `${wanted}, unknown`]);
@@ -24,7 +24,7 @@ export function picker(choose) {
     drawn = text;
     select.value = found ? found[0] : wanted ?? "";
   }
-  return { field: h("div", { class: "field" }, h("label", { for: "node" }, "Node"), select), tell };
+  return { field: h("div", { class: "field" }, h("label", { for: "node" }, "Node"), select), update };
 }
 
 function label(node, nodes) {
@@ -37,7 +37,7 @@ function label(node, nodes) {
 export function list() {
   const body = h("tbody");
   let drawn = "";
-  function tell(nodes, generation) {
+  function update(nodes, generation) {
     const newest = Math.max(generation, ...nodes.map((node) => node.control_generation));
     // Keyboard focus stays on a link while nothing changes.
     const text = JSON.stringify([nodes.map((node) => [node.boot_id, node.state, node.control_generation, node.claims, node.spool_events, node.this]), newest]);
@@ -49,7 +49,7 @@ export function list() {
       cell("Claims", { class: "number" }, count(node.claims)), cell("Spooled", { class: "number" }, count(node.spool_events)), cell("Started", null, moment(node.started_at)))));
   }
   const columns = ["Node", "State", "#Controls applied", "#Claims", "#Spooled", "Started"];
-  return { card: h("section", { class: "card" }, h("h2", null, "Nodes"), table("Every node of the cluster", columns, body)), tell };
+  return { card: h("section", { class: "card" }, h("h2", null, "Nodes"), table("Every node of the cluster", columns, body)), update };
 }
 
 /** A span of milliseconds as people say it. */
@@ -59,12 +59,12 @@ function span(ms) {
   return seconds < 7200 ? `${Math.round(seconds / 60)} min` : `${Math.round(seconds / 3600)} h`;
 }
 
-/** What has to be known of a line that another node told: of when it is, and whether it can still be so. */
-export function told(view) {
+/** What has to be known of the snapshot of another node: how old it is, and whether it can still be true. */
+export function describeSnapshot(view) {
   const node = (view.nodes ?? []).find((known) => known.boot_id === view.node.boot_id);
   const { age_ms: age, is_old: isOld } = view.snapshot;
   const state = node?.state ?? "unknown";
-  const doubts = state === "stopped" ? "The node has stopped: this is the last that it told."
-    : state === "silent" ? "The node is silent: this is the last that it told." : isOld && "This is old: the node has told nothing since.";
-  return { state, isOld: isOld || state !== "alive", lines: [badge(state), isOld && [" ", badge("old")], ` As the node told ${span(age)} ago. `, doubts] };
+  const doubts = state === "stopped" ? "The node has stopped: this is its last report."
+    : state === "silent" ? "The node is silent: this is its last report." : isOld && "This is old: the node has reported nothing since.";
+  return { state, isOld: isOld || state !== "alive", lines: [badge(state), isOld && [" ", badge("old")], ` As reported by the node ${span(age)} ago. `, doubts] };
 }

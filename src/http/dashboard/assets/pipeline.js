@@ -5,7 +5,6 @@ import { action, ask, badge, count, fill, h, notify } from "./dom.js";
 import * as live from "./live.js";
 import * as nodes from "./nodes.js";
 
-const LINE = ["validators", "normalizers", "persisters"];
 const SIZE_MAX = 64;
 /** Within this time after a change, what does not show it yet is older than it. */
 const SETTLED_MS = 3000;
@@ -16,7 +15,7 @@ export async function show({ may, parameters }) {
   const state = { wanted: parameters.get("node") || null, own: null, foreign: null, source: null };
   const mayOperate = may("operate");
   const title = h("h1", null, "Pipeline");
-  const [line, told, area] = [h("div"), h("p", { id: "told", hidden: true }), h("div", null, h("p", { class: "hint" }, "Waiting for the first look…"))];
+  const [line, note, area] = [h("div"), h("p", { id: "note", hidden: true }), h("div", null, h("p", { class: "hint" }, "Waiting for the first look…"))];
   const all = nodes.list();
   const picker = nodes.picker((key) => {
     state.wanted = key;
@@ -33,11 +32,11 @@ export async function show({ may, parameters }) {
   }
 
   function draw(view) {
-    const known = view.snapshot && nodes.told(view);
+    const known = view.snapshot && nodes.describeSnapshot(view);
     fill(title, "Pipeline of node ", view.node.name);
-    told.hidden = !known;
-    told.className = known?.isOld ? "error" : "hint";
-    fill(told, known?.lines);
+    note.hidden = !known;
+    note.className = known?.isOld ? "error" : "hint";
+    fill(note, known?.lines);
     drawLine({ area, line, built }, view, { mayOperate, again, isForeign: Boolean(known), isStopped: known?.state === "stopped" });
     area.classList.toggle("old", Boolean(known?.isOld));
     built.wanted = state.wanted;
@@ -72,9 +71,9 @@ export async function show({ may, parameters }) {
 
   // What is drawn already stays, but nobody can say any longer that it is so.
   function doubt(text) {
-    told.hidden = false;
-    told.className = "error";
-    fill(told, text);
+    note.hidden = false;
+    note.className = "error";
+    fill(note, text);
     area.classList.add("old");
     if (built.wanted === state.wanted) return;
     fill(title, "Pipeline of node ", state.wanted);
@@ -91,12 +90,12 @@ export async function show({ may, parameters }) {
   }
 
   function drawNodes() {
-    picker.tell(state.own?.nodes ?? [], state.wanted);
-    all.tell(state.own?.nodes ?? [], state.own?.control_generation ?? 0);
+    picker.update(state.own?.nodes ?? [], state.wanted);
+    all.update(state.own?.nodes ?? [], state.own?.control_generation ?? 0);
   }
 
   drawNodes();
-  const content = h("div", null, h("div", { class: "row between" }, title, h("div", { class: "row" }, picker.field, line)), told, area,
+  const content = h("div", null, h("div", { class: "row between" }, title, h("div", { class: "row" }, picker.field, line)), note, area,
     mayOperate && h("p", { class: "hint" }, "Sizes, pauses and restarts are for every node."), all.card);
   const end = live.on("pipeline", (view) => {
     state.own = view;
@@ -108,18 +107,21 @@ export async function show({ may, parameters }) {
   return { content, leave: () => { end(); state.source?.close(); clearTimeout(state.retry); } };
 }
 
+/** Whether every event passes the pool: those have a number of actors that can be changed. */
+const isStage = (pool) => Boolean(pool.size);
+
 // Buttons stay where they are while the figures change: keyboard focus stays there.
-function drawLine({ area, line, built }, view, ways) {
-  const names = [view.node.boot_id, ways.isForeign, ...view.pools.map((pool) => pool.name)].join(" ");
+function drawLine({ area, line, built }, view, options) {
+  const names = [view.node.boot_id, options.isForeign, ...view.pools.map((pool) => pool.name)].join(" ");
   if (built.names !== names) {
     built.names = names;
     built.facts = h("dl", { class: "tiles" });
-    built.pools = new Map(view.pools.map((pool) => [pool.name, box(pool, ways)]));
-    built.line = brake("the line", "/api/pipeline", ways);
+    built.pools = new Map(view.pools.map((pool) => [pool.name, box(pool, options)]));
+    built.line = pauseButton("the line", "/api/pipeline", options);
     fill(line, built.line.controls);
     const flow = h("ol", { class: "flow", "aria-label": "The line of actors" }, h("li", { class: "end" }, "Clients"),
-      LINE.map((name) => built.pools.has(name) && h("li", null, built.pools.get(name).card)), h("li", { class: "end" }, "Database"));
-    const sides = view.pools.filter((pool) => !LINE.includes(pool.name)).map((pool) => built.pools.get(pool.name).card);
+      view.pools.filter(isStage).map((pool) => h("li", null, built.pools.get(pool.name).card)), h("li", { class: "end" }, "Database"));
+    const sides = view.pools.filter((pool) => !isStage(pool)).map((pool) => built.pools.get(pool.name).card);
     fill(area, built.facts, flow, h("h2", null, "Beside the line"), h("div", { class: "sides" }, sides));
   }
   fill(built.facts, [
@@ -127,12 +129,12 @@ function drawLine({ area, line, built }, view, ways) {
     ["Claims held", count(view.claims_held), "events"], ["Generation", count(view.generation), "builds of the line"],
     ["Stale writes", count(view.stale_writes_rejected), "rejected"],
   ].map(([name, value, note]) => h("div", { class: "tile" }, h("dt", null, name), h("dd", null, value, " ", h("small", null, note)))));
-  built.line.tell(view.state, ways.isStopped);
-  for (const pool of view.pools) built.pools.get(pool.name).tell(pool, ways.isStopped);
+  built.line.update(view.state, options.isStopped);
+  for (const pool of view.pools) built.pools.get(pool.name).update(pool, options.isStopped);
 }
 
 /** The button that pauses what stands at `path`, or has it go on. */
-function brake(name, path, { mayOperate, again }) {
+function pauseButton(name, path, { mayOperate, again }) {
   const state = h("span");
   let isPaused = false;
   const button = action("Pause", async () => {
@@ -141,13 +143,13 @@ function brake(name, path, { mayOperate, again }) {
     again();
   });
   /** What is wanted of it; of a node that has stopped nothing is. */
-  function tell(setting, isStopped) {
+  function update(setting, isStopped) {
     isPaused = setting?.value === "paused";
     fill(state, setting && !isStopped && badge(setting.value), setting?.source === "pipeline" && isPaused && " with the line");
     button.textContent = isPaused ? "Resume" : "Pause";
     button.setAttribute("aria-label", `${button.textContent} ${name}`);
   }
-  return { controls: h("div", { class: "size" }, state, mayOperate && button), tell };
+  return { controls: h("div", { class: "size" }, state, mayOperate && button), update };
 }
 
 /** The button that has each actor of a pool replaced. */
@@ -161,12 +163,12 @@ function restart(name, again) {
   }, { "aria-label": `Restart ${name}` });
 }
 
-function box(view, ways) {
-  const { mayOperate, isForeign, again } = ways;
+function box(view, options) {
+  const { mayOperate, isForeign, again } = options;
   const name = view.name;
-  const isSizable = mayOperate && LINE.includes(name);
-  const brakes = view.state && brake(name, `/api/pipeline/pools/${name}`, ways);
-  if (view.state && mayOperate) brakes.controls.append(restart(name, again));
+  const isSizable = mayOperate && isStage(view);
+  const pausing = view.state && pauseButton(name, `/api/pipeline/pools/${name}`, options);
+  if (view.state && mayOperate) pausing.controls.append(restart(name, again));
   const held = h("p", { class: "hint" });
   const actors = h("ul", { class: "actors" });
   const size = h("output", { "aria-label": `Actors in ${name}` });
@@ -179,7 +181,7 @@ function box(view, ways) {
     changed = { size, until: Date.now() + SETTLED_MS };
     // The answer has the actors of the node that gave it.
     if (isForeign) resized(size);
-    else tell(view);
+    else update(view);
     setTimeout(again, SETTLED_MS);
     notify(`${name}: ${size} actors`);
   };
@@ -192,18 +194,18 @@ function box(view, ways) {
     shrink.setAttribute("aria-disabled", String(wanted <= 1));
     grow.setAttribute("aria-disabled", String(wanted >= SIZE_MAX));
   }
-  function tell(pool, isStopped) {
+  function update(pool, isStopped) {
     const staying = pool.actors.filter((actor) => actor.state !== "leaving").length;
     // A look from before the change would make the next step start at the old size.
     if (Date.now() < changed.until && staying !== changed.size) return;
     resized(staying);
-    brakes?.tell(pool.state, isStopped);
+    pausing?.update(pool.state, isStopped);
     fill(held, pool.held > 0 && `${count(pool.held)} events wait for it to go on`);
     fill(actors, pool.actors.map((one) => actor(isStopped ? { ...one, state: "stopped" } : one)));
   }
   const controls = isSizable && h("div", { class: "size" }, shrink, size, grow, h("span", { class: "hint" }, "actors"));
-  const card = h("section", { class: "card", "data-pool": name }, h("h2", null, name), brakes && brakes.controls, controls, held, actors);
-  return { card, tell };
+  const card = h("section", { class: "card", "data-pool": name }, h("h2", null, name), pausing && pausing.controls, controls, held, actors);
+  return { card, update };
 }
 
 function actor(view) {

@@ -67,10 +67,10 @@ function form(load) {
     submit.preventDefault();
     try {
       const scopes = boxes.filter((box) => box.checked).map((box) => box.value);
-      const wish = { scopes, name: name.value.trim() };
-      if (user.value.trim()) wish.user_id = Number(user.value.trim());
-      if (lasts.value.trim()) wish.expires_in = lasts.value.trim();
-      await reveal(await post("/api/v1/tokens", wish));
+      const request = { scopes, name: name.value.trim() };
+      if (user.value.trim()) request.user_id = Number(user.value.trim());
+      if (lasts.value.trim()) request.expires_in = lasts.value.trim();
+      await reveal(await post("/api/v1/tokens", request));
       await load();
     } catch (error) {
       notify(error.message);

@@ -8,32 +8,32 @@ const ROWS = 100;
 export async function show({ session }) {
   const state = { next: null };
   const body = h("tbody", { id: "users" });
-  const told = h("p", { class: "hint", role: "status" });
+  const summary = h("p", { class: "hint", role: "status" });
   const more = action("More users", () => load(state.next));
 
   async function load(cursor) {
     const page = await get(`/api/v1/users?${query({ limit: ROWS, cursor })}`);
     body.append(...page.data.map((user) => row(user, session)));
     state.next = page.next_cursor;
-    tell();
+    showSummary();
   }
 
-  function tell() {
+  function showSummary() {
     more.hidden = !state.next;
-    fill(told, `${count(body.children.length)} shown`, state.next ? "; there are more." : ".");
+    fill(summary, `${count(body.children.length)} shown`, state.next ? "; there are more." : ".");
   }
 
   function made(user) {
     notify(`${user.email} is user ${user.id}`);
     // On a page that is not there yet, it comes with its page.
     if (!state.next) body.append(row(user, session));
-    tell();
+    showSummary();
   }
 
   await load();
   const columns = ["#User", "Email", "State", "Made", "Act"];
   const content = h("div", null, h("h1", null, "Users"), form(made),
-    h("section", { class: "card" }, table("Users, by their id", columns, body), told, more));
+    h("section", { class: "card" }, table("Users, by their id", columns, body), summary, more));
   return { content };
 }
 
