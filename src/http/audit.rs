@@ -1,15 +1,17 @@
 //! `GET /api/v1/audit`: who changed what.
 
 use actix_web::HttpResponse;
+use actix_web::web::Data;
 use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use super::accounts::pages::PageParams;
+use super::access::{Authorised, ReadAudit};
+use super::accounts::pages::AuditParams;
 use super::bounds::STORE_WAIT;
 use super::error::ApiError;
-use super::request::Call;
-use crate::domain::scopes::Scope;
+use super::params::Params;
+use super::state::AppState;
 use crate::domain::timestamp::render;
 use crate::store::{Action, AuditEntry, AuditFilters};
 
@@ -37,15 +39,17 @@ pub struct AuditView {
 }
 
 /// `GET /api/v1/audit`: the newest first.
-pub async fn list(call: Call) -> Result<HttpResponse, ApiError> {
-    call.authorise(Scope::Admin, "reading the audit log").await?;
-    let params = PageParams::read(PATH, &["limit", "cursor", "action", "by_user"], call.request.query_string())?;
-    let filters = AuditFilters { action: params.action, by_user: params.user_id };
+pub async fn list(
+    state: Data<AppState>,
+    authorised: Authorised<ReadAudit, Params<AuditParams>>,
+) -> Result<HttpResponse, ApiError> {
+    let page = authorised.rest.0.page(PATH)?;
+    let filters = AuditFilters { action: page.action, by_user: page.user_id };
     // No row has the id 0: it stands for the beginning of the list.
-    let before = if params.after == 0 { i64::MAX } else { params.after };
-    let mut rows = call.state.store.audit_before(filters, before, params.fetched(), STORE_WAIT).await?;
-    let next = params.cut(&mut rows, |row| row.id);
-    Ok(params.respond(rows.into_iter().map(AuditView::of).collect(), next))
+    let before = if page.after == 0 { i64::MAX } else { page.after };
+    let mut rows = state.store.audit_before(filters, before, page.fetched(), STORE_WAIT).await?;
+    let next = page.cut(&mut rows, |row| row.id);
+    Ok(page.respond(rows.into_iter().map(AuditView::of).collect(), next))
 }
 
 impl AuditView {

@@ -2,26 +2,28 @@
 //!
 //! A page in a browser on this machine could post here, so a token is always needed.
 
-use actix_web::HttpResponse;
+use std::future::{Ready, ready};
+
+use actix_web::dev::Payload;
 use actix_web::http::StatusCode;
+use actix_web::web::Data;
+use actix_web::{FromRequest, HttpRequest, HttpResponse};
 use serde::Deserialize;
 
+use super::access::{Authorised, ControlPipeline};
 use super::accounts::not_changed;
-use super::auth::Caller;
-use super::body;
+use super::body::{self, RequestBody};
+use super::caller::Caller;
 use super::error::ApiError;
-use super::fields;
+use super::fields::{Fields, OptionalFields};
 use super::media::{JSON_ONLY, Media};
 use super::problems::Problem;
-use super::request::Call;
 use super::respond::json;
 use super::state::AppState;
-use crate::domain::scopes::Scope;
+use crate::domain::actor_kind::ActorKind;
 use crate::pipeline::NotChanged;
 use crate::store::{ControlChange, Target};
 use crate::telemetry::audit;
-
-const WHAT: &str = "controlling the pipeline";
 
 /// Most actors of a pool, as in `config.toml`.
 pub(super) const POOL_SIZE_MAX: u16 = 64;
@@ -39,63 +41,87 @@ struct Resizing {
 }
 
 /// `POST /api/pipeline/pools/{pool}`: another number of actors.
-pub async fn resize_pool(call: Call) -> Result<HttpResponse, ApiError> {
-    let caller = call.authorise_operator(Scope::Operate, WHAT).await?;
-    let media = Media::declared(call.headers(), JSON_ONLY)?;
-    let pool = pool_in_path(&call)?;
-    if pool == Target::Claimer {
-        return Err(no_such_pool(pool.as_str(), "validators, normalizers or persisters"));
+pub async fn resize_pool(
+    state: Data<AppState>,
+    Authorised { caller, .. }: Authorised<ControlPipeline>,
+    request: HttpRequest,
+    body: RequestBody,
+) -> Result<HttpResponse, ApiError> {
+    let media = Media::declared(request.headers(), JSON_ONLY)?;
+    let pool = pool_in_path(&request)?;
+    if !matches!(pool, Target::Pool(kind) if kind.is_stage()) {
+        return Err(no_such_pool(pool.as_str(), ActorKind::stages()));
     }
-    let body = body::read(call.request.headers(), call.payload, &call.state.body_limits, |_| Ok(())).await?;
+    let body = body::read(request.headers(), body, &state.body_limits, |_| Ok(())).await?;
     media.check(&body, JSON_ONLY)?;
     let size = wanted_size(&body)?;
-    change(&call.state, &caller, pool, ControlChange::Size(size)).await
+    change(&state, &caller, pool, ControlChange::Size(size)).await
 }
 
 /// `POST /api/pipeline/pools/{pool}/pause`.
-pub async fn pause_pool(call: Call) -> Result<HttpResponse, ApiError> {
-    change_pool(call, ControlChange::Pause).await
+pub async fn pause_pool(
+    state: Data<AppState>,
+    authorised: Authorised<ControlPipeline, (PoolPath, OptionalFields)>,
+) -> Result<HttpResponse, ApiError> {
+    change_pool(&state, authorised, ControlChange::Pause).await
 }
 
 /// `POST /api/pipeline/pools/{pool}/resume`.
-pub async fn resume_pool(call: Call) -> Result<HttpResponse, ApiError> {
-    change_pool(call, ControlChange::Resume).await
+pub async fn resume_pool(
+    state: Data<AppState>,
+    authorised: Authorised<ControlPipeline, (PoolPath, OptionalFields)>,
+) -> Result<HttpResponse, ApiError> {
+    change_pool(&state, authorised, ControlChange::Resume).await
 }
 
 /// `POST /api/pipeline/pools/{pool}/restart`: each actor is replaced.
-pub async fn restart_pool(call: Call) -> Result<HttpResponse, ApiError> {
-    change_pool(call, ControlChange::Restart).await
+pub async fn restart_pool(
+    state: Data<AppState>,
+    authorised: Authorised<ControlPipeline, (PoolPath, OptionalFields)>,
+) -> Result<HttpResponse, ApiError> {
+    change_pool(&state, authorised, ControlChange::Restart).await
 }
 
 /// `POST /api/pipeline/pause`: every stage and the Claimer.
-pub async fn pause(call: Call) -> Result<HttpResponse, ApiError> {
-    change_line(call, ControlChange::Pause).await
+pub async fn pause(
+    state: Data<AppState>,
+    authorised: Authorised<ControlPipeline, OptionalFields>,
+) -> Result<HttpResponse, ApiError> {
+    change_line(&state, authorised, ControlChange::Pause).await
 }
 
 /// `POST /api/pipeline/resume`; what is paused by itself stays so.
-pub async fn resume(call: Call) -> Result<HttpResponse, ApiError> {
-    change_line(call, ControlChange::Resume).await
+pub async fn resume(
+    state: Data<AppState>,
+    authorised: Authorised<ControlPipeline, OptionalFields>,
+) -> Result<HttpResponse, ApiError> {
+    change_line(&state, authorised, ControlChange::Resume).await
 }
 
-async fn change_pool(call: Call, wanted: ControlChange) -> Result<HttpResponse, ApiError> {
-    let caller = call.authorise_operator(Scope::Operate, WHAT).await?;
-    let pool = pool_in_path(&call)?;
-    let state = nothing_more(call).await?;
-    change(&state, &caller, pool, wanted).await
+async fn change_pool(
+    state: &AppState,
+    authorised: Authorised<ControlPipeline, (PoolPath, OptionalFields)>,
+    wanted: ControlChange,
+) -> Result<HttpResponse, ApiError> {
+    let (PoolPath(pool), OptionalFields(fields)) = authorised.rest;
+    refuse_members(fields)?;
+    change(state, &authorised.caller, pool, wanted).await
 }
 
-async fn change_line(call: Call, wanted: ControlChange) -> Result<HttpResponse, ApiError> {
-    let caller = call.authorise_operator(Scope::Operate, WHAT).await?;
-    let state = nothing_more(call).await?;
-    change(&state, &caller, Target::Pipeline, wanted).await
+async fn change_line(
+    state: &AppState,
+    authorised: Authorised<ControlPipeline, OptionalFields>,
+    wanted: ControlChange,
+) -> Result<HttpResponse, ApiError> {
+    let OptionalFields(fields) = authorised.rest;
+    refuse_members(fields)?;
+    change(state, &authorised.caller, Target::Pipeline, wanted).await
 }
 
-/// Reads a body that has nothing to say.
-async fn nothing_more(call: Call) -> Result<actix_web::web::Data<AppState>, ApiError> {
-    let (state, mut fields) = fields::read_if_any(call).await?;
+/// Refuses a body that has something to say.
+fn refuse_members(mut fields: Fields) -> Result<(), ApiError> {
     fields.refuse_unknown(&[]);
-    fields.finish(Some(()))?;
-    Ok(state)
+    fields.finish(Some(()))
 }
 
 async fn change(
@@ -128,14 +154,27 @@ fn change_text(change: ControlChange) -> String {
     }
 }
 
-fn pool_in_path(call: &Call) -> Result<Target, ApiError> {
-    let name = call.request.match_info().get("pool").unwrap_or_default();
-    Target::of_pool(name).ok_or_else(|| no_such_pool(name, "validators, normalizers, persisters or claimer"))
+/// The pool in the path.
+pub struct PoolPath(Target);
+
+impl FromRequest for PoolPath {
+    type Error = ApiError;
+    type Future = Ready<Result<Self, ApiError>>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        ready(pool_in_path(request).map(Self))
+    }
 }
 
-fn no_such_pool(name: &str, expected: &str) -> ApiError {
+fn pool_in_path(request: &HttpRequest) -> Result<Target, ApiError> {
+    let name = request.match_info().get("pool").unwrap_or_default();
+    Target::of_pool(name).ok_or_else(|| no_such_pool(name, ActorKind::controlled()))
+}
+
+fn no_such_pool(name: &str, expected: impl Iterator<Item = ActorKind>) -> ApiError {
     let name: String = name.chars().take(POOL_NAME_CHARS_MAX).collect();
-    ApiError::new(Problem::NotFound, format!("there is no pool {name:?}, expected {expected}"))
+    let expected: Vec<&str> = expected.map(ActorKind::pool_name).collect();
+    ApiError::new(Problem::NotFound, format!("there is no pool {name:?}, expected one of {}", expected.join(", ")))
 }
 
 fn wanted_size(body: &[u8]) -> Result<Option<u16>, ApiError> {

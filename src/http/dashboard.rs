@@ -20,16 +20,16 @@ pub use live_outcomes::{follow_event, follow_outcomes};
 pub use login::{COOKIE, enter, form, leave};
 pub use remote_node::follow_node;
 
-use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
 use actix_web::http::header::{CONTENT_TYPE, VARY};
+use actix_web::{HttpRequest, HttpResponse};
 use schemars::JsonSchema;
 use serde::Serialize;
 
 use self::accept::prefers_html;
+use super::access::{AnyToken, Authorised};
 use super::error::ApiError;
 use super::ops;
-use super::request::Call;
 use super::respond::{header_value, json};
 use crate::domain::scopes::Scope;
 
@@ -37,9 +37,8 @@ use crate::domain::scopes::Scope;
 const SHELL: &str = include_str!("dashboard/assets/shell.html");
 
 /// `GET /`: the dashboard for browsers, what there is on this port for programs; both need a token.
-pub async fn index(call: Call) -> Result<HttpResponse, ApiError> {
-    call.caller().await?;
-    let mut response = if prefers_html(call.headers()) {
+pub async fn index(request: HttpRequest, _: Authorised<AnyToken>) -> Result<HttpResponse, ApiError> {
+    let mut response = if prefers_html(request.headers()) {
         HttpResponse::Ok().insert_header((CONTENT_TYPE, "text/html; charset=utf-8")).body(SHELL)
     } else {
         ops::index()
@@ -60,8 +59,7 @@ pub struct SessionView<'a> {
 }
 
 /// `GET /api/session`.
-pub async fn session(call: Call) -> Result<HttpResponse, ApiError> {
-    let caller = call.caller().await?;
+pub async fn session(Authorised { caller, .. }: Authorised<AnyToken>) -> Result<HttpResponse, ApiError> {
     let view = SessionView {
         user_id: caller.user_id,
         email: &caller.email,

@@ -23,7 +23,7 @@ use tokio_util::io::{ReaderStream, StreamReader};
 
 use self::single_stream::SingleStream;
 use super::error::ApiError;
-use super::lists::{elements_of, weighed};
+use super::headers::{elements_of, weighed};
 
 /// What `Accept-Encoding` says of bodies.
 const ACCEPT_ENCODING: &str = "gzip, br, zstd, deflate, identity";

@@ -3,12 +3,13 @@
 use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
 use actix_web::http::header::RETRY_AFTER;
+use actix_web::web::Data;
 use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::error::{ApiError, RETRY_AFTER as DELAY, whole_seconds};
-use super::request::Call;
 use super::respond::json;
+use super::state::AppState;
 use crate::domain::timestamp;
 use crate::telemetry::condition::FailingCondition;
 
@@ -53,14 +54,14 @@ impl Health {
 }
 
 /// Always 200 while the process can answer at all; it touches no database.
-pub async fn live(_: Call) -> Result<HttpResponse, ApiError> {
+pub async fn live() -> Result<HttpResponse, ApiError> {
     Ok(json(StatusCode::OK, &Health::live()))
 }
 
 /// 200 if an event that is posted now can be stored durably, else 503 with every reason.
-pub async fn ready(call: Call) -> Result<HttpResponse, ApiError> {
-    let reasons = call.state.readiness();
-    let failing = call.state.pipeline.failing().into_iter().map(Failing::from).collect();
+pub async fn ready(state: Data<AppState>) -> Result<HttpResponse, ApiError> {
+    let reasons = state.readiness();
+    let failing = state.pipeline.failing().into_iter().map(Failing::from).collect();
     if reasons.is_empty() {
         return Ok(json(StatusCode::OK, &Health { status: "ready", reasons, failing }));
     }

@@ -4,17 +4,21 @@ use std::collections::BTreeMap;
 
 use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
+use actix_web::web::Data;
 use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
+use super::access::{Authorised, FollowJobs};
 use super::accounts::pages::PageParams;
-use super::accounts::{id_in_path, no_such, not_changed};
-use super::auth::Caller;
+use super::accounts::{no_such, not_changed};
 use super::bounds::STORE_WAIT;
+use super::caller::Caller;
 use super::error::ApiError;
-use super::request::Call;
+use super::params::Params;
+use super::path::JobId;
 use super::respond::json;
+use super::state::AppState;
 use crate::domain::outcome::Status;
 use crate::domain::scopes::Scope;
 use crate::domain::timestamp::render;
@@ -23,7 +27,6 @@ use crate::telemetry::audit;
 
 /// Where jobs are.
 pub const PATH: &str = "/api/v1/jobs";
-const WHAT: &str = "looking after jobs";
 
 /// A job as it is answered.
 #[derive(Debug, JsonSchema, Serialize)]
@@ -78,38 +81,43 @@ pub struct FilterView {
 }
 
 /// `GET /api/v1/jobs`: the newest first.
-pub async fn list(call: Call) -> Result<HttpResponse, ApiError> {
-    let caller = call.authorise(Scope::Operate, WHAT).await?;
-    let params = PageParams::read(PATH, &["limit", "cursor"], call.request.query_string())?;
+pub async fn list(
+    state: Data<AppState>,
+    Authorised { caller, rest: Params(params), .. }: Authorised<FollowJobs, Params<PageParams>>,
+) -> Result<HttpResponse, ApiError> {
+    let page = params.page(PATH)?;
     // No job has the id 0: it stands for the beginning of the list.
-    let before = if params.after == 0 { i64::MAX } else { params.after };
-    let mut rows = call.state.store.jobs_before(viewer(&caller), before, params.fetched(), STORE_WAIT).await?;
-    let next = params.cut(&mut rows, |job| job.id);
-    Ok(params.respond(rows.iter().map(JobView::of).collect::<Result<Vec<_>, _>>()?, next))
+    let before = if page.after == 0 { i64::MAX } else { page.after };
+    let mut rows = state.store.jobs_before(viewer(&caller), before, page.fetched(), STORE_WAIT).await?;
+    let next = page.cut(&mut rows, |job| job.id);
+    Ok(page.respond(rows.iter().map(JobView::of).collect::<Result<Vec<_>, _>>()?, next))
 }
 
 /// `GET /api/v1/jobs/{id}`.
-pub async fn show(call: Call) -> Result<HttpResponse, ApiError> {
-    let caller = call.authorise(Scope::Operate, WHAT).await?;
-    let job = find(&call, &caller).await?;
+pub async fn show(
+    state: Data<AppState>,
+    Authorised { caller, rest: JobId(id), .. }: Authorised<FollowJobs, JobId>,
+) -> Result<HttpResponse, ApiError> {
+    let job = find(&state, &caller, id).await?;
     Ok(json(StatusCode::OK, &JobView::of(&job)?))
 }
 
 /// `POST /api/v1/jobs/{id}/cancel`: stops it where it is; one that has ended stays as it is.
-pub async fn stop(call: Call) -> Result<HttpResponse, ApiError> {
-    let caller = call.authorise(Scope::Operate, WHAT).await?;
-    let job = find(&call, &caller).await?;
+pub async fn stop(
+    state: Data<AppState>,
+    Authorised { caller, rest: JobId(id), .. }: Authorised<FollowJobs, JobId>,
+) -> Result<HttpResponse, ApiError> {
+    let job = find(&state, &caller, id).await?;
     if job.finished_at.is_none() {
-        call.state.store.stop_job(job.id, &call.state.principal(&caller), STORE_WAIT).await.map_err(not_changed)?;
+        state.store.stop_job(job.id, &state.principal(&caller), STORE_WAIT).await.map_err(not_changed)?;
         audit::job_stopped(job.id, caller.token_id);
     }
-    let job = find(&call, &caller).await?;
+    let job = find(&state, &caller, id).await?;
     Ok(json(StatusCode::OK, &JobView::of(&job)?))
 }
 
-async fn find(call: &Call, caller: &Caller) -> Result<Job, ApiError> {
-    let id = id_in_path(call, "job")?;
-    call.state.store.job(id, viewer(caller), STORE_WAIT).await?.ok_or_else(|| no_such("job", id))
+async fn find(state: &AppState, caller: &Caller, id: i64) -> Result<Job, ApiError> {
+    state.store.job(id, viewer(caller), STORE_WAIT).await?.ok_or_else(|| no_such("job", id))
 }
 
 /// The user whose jobs the caller sees: its own, or with `None` everyone's.

@@ -2,14 +2,16 @@
 
 use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
+use actix_web::web::Data;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::accounts::{PAGE_DEFAULT, PAGE_MAX};
+use super::access::{AnyToken, Authorised};
 use super::error::ApiError;
 use super::events::WAIT_SECONDS_MAX;
-use super::request::Call;
+use super::params::{PAGE_DEFAULT, PAGE_MAX};
 use super::respond::json;
+use super::state::AppState;
 use crate::domain::submission::NAME_CHARS_MAX;
 
 /// Named like the keys of `[limits]` where there is one; what is not limited is null.
@@ -34,9 +36,9 @@ pub struct Limits {
 }
 
 /// The limits in effect, for any valid token.
-pub async fn show(call: Call) -> Result<HttpResponse, ApiError> {
-    call.caller().await?;
-    let (limits, rate) = (&call.state.limits, &call.state.rate);
+pub async fn show(state: Data<AppState>, _: Authorised<AnyToken>) -> Result<HttpResponse, ApiError> {
+    let limits = &state.limits;
+    let rate = &state.rate;
     let view = Limits {
         payload_bytes: limits.payload_bytes,
         payload_depth: limits.payload_depth,

@@ -2,6 +2,8 @@
 
 use std::io;
 use std::net::TcpListener;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use actix_http::{Extensions, HttpService, KeepAlive, Protocol, ServiceConfig};
@@ -13,6 +15,7 @@ use actix_web::web::ServiceConfig as Routes;
 use socket2::SockRef;
 
 use super::connection::Connection;
+use crate::telemetry::threads::name_thread;
 
 /// How long a client may go on sending after an answer that ends its connection, so that it reads that answer.
 const DISCONNECT_TIMEOUT: Duration = Duration::from_secs(1);
@@ -20,6 +23,8 @@ const DISCONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 /// How a port is served.
 #[derive(Clone, Copy)]
 pub struct Listener {
+    /// What its threads are called, before their numbers.
+    pub name: &'static str,
     /// Threads.
     pub workers: usize,
     /// Connections open at once.
@@ -49,8 +54,12 @@ impl Listener {
             .disable_signals();
         let ending = builder.graceful_shutdown_signal();
         let name = port.local_addr()?.to_string();
+        let threads = Arc::new(AtomicUsize::new(0));
+        // Called by each worker, on its thread.
         let builder = builder.listen(name, port.try_clone()?, move || {
-            let (ending, opened) = (ending.clone(), opened.clone());
+            name_thread(&format!("{}-{}", self.name, threads.fetch_add(1, Ordering::Relaxed) + 1));
+            let ending = ending.clone();
+            let opened = opened.clone();
             let http = HttpService::build()
                 .graceful_shutdown_signal(move || {
                     let ending = ending.clone();

@@ -10,8 +10,8 @@ use std::sync::{Mutex, PoisonError};
 use tokio::sync::oneshot;
 use tokio::sync::oneshot::error::TryRecvError;
 
-use super::bearer::TokenHash;
 use super::bounds::STORE_WAIT;
+use super::credentials::TokenHash;
 use crate::store::{Store, StoreError, TokenRecord};
 
 type LookupResult = Result<Option<TokenRecord>, StoreError>;

@@ -3,7 +3,7 @@
 use actix_web::http::header::{CONTENT_TYPE, HeaderMap};
 
 use super::error::ApiError;
-use super::lists::parts;
+use super::headers::parts;
 
 /// What the headers say of the body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

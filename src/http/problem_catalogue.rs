@@ -2,14 +2,13 @@
 //!
 //! Needs no token: what it says is the same for everyone.
 
-use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
+use actix_web::{HttpRequest, HttpResponse};
 use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::error::ApiError;
 use super::problems::{CATALOGUE, CatalogueEntry, Problem};
-use super::request::Call;
 use super::respond::json;
 
 /// Longest code that is repeated in an answer, in characters.
@@ -37,13 +36,13 @@ pub struct Catalogue {
 }
 
 /// `GET /problems`: every problem.
-pub async fn list(_: Call) -> Result<HttpResponse, ApiError> {
+pub async fn list() -> Result<HttpResponse, ApiError> {
     Ok(json(StatusCode::OK, &Catalogue { data: CATALOGUE.iter().map(ProblemView::of).collect() }))
 }
 
 /// `GET /problems/{code}`: the problem of this code.
-pub async fn show(call: Call) -> Result<HttpResponse, ApiError> {
-    let code = call.request.match_info().query("code");
+pub async fn show(request: HttpRequest) -> Result<HttpResponse, ApiError> {
+    let code = request.match_info().query("code");
     let Some(entry) = CATALOGUE.iter().find(|entry| entry.code == code) else {
         let shown: String = code.chars().take(SHOWN_CHARS_MAX).collect();
         return Err(ApiError::new(Problem::NotFound, format!("there is no problem {shown:?}, /problems has them all")));
@@ -54,7 +53,8 @@ pub async fn show(call: Call) -> Result<HttpResponse, ApiError> {
 impl ProblemView {
     fn of(entry: &'static CatalogueEntry) -> Self {
         let CatalogueEntry { code, title, explanation, .. } = *entry;
-        let (kind, status) = (format!("/problems/{code}"), entry.status.as_u16());
+        let kind = format!("/problems/{code}");
+        let status = entry.status.as_u16();
         Self { code, kind, status, title, explanation, retryable: entry.is_retryable(false) }
     }
 }

@@ -2,16 +2,19 @@
 
 use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
+use actix_web::web::Data;
 use chrono::{DateTime, TimeDelta, Utc};
 use schemars::JsonSchema;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
+use super::access::{Authorised, ReadStatistics};
 use super::bounds::STORE_WAIT;
 use super::error::ApiError;
+use super::params::Params;
 use super::percentiles::{PercentilesView, bounds_ms};
-use super::request::Call;
 use super::respond::json;
-use super::stats;
+use super::state::AppState;
+use super::stats::Window;
 use crate::config::units::duration_text;
 use crate::domain::histogram::CLASSES;
 use crate::domain::timestamp::render;
@@ -20,6 +23,12 @@ use crate::store::{Bucket, Series};
 /// Longest window, in seconds, and the length of the buckets that it is cut into. Flushes are there one by one for an
 /// hour; from then on a minute is the shortest.
 const STEPS: [(u64, i64); 4] = [(600, 5), (2 * 3_600, 60), (24 * 3_600, 900), (u64::MAX, 7_200)];
+
+/// The parameters of a series.
+#[derive(Deserialize)]
+pub struct SeriesParams {
+    window: Option<Window>,
+}
 
 /// Figures over time.
 #[derive(JsonSchema, Serialize)]
@@ -60,13 +69,16 @@ pub struct BucketView {
 }
 
 /// `GET /api/v1/stats/series`, for the scopes that open the statistics.
-pub async fn show(call: Call) -> Result<HttpResponse, ApiError> {
-    stats::permit(&call).await?;
-    let window = stats::window(call.request.query_string())?;
+pub async fn show(
+    state: Data<AppState>,
+    authorised: Authorised<ReadStatistics, Params<SeriesParams>>,
+) -> Result<HttpResponse, ApiError> {
+    let Params(SeriesParams { window }) = authorised.rest;
+    let Window(window) = window.unwrap_or_default();
     let (_, step) = *STEPS.iter().find(|(most, _)| window.as_secs() <= *most).expect("the last one has no end");
-    let now = call.state.store.now(STORE_WAIT).await?;
+    let now = state.store.now(STORE_WAIT).await?;
     let since = begin_of(now - TimeDelta::from_std(window).unwrap_or_default(), step);
-    let counted = call.state.store.series(Series { since, step }, STORE_WAIT).await?;
+    let counted = state.store.series(Series { since, step }, STORE_WAIT).await?;
     let count = (now - since).num_seconds() / step + 1;
     let buckets = BucketView::all(since, step, count, &counted);
     let view = SeriesView {

@@ -52,11 +52,6 @@ pub struct ShutdownHandle {
 }
 
 impl ShutdownHandle {
-    /// Turns `/health/ready` to 503 and ends waits early; requests are still answered, each as the last of its connection.
-    pub fn drain(&self) {
-        self.state.shutdown.begin();
-    }
-
     /// Waits for last requests, at most half of `limit`; then takes no more connections to the API and waits until its
     /// requests are answered.
     pub async fn stop_api(&self, limit: Duration) {
@@ -81,6 +76,7 @@ pub async fn start(config: &Config, ports: &Ports, store: Store, pipeline: Pipel
     // The cache is valid from the first request on; if this fails, the refresh loop goes on trying.
     let _ = state.auth.refresh().await;
     let api = Plan {
+        name: "http",
         port: &ports.api,
         workers: config.http.workers,
         connections: config.http.connections,
@@ -88,14 +84,16 @@ pub async fn start(config: &Config, ports: &Ports, store: Store, pipeline: Pipel
         shutdown: state.shutdown.clone(),
     };
     let operations = Plan {
+        name: "operations",
         port: &ports.operations,
         workers: OPERATIONS_WORKERS,
         connections: OPERATIONS_CONNECTIONS,
         routes: routes::operations,
         // Nobody waits for dashboards and scrapers.
-        shutdown: Arc::default(),
+        shutdown: Arc::new(Shutdown::new(state.pipeline.stopping().clone())),
     };
-    let (api, operations) = (serve(config, api, &state)?, serve(config, operations, &state)?);
+    let api = serve(config, api, &state)?;
+    let operations = serve(config, operations, &state)?;
     let shutdown = ShutdownHandle { api: api.handle(), operations: operations.handle(), state: state.clone() };
     let tokens = auth::refresh_loop(Arc::clone(&state.auth), config.auth.refresh);
     let dashboards = join3(Live::run(state.clone()), LiveOutcomes::run(state.clone()), RemoteNodes::run(state.clone()));
@@ -105,6 +103,7 @@ pub async fn start(config: &Config, ports: &Ports, store: Store, pipeline: Pipel
 
 /// What one of the servers differs by.
 struct Plan<'a> {
+    name: &'static str,
     port: &'a TcpListener,
     workers: usize,
     connections: usize,
@@ -114,8 +113,9 @@ struct Plan<'a> {
 }
 
 fn serve(config: &Config, plan: Plan<'_>, state: &Data<AppState>) -> io::Result<Server> {
-    let Plan { port, workers, connections, routes, shutdown } = plan;
+    let Plan { name, port, workers, connections, routes, shutdown } = plan;
     let listener = Listener {
+        name,
         workers,
         connections,
         keep_alive: config.http.keep_alive.into(),

@@ -7,7 +7,7 @@
 
 use std::cell::Cell;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use actix_web::body::MessageBody;
@@ -16,6 +16,7 @@ use actix_web::{HttpRequest, HttpResponse};
 
 use super::error::ApiError;
 use super::problems::Problem;
+use crate::pipeline::Stopping;
 
 /// How long kept connections stay open for a last request, once nothing that came before the end is under way.
 const LAST_REQUESTS: Duration = Duration::from_secs(1);
@@ -23,10 +24,9 @@ const LAST_REQUESTS: Duration = Duration::from_secs(1);
 /// How often it is looked whether that is over.
 const LOOK: Duration = Duration::from_millis(10);
 
-/// Whether the service stops, and what it still waits for.
-#[derive(Default)]
+/// What is waited for before the API's connections are closed.
 pub(super) struct Shutdown {
-    has_begun: AtomicBool,
+    stopping: Arc<Stopping>,
     connections: AtomicUsize,
     /// Requests that came before the end.
     in_flight: AtomicUsize,
@@ -40,17 +40,12 @@ pub(super) struct OpenConnection {
 }
 
 /// A request that came before the end and is not answered yet.
-pub(super) struct InFlightGuard<'a>(&'a Shutdown);
+pub(super) struct InFlightGuard(Arc<Shutdown>);
 
 impl Shutdown {
-    /// From now on answers end their connections.
-    pub fn begin(&self) {
-        self.has_begun.store(true, Ordering::Release);
-    }
-
-    /// Whether the end has begun.
-    pub fn has_begun(&self) -> bool {
-        self.has_begun.load(Ordering::Acquire)
+    /// Answers end their connections as soon as `stopping` says so.
+    pub fn new(stopping: Arc<Stopping>) -> Self {
+        Self { stopping, connections: AtomicUsize::new(0), in_flight: AtomicUsize::new(0) }
     }
 
     /// A connection is there.
@@ -60,17 +55,17 @@ impl Shutdown {
     }
 
     /// A request is there.
-    pub fn enter(&self) -> Option<InFlightGuard<'_>> {
-        if self.has_begun() {
+    pub fn enter(self: &Arc<Self>) -> Option<InFlightGuard> {
+        if self.stopping.has_begun() {
             return None;
         }
         self.in_flight.fetch_add(1, Ordering::Relaxed);
-        Some(InFlightGuard(self))
+        Some(InFlightGuard(Arc::clone(self)))
     }
 
     /// Signals the client that its connection ends with this answer, if the end has begun.
     pub fn mark<B: MessageBody>(&self, request: &HttpRequest, response: &mut HttpResponse<B>) {
-        if !self.has_begun() {
+        if !self.stopping.has_begun() {
             return;
         }
         response.head_mut().set_connection_type(ConnectionType::Close);
@@ -81,7 +76,8 @@ impl Shutdown {
 
     /// Waits for what was under way before the end, and for last requests; at most for `limit`.
     pub async fn last_requests(&self, limit: Duration) {
-        let (began, last) = (Instant::now(), LAST_REQUESTS.min(limit / 2));
+        let began = Instant::now();
+        let last = LAST_REQUESTS.min(limit / 2);
         let is_awaited = |count: &AtomicUsize| count.load(Ordering::Relaxed) > 0;
         while is_awaited(&self.connections)
             && (began.elapsed() < last || (is_awaited(&self.in_flight) && began.elapsed() < limit))
@@ -105,7 +101,7 @@ impl Drop for OpenConnection {
     }
 }
 
-impl Drop for InFlightGuard<'_> {
+impl Drop for InFlightGuard {
     fn drop(&mut self) {
         self.0.in_flight.fetch_sub(1, Ordering::Relaxed);
     }

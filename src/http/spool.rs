@@ -2,15 +2,15 @@
 
 use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
+use actix_web::web::Data;
 use schemars::JsonSchema;
 use serde::Serialize;
 
+use super::access::{Authorised, ReadSpool, RetryParked};
 use super::error::ApiError;
-use super::fields;
-use super::ops::permit_view;
-use super::request::Call;
+use super::fields::OptionalFields;
 use super::respond::json;
-use crate::domain::scopes::Scope;
+use super::state::AppState;
 use crate::domain::timestamp;
 use crate::store::Parked;
 
@@ -74,9 +74,8 @@ pub(super) struct Retried {
 }
 
 /// `GET /api/spool`.
-pub async fn show(call: Call) -> Result<HttpResponse, ApiError> {
-    permit_view(&call, "the spool").await?;
-    let pipeline = &call.state.pipeline;
+pub async fn show(state: Data<AppState>, _: Authorised<ReadSpool>) -> Result<HttpResponse, ApiError> {
+    let pipeline = &state.pipeline;
     let (level, bytes_limit) =
         pipeline.spool_level().map(|(level, limits)| (level, limits.bytes_max)).unwrap_or_default();
     let parked = pipeline.parked_units(UNITS_MAX).await?.into_iter().map(ParkedView::from).collect();
@@ -92,9 +91,11 @@ pub async fn show(call: Call) -> Result<HttpResponse, ApiError> {
 }
 
 /// `POST /api/spool/retry`: has parked units tried at once; with `give_up` what is still refused then ends as failed.
-pub async fn retry(call: Call) -> Result<HttpResponse, ApiError> {
-    call.authorise_operator(Scope::Operate, "retrying parked events").await?;
-    let (state, mut fields) = fields::read_if_any(call).await?;
+pub async fn retry(
+    state: Data<AppState>,
+    authorised: Authorised<RetryParked, OptionalFields>,
+) -> Result<HttpResponse, ApiError> {
+    let OptionalFields(mut fields) = authorised.rest;
     fields.refuse_unknown(&["give_up"]);
     let gives_up = if fields.has("give_up") { fields.flag("give_up") } else { Some(false) };
     let gives_up = fields.finish(gives_up)?;

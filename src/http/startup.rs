@@ -9,13 +9,13 @@ use actix_web::web::{self, ServiceConfig};
 use actix_web::{HttpRequest, HttpResponse};
 use futures_util::future::join;
 
+use super::access::is_local;
 use super::error::{ApiError, RETRY_AFTER as DELAY, whole_seconds};
 use super::health::Health;
 use super::listener::Listener;
-use super::ops::is_local;
 use super::ports::Ports;
 use super::problems::{CATALOGUE, Problem};
-use super::request_id::RequestId;
+use super::request::RequestId;
 use super::respond::json;
 use crate::config::Config;
 use crate::telemetry::facts;
@@ -36,6 +36,7 @@ impl Waiting {
     pub fn start(config: &Config, ports: &Ports) -> io::Result<Self> {
         facts::know_problems(CATALOGUE.iter().map(|entry| entry.code));
         let listener = Listener {
+            name: "startup",
             workers: 1,
             connections: CONNECTIONS,
             // A connection that is kept open would be cut when the real servers take over.

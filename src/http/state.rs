@@ -2,12 +2,15 @@
 
 use std::sync::{Arc, OnceLock};
 
-use serde_json::Value;
+use actix_web::HttpRequest;
+use actix_web::web::Data;
+use bytes::Bytes;
 use tokio::sync::Semaphore;
 
-use super::auth::{Auth, Caller};
+use super::auth::Auth;
 use super::body::BodyLimits;
 use super::bounds::{DASHBOARDS_MAX, EXPORTS_MAX, STREAMS_MAX};
+use super::caller::Caller;
 use super::rate::Rate;
 use super::shared::{Backlogs, Live, LiveOutcomes, RemoteNodes, Streams};
 use super::shutdown::Shutdown;
@@ -48,10 +51,10 @@ pub struct AppState {
     pub live_outcomes: LiveOutcomes,
     /// Room for dashboards.
     pub live_room: Arc<Semaphore>,
-    /// What the API is described by, made when it is first requested.
-    pub document: OnceLock<Value>,
-    /// What the operations port is described by.
-    pub operations_document: OnceLock<Value>,
+    /// The OpenAPI document as it is sent, made when it is first requested.
+    pub document: OnceLock<Bytes>,
+    /// The same as a page.
+    pub docs_page: OnceLock<String>,
     /// Whether the server is on its way down.
     pub(super) shutdown: Arc<Shutdown>,
     /// Whether programs on this machine may look without a token.
@@ -70,9 +73,12 @@ impl AppState {
         };
         let payload_limits = config.limits.payload();
         let rate = Rate::new(&config.limits);
+        let shutdown = Arc::new(Shutdown::new(pipeline.stopping().clone()));
         let exports = Arc::new(Semaphore::new(EXPORTS_MAX));
-        let (streams, stream_room) = (Streams::default(), Arc::new(Semaphore::new(STREAMS_MAX)));
-        let (live, live_room) = (Live::default(), Arc::new(Semaphore::new(DASHBOARDS_MAX)));
+        let streams = Streams::default();
+        let stream_room = Arc::new(Semaphore::new(STREAMS_MAX));
+        let live = Live::default();
+        let live_room = Arc::new(Semaphore::new(DASHBOARDS_MAX));
         Self {
             store,
             pipeline,
@@ -90,11 +96,16 @@ impl AppState {
             live_outcomes: LiveOutcomes::default(),
             live_room,
             document: OnceLock::new(),
-            operations_document: OnceLock::new(),
-            shutdown: Arc::default(),
+            docs_page: OnceLock::new(),
+            shutdown,
             trusts_local: config.dashboard.trust_local,
             node: config.node_name(),
         }
+    }
+
+    /// That of the server that `request` came to.
+    pub fn of(request: &HttpRequest) -> &Data<Self> {
+        request.app_data().expect("every app is given the state")
     }
 
     /// The author of a change, for the audit log.
@@ -104,13 +115,12 @@ impl AppState {
 
     /// Why an event that is posted now would not be stored; empty if it would.
     pub fn readiness(&self) -> Vec<String> {
-        let stopping = self.is_draining().then(|| "the server is stopping".to_owned());
         let unchecked = self.auth.refusal().map(str::to_owned);
-        stopping.into_iter().chain(self.pipeline.readiness()).chain(unchecked).collect()
+        self.pipeline.readiness().into_iter().chain(unchecked).collect()
     }
 
     /// Whether the server is on its way down.
     pub fn is_draining(&self) -> bool {
-        self.shutdown.has_begun()
+        self.pipeline.stopping().has_begun()
     }
 }

@@ -4,19 +4,19 @@ use std::time::Duration;
 
 use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
-use actix_web::web::Query;
+use actix_web::web::Data;
 use chrono::{DateTime, DurationRound, TimeDelta, Utc};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::auth::allows;
+use super::access::{Authorised, ReadStatistics};
 use super::bounds::STORE_WAIT;
 use super::error::ApiError;
+use super::params::Params;
 use super::percentiles::PercentilesView;
-use super::request::Call;
 use super::respond::json;
+use super::state::AppState;
 use crate::config::units::{duration_text, parse_duration};
-use crate::domain::scopes::Scope;
 use crate::domain::timestamp::render;
 use crate::store::{Balance, Sums, TypeSums};
 
@@ -27,14 +27,19 @@ const WINDOW_MAX: Duration = Duration::from_secs(7 * 86_400);
 /// The windows that are always reported: 1, 5 and 60 minutes.
 const WINDOWS: [Duration; 3] = [Duration::from_secs(60), Duration::from_secs(300), Duration::from_secs(3_600)];
 
+/// The parameters of the statistics.
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct StatsParams {
-    window: Option<String>,
+pub struct StatsParams {
+    window: Option<Window>,
     by: Option<GroupBy>,
 }
 
-/// How the figures are grouped.
+/// `window`: how far back the figures reach.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub(super) struct Window(pub Duration);
+
+/// `by`: how the figures are grouped.
 #[derive(Clone, Copy, Deserialize)]
 #[serde(rename_all = "snake_case")]
 enum GroupBy {
@@ -115,12 +120,15 @@ struct SpoolFiguresView {
 }
 
 /// `GET /api/v1/stats`. The figures are everyone's, so they need a scope over everyone, or over the machine.
-pub async fn stats(call: Call) -> Result<HttpResponse, ApiError> {
-    permit(&call).await?;
-    let (window, by) = wanted(call.request.query_string())?;
-    let now = call.state.store.now(STORE_WAIT).await?;
+pub async fn stats(
+    state: Data<AppState>,
+    authorised: Authorised<ReadStatistics, Params<StatsParams>>,
+) -> Result<HttpResponse, ApiError> {
+    let Params(StatsParams { window, by }) = authorised.rest;
+    let Window(window) = window.unwrap_or_default();
+    let now = state.store.now(STORE_WAIT).await?;
     let spans: Vec<Span> = [window].into_iter().chain(WINDOWS).map(|window| Span::until_now(window, now)).collect();
-    let store = &call.state.store;
+    let store = &state.store;
     let stats = store.stats(spans.iter().map(|span| span.since).collect(), STORE_WAIT).await?;
     let (types, is_complete) = match by {
         None => (None, None),
@@ -135,40 +143,27 @@ pub async fn stats(call: Call) -> Result<HttpResponse, ApiError> {
         window: windows.next().expect("the first window is the one that was asked for"),
         windows: windows.collect(),
         balance: BalanceView::of(stats.balance),
-        spool: SpoolFiguresView { events: call.state.pipeline.spooled_events() },
+        spool: SpoolFiguresView { events: state.pipeline.spooled_events() },
         event_types: types,
         event_types_complete: is_complete,
     };
     Ok(json(StatusCode::OK, &view))
 }
 
-/// Whether the caller may see everyone's figures.
-pub(super) async fn permit(call: &Call) -> Result<(), ApiError> {
-    let caller = call.state.auth.authenticate(call.credentials()?).await?;
-    if ![Scope::ReadAll, Scope::Operate].into_iter().any(|scope| allows(caller.scopes, scope)) {
-        return Err(ApiError::forbidden(Scope::ReadAll, "statistics of everyone's events"));
+impl Default for Window {
+    fn default() -> Self {
+        Self(WINDOW_DEFAULT)
     }
-    Ok(())
 }
 
-fn wanted(query: &str) -> Result<(Duration, Option<GroupBy>), ApiError> {
-    let parameters = Query::<StatsParams>::from_query(query)
-        .map_err(|error| ApiError::invalid_request(format!("the query cannot be read: {error}")))?;
-    let Some(text) = &parameters.window else { return Ok((WINDOW_DEFAULT, parameters.by)) };
-    let window = parse_duration(text).filter(|window| (WINDOW_MIN..=WINDOW_MAX).contains(window));
-    let window = window.ok_or_else(|| {
-        let shown: String = text.chars().take(40).collect();
-        let (least, most) = (duration_text(WINDOW_MIN), duration_text(WINDOW_MAX));
-        ApiError::invalid_request(format!("window is {shown:?}, expected {least} to {most}, as \"1h\""))
-    })?;
-    Ok((window, parameters.by))
-}
+impl TryFrom<String> for Window {
+    type Error = String;
 
-/// The requested window, where no other parameter is allowed.
-pub(super) fn window(query: &str) -> Result<Duration, ApiError> {
-    match wanted(query)? {
-        (window, None) => Ok(window),
-        _ => Err(ApiError::invalid_request("the parameter \"by\" is unknown, expected window")),
+    fn try_from(text: String) -> Result<Self, String> {
+        let window = parse_duration(&text).filter(|window| (WINDOW_MIN..=WINDOW_MAX).contains(window));
+        let least = duration_text(WINDOW_MIN);
+        let most = duration_text(WINDOW_MAX);
+        window.map(Self).ok_or_else(|| format!("{least} to {most}, as \"1h\""))
     }
 }
 
@@ -228,11 +223,16 @@ fn ratio(part: i64, whole: i64) -> Option<f64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::http::params::of_query;
 
     #[test]
     fn a_window_is_a_minute_to_seven_days() {
-        let read = |query: &str| wanted(query).map(|(window, _)| window).map_err(|error| error.detail().to_owned());
+        let read = |query: &str| {
+            let params = of_query::<StatsParams>(query).map_err(|error| error.detail().to_owned())?;
+            Ok::<_, String>(params.window.unwrap_or_default().0)
+        };
         assert_eq!(read(""), Ok(WINDOW_DEFAULT));
+        assert_eq!(read("window=8d"), Err("window is \"8d\", expected 1m to 7d, as \"1h\"".to_owned()));
         assert_eq!((read("window=60s"), read("window=7d&by=event_type")), (Ok(WINDOW_MIN), Ok(WINDOW_MAX)));
         for query in [
             "window=59s",

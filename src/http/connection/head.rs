@@ -4,7 +4,7 @@ use std::mem::MaybeUninit;
 
 use httparse::{Header, Status};
 
-use crate::http::lists::parts;
+use crate::http::headers::parts;
 
 /// The header that holds what `Expect` said.
 pub const EXPECTATION: &str = "gristmill-expect";

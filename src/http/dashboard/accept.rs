@@ -2,7 +2,7 @@
 
 use actix_web::http::header::{ACCEPT, HeaderMap};
 
-use crate::http::lists::weighed;
+use crate::http::headers::weighed;
 
 /// Whether `Accept` ranks HTML above JSON, which is the default.
 pub(super) fn prefers_html(headers: &HeaderMap) -> bool {

@@ -1,13 +1,12 @@
 //! The files of the dashboard, compiled in: nothing is built, and nothing is loaded from other servers.
 
-use actix_web::HttpResponse;
 use actix_web::http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, HeaderMap, IF_NONE_MATCH};
+use actix_web::{HttpRequest, HttpResponse};
 use sha2::{Digest, Sha256};
 
 use crate::http::error::ApiError;
-use crate::http::lists::elements;
+use crate::http::headers::elements;
 use crate::http::problems::Problem;
-use crate::http::request::Call;
 
 const SCRIPT: &str = "text/javascript; charset=utf-8";
 
@@ -35,14 +34,14 @@ const ASSETS: [(&str, &str, &str); 19] = [
 ];
 
 /// `GET /assets/{name}`; a browser caches it, and checks each time whether it is still the same.
-pub async fn show(call: Call) -> Result<HttpResponse, ApiError> {
-    let name = call.request.match_info().query("name");
+pub async fn show(request: HttpRequest) -> Result<HttpResponse, ApiError> {
+    let name = request.match_info().query("name");
     let found = ASSETS.iter().find(|(known, _, _)| *known == name);
     let (_, kind, content) = found.ok_or_else(|| ApiError::new(Problem::NotFound, "there is no such file"))?;
     let tag = tag(content);
-    let mut response = if has(call.headers(), &tag) { HttpResponse::NotModified() } else { HttpResponse::Ok() };
+    let mut response = if has(request.headers(), &tag) { HttpResponse::NotModified() } else { HttpResponse::Ok() };
     response.insert_header((ETAG, tag.clone())).insert_header((CACHE_CONTROL, "no-cache"));
-    if has(call.headers(), &tag) {
+    if has(request.headers(), &tag) {
         return Ok(response.finish());
     }
     Ok(response.insert_header((CONTENT_TYPE, *kind)).body(*content))

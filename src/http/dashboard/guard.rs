@@ -14,11 +14,11 @@ use actix_web::web::Data;
 use actix_web::{Error, HttpResponse};
 
 use super::accept::prefers_html;
-use super::login::session_in;
+use super::login::COOKIE;
 use crate::http::error::ApiError;
 use crate::http::fields::shown;
 use crate::http::problems::Problem;
-use crate::http::request_id::RequestId;
+use crate::http::request::RequestId;
 use crate::http::respond::header_value;
 use crate::http::state::AppState;
 
@@ -81,14 +81,14 @@ fn admit(request: &mut ServiceRequest) -> Result<(), ApiError> {
     if request.headers().contains_key(header::AUTHORIZATION) {
         return Ok(());
     }
-    let Some(secret) = session_in(request.headers()) else { return Ok(()) };
+    let Some(session) = request.request().cookie_raw(COOKIE) else { return Ok(()) };
     // Logging in needs no session, and an old one must not stand in its way.
     if is_change && request.path() != super::login::PATH && !request.headers().contains_key(OWN_HEADER) {
         let detail =
             "a change with a session needs the header X-Gristmill-Request: 1, which a foreign page cannot send";
         return Err(ApiError::new(Problem::CrossSite, detail));
     }
-    if let Ok(value) = HeaderValue::try_from(format!("Bearer {secret}")) {
+    if let Ok(value) = HeaderValue::try_from(format!("Bearer {}", session.value())) {
         request.headers_mut().insert(header::AUTHORIZATION, value);
     }
     Ok(())
@@ -96,8 +96,8 @@ fn admit(request: &mut ServiceRequest) -> Result<(), ApiError> {
 
 /// Browsers say where a request comes from: in `Sec-Fetch-Site` where the connection can be trusted, else in `Origin`.
 fn refuse_foreign_page(headers: &HeaderMap) -> Result<(), ApiError> {
-    let (host, refused) =
-        (only(headers, "host").unwrap_or_default(), |detail| ApiError::new(Problem::CrossSite, detail));
+    let host = only(headers, "host").unwrap_or_default();
+    let refused = |detail| ApiError::new(Problem::CrossSite, detail);
     match (only(headers, "sec-fetch-site"), only(headers, "origin")) {
         (Some("same-origin" | "none"), _) | (None, None) => Ok(()),
         (Some(_), _) => Err(refused("the request comes from a page of another site".to_owned())),

@@ -13,14 +13,14 @@ use serde::Serialize;
 use tokio::sync::watch;
 
 use super::sse::{self, LineSource, event};
+use crate::http::access::{Authorised, ReadPipeline};
 use crate::http::bounds::STORE_WAIT;
-use crate::http::cluster::Cluster;
+use crate::http::cluster::{self, Cluster};
+use crate::http::credentials::Credentials;
 use crate::http::error::ApiError;
-use crate::http::request::Call;
 use crate::http::series::{BucketView, begin_of};
 use crate::http::shared::{Live, LiveSnapshot};
 use crate::http::state::AppState;
-use crate::http::{cluster, ops};
 use crate::store::Series;
 
 /// How often a node looks while somebody watches.
@@ -99,11 +99,14 @@ struct LiveChanges {
 }
 
 /// `GET /api/live`, for the scopes that open the pipeline.
-pub async fn follow(call: Call) -> Result<HttpResponse, ApiError> {
-    ops::permit_view(&call, "the state of the pipeline").await?;
-    let permit = sse::room(&call.state)?;
-    let news = LiveChanges { latest: call.state.live.latest.subscribe(), sent: LiveSnapshot::default() };
-    sse::stream(call, permit, news)
+pub async fn follow(
+    state: Data<AppState>,
+    _: Authorised<ReadPipeline>,
+    credentials: Credentials,
+) -> Result<HttpResponse, ApiError> {
+    let permit = sse::room(&state)?;
+    let news = LiveChanges { latest: state.live.latest.subscribe(), sent: LiveSnapshot::default() };
+    Ok(sse::stream(state, credentials, permit, news))
 }
 
 impl LineSource for LiveChanges {

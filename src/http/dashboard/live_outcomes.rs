@@ -15,12 +15,14 @@ use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::broadcast::{self, Receiver, Sender};
 
 use super::sse::{self, LineSource, event};
-use crate::domain::scopes::Scope;
+use crate::http::access::{Authorised, ReadEvents};
 use crate::http::bounds::STORE_WAIT;
+use crate::http::credentials::Credentials;
 use crate::http::error::ApiError;
-use crate::http::events::{self, OutcomeView};
+use crate::http::events::{self, NewestParams, OutcomeView};
+use crate::http::params::Params;
+use crate::http::path::EventId;
 use crate::http::problems::Problem;
-use crate::http::request::Call;
 use crate::http::shared::{LiveOutcomes, OneEvent, Outcomes, Subscriptions};
 use crate::http::state::AppState;
 use crate::store::{FeedEvent, Filters, StoreError};
@@ -131,22 +133,29 @@ async fn look(state: &AppState) -> Result<(), StoreError> {
 }
 
 /// `GET /api/live/events`, with the filters of the list but for times.
-pub async fn follow_outcomes(call: Call) -> Result<HttpResponse, ApiError> {
-    let caller = call.authorise(Scope::Read, "reading events").await?;
-    let filters = events::filters_of_newest(call.request.query_string(), &caller)?;
-    let permit = sse::room(&call.state)?;
-    let head = call.state.store.feed_head(STORE_WAIT).await?;
-    let news = call.state.live_outcomes.follow(filters, head)?;
-    sse::stream(call, permit, news)
+pub async fn follow_outcomes(
+    state: Data<AppState>,
+    Authorised { caller, rest: Params(params), .. }: Authorised<ReadEvents, Params<NewestParams>>,
+    credentials: Credentials,
+) -> Result<HttpResponse, ApiError> {
+    let filters = params.filters(&caller)?;
+    let permit = sse::room(&state)?;
+    let head = state.store.feed_head(STORE_WAIT).await?;
+    let news = state.live_outcomes.follow(filters, head)?;
+    Ok(sse::stream(state, credentials, permit, news))
 }
 
 /// `GET /api/live/events/{id}`; 404 for an event that the caller may not see.
-pub async fn follow_event(call: Call) -> Result<HttpResponse, ApiError> {
-    let id = events::visible_id(&call).await?;
-    let permit = sse::room(&call.state)?;
-    let now = call.state.store.feed_events(vec![id], STORE_WAIT).await?.pop();
-    let news = call.state.live_outcomes.follow_event(id, now);
-    sse::stream(call, permit, news)
+pub async fn follow_event(
+    state: Data<AppState>,
+    Authorised { caller, rest: EventId(id), .. }: Authorised<ReadEvents, EventId>,
+    credentials: Credentials,
+) -> Result<HttpResponse, ApiError> {
+    events::check_visible(&state, id, &caller).await?;
+    let permit = sse::room(&state)?;
+    let now = state.store.feed_events(vec![id], STORE_WAIT).await?.pop();
+    let news = state.live_outcomes.follow_event(id, now);
+    Ok(sse::stream(state, credentials, permit, news))
 }
 
 impl LineSource for Receiver<Bytes> {

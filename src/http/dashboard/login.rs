@@ -3,25 +3,24 @@
 
 use std::time::{Duration, Instant};
 
-use actix_web::HttpResponse;
+use actix_web::cookie::{self, Cookie, SameSite};
 use actix_web::http::StatusCode;
 use actix_web::http::header::{
-    AUTHORIZATION, CONTENT_TYPE, COOKIE as COOKIES, HeaderMap, HeaderValue, LOCATION, REFERRER_POLICY, RETRY_AFTER,
-    SET_COOKIE,
+    AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue, LOCATION, REFERRER_POLICY, RETRY_AFTER,
 };
-use actix_web::web::Query;
+use actix_web::web::{Data, Query};
+use actix_web::{HttpRequest, HttpResponse};
 
 use crate::clock;
+use crate::http::access::{AnyToken, Authorised};
 use crate::http::accounts::{not_changed, see_change};
-use crate::http::bearer::Credentials;
-use crate::http::body;
+use crate::http::body::{self, RequestBody};
 use crate::http::bounds::STORE_WAIT;
+use crate::http::credentials::{Credentials, Origin};
 use crate::http::error::{ApiError, whole_seconds};
 use crate::http::html::escaped;
-use crate::http::origin::Origin;
 use crate::http::problems::Problem;
-use crate::http::request::Call;
-use crate::http::respond::header_value;
+use crate::http::state::AppState;
 use crate::telemetry::audit;
 
 /// The path of the login.
@@ -36,25 +35,18 @@ const SESSION_LASTS: Duration = Duration::from_secs(12 * 3_600);
 /// Longest form that is read.
 const FORM_BYTES_MAX: usize = 4_096;
 
-/// The session's token among the request's cookies.
-pub(super) fn session_in(headers: &HeaderMap) -> Option<&str> {
-    let cookies = headers.get_all(COOKIES).filter_map(|value| value.to_str().ok()).flat_map(|text| text.split(';'));
-    let mut pairs = cookies.filter_map(|pair| pair.trim().split_once('='));
-    pairs.find(|(name, _)| *name == COOKIE).map(|(_, secret)| secret)
-}
-
 /// `GET /login`.
-pub async fn form(call: Call) -> Result<HttpResponse, ApiError> {
-    if call.headers().contains_key(AUTHORIZATION) && call.caller().await.is_ok() {
+pub async fn form(authorised: Option<Authorised<AnyToken>>) -> Result<HttpResponse, ApiError> {
+    if authorised.is_some() {
         return Ok(HttpResponse::SeeOther().insert_header((LOCATION, "/")).finish());
     }
     Ok(page(StatusCode::OK, ""))
 }
 
 /// `POST /login`: a session for the token in the form.
-pub async fn enter(call: Call) -> Result<HttpResponse, ApiError> {
-    let address = call.request.peer_addr().map(|peer| peer.ip().to_canonical());
-    let error = match open(call).await {
+pub async fn enter(state: Data<AppState>, request: HttpRequest, body: RequestBody) -> Result<HttpResponse, ApiError> {
+    let address = request.peer_addr().map(|peer| peer.ip().to_canonical());
+    let error = match open(&state, &request, body).await {
         Ok(response) => return Ok(response),
         Err(error) => error,
     };
@@ -69,9 +61,11 @@ pub async fn enter(call: Call) -> Result<HttpResponse, ApiError> {
     Ok(response)
 }
 
-async fn open(call: Call) -> Result<HttpResponse, ApiError> {
-    let (state, origin) = (call.state.clone(), Origin::of(&call.request));
-    let credentials = match credentials(call, origin).await {
+async fn open(state: &AppState, request: &HttpRequest, body: RequestBody) -> Result<HttpResponse, ApiError> {
+    let origin = Origin::of(request);
+    let limits = state.body_limits.with_bytes_max(FORM_BYTES_MAX);
+    let form = body::read(request.headers(), body, &limits, |_| Ok(())).await;
+    let credentials = match form.and_then(|form| Credentials::read(&bearer(&form)?, origin)) {
         Ok(credentials) => credentials,
         // Each refusal is a line in the log, so a form without a token counts as an unknown token does.
         Err(error) => {
@@ -89,16 +83,8 @@ async fn open(call: Call) -> Result<HttpResponse, ApiError> {
         return Err(ApiError::unauthorized(true, "the token opens no session: it has ended, or is a session itself"));
     };
     audit::session_opened(session.id, session.user_id, caller.token_id);
-    let mut response = HttpResponse::SeeOther().insert_header((LOCATION, "/")).finish();
-    response.headers_mut().insert(SET_COOKIE, cookie(secret.expose(), SESSION_LASTS));
-    Ok(response)
-}
-
-/// The token of the form in the request's body.
-async fn credentials(call: Call, origin: Origin) -> Result<Credentials, ApiError> {
-    let limits = call.state.body_limits.with_bytes_max(FORM_BYTES_MAX);
-    let body = body::read(call.request.headers(), call.payload, &limits, |_| Ok(())).await?;
-    Credentials::read(&bearer(&body)?, origin)
+    let cookie = session_cookie(secret.expose(), SESSION_LASTS);
+    Ok(HttpResponse::SeeOther().insert_header((LOCATION, "/")).cookie(cookie).finish())
 }
 
 /// The form's token as the header that carries tokens.
@@ -114,22 +100,28 @@ fn bearer(form: &[u8]) -> Result<HeaderMap, ApiError> {
 }
 
 /// `POST /logout`: ends the session, or nothing if the request came with another token.
-pub async fn leave(call: Call) -> Result<HttpResponse, ApiError> {
-    let caller = call.caller().await?;
+pub async fn leave(
+    state: Data<AppState>,
+    Authorised { caller, .. }: Authorised<AnyToken>,
+) -> Result<HttpResponse, ApiError> {
     if let Some(parent_id) = caller.parent_id {
-        let (store, by) = (&call.state.store, call.state.principal(&caller));
-        if store.close_session(caller.token_id, parent_id, clock::now(), &by, STORE_WAIT).await.map_err(not_changed)? {
+        let by = state.principal(&caller);
+        if state
+            .store
+            .close_session(caller.token_id, parent_id, clock::now(), &by, STORE_WAIT)
+            .await
+            .map_err(not_changed)?
+        {
             audit::session_closed(caller.token_id, parent_id);
         }
-        see_change(&call.state).await;
+        see_change(&state).await;
     }
-    let mut response = HttpResponse::NoContent().finish();
-    response.headers_mut().insert(SET_COOKIE, cookie("", Duration::ZERO));
-    Ok(response)
+    Ok(HttpResponse::NoContent().cookie(session_cookie("", Duration::ZERO)).finish())
 }
 
-fn cookie(secret: &str, lasts: Duration) -> HeaderValue {
-    header_value(format!("{COOKIE}={secret}; Max-Age={}; Path=/; HttpOnly; SameSite=Strict", lasts.as_secs()))
+fn session_cookie(secret: &str, lasts: Duration) -> Cookie<'_> {
+    let lasts = cookie::time::Duration::try_from(lasts).expect("a session lasts hours");
+    Cookie::build(COOKIE, secret).http_only(true).same_site(SameSite::Strict).path("/").max_age(lasts).finish()
 }
 
 /// The form, with what went wrong before it.

@@ -14,14 +14,14 @@ use tokio::sync::watch::{Receiver, Sender};
 
 use super::live::quieten;
 use super::sse::{self, LineSource, event};
-use crate::http::cluster::{Cluster, UNDESCRIBED};
+use crate::http::access::{Authorised, ReadPipeline};
+use crate::http::cluster::{self, Cluster, NodeParams, UNDESCRIBED};
+use crate::http::credentials::Credentials;
 use crate::http::error::ApiError;
-use crate::http::ops;
+use crate::http::params::Params;
 use crate::http::problems::Problem;
-use crate::http::request::Call;
 use crate::http::shared::RemoteNodes;
 use crate::http::state::AppState;
-use crate::http::{cluster, remote_node};
 
 /// How often a node looks while somebody watches another.
 const LOOK: Duration = Duration::from_secs(1);
@@ -73,20 +73,22 @@ impl RemoteNodes {
 
 async fn look(state: &AppState, node: &str) -> Result<Cluster, ApiError> {
     let own = cluster::cluster(state).await.ok_or_else(|| ApiError::new(Problem::PipelineUnavailable, UNDESCRIBED))?;
-    let mut cluster = remote_node::view_of(state, own, node).await?;
+    let mut cluster = cluster::view_of(state, own, node).await?;
     quieten(&mut cluster);
     Ok(cluster)
 }
 
 /// `GET /api/live/pipeline`, for the scopes that open the pipeline.
-pub async fn follow_node(call: Call) -> Result<HttpResponse, ApiError> {
-    ops::permit_view(&call, "the state of the pipeline").await?;
-    let node = remote_node::node_param(call.request.query_string())?;
+pub async fn follow_node(
+    state: Data<AppState>,
+    Authorised { rest: Params(NodeParams { node }), .. }: Authorised<ReadPipeline, Params<NodeParams>>,
+    credentials: Credentials,
+) -> Result<HttpResponse, ApiError> {
     let node = node.ok_or_else(|| ApiError::invalid_request("node is missing, expected a name or a boot_id"))?;
-    let permit = sse::room(&call.state)?;
-    let now = event("pipeline", &look(&call.state, &node).await?);
-    let news = call.state.remote_nodes.follow(node, now);
-    sse::stream(call, permit, news)
+    let permit = sse::room(&state)?;
+    let now = event("pipeline", &look(&state, &node).await?);
+    let news = state.remote_nodes.follow(node, now);
+    Ok(sse::stream(state, credentials, permit, news))
 }
 
 impl LineSource for Receiver<Bytes> {

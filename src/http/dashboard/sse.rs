@@ -14,12 +14,11 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
 
 use crate::domain::json::write_line;
-use crate::http::bearer::Credentials;
+use crate::http::credentials::Credentials;
 use crate::http::error::ApiError;
 use crate::http::problems::Problem;
-use crate::http::request::Call;
+use crate::http::respond;
 use crate::http::state::AppState;
-use crate::http::streaming;
 
 /// Longest time until the end of a token, or of the server, ends a stream.
 const CHECKED: Duration = Duration::from_millis(500);
@@ -56,9 +55,13 @@ pub fn event(name: &str, data: &impl Serialize) -> Bytes {
 }
 
 /// Answers with all updates from now on.
-pub fn stream(call: Call, permit: OwnedSemaphorePermit, news: impl LineSource) -> Result<HttpResponse, ApiError> {
-    let credentials = call.credentials()?;
-    let viewer = SseStream { credentials, news, sent_at: Instant::now(), _permit: permit, state: call.state };
+pub fn stream(
+    state: Data<AppState>,
+    credentials: Credentials,
+    permit: OwnedSemaphorePermit,
+    news: impl LineSource,
+) -> HttpResponse {
+    let viewer = SseStream { state, credentials, news, sent_at: Instant::now(), _permit: permit };
     // A first line at once: the page knows that it is connected.
     let first = Some(Bytes::from_static(b": connected\n\n"));
     let lines = unfold((first, viewer), |(first, mut viewer)| async move {
@@ -68,7 +71,7 @@ pub fn stream(call: Call, permit: OwnedSemaphorePermit, news: impl LineSource) -
         };
         Some((Ok::<_, std::io::Error>(lines), (None, viewer)))
     });
-    Ok(streaming::lines("text/event-stream", lines))
+    respond::lines("text/event-stream", lines)
 }
 
 impl<N: LineSource> SseStream<N> {

@@ -171,7 +171,7 @@ pub static CATALOGUE: &[CatalogueEntry] = &[
         Problem::BatchNotList,
         "batch_not_list",
         StatusCode::UNPROCESSABLE_ENTITY,
-        "The body is no batch",
+        "The body is not a batch",
         "The body is JSON, but a batch is an array of events, or an object with one under `events`.",
     ),
     row(
