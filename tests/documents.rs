@@ -4,6 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use gristmill::domain::actor_kind::ActorKind;
+
 /// Lines and bytes of the README.
 const README_LINES_MAX: usize = 200;
 const README_BYTES_MAX: usize = 12_288;
@@ -83,7 +85,8 @@ fn documents() -> Vec<PathBuf> {
 #[test]
 fn the_readme_is_short() {
     let text = fs::read_to_string(root().join("README.md")).expect("README.md is there");
-    let (lines, bytes) = (text.lines().count(), text.len());
+    let lines = text.lines().count();
+    let bytes = text.len();
     assert!(lines <= README_LINES_MAX, "README.md has {lines} lines, limit {README_LINES_MAX}");
     assert!(bytes <= README_BYTES_MAX, "README.md has {bytes} bytes, limit {README_BYTES_MAX}");
 }
@@ -104,6 +107,23 @@ fn every_link_leads_to_a_file_and_a_heading() {
     }
     assert!(read > 50, "the documents were not read: {read} links");
     assert!(flaws.is_empty(), "{} of {read} links:\n{}", flaws.len(), flaws.join("\n"));
+}
+
+/// Where a reader looks for the name of a stage, and where for that of its pool.
+const NAMES_STAGES: [&str; 3] = ["README.md", "ARCHITECTURE.md", "docs/durability.md"];
+const NAMES_POOLS: [&str; 3] = ["docs/api.md", "docs/operations.md", "docs/clients.md"];
+
+#[test]
+fn every_stage_is_in_the_documents() {
+    let read = |path: &str| fs::read_to_string(root().join(path)).expect("the document is there").to_lowercase();
+    let mut missing = Vec::new();
+    for stage in ActorKind::stages() {
+        let name = stage.name();
+        let pool = stage.pool_name();
+        missing.extend(NAMES_STAGES.iter().filter(|path| !read(path).contains(name)).map(|path| (path, name)));
+        missing.extend(NAMES_POOLS.iter().filter(|path| !read(path).contains(pool)).map(|path| (path, pool)));
+    }
+    assert!(missing.is_empty(), "{missing:?}");
 }
 
 #[test]

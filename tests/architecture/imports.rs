@@ -187,14 +187,14 @@ impl Found {
     }
 }
 
-/// The module that a file is: `src/store/mod.rs` is `gristmill::store`.
+/// The module that a file is: `src/store.rs` is `gristmill::store`.
 fn module_of(path: &str) -> Names {
     let (of_crate, rest) = match path.split_once("src/").expect("code lies in `src` folders") {
         ("", "main.rs") => ("main", ""),
         ("", rest) => ("gristmill", rest),
         (of_crate, rest) => (of_crate.trim_end_matches('/'), rest),
     };
-    let names = rest.trim_end_matches(".rs").split('/').filter(|name| !["", "lib", "mod"].contains(name));
+    let names = rest.trim_end_matches(".rs").split('/').filter(|name| !["", "lib"].contains(name));
     [of_crate].into_iter().chain(names).map(str::to_owned).collect()
 }
 

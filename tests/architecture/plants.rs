@@ -1,7 +1,7 @@
 //! Each rule is shown a planted fault, and its harmless neighbour.
 
 use super::source::{Function, Source};
-use super::{circles, known_neighbours, misplaced, oversize, sleeps, strangers, turned_arrows};
+use super::{circles, known_neighbours, misplaced, oversize, sleeps, strangers, tuple_lets, turned_arrows};
 
 type Rule = fn(&Source) -> Vec<String>;
 
@@ -41,8 +41,8 @@ fn two(f: fn(u8) -> u8) {}
 fn arrows_that_turn_back_are_found() {
     finds(turned_arrows, 1, "src/store/events.rs", "use crate::pipeline::Door;");
     finds(turned_arrows, 2, "src/store/events.rs", "use crate::{domain::{A, B as C}, http, pipeline::{self, D}};");
-    finds(turned_arrows, 1, "src/domain/mod.rs", "fn a() { crate::clock::now(); }");
-    finds(turned_arrows, 1, "src/domain/mod.rs", "fn a() { super::clock::now(); }");
+    finds(turned_arrows, 1, "src/domain.rs", "fn a() { crate::clock::now(); }");
+    finds(turned_arrows, 1, "src/domain.rs", "fn a() { super::clock::now(); }");
     finds(turned_arrows, 1, "src/clock.rs", "use super::store::Store;");
     finds(turned_arrows, 1, "src/telemetry/logging.rs", "use crate::store::Store;");
     finds(turned_arrows, 1, "src/pipeline/claimer.rs", "use super::super::http::routes;");
@@ -65,11 +65,11 @@ fn arrows_that_turn_back_are_found() {
 #[test]
 fn crates_and_calls_outside_of_their_places_are_found() {
     finds(strangers, 1, "src/http/events.rs", "use sea_orm::DbErr;");
-    finds(strangers, 1, "src/pipeline/mod.rs", "let a = entity::events::Column::Id;");
-    finds(strangers, 1, "src/cli/mod.rs", "use migration;");
-    finds(strangers, 1, "src/http/mod.rs", "impl actix::Actor for A {}");
-    finds(strangers, 1, "src/pipeline/mod.rs", "use actix_web::web;");
-    finds(strangers, 2, "src/pipeline/mod.rs", "let a = chrono::Utc::now(); let b = std::env::var(\"A\");");
+    finds(strangers, 1, "src/pipeline.rs", "let a = entity::events::Column::Id;");
+    finds(strangers, 1, "src/cli.rs", "use migration;");
+    finds(strangers, 1, "src/http.rs", "impl actix::Actor for A {}");
+    finds(strangers, 1, "src/pipeline.rs", "use actix_web::web;");
+    finds(strangers, 2, "src/pipeline.rs", "let a = chrono::Utc::now(); let b = std::env::var(\"A\");");
     finds(strangers, 1, "src/store/nodes.rs", "use std::time::SystemTime; SystemTime::now();");
     finds(strangers, 2, "src/cli/users.rs", "println!(\"a\"); eprint!(\"a\");");
     finds(strangers, 0, "src/cli/users.rs", "print(\"println!\")?;");
@@ -78,7 +78,7 @@ fn crates_and_calls_outside_of_their_places_are_found() {
     finds(strangers, 0, "src/clock.rs", "Utc::now()");
     finds(strangers, 0, "src/config/sources.rs", "std::env::vars()");
     finds(strangers, 0, "entity/src/events.rs", "use sea_orm::entity::prelude::*;");
-    finds(strangers, 0, "src/http/mod.rs", "let migration = 1; // sea_orm::DbErr");
+    finds(strangers, 0, "src/http.rs", "let migration = 1; // sea_orm::DbErr");
 }
 
 #[test]
@@ -95,6 +95,18 @@ fn a_stage_that_knows_another_is_found() {
     );
     finds(known_neighbours, 0, "src/pipeline/validator.rs", "use super::messages::Validated;");
     finds(known_neighbours, 0, "src/pipeline/topology.rs", "use super::{validator, normalizer};");
+}
+
+#[test]
+fn tuples_of_bindings_are_found() {
+    finds(tuple_lets, 1, "src/http.rs", "fn a() { let (mut b, c) = (Vec::new(), f(1, 2)); }");
+    finds(tuple_lets, 0, "src/http.rs", "fn a() { let (b, c) = (c, b); let (d, e) = f((1, 2)); }");
+    finds(
+        tuple_lets,
+        0,
+        "src/http.rs",
+        "fn a() { let (b, c) = (1, 2).into(); let Some((b, c)) = f() else { return }; }",
+    );
 }
 
 #[test]
@@ -115,7 +127,7 @@ fn circles_are_found() {
     );
     assert_eq!(found(&[a, ("b.rs", "pub struct B; // super::a::A")]), 0);
     assert_eq!(found(&[a, ("b.rs", "pub struct B; #[cfg(test)] mod tests { use super::super::a::A; }")]), 0);
-    let parent = ("c/mod.rs", "mod d; mod e; use self::d::D; pub struct C;");
+    let parent = ("c.rs", "mod d; mod e; use self::d::D; pub struct C;");
     let d = ("c/d.rs", "use super::C; pub struct D;");
     assert_eq!(found(&[parent, d, ("c/e.rs", "use super::D; pub struct E;")]), 0, "a parent and its child");
     assert_eq!(
@@ -142,6 +154,6 @@ fn unknown_places_and_vague_names_are_found() {
     finds(misplaced, 1, "src/services/mail.rs", "");
     finds(misplaced, 1, "src/globals.rs", "");
     finds(misplaced, 1, "src/store/helpers.rs", "");
-    finds(misplaced, 1, "tests/common/mod.rs", "");
+    finds(misplaced, 1, "tests/common.rs", "");
     finds(misplaced, 0, "src/store/events.rs", "");
 }

@@ -134,6 +134,20 @@ impl Source {
         ended.map(function).collect()
     }
 
+    /// Where the group ends that begins at this place.
+    pub fn end_of_group(&self, at: usize) -> usize {
+        let mut depth = 0;
+        let ends = |at: &usize| {
+            depth += match self.text(*at) {
+                "(" | "[" | "{" => 1,
+                ")" | "]" | "}" => -1,
+                _ => 0,
+            };
+            depth == 0
+        };
+        (at..self.len()).find(ends).unwrap_or(self.len())
+    }
+
     /// The place behind the item that begins at this one: behind its body, or its `;`.
     pub fn end_of_item(&self, at: usize) -> usize {
         let words = (at..).map(|at| self.text(at)).take_while(|text| !["{", ";", "=", ""].contains(text));
