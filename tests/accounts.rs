@@ -37,7 +37,8 @@ fn assert_refused(what: &str, answer: &Answer, status: u16, code: &str, pointers
 
 /// Every page of a list, at this limit, by `next_cursor` and by `Link`, which have to agree.
 fn walk(client: &Client, path: &str, limit: usize) -> Vec<Value> {
-    let (mut rows, mut next) = (Vec::new(), format!("{path}limit={limit}"));
+    let mut rows = Vec::new();
+    let mut next = format!("{path}limit={limit}");
     loop {
         let answer = client.get(&next);
         let page = body(&answer, 200);

@@ -26,7 +26,9 @@ fn old(address: SocketAddr, line: &str, headers: &str, body: &str) -> (Answer, C
 #[test]
 fn what_has_no_length_ends_with_the_connection_for_http_1_0() {
     let mut server = Server::start(&Database::sqlite());
-    let (client, token, address) = (server.client(), server.token(), server.address());
+    let client = server.client();
+    let token = server.token();
+    let address = server.address();
     accepted(&client, &event("a"));
     let own = format!("Authorization: Bearer {token}\r\nConnection: keep-alive\r\n");
     let packed = format!("{own}Accept-Encoding: gzip\r\n");
@@ -56,7 +58,9 @@ fn what_has_no_length_ends_with_the_connection_for_http_1_0() {
 #[test]
 fn nothing_on_the_way_may_hold_a_stream_back() {
     let mut server = Server::start(&Database::sqlite());
-    let (token, api, operations) = (server.token(), server.address(), server.dashboard_address());
+    let token = server.token();
+    let api = server.address();
+    let operations = server.dashboard_address();
     let id = accepted(&server.client(), &event("a"));
     let view: Value = server.dashboard().get("/api/pipeline").json();
     let boot = view["node"]["boot_id"].as_str().expect("a boot");
@@ -159,7 +163,8 @@ fn what_a_client_offers_is_ignored_and_its_connection_kept() {
 #[test]
 fn a_post_of_http_1_0_needs_no_body() {
     let mut server = Server::start(&Database::sqlite());
-    let (client, token) = (server.client(), server.token());
+    let client = server.client();
+    let token = server.token();
     let id = accepted(&client, &event("a"));
     finished(&client, id);
     let own = format!("Authorization: Bearer {token}\r\n");
@@ -179,7 +184,8 @@ fn a_post_of_http_1_0_needs_no_body() {
 #[test]
 fn a_body_is_asked_for_once_everything_else_is_well() {
     let mut server = Server::start(&Database::sqlite());
-    let (client, token) = (server.client(), server.token());
+    let client = server.client();
+    let token = server.token();
     let reader = server.setup().create_token("admin@localhost", "read");
     let body = event("a").to_string();
     let length = format!("Content-Length: {}\r\n", body.len());

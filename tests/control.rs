@@ -3,6 +3,7 @@
 mod pauses;
 mod sizes;
 
+use gristmill::domain::actor_kind::ActorKind;
 use serde_json::{Value, json};
 
 use crate::support::database::Database;
@@ -11,7 +12,10 @@ use crate::support::server::Server;
 use crate::support::wait::{SOON, wait_for};
 
 /// Every pool that can be paused, and its place beside the whole line.
-const PATHS: [&str; 5] = ["", "/pools/validators", "/pools/normalizers", "/pools/persisters", "/pools/claimer"];
+fn paths() -> impl Iterator<Item = String> {
+    let pools = ActorKind::controlled().map(|kind| format!("/pools/{}", kind.pool_name()));
+    std::iter::once(String::new()).chain(pools)
+}
 
 /// POST to the operations port, below `/api/pipeline`; panics unless it is done.
 pub fn control(server: &mut Server, path: &str) -> Value {
@@ -59,7 +63,7 @@ fn only_the_scope_operate_controls_and_only_what_is_there() {
     let reader = Client::new(server.dashboard_address(), Some(&reader));
     let operator = server.setup().create_user_with_token("operator@example.org", "operate");
     let operator = Client::new(server.dashboard_address(), Some(&operator));
-    for path in PATHS {
+    for path in paths() {
         for what in ["pause", "resume"] {
             let path = format!("{path}/{what}");
             assert_eq!(asked(&nobody, &path).status, 401, "{path}, also from this machine");

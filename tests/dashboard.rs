@@ -186,7 +186,8 @@ fn files_are_packed_and_sent_again_only_when_they_have_changed() {
 #[test]
 fn events_are_not_taken_on_the_port_and_no_rate_holds_operators_up() {
     let mut server = Server::start(Setup::new(&Database::sqlite()).with_config("limits.requests_per_second = 1"));
-    let (dashboard, bearer) = (server.dashboard(), format!("Authorization: Bearer {}\r\n", server.token()));
+    let dashboard = server.dashboard();
+    let bearer = format!("Authorization: Bearer {}\r\n", server.token());
     for path in [EVENTS, "/api/v1/events/batch", "/api/v1/events/process"] {
         assert_eq!(from_afar(&server, "POST", path, &bearer).status, 405, "{path}");
     }
@@ -290,7 +291,8 @@ both_databases! {
 
     fn the_changes_of_one_event_are_pushed(database) {
         let mut server = Server::start(&database);
-        let (client, dashboard) = (server.client(), server.dashboard());
+        let client = server.client();
+        let dashboard = server.dashboard();
         let id = id_of(&client.post_json(EVENTS, &json!({"event_name": "bad"})));
         let token = server.token();
         let mut watcher = watch(&server, &format!("/api/live/events/{id}"), &token);

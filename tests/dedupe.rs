@@ -126,7 +126,8 @@ both_databases! {
         let setup = server.setup();
         let ana = server.client_with(&setup.create_user_with_token("ana@example.org", "read,write"));
         let bob = server.client_with(&setup.create_user_with_token("bob@example.org", "read,write"));
-        let (one, two) = (accepted(&ana, &with_uid("u")), accepted(&bob, &with_uid("u")));
+        let one = accepted(&ana, &with_uid("u"));
+        let two = accepted(&bob, &with_uid("u"));
         assert_ne!(one, two);
         assert_duplicate(&ana.post_json(EVENTS, &with_uid("u")), one);
         assert_duplicate(&bob.post_json(EVENTS, &with_uid("u")), two);
@@ -183,7 +184,10 @@ both_databases! {
             other["event_name"] = json!("other");
             let barrier = Barrier::new(20);
             let answers: Vec<(bool, Answer)> = std::thread::scope(|scope| {
-                let (client, barrier, one, other) = (&client, &barrier, &one, &other);
+                let client = &client;
+                let barrier = &barrier;
+                let one = &one;
+                let other = &other;
                 let post = |n: usize| {
                     let is_one = n.is_multiple_of(2);
                     barrier.wait();

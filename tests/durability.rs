@@ -12,6 +12,7 @@ mod keys;
 mod leases;
 mod locks;
 mod lost_answers;
+mod many;
 mod outages;
 mod refusals;
 mod replays;
@@ -81,11 +82,16 @@ fn aside<T: Send>(look: impl FnOnce() -> T + Send) -> T {
 /// Makes the database refuse every new row of `table` in which `column` holds `text`; '' is in every text.
 fn refuse(database: &Database, table: &str, column: &str, text: &str) {
     let name = format!("refuse_{table}");
+    let value = match column {
+        // Where the payload of a processed event is.
+        "payload" => "COALESCE(NEW.payload, NEW.properties)".to_owned(),
+        _ => format!("NEW.{column}"),
+    };
     match database.kind() {
         Kind::Sqlite => execute(
             database,
             &format!(
-                "CREATE TRIGGER {name} BEFORE INSERT ON {table} WHEN instr(NEW.{column}, '{text}') > 0 \
+                "CREATE TRIGGER {name} BEFORE INSERT ON {table} WHEN instr({value}, '{text}') > 0 \
                  BEGIN SELECT RAISE(ABORT, 'refused on purpose'); END"
             ),
         ),
@@ -94,7 +100,7 @@ fn refuse(database: &Database, table: &str, column: &str, text: &str) {
                 database,
                 &format!(
                     "CREATE FUNCTION {name}() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN \
-                     IF strpos(NEW.{column}::text, '{text}') > 0 THEN RAISE EXCEPTION 'refused on purpose'; END IF; \
+                     IF strpos(({value})::text, '{text}') > 0 THEN RAISE EXCEPTION 'refused on purpose'; END IF; \
                      RETURN NEW; END $$"
                 ),
             );

@@ -9,6 +9,7 @@ mod slowness;
 pub mod storm;
 mod stuck;
 
+use gristmill::domain::actor_kind::ActorKind;
 use serde_json::{Value, json};
 
 use crate::support::database::Database;
@@ -17,8 +18,9 @@ use crate::support::http::Client;
 use crate::support::server::{Server, Setup};
 
 /// The stages, and the pool of each.
-pub const STAGES: [(&str, &str); 3] =
-    [("validator", "validators"), ("normalizer", "normalizers"), ("persister", "persisters")];
+pub fn stages() -> impl Iterator<Item = (&'static str, &'static str)> {
+    ActorKind::stages().map(|kind| (kind.name(), kind.pool_name()))
+}
 
 /// Retries that a test need not wait for.
 pub const QUICK: &str = "retry.delay = \"100ms\"\nretry.jitter = 0.0\n";
@@ -30,7 +32,7 @@ pub fn rule(stage: &str, name: &str, action: &str, times: u32) -> String {
 
 /// For each stage a rule of this action, for events named `<action>-<stage>`.
 pub fn rule_per_stage(action: &str, times: u32) -> String {
-    STAGES.iter().map(|(stage, _)| rule(stage, &format!("{action}-{stage}"), action, times)).collect()
+    stages().map(|(stage, _)| rule(stage, &format!("{action}-{stage}"), action, times)).collect()
 }
 
 /// What `GET /api/pipeline` counts for one pool, over all its actors.
@@ -73,7 +75,7 @@ both_databases! {
         let rules = rule_per_stage("panic", 1);
         let mut server = Server::start(Setup::new(&database).with_config(QUICK).with_config(&rules));
         let client = server.client();
-        for (stage, pool) in STAGES {
+        for (stage, pool) in stages() {
             let (neighbours, id) = among_neighbours(&client, &event(&format!("panic-{stage}")), 20);
             let event = finished(&client, id);
             assert_eq!((&event["status"], &event["attempts"]), (&json!("processed"), &json!(2)), "{event}");
@@ -89,7 +91,7 @@ both_databases! {
         let rules = rule_per_stage("panic", 0);
         let mut server = Server::start(Setup::new(&database).with_config(QUICK).with_config(&rules));
         let client = server.client();
-        for (stage, _) in STAGES {
+        for (stage, _) in stages() {
             let (neighbours, id) = among_neighbours(&client, &event(&format!("panic-{stage}")), 20);
             let event = finished(&client, id);
             assert_eq!((&event["status"], &event["error_code"]), (&json!("failed"), &json!("poison")), "{event}");
@@ -108,7 +110,7 @@ both_databases! {
         let rules = format!("{}{}", rule_per_stage("error", 0), rule("validator", "passing", "error", 2));
         let mut server = Server::start(Setup::new(&database).with_config(QUICK).with_config(&rules));
         let client = server.client();
-        for (stage, pool) in STAGES {
+        for (stage, pool) in stages() {
             let answer = post_and_wait(&client, &event(&format!("error-{stage}")), 60);
             assert_eq!(answer.status, 200, "{answer:?}");
             assert_eq!(answer.json()["retries_exhausted"], true, "{answer:?}");

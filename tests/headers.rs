@@ -8,7 +8,8 @@ use crate::support::wire::Connection;
 
 /// POST of an event with these header lines, byte for byte; each ends with a line break.
 fn post_raw(server: &mut Server, lines: &[u8]) -> Answer {
-    let (token, body) = (server.token(), event("raw").to_string());
+    let token = server.token();
+    let body = event("raw").to_string();
     let head = format!(
         "POST {EVENTS} HTTP/1.1\r\nHost: test\r\nAuthorization: Bearer {token}\r\nContent-Length: {}\r\n",
         body.len()

@@ -3,7 +3,7 @@
 mod bodies;
 mod keys;
 #[cfg(feature = "fault-injection")]
-mod kills;
+pub mod kills;
 mod patches;
 
 use serde_json::{Value, json};

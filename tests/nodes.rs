@@ -3,7 +3,7 @@
 //! A fault's `run` takes its sizes, so that a longer form can call it with larger ones.
 
 mod clocks;
-mod cluster;
+pub mod cluster;
 
 mod control;
 mod heartbeat;

@@ -29,7 +29,8 @@ const NGINX: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/target/nginx");
 /// Passes connections on to `server` and counts them.
 fn counted(server: SocketAddr) -> (SocketAddr, Arc<AtomicUsize>) {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-    let (address, count) = (listener.local_addr().expect("an address"), Arc::<AtomicUsize>::default());
+    let address = listener.local_addr().expect("an address");
+    let count = Arc::<AtomicUsize>::default();
     let counter = count.clone();
     thread::spawn(move || {
         for client in listener.incoming().map_while(Result::ok) {
@@ -56,7 +57,8 @@ fn javas_client_loses_no_post_and_keeps_its_connection() {
     let mut server = Server::start(&Database::sqlite());
     let (address, connections) = counted(server.address());
     let file = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/outside/Posts.java");
-    let (url, token) = (format!("http://{address}{EVENTS}"), server.token());
+    let url = format!("http://{address}{EVENTS}");
+    let token = server.token();
     let output = Command::new("java").args([file, &url, &token, POSTS]).output().expect("it is installed");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     assert_eq!(connections.load(Ordering::Relaxed), 1);
@@ -118,7 +120,8 @@ fn a_proxy_with_no_more_than_proxy_pass_opens_nothing_and_breaks_nothing() {
         assert_eq!(nobody.get(path).status, 401, "{path}");
     }
     assert_eq!(nobody.get("/health/ready").status, 200);
-    let (api, token) = (Nginx::start(server.address(), ""), server.token());
+    let api = Nginx::start(server.address(), "");
+    let token = server.token();
     let client = Client::new(api.address, Some(&token));
     let id = accepted(&client, &event("a"));
     finished(&client, id);

@@ -190,7 +190,8 @@ fn look_around(server: &mut Server) {
 fn operate(client: &Client) {
     accepted(client, &with_uid("a"));
     assert_eq!(client.post_json(EVENTS, &with_uid("a")).status, 200, "a duplicate");
-    let (one, other) = (FIRST + 1, FIRST + 2);
+    let one = FIRST + 1;
+    let other = FIRST + 2;
     let again = client.post_json("/api/v1/events/process", &json!({"event_ids": [one, other], "force": true}));
     assert_eq!(again.status, 200, "{again:?}");
     let done = client.call("POST", &format!("{EVENTS}/{one}/cancel"), &[], Some(b""));

@@ -47,7 +47,8 @@ fn an_unknown_problem_is_not_found() {
     for client in nobody(&server) {
         for code in ["none", "NOT_FOUND", "%3Cscript%3Ealert(1)%3C%2Fscript%3E", "a%00"] {
             let answer = client.get(&format!("/problems/{code}"));
-            let (status, kind) = (answer.status, answer.header("content-type"));
+            let status = answer.status;
+            let kind = answer.header("content-type");
             assert_eq!((status, kind), (404, Some("application/problem+json")), "{answer:?}");
         }
         let answer = client.post_text("/problems", "{}");

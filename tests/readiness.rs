@@ -48,7 +48,8 @@ struct Injected(Child);
 
 impl Injected {
     fn new(pid: u32, calls: &str, when: &str) -> Self {
-        let (pid, inject) = (pid.to_string(), format!("inject={calls}:error=EIO{when}"));
+        let pid = pid.to_string();
+        let inject = format!("inject={calls}:error=EIO{when}");
         let mut command = Command::new("strace");
         command.args(["-f", "-qq", "-p", &pid, "-e", &format!("trace={calls}"), "-e", &inject, "-o", "/dev/null"]);
         Self(command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("strace starts"))

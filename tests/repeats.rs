@@ -114,7 +114,8 @@ both_databases! {
         let event = bad("x", &json!({"event_uid": "bad-1"}));
         std::thread::scope(|scope| {
             for _ in 0..8 {
-                let (client, event) = (client.clone(), &event);
+                let client = client.clone();
+                let event = &event;
                 scope.spawn(move || (0..25).for_each(|_| assert_eq!(client.post_json(EVENTS, event).status, 422)));
             }
         });

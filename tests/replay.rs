@@ -41,7 +41,8 @@ both_databases! {
         let client = server.client();
         let done = accepted(&client, &event("done"));
         let before = finished(&client, done);
-        let (mended, bad) = (refused(&client), refused(&client));
+        let mended = refused(&client);
+        let bad = refused(&client);
         mend(&server, mended);
         let ids = json!([done, mended, 999_999_999, bad, mended]);
         let answer = client.post_json(PROCESS, &json!({"event_ids": ids}));

@@ -115,7 +115,8 @@ fn a_write_of_unknown_fate_goes_to_the_spool_and_is_stored_once() {
     let cluster = Cluster::start();
     let url = cluster.fresh_database();
     let (proxy, through) = Proxy::in_front_of(&url);
-    let (database, behind) = (Database::at(through), Database::at(url));
+    let database = Database::at(through);
+    let behind = Database::at(url);
     let mut server = Server::start(Setup::new(&database).with_config(QUICK));
     let client = server.client();
     accepted(&client, &event("before"));

@@ -16,6 +16,7 @@ mod nodes;
 mod opening;
 mod operations;
 mod postgres;
+mod retention;
 mod schema;
 mod sessions;
 mod sqlite;

@@ -29,7 +29,7 @@ macro_rules! both_databases {
 pub mod accounts;
 pub mod browser;
 pub mod collector;
-mod contract;
+pub mod contract;
 pub mod database;
 pub mod dice;
 pub mod events;

@@ -62,7 +62,8 @@ fn damage(database: &Database, id: i64, what: &str) {
 /// Posts an event for each damage, with a sound one before each and after the last; the ids of the sound ones and those of
 /// the others, which are damaged once they are processed.
 fn mixed(server: &mut Server) -> (Vec<i64>, Vec<(i64, Damage)>) {
-    let (client, database) = (server.client(), server.database().clone());
+    let client = server.client();
+    let database = server.database().clone();
     let sent = |name: &str| {
         let id = accepted(&client, &event(name));
         assert_eq!(finished(&client, id)["status"], "processed");

@@ -67,7 +67,8 @@ both_databases! {
         let job = body(&admin.post_json(&format!("{EVENTS}/retry"), &json!({"filter": {"event_name": "wrong"}})), 202);
         admin.post_json(&format!("/api/v1/jobs/{}/cancel", job["id"]), &json!({}));
         let all = told(&admin, "");
-        let (one, job) = (format!("events_replayed events/{}", ids[0]), format!("job_made jobs/{}", job["id"]));
+        let one = format!("events_replayed events/{}", ids[0]);
+        let job = format!("job_made jobs/{}", job["id"]);
         assert_eq!(all[2..5], [one, "events_replayed events".to_owned(), job], "{all:?}");
         let row = walk(&admin, &format!("{AUDIT}?action=events_replayed&"), 1).remove(0);
         assert_eq!(row["detail"], json!({"events": 2, "event_ids": ids[1..], "force": false, "patched": false}));

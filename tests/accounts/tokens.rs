@@ -179,7 +179,8 @@ both_databases! {
         let setup = server.setup();
         setup.create_user("ana@example.org");
         let others = server.client_with(&setup.create_token("ana@example.org", "write,read,read:all,write:all,operate"));
-        let (one, wish) = (format!("{TOKENS}/1"), json!({"scopes": ["read"]}));
+        let one = format!("{TOKENS}/1");
+        let wish = json!({"scopes": ["read"]});
         for (method, path) in [
             ("GET", TOKENS), ("POST", TOKENS), ("GET", &one), ("DELETE", &one), ("POST", &format!("{one}/rotate")),
             ("GET", USERS), ("POST", USERS), ("GET", "/api/v1/users/1"), ("PATCH", "/api/v1/users/1"),

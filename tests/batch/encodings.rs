@@ -106,8 +106,10 @@ both_databases! {
     fn what_follows_a_packed_stream_is_read_or_refused_and_never_lost(database) {
         let mut server = Server::start(&database);
         let client = server.client();
-        let (one, two) = (event("one").to_string(), event("two").to_string());
-        let (three_lines, two_lines) = (format!("{one}\n").repeat(3), format!("{two}\n").repeat(2));
+        let one = event("one").to_string();
+        let two = event("two").to_string();
+        let three_lines = format!("{one}\n").repeat(3);
+        let two_lines = format!("{two}\n").repeat(2);
         let mut stored = 0;
         for coding in CODINGS {
             for (what, tail) in [

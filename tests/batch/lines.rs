@@ -81,7 +81,8 @@ both_databases! {
         };
         let chunk = |text: &str| format!("{:x}\r\n{text}\r\n", text.len());
         let open = || Connection::open(server.address()).expect("the server takes connections");
-        let (mut under_way, mut begun) = (open(), open());
+        let mut under_way = open();
+        let mut begun = open();
         let lines = head(BATCH, "Content-Type: application/x-ndjson\r\nTransfer-Encoding: chunked");
         under_way.send(format!("{lines}{}", chunk(&many(1_000))).as_bytes()).expect("the server reads");
         let stored = || (rows(&server) == 1_000).then_some(());
@@ -140,7 +141,8 @@ both_databases! {
     fn lines_need_no_declared_type(database) {
         let mut server = Server::start(&database);
         let client = server.client();
-        let (one, broken) = (event("one").to_string(), "{\"event_name\":\n{}\n");
+        let one = event("one").to_string();
+        let broken = "{\"event_name\":\n{}\n";
         let laid_out = serde_json::to_string_pretty(&json!({"events": [event("a"), event("b")]})).expect("JSON");
         let long = format!("{{\"x\":\"{}\",{}\n{one}\n", "y".repeat(300_000), &one[1..]);
         let other_first = json!({"a": 1, "events": [event("a")]}).to_string();

@@ -38,7 +38,8 @@ pub fn of_the_persisters(trial: &mut Trial) {
     await_more(&load, 50, &server);
     let before = server.rss_bytes();
     change(&mut server, "/pools/persisters/pause");
-    let (stopped, count) = (load.elapsed(), || database.texts("SELECT CAST(COUNT(*) AS TEXT) FROM events"));
+    let stopped = load.elapsed();
+    let count = || database.texts("SELECT CAST(COUNT(*) AS TEXT) FROM events");
     let client = server.client();
     expect_refusals(trial, &client);
     // What the Persisters held when they were paused is written by then.

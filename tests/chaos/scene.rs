@@ -73,7 +73,8 @@ impl Scene {
         let mut server = Server::start(setup);
         let token = server.token();
         let load = Some(Load::of(planned(Plan::new(server.ports(), &token, 8).keyless(2))));
-        let (pulse, rss_before) = (Pulse::feel(server.ports()), server.rss_bytes());
+        let pulse = Pulse::feel(server.ports());
+        let rss_before = server.rss_bytes();
         let scene = Self { server, load, proxy, database, cluster, lock: None, pulse, rss_before };
         scene.await_more(10);
         scene

@@ -91,10 +91,13 @@ fn await_done(server: &Server, events: u64) {
 both_databases! {
     fn each_event_of_a_large_file_is_stored_once_though_server_and_client_are_killed(database) {
         let given = std::env::var(EVENTS).ok().map(|text| text.parse().expect("a number of events"));
-        let (events, command) = (given.unwrap_or(EVENTS_SHORT), if given.is_some() { &LONG[..] } else { &SHORT });
+        let events = given.unwrap_or(EVENTS_SHORT);
+        let command = if given.is_some() { &LONG[..] } else { &SHORT };
         let mut server = server_with_pace(&database, if given.is_some() { UNBOUNDED } else { REQUESTS_SHORT });
         write(&server, events);
-        let (of_server, of_client, is_over) = (Watched::default(), Watched::default(), AtomicBool::new(false));
+        let of_server = Watched::default();
+        let of_client = Watched::default();
+        let is_over = AtomicBool::new(false);
         let began = Instant::now();
         std::thread::scope(|scope| {
             // Set also if the test fails in between: the thread would be waited for without end.

@@ -41,7 +41,8 @@ both_databases! {
             run(server.setup(), wrong, 2);
         }
 
-        let (url, token) = (server.url("/"), server.token());
+        let url = server.url("/");
+        let token = server.token();
         let elsewhere = Setup::new(&Database::sqlite()).with_env("GRISTMILL_URL", &url).with_env("GRISTMILL_TOKEN", &token);
         run(&elsewhere, &by_name, 0);
         let path = file(&server, "token", "gm_wrong");

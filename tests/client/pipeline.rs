@@ -45,7 +45,8 @@ both_databases! {
 #[test]
 fn without_a_good_first_token_it_is_said_how_to_name_another() {
     let mut server = Server::start(&Database::sqlite());
-    let (setup, token) = (server.setup().clone(), server.token());
+    let setup = server.setup().clone();
+    let token = server.token();
     run(&setup, &["pipeline", "show"], 0);
     let other = setup.create_token("admin@localhost", "operate");
     setup.run(&["token", "revoke", &token[..11]]);

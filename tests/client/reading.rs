@@ -73,7 +73,8 @@ both_databases! {
         };
         wait_for("an outcome", SOON, post, || server.log());
         for round in 0..3 {
-            let (last, first) = (format!("last-{round}"), format!("first-{round}"));
+            let last = format!("last-{round}");
+            let first = format!("first-{round}");
             accepted(&server.client(), &event(&last));
             if round == 1 { server.terminate(); server.wait_exit(SOON); } else { server.kill9(); }
             server.restart();

@@ -98,7 +98,8 @@ both_databases! {
         let said = ended(&output, 0);
         let shown: Vec<&str> = said.out.split("\r\u{1b}[K").collect();
         assert!(shown.len() >= 3, "{:?}", said.out);
-        let (first, last) = (shown[1], shown[shown.len() - 1]);
+        let first = shown[1];
+        let last = shown[shown.len() - 1];
         assert!(first.contains(" events, ") && first.contains("/s, 0 rejected") && !first.contains('\n'), "{:?}", said.out);
         assert!(last.starts_with("2000 events in ") && last.contains("2000 stored"), "{:?}", said.out);
         assert_eq!(rows(&server, "processed"), 2_000);

@@ -53,7 +53,8 @@ fn examples() -> Vec<Example> {
 
 /// The example's attributes as headers, and as what is found again: in headers every value is a text.
 fn in_headers(example: &Value) -> (Vec<(String, String)>, Value) {
-    let (mut headers, mut sent) = (Vec::new(), json!({"datacontenttype": "application/json"}));
+    let mut headers = Vec::new();
+    let mut sent = json!({"datacontenttype": "application/json"});
     for (name, value) in example.as_object().expect("an object") {
         if value.is_null() {
             continue;
@@ -153,11 +154,14 @@ both_databases! {
     // Many senders encode nothing: JavaScript's and Python's HTTP clients send Latin-1, Rust's UTF-8.
     fn attributes_are_taken_as_utf_8_or_else_as_latin_1(database) {
         let mut server = Server::start(&database);
-        let (client, address, token) = (server.client(), server.address(), server.token().to_owned());
+        let client = server.client();
+        let address = server.address();
+        let token = server.token().to_owned();
         let post = |id: &[u8], value: &[u8]| {
             let head = "POST /api/v1/events HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: 2\r\n\
                         Content-Type: application/json\r\nce-specversion: 1.0\r\nce-type: t\r\nAuthorization: Bearer ";
-            let (id, value) = ([b"ce-id: ", id].concat(), [b"ce-source: /", value, b"\r\nce-ext: ", value].concat());
+            let id = [b"ce-id: ", id].concat();
+            let value = [b"ce-source: /", value, b"\r\nce-ext: ", value].concat();
             raw(address, &[head.as_bytes(), token.as_bytes(), b"\r\n", &id, b"\r\n", &value, b"\r\n\r\n{}"].concat())
         };
         for (number, (value, text)) in [

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 
-use super::{PATHS, asked, control, line, pool, reasons};
+use super::{asked, control, line, paths, pool, reasons};
 use crate::support::database::Database;
 use crate::support::events::{EVENTS, accepted, event, finished, id_of};
 use crate::support::http::Answer;
@@ -16,8 +16,8 @@ use crate::support::wait::{SOON, rest, wait_for};
 const CLIENTS: usize = 20;
 
 /// The paths of the stages and of the line, which hold up new events.
-fn holding() -> impl Iterator<Item = &'static str> {
-    PATHS.into_iter().filter(|path| !path.ends_with("claimer"))
+fn holding() -> impl Iterator<Item = String> {
+    paths().filter(|path| !path.ends_with("claimer") && !path.ends_with("pruner"))
 }
 
 /// Events that wait for a pool to go on.
@@ -182,7 +182,7 @@ fn a_pause_leaves_the_spool_alone_and_blames_no_unit_for_the_end_of_a_process() 
     assert_eq!((spooled.status, &spooled.json()["durability"]), (202, &json!("spool")), "{spooled:?}");
     server.kill9();
     cluster.start_again();
-    database.execute("UPDATE controls SET paused = TRUE WHERE target = 'normalizers'");
+    database.execute("INSERT INTO controls (target, paused, restarts) VALUES ('normalizers', TRUE, 0)");
     database.execute("UPDATE control_changes SET generation = generation + 1");
     let drained = server.setup().command(&["spool", "drain"]);
     let said = String::from_utf8_lossy(&drained.stderr).into_owned();

@@ -50,7 +50,7 @@ both_databases! {
         let mut server = Server::start(&database);
         let token = server.token();
         let load = Load::start(server.ports(), &token, 4);
-        let names = ["validators", "normalizers", "persisters", "claimer"];
+        let names = ["validators", "normalizers", "persisters", "claimer", "pruner"];
         for round in 1..=2 {
             for name in names {
                 let enough = load.acknowledged() + 100;

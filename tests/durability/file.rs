@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use gristmill::store::begin_write;
 use sea_orm::{ConnectionTrait, Statement};
@@ -136,10 +137,14 @@ fn nothing_is_acknowledged_once_another_file_is_in_its_place() {
     assert_nothing_is_acknowledged(&client, &server);
 }
 
+/// Longest until connections that a lock holds up are made anew: that an operation fails, that the others end (ten
+/// seconds), that the connections are closed (fifteen), and once more if an operation did not end in time.
+const REOPENED_WITHIN: Duration = Duration::from_secs(90);
+
 /// Posts an event until it is stored.
 fn await_taken(client: &Client, server: &Server) {
     let taken = || Some(post(client, "after", "")).filter(|answer| answer.status == 202);
-    wait_for("an event to be taken", SOON, taken, || server.log_tail());
+    wait_for("an event to be taken", REOPENED_WITHIN, taken, || server.log_tail());
 }
 
 // Guards `Store::reopen_connections`: SQLite forgets a lock that it could not release only with its last connection.
@@ -180,7 +185,7 @@ fn a_log_that_a_lock_left_behind_holds_up_is_emptied() {
             }
             (bytes() > 70_000_000).then_some(())
         };
-        wait_for("the log to grow", SOON, grown, || format!("{lock:?}: {} bytes", bytes()));
+        wait_for("the log to grow", SOON * 4, grown, || format!("{lock:?}: {} bytes", bytes()));
         let emptied = || (bytes() < 10_000_000).then_some(());
         wait_for("the log to be emptied", SOON, emptied, || {
             format!("{lock:?}: {} bytes\n{}", bytes(), server.log_tail())

@@ -1,5 +1,7 @@
 //! Rule 2: identity is (id, task_id), so a write whose outcome is unknown may be repeated, and a taken id is noticed.
 
+use std::sync::Arc;
+
 use gristmill::store::{FlushError, Record, Written};
 use sea_orm::prelude::Uuid;
 
@@ -70,7 +72,7 @@ both_databases! {
             for (count, key) in [(2, ""), (3, "key"), (5, ""), (5, "key"), (9, "key")] {
                 for (first, again) in [(0, count - 1), (0, 1), (count - 2, count - 1)] {
                     let mut records = flush_of(count, key);
-                    records[again].event.id = records[first].event.id;
+                    Arc::make_mut(&mut records[again].event).id = records[first].event.id;
                     let expected = [(records[again].event.id, records[again].event.task_id)];
                     assert_eq!(collided(try_flush(&store, records).await), expected, "{count} {key} {first} {again}");
                 }
@@ -84,7 +86,7 @@ both_databases! {
     fn of_two_events_with_one_id_the_promised_one_keeps_it(database) {
         with_store(&database, async |store| {
             let mut records = flush_of(2, "");
-            records[1].event.id = records[0].event.id;
+            Arc::make_mut(&mut records[1].event).id = records[0].event.id;
             records[1].is_acknowledged = true;
             let expected = [(records[0].event.id, records[0].event.task_id)];
             assert_eq!(collided(try_flush(&store, records).await), expected);

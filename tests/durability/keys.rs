@@ -29,7 +29,8 @@ both_databases! {
         let mut server = Server::start(&database);
         posted(&server.client(), "warm");
         let (session, first) = hold_the_persister(&database, &mut server);
-        let (token, address) = (server.token(), server.address());
+        let token = server.token();
+        let address = server.address();
         let posts: Vec<_> = (0..16)
             .map(|_| {
                 let client = Client::new(address, Some(&token));

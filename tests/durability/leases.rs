@@ -138,7 +138,8 @@ both_databases! {
     fn leases_without_work_behind_them_are_given_back_uncharged(database) {
         with_store(&database, async |store| {
             store_waiting(&store, 1..=3).await;
-            let (boot, other) = (Uuid::new_v4(), Uuid::new_v4());
+            let boot = Uuid::new_v4();
+            let other = Uuid::new_v4();
             claim(&store, other, ClaimTarget::These(vec![3])).await;
             claim(&store, boot, ClaimTarget::Waiting).await;
             assert_eq!(store.release_orphans(boot, vec![2], WAIT).await.expect("released"), 1);
@@ -152,7 +153,8 @@ both_databases! {
     fn a_lease_of_a_dead_node_is_charged_and_makes_its_event_a_suspect(database) {
         with_store(&database, async |store| {
             store_waiting(&store, 1..=3).await;
-            let (dead, alive) = (Uuid::new_v4(), Uuid::new_v4());
+            let dead = Uuid::new_v4();
+            let alive = Uuid::new_v4();
             store.register_node(dead, "mill", Uuid::new_v4(), WAIT).await.expect("registered");
             claim(&store, dead, ClaimTarget::These(vec![1, 2])).await;
             claim(&store, alive, ClaimTarget::Waiting).await;

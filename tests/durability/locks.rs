@@ -100,7 +100,8 @@ fn a_key_that_is_held_begins_no_outage() {
     // Expired and locked: whoever takes the key must wait for the lock.
     execute(&database, "UPDATE dedupe_keys SET created_at = created_at - interval '8 days'");
     let session = Session::begin(&database, "SELECT * FROM dedupe_keys WHERE key = 'held-key' FOR UPDATE");
-    let (token, address) = (server.token(), server.address());
+    let token = server.token();
+    let address = server.address();
     let held = std::thread::spawn(move || post(&Client::new(address, Some(&token)), "held", "held-key"));
     super::await_in_flight(&server, 1);
     for n in 0..5 {

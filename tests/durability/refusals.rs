@@ -20,7 +20,7 @@ const FAILS: &str = "writing events fails";
 fn raise(database: &Database, state: &str, text: &str) {
     let function = format!(
         "CREATE OR REPLACE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN \
-         IF strpos(NEW.payload::text, '{text}') > 0 THEN RAISE EXCEPTION 'refused on purpose' USING ERRCODE = '{state}'; \
+         IF strpos(COALESCE(NEW.payload, NEW.properties)::text, '{text}') > 0 THEN RAISE EXCEPTION 'refused on purpose' USING ERRCODE = '{state}'; \
          END IF; RETURN NEW; END $$"
     );
     execute(database, &function);

@@ -1,5 +1,6 @@
 //! How long events took, told as percentiles of what all flushes counted.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, DurationRound, TimeDelta, Utc};
@@ -13,7 +14,7 @@ use super::{WAIT, with_store};
 /// The record of work that took so many microseconds.
 fn took(us: i64, mut record: Record) -> Record {
     record.started_at = record.finished_at - TimeDelta::microseconds(us);
-    record.event.received_at = record.started_at;
+    Arc::make_mut(&mut record.event).received_at = record.started_at;
     record
 }
 

@@ -20,7 +20,9 @@ const CLIENTS: usize = 64;
 
 /// Posts the bodies at once, each from a client of its own.
 pub fn post_at_once(server: &mut Server, bodies: &[String]) -> Vec<Answer> {
-    let (token, address, barrier) = (server.token(), server.address(), Barrier::new(bodies.len()));
+    let token = server.token();
+    let address = server.address();
+    let barrier = Barrier::new(bodies.len());
     let post = |body: &str| {
         let client = Client::new(address, Some(&token));
         barrier.wait();
@@ -135,7 +137,8 @@ fn a_locked_key_holds_up_only_its_own_event() {
     // Expired and locked: whoever takes the key must wait for the lock.
     execute(&database, "UPDATE dedupe_keys SET created_at = created_at - interval '8 days'");
     let session = Session::begin(&database, "SELECT * FROM dedupe_keys WHERE key = 'held-key' FOR UPDATE");
-    let (token, address) = (server.token(), server.address());
+    let token = server.token();
+    let address = server.address();
     let held = std::thread::spawn(move || {
         let client = Client::new(address, Some(&token));
         post(&client, "held", "held-key")

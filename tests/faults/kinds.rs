@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{QUICK, STAGES, assert_undisturbed, count, rule};
+use super::{QUICK, assert_undisturbed, count, rule, stages};
 use crate::support::events::{EVENTS, accepted, event, finished};
 use crate::support::server::{Server, Setup};
 use crate::support::wait::{SOON, wait_for};
@@ -15,7 +15,8 @@ fn at_turn(stage: &str, action: &str) -> String {
 
 /// Posts an event without waiting for an answer.
 fn post_and_look_away(server: &mut Server, name: &str) {
-    let (token, body) = (server.token(), event(name).to_string());
+    let token = server.token();
+    let body = event(name).to_string();
     let mut connection = Connection::open(server.address()).expect("the server takes connections");
     let request = format!(
         "POST {EVENTS} HTTP/1.1\r\nHost: test\r\nAuthorization: Bearer {token}\r\n\
@@ -65,7 +66,7 @@ both_databases! {
         let client = server.client();
         let mut ids: Vec<i64> = vec![accepted(&client, &event("calm"))];
         let late = rule("validator", "doom", "error", 1);
-        let mut rules: Vec<String> = STAGES.iter().map(|(stage, _)| rule(stage, "doom", "abort", 1)).collect();
+        let mut rules: Vec<String> = stages().map(|(stage, _)| rule(stage, "doom", "abort", 1)).collect();
         rules.extend(["validator", "normalizer", "persister", "claimer"].map(|stage| at_turn(stage, "abort")));
         rules.push(format!("{late}{}", at_turn("retry", "abort")));
         for rule in rules {

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::{QUICK, STAGES, among_neighbours, attempts, count, rule, rule_per_stage};
+use super::{QUICK, among_neighbours, attempts, count, rule, rule_per_stage, stages};
 use crate::support::database::Database;
 use crate::support::events::{EVENTS, accepted, event, finished, stored, with_uid};
 use crate::support::load::body;
@@ -18,7 +18,7 @@ both_databases! {
             .with_config(&rule_per_stage("crash", 1));
         let mut server = Server::start(setup);
         let client = server.client();
-        for (stage, pool) in STAGES {
+        for (stage, pool) in stages() {
             let (neighbours, id) = among_neighbours(&client, &event(&format!("crash-{stage}")), 50);
             for id in neighbours.into_iter().chain([id]) {
                 let event = finished(&client, id);

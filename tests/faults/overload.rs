@@ -61,7 +61,8 @@ fn room_is_taken_for_a_body_as_it_comes() {
     let sizes = "limits.payload_bytes = \"64KiB\"\nlimits.body_bytes = \"64KiB\"\n[pipeline]\nin_flight_bytes = \"128KiB\"\n\
                  flush_bytes = \"64KiB\"";
     let mut server = Server::start(Setup::new(&Database::sqlite()).with_config(sizes));
-    let (token, client) = (server.token(), server.client());
+    let token = server.token();
+    let client = server.client();
     let sent = 65_530;
     for framing in ["Content-Length: 65536", "Transfer-Encoding: chunked"] {
         let piece = "x".repeat(sent);
@@ -87,12 +88,14 @@ both_databases! {
     fn ten_times_the_capacity_with_the_persister_paused_is_refused_and_memory_stays_flat(database) {
         let setup = Setup::new(&database).with_config(ROOM).with_config("timeouts.accept = \"60s\"").with_config(PAUSED);
         let mut server = Server::start(setup);
-        let (token, client) = (server.token(), server.client());
+        let token = server.token();
+        let client = server.client();
         let body = json!({"event_name": "large", "event_type": "load", "payload": {"text": "x".repeat(PAYLOAD)}});
         let body = body.to_string();
         let request = format!("{}{body}", head(&token, &format!("Content-Length: {}", body.len())));
         let before = server.rss_bytes();
-        let (mut peak, mut answers) = (before, Vec::new());
+        let mut peak = before;
+        let mut answers = Vec::new();
         std::thread::scope(|scope| {
             let mut threads: Vec<_> = (0..CLIENTS).map(|_| scope.spawn(|| post(&server, request.as_bytes()))).collect();
             wait_for("every client to be told", Duration::from_secs(120), || {

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{QUICK, STAGES, assert_undisturbed, rule};
+use super::{QUICK, assert_undisturbed, rule, stages};
 use crate::support::database::Database;
 use crate::support::events::{accepted, event, finished};
 use crate::support::http::{Answer, Client};
@@ -51,7 +51,7 @@ both_databases! {
         let operations = server.dashboard();
         for size in [1, 4, 2, 1, 4] {
             wait_for_more(&load, &server);
-            for (_, pool) in STAGES {
+            for (_, pool) in stages() {
                 let answer = resize(&operations, pool, size);
                 assert_eq!((answer.status, &answer.json()["name"]), (200, &json!(pool)), "{answer:?}");
             }
@@ -61,7 +61,7 @@ both_databases! {
                     let actors = actors(&view, pool);
                     actors.len() == size as usize && actors.iter().all(|actor| actor["state"] == "running")
                 };
-                STAGES.iter().all(|(_, pool)| right(pool)).then_some(())
+                stages().all(|(_, pool)| right(pool)).then_some(())
             };
             wait_for("the pools to have their size", SOON, is_done, String::new);
         }
@@ -74,7 +74,8 @@ both_databases! {
         let setup =
             Setup::new(&database).with_config(QUICK).with_config(config).with_config(&rule("normalizer", "killer", "crash", 3));
         let mut server = Server::start(setup);
-        let (token, client) = (server.token(), server.client());
+        let token = server.token();
+        let client = server.client();
         let load = Load::start(server.ports(), &token, 4);
         wait_for_more(&load, &server);
         let id = accepted(&client, &event("killer"));

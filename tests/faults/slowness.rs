@@ -21,7 +21,9 @@ fn stall(stage: &str, name: &str, duration: &str, times: u32) -> String {
 /// Posts this many slow events, each as soon as the one before is in the line: what comes in one turn of the event loop
 /// goes to one actor. Waits until all are processed, and gives the time it took.
 fn slow_events(server: &mut Server, count: usize) -> Duration {
-    let (client, dashboard, began) = (server.client(), server.dashboard(), Instant::now());
+    let client = server.client();
+    let dashboard = server.dashboard();
+    let began = Instant::now();
     let in_flight = || dashboard.get("/api/pipeline").json()["in_flight"]["events"].as_u64();
     std::thread::scope(|scope| {
         for number in 1..=count {

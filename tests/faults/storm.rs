@@ -55,7 +55,8 @@ pub fn run(database: &Database, events: usize) -> Storm {
     // A panic writes three lines; a million events would fill the harness with them.
     let setup = Setup::new(database).with_config(quick).with_config("log.level = \"off\"").with_config(PANICS);
     let mut server = Server::start(setup);
-    let (token, began) = (server.token(), Instant::now());
+    let token = server.token();
+    let began = Instant::now();
     let ids = post_all(&server.ports(), &token, events);
     let open = "SELECT CAST(id AS TEXT) FROM events WHERE status = 'pending' LIMIT 10";
     let patience = Duration::from_secs(60 + events as u64 / 500);

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::{QUICK, STAGES, among_neighbours, assert_undisturbed, attempts, count, rule};
+use super::{QUICK, among_neighbours, assert_undisturbed, attempts, count, rule, stages};
 use crate::support::database::Database;
 use crate::support::events::{EVENTS, accepted, event, finished, stored};
 use crate::support::http::Client;
@@ -66,11 +66,10 @@ fn behind_a_stuck_one(server: &mut Server, client: &Client, name: &str) -> (Vec<
 
 /// In each stage an event whose work never ends: it is charged, those behind it go on, and an actor takes the place.
 fn an_event_gets_stuck_in_each_stage(setup: Setup, action: &str) {
-    let rules: String =
-        STAGES.iter().map(|(stage, _)| once(stage, "event", &format!("{action}-{stage}"), action)).collect();
+    let rules: String = stages().map(|(stage, _)| once(stage, "event", &format!("{action}-{stage}"), action)).collect();
     let mut server = Server::start(setup.with_config(QUICK).with_config(IMPATIENT).with_config(&rules));
     let client = server.client();
-    for (stage, pool) in STAGES {
+    for (stage, pool) in stages() {
         let (others, id) = behind_a_stuck_one(&mut server, &client, &format!("{action}-{stage}"));
         let stuck = finished(&client, id);
         assert_eq!((&stuck["status"], &stuck["attempts"]), (&json!("processed"), &json!(2)), "{stuck}");
@@ -115,7 +114,7 @@ both_databases! {
             Server::start(Setup::new(&database).with_config(QUICK).with_config(IMPATIENT).with_config(&rules.concat()));
         let client = server.client();
         accepted(&client, &event("calm"));
-        let threads = server.actor_threads();
+        let threads = server.threads("normalizer");
         for (name, charged) in [
             ("new", &["1 normalizer hard_timeout"][..]),
             ("claimed", &["1 validator injected", "2 normalizer hard_timeout"]),
@@ -123,8 +122,8 @@ both_databases! {
             let id = accepted(&client, &event(name));
             let before = finished(&client, id);
             assert_eq!((&before["status"], &before["attempts"]), (&json!("processed"), &json!(charged.len() + 1)));
-            assert!(server.actor_threads() > threads, "the stuck thread is still there");
-            let is_over = || (server.actor_threads() <= threads).then_some(());
+            assert!(server.threads("normalizer") > threads, "the stuck thread is still there");
+            let is_over = || (server.threads("normalizer") <= threads).then_some(());
             wait_for("the stuck thread to wake up and end", SOON, is_over, || server.log());
             assert_at_rest(&mut server);
             assert_eq!(stored(&client, id), before);
@@ -154,10 +153,10 @@ fn threads_that_were_left_behind_and_have_ended_count_no_more() {
     let mut server = where_events_get_stuck(6, "2s");
     let client = server.client();
     accepted(&client, &event("calm"));
-    let threads = server.actor_threads();
+    let threads = server.threads("normalizer");
     for n in 0..6 {
         get_stuck(&client, n);
-        let is_over = || (server.actor_threads() <= threads).then_some(());
+        let is_over = || (server.threads("normalizer") <= threads).then_some(());
         wait_for("the stuck thread to end", SOON, is_over, || server.log_tail());
     }
     assert_at_rest(&mut server);
@@ -171,7 +170,8 @@ fn five_threads_left_behind_at_once_end_the_process() {
     (0..4).for_each(|n| get_stuck(&client, n));
     assert_at_rest(&mut server);
     let mut connection = Connection::open(server.address()).expect("the server listens");
-    let (body, token) = (event("stuck-4").to_string(), server.token());
+    let body = event("stuck-4").to_string();
+    let token = server.token();
     let head = format!("Host: test\r\nAuthorization: Bearer {token}\r\nContent-Length: {}", body.len());
     let request = format!("POST {EVENTS} HTTP/1.1\r\n{head}\r\n\r\n{body}");
     connection.send(request.as_bytes()).expect("the server listens");

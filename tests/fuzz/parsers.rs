@@ -106,7 +106,8 @@ fn a_damaged_event_is_read_as_serde_json_reads_it() {
     let bodies = all(&[&EVENTS, &BATCHES, &LINES]);
     each("events", CASES, |dice| {
         let body = Bytes::from(damaged(dice, &bodies));
-        let (read, judged) = (Submission::read(&body), Judged::of(&body));
+        let read = Submission::read(&body);
+        let judged = Judged::of(&body);
         assert_fits(read.as_ref().err(), &judged, &body);
         if let Ok(submission) = read {
             assert_normalized(&submission, &body);
@@ -120,7 +121,8 @@ fn a_damaged_batch_has_the_events_that_serde_json_finds() {
     let bodies = all(&[&BATCHES, &BATCHES, &EVENTS, &LINES]);
     each("batches", CASES, |dice| {
         let body = Bytes::from(damaged(dice, &bodies));
-        let (read, judged) = (read_batch(&body, EVENTS_MAX), Judged::of(&body));
+        let read = read_batch(&body, EVENTS_MAX);
+        let judged = Judged::of(&body);
         let Some(sent) = &judged.value else {
             // What is no value may still be JSON; what is no JSON is no batch.
             assert!(judged.is_json || matches!(read, Err(BatchError::Unreadable(_))), "{read:?} of {}", shown(&body));
@@ -168,8 +170,8 @@ fn a_damaged_cloud_event_keeps_its_data_and_every_attribute() {
             panic!("a payload that is no object of {}", shown(&body))
         };
         let mut attributes = sent.as_object().expect("asserted above").clone();
-        let (data, base64) =
-            (attributes.remove("data"), attributes.remove("data_base64").filter(|text| !text.is_null()));
+        let data = attributes.remove("data");
+        let base64 = attributes.remove("data_base64").filter(|text| !text.is_null());
         attributes.retain(|_, value| !value.is_null());
         assert_eq!(payload.remove(ATTRIBUTES), Some(attributes.into()), "{}", shown(&body));
         if let Some(base64) = base64 {

@@ -144,7 +144,8 @@ fn packed(coding: &str, plain: &[u8]) -> Vec<u8> {
         _ => Box::new(ZlibEncoder::with_quality(plain, Level::Fastest)),
     };
     let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime starts");
-    let (mut reader, mut bytes) = (reader, Vec::new());
+    let mut reader = reader;
+    let mut bytes = Vec::new();
     runtime.block_on(reader.read_to_end(&mut bytes)).expect("memory takes it");
     bytes
 }
@@ -276,7 +277,9 @@ both_databases! {
         let mut server = Server::start(&database);
         let client = server.client();
         let mut wire = Wire { address: server.address(), token: server.token(), connection: None };
-        let (mut acknowledged, mut nameless, mut memory) = (BTreeSet::new(), 0, None);
+        let mut acknowledged = BTreeSet::new();
+        let mut nameless = 0;
+        let mut memory = None;
         let name = format!("bodies over HTTP on {:?}", database.kind());
         each(&name, CASES, |dice| {
             let request = Request::new(dice);

@@ -41,7 +41,8 @@ both_databases! {
         let id = made(&client, "retry", &json!({"filter": {"status": "validation_error"}, "patch": {"a": 1.10}}));
         let seed = dice::seed();
         println!("again with GRISTMILL_TEST_SEED={seed}");
-        let (mut dice, mut cut_off) = (Dice::new(seed), 0);
+        let mut dice = Dice::new(seed);
+        let mut cut_off = 0;
         for _ in 0..4 {
             await_begun(&server.client(), id);
             rest(Duration::from_millis(dice.below(200)));

@@ -17,7 +17,8 @@ fn a_node_with_a_wrong_clock_tells_the_same_figures_and_makes_whole_jobs() {
     }
     let database = Database::postgres();
     let mut steady = Server::start(&database);
-    let (token, client) = (steady.token(), steady.client());
+    let token = steady.token();
+    let client = steady.client();
     finished(&client, accepted(&client, &event("a")));
     misshapen(&client, "b", None, 1);
     let clock = Clock::new();

@@ -14,7 +14,8 @@ fn two_nodes_do_one_job_once_also_when_one_of_them_is_killed() {
     let database = Database::postgres();
     let config = format!("{LEASES}{SLOW}");
     let mut nodes = Nodes::start(&database, &[&config, &config]);
-    let (first, second) = (nodes.client(0), nodes.client(1));
+    let first = nodes.client(0);
+    let second = nodes.client(1);
     let event = |n: usize| json!({"event_name": "a", "event_type": "b", "payload": [n]});
     for thousand in 0..4 {
         let events: Vec<Value> = (0..1_000).map(|n| event(1_000 * thousand + n)).collect();

@@ -209,7 +209,8 @@ fn a_batch_and_lines_under_one_request_key_to_three_nodes_are_stored_once() {
         let answers = at_once(&nodes, CROWD, post);
         let sum =
             |key: &str| -> i64 { answers.iter().map(|answer| answer.json()[key].as_i64().expect("a number")).sum() };
-        let (events, crowd) = (i64::try_from(KEYS).expect("small"), i64::try_from(CROWD).expect("small"));
+        let events = i64::try_from(KEYS).expect("small");
+        let crowd = i64::try_from(CROWD).expect("small");
         assert!(answers.iter().all(|answer| answer.status == 200), "{answers:?}");
         assert_eq!((sum("processed"), sum("duplicates")), (events, events * (crowd - 1)), "{answers:?}");
         assert_eq!(count(&nodes, "TRUE"), events * (round + 1));

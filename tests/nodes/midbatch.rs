@@ -5,9 +5,7 @@ use crate::support::database::Database;
 use crate::support::events::{EVENTS, id_of};
 use crate::support::server::Server;
 use crate::support::wait::{SOON, wait_for};
-
-/// The points at which the process ends: inside of the work on one event of a claimed batch.
-const STAGES: [&str; 3] = ["validator", "normalizer", "persister"];
+use gristmill::domain::actor_kind::ActorKind;
 
 /// Events claimed together with the one at which the process ends.
 const BATCH: usize = 20;
@@ -22,7 +20,7 @@ fn abort_at(stage: &str) -> String {
 /// In each round a node dies at every point in the middle of a claimed batch; the other one finishes the batch.
 pub fn run(rounds: usize) {
     for _ in 0..rounds {
-        for stage in STAGES {
+        for stage in ActorKind::stages().map(ActorKind::name) {
             die_at(stage);
         }
         die_before_commit();
@@ -59,7 +57,8 @@ fn die_before_commit() {
     let client = nodes.client(0);
     let senders: Vec<_> = (0..POSTED)
         .map(|number| {
-            let (client, body) = (client.clone(), body(&format!("key-{number}")));
+            let client = client.clone();
+            let body = body(&format!("key-{number}"));
             std::thread::spawn(move || client.post_text(EVENTS, &body))
         })
         .collect();

@@ -48,7 +48,8 @@ fn state_of(view: &Value, boot_id: &Value) -> String {
 #[test]
 fn each_of_two_nodes_shows_the_line_of_the_other_as_that_one_does() {
     let nodes = Nodes::start(&Database::postgres(), &["", ""]);
-    let (one, other) = (&nodes.servers[0], &nodes.servers[1]);
+    let one = &nodes.servers[0];
+    let other = &nodes.servers[1];
     for _ in 0..3 {
         finished(&nodes.client(1), accepted(&nodes.client(1), &event("there")));
     }

@@ -21,7 +21,8 @@ both_databases! {
         let mut server = Server::start(Setup::new(&database).with_config("node.name = \"mill\""));
         let client = server.client();
         let id = accepted(&client, &event("page_view"));
-        let (event, timeline) = (finished(&client, id), timeline(&client, id));
+        let event = finished(&client, id);
+        let timeline = timeline(&client, id);
         let wanted = [
             "attempts", "changes", "finished_at", "generation", "id", "next_attempt_at", "processed_at", "received_at", "status", "task_id",
         ];

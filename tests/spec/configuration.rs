@@ -57,7 +57,8 @@ fn the_references_variables_set_retries_delay_and_time_limit() {
 
 #[test]
 fn database_url_chooses_the_database_over_the_file() {
-    let (written, wanted) = (Database::sqlite(), Database::postgres());
+    let written = Database::sqlite();
+    let wanted = Database::postgres();
     let setup = Setup::new(&written).with_env("DATABASE_URL", wanted.url());
     let mut server = Server::start(setup);
     crate::support::events::accepted(&server.client(), &crate::support::events::event("page_view"));

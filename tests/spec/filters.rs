@@ -71,7 +71,8 @@ both_databases! {
         let mut server = Server::start(&database);
         let client = server.client();
         let all: Vec<i64> = (0..6).map(|n| accepted(&client, &event(&format!("n{n}")))).collect();
-        let (from, cut) = (received(&client, all[0]), received(&client, all[3]));
+        let from = received(&client, all[0]);
+        let cut = received(&client, all[3]);
         let below = followed(&client, &format!("received_after={from}&received_before={cut}&order=asc&limit=2"));
         let above = followed(&client, &format!("received_after={cut}&order=asc&limit=2"));
         assert_eq!((below, above), (all[..3].to_vec(), all[3..].to_vec()));
@@ -109,7 +110,8 @@ both_databases! {
         let setup = server.setup().clone();
         let admin = server.client();
         let ana = server.client_with(&setup.create_user_with_token("ana@example.org", "write,read"));
-        let (hers, ours) = (accepted(&ana, &event("seen")), accepted(&admin, &event("seen")));
+        let hers = accepted(&ana, &event("seen"));
+        let ours = accepted(&admin, &event("seen"));
         let her_id = finished(&ana, hers)["user_id"].clone();
         let since = format!("received_after={}", received(&ana, hers));
         for query in ["", "event_name=seen", &since, &format!("user_id={her_id}"), &format!("{since}&event_type=engagement")] {

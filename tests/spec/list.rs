@@ -58,7 +58,8 @@ both_databases! {
         let body = format!(r#"{{"event_name":"a","event_type":"b","payload":{{"a":[0{}]}}}}"#, ",1e308".repeat(3_000));
         let mut posted: Vec<i64> = (0..12).map(|_| id_of(&client.post_text(EVENTS, &body))).collect();
         posted.sort_unstable_by(|a, b| b.cmp(a));
-        let (mut seen, mut cursor) = (Vec::new(), String::new());
+        let mut seen = Vec::new();
+        let mut cursor = String::new();
         loop {
             let answer = client.get(&format!("{EVENTS}?limit=100{cursor}"));
             assert!(answer.body.len() < 9 << 20, "{} bytes", answer.body.len());

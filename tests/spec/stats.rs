@@ -124,7 +124,8 @@ fn the_figures_of_each_type_are_those_of_all_nodes() {
     let token = one.token();
     let mut other = Server::start(&database);
     other.share_token(&token);
-    let (at_one, at_other) = (one.client(), other.client());
+    let at_one = one.client();
+    let at_other = other.client();
     let event = event("a");
     for _ in 0..3 {
         accepted(&at_one, &event);

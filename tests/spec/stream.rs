@@ -64,7 +64,8 @@ fn reject(client: &Client, name: &str) -> i64 {
 both_databases! {
     fn outcomes_are_told_as_they_happen_to_who_may_see_them(database) {
         let mut server = Server::start(&database);
-        let (admin_token, admin) = (server.token(), server.client());
+        let admin_token = server.token();
+        let admin = server.client();
         let ana_token = server.setup().create_user_with_token("ana@example.org", "write,read");
         let ana = server.client_with(&ana_token);
         let (mut all, _) = Stream::open(&server, &admin_token, "", None);
@@ -87,7 +88,8 @@ both_databases! {
 
     fn a_stream_goes_on_after_the_last_event_that_was_seen(database) {
         let mut server = Server::start(&database);
-        let (token, client) = (server.token(), server.client());
+        let token = server.token();
+        let client = server.client();
         let (mut stream, _) = Stream::open(&server, &token, "", None);
         let posted: Vec<i64> = (0..5).map(|n| accepted(&client, &event(&format!("n{n}")))).collect();
         let first = stream.next();
@@ -104,7 +106,8 @@ both_databases! {
 
     fn a_place_that_is_unknown_or_too_old_is_told_as_a_gap(database) {
         let mut server = Server::start(&database);
-        let (token, client) = (server.token(), server.client());
+        let token = server.token();
+        let client = server.client();
         let (mut stream, _) = Stream::open(&server, &token, "", None);
         accepted(&client, &event("old"));
         let old = stream.next().id;
@@ -145,7 +148,8 @@ both_databases! {
 fn a_transaction_that_is_still_open_is_waited_for() {
     let database = Database::postgres();
     let mut server = Server::start(&database);
-    let (token, client) = (server.token(), server.client());
+    let token = server.token();
+    let client = server.client();
     let (mut stream, _) = Stream::open(&server, &token, "", None);
     let early = accepted(&client, &event("early"));
     stream.await_outcome(early);

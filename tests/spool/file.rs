@@ -1,5 +1,6 @@
 //! The spool by itself: units come back whole and in order, and are here until they are removed.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use gristmill::domain::event::Event;
@@ -12,10 +13,10 @@ const WAIT: Duration = Duration::from_secs(20);
 
 const LIMITS: SpoolLimits = SpoolLimits { bytes_max: 1 << 20, age_max: Duration::from_secs(3_600) };
 
-fn event(id: i64) -> Event {
+fn event(id: i64) -> Arc<Event> {
     let body = format!(r#"{{"event_name":"a","event_type":"b","payload":{{"id" : {id}.50}}}}"#);
     let submission = Submission::read(&body.into()).expect("a readable event");
-    Event::new(id, 7, submission, None, gristmill::clock::now())
+    Arc::new(Event::new(id, 7, submission, None, gristmill::clock::now()))
 }
 
 async fn open(folder: &std::path::Path) -> Spool {
@@ -61,12 +62,13 @@ fn units_come_back_whole_in_order_and_within_bounds() {
 #[test]
 fn an_event_is_taken_again_but_no_other_one_under_its_id() {
     within(async |folder| {
-        let (spool, first) = (open(&folder).await, event(1));
+        let spool = open(&folder).await;
+        let first = event(1);
         spool.append(vec![vec![first.clone()]], WAIT).await.expect("room");
         spool.append(vec![vec![first.clone()]], WAIT).await.expect("it is the same event");
         let error = spool.append(vec![vec![event(2)], vec![event(1)]], WAIT).await.expect_err("its id is taken");
         assert_eq!(error.outcome, gristmill::store::StoreOutcome::NotStored, "{error}");
-        assert_eq!(spool.find(1, WAIT).await.expect("it can be read"), Some(first));
+        assert_eq!(spool.find(1, WAIT).await.expect("it can be read").as_ref(), Some(&*first));
         assert_eq!(spool.find(2, WAIT).await.expect("it can be read"), None, "all or none");
     });
 }

@@ -24,8 +24,10 @@ fn of_spooled_events_with_one_key_the_first_is_stored_and_the_others_become_its_
         assert_eq!(receipt["dedup"], "deferred", "{receipt}");
         id_in(&receipt)
     };
-    let (first, second) = (deferred(&with_uid("new")), deferred(&with_uid("new")));
-    let (conflicting, repeated) = (deferred(&with_other_content("new")), deferred(&with_uid("held")));
+    let first = deferred(&with_uid("new"));
+    let second = deferred(&with_uid("new"));
+    let conflicting = deferred(&with_other_content("new"));
+    let repeated = deferred(&with_uid("held"));
     cluster.start_again();
     await_drained(&server);
     assert_eq!(finished(&client, first)["status"], "processed");

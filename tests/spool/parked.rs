@@ -30,7 +30,8 @@ fn spool(server: &mut Server) -> Value {
 }
 
 fn await_parked(server: &mut Server, events: u64) -> Value {
-    let (log, mut seen) = (server.log(), Value::Null);
+    let log = server.log();
+    let mut seen = Value::Null;
     let parked = || {
         seen = spool(server);
         (seen["parked_events"] == events && seen["events"] == 0).then(|| seen.clone())

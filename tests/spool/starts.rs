@@ -50,7 +50,8 @@ fn a_node_that_is_killed_in_an_outage_and_starts_in_it_keeps_its_spool_and_waits
 fn an_event_that_waits_in_a_dead_nodes_spool_is_not_called_unknown() {
     let (cluster, mut dead) = at_work("");
     let other = Server::start(Setup::new(dead.database()).with_config(QUICK));
-    let (client, token) = (dead.client(), dead.token());
+    let client = dead.client();
+    let token = dead.token();
     let reader = other.client_with(&token);
     cluster.stop_immediate();
     let id = id_in(&spooled(&client, &event("meanwhile")));
@@ -84,7 +85,8 @@ fn an_event_that_waits_in_a_dead_nodes_spool_is_not_called_unknown() {
 #[test]
 fn a_node_that_has_just_started_calls_no_event_unknown_that_waits_in_a_dead_nodes_spool() {
     let (cluster, mut dead) = at_work("");
-    let (client, token) = (dead.client(), dead.token());
+    let client = dead.client();
+    let token = dead.token();
     cluster.stop_immediate();
     let id = id_in(&spooled(&client, &event("meanwhile")));
     dead.kill9();

@@ -111,7 +111,8 @@ fn a_log_that_is_read_again_says_how_many_lines_are_missing() {
     let client = server.client();
     post_thousands(&client);
     let dropped = dropped_lines(&mut server);
-    let (told, mut log) = (fifo.read(), String::new());
+    let told = fifo.read();
+    let mut log = String::new();
     wait_for(
         "the line that counts",
         SOON,

@@ -38,7 +38,8 @@ fn cannot_be_written(setup: &Setup, arguments: &[&str]) {
 #[test]
 fn a_command_whose_output_takes_nothing_fails_and_says_so_unless_its_reader_has_gone() {
     let mut server = Server::start(&Database::sqlite());
-    let (client, setup) = (server.client(), server.setup().clone());
+    let client = server.client();
+    let setup = server.setup().clone();
     let id = accepted(&client, &event("page_view")).to_string();
     std::fs::write(server.data().join("one.ndjson"), format!("{}\n", event("imported"))).expect("the folder is ours");
     setup.create_user("ana@example.org");

@@ -143,7 +143,8 @@ fn a_limit_on_the_size_of_files_is_an_error_and_no_death() {
     // In blocks of 512 or 1,024 bytes, as the shell has it.
     let wrapper = ["sh", "-c", "ulimit -f 4096; exec \"$@\"", "sh"];
     let mut server = Server::start(Setup::new(&Database::sqlite()).with_wrapper(wrapper));
-    let (client, pid) = (server.client(), server.pid());
+    let client = server.client();
+    let pid = server.pid();
     let heavy = with_payload(&serde_json::json!({"page": "x".repeat(500_000)}));
     let refused = || Some(client.post_json(EVENTS, &heavy)).filter(|answer| answer.status != 202);
     let refused = wait_for("an event that finds no room", SOON, refused, || server.log());

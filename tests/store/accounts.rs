@@ -29,7 +29,8 @@ fn token_of(user: &User) -> NewToken {
 /// An email is one user's.
 pub async fn contract_users_are_made_once_and_disabled(options: StoreOptions) {
     let store = migrated(&options).await;
-    let (ann, bob) = (user(&store, "ann@x.org").await, user(&store, "bob@x.org").await);
+    let ann = user(&store, "ann@x.org").await;
+    let bob = user(&store, "bob@x.org").await;
     let again = store.create_user("ann@x.org", noon(), &by(), WAIT).await;
     assert_eq!(again.expect("the store answers"), None);
     let disabled = User { disabled: true, ..bob };

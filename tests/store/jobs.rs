@@ -217,7 +217,8 @@ pub async fn contract_jobs_take_turns_until_they_end(options: StoreOptions) {
     let make = async || {
         store.create_job(wanted(JobKind::Cancel, named("a")), &by(), WAIT).await.expect("an answer").expect("a job").id
     };
-    let (first, second) = (make().await, make().await);
+    let first = make().await;
+    let second = make().await;
     let next = async || store.running_job(WAIT).await.expect("a look");
     assert_eq!(next().await, Some(first));
     store.advance_job(first, RULES, WAIT).await.expect("a piece");

@@ -125,7 +125,8 @@ pub async fn contract_no_job_scans_the_table_or_sorts(options: StoreOptions) {
 }
 
 async fn walked(store: &Store, query: &ListQuery, limit: usize) -> Vec<ListPosition> {
-    let (mut met, mut after) = (Vec::new(), None);
+    let mut met = Vec::new();
+    let mut after = None;
     loop {
         let slice = store.list_events(query, after, limit, 1 << 20, WAIT).await.expect("a slice");
         assert!(slice.events.len() <= limit && slice.looked_at <= 5_000);

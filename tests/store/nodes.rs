@@ -14,7 +14,8 @@ async fn node(store: &Store, boot_id: Uuid) -> Node {
 /// The folder's lock proves that they are dead; boots of other folders may live.
 pub async fn contract_a_boot_stops_the_earlier_ones_of_its_folder(options: StoreOptions) {
     let store = migrated(&options).await;
-    let (folder, elsewhere) = (Uuid::new_v4(), Uuid::new_v4());
+    let folder = Uuid::new_v4();
+    let elsewhere = Uuid::new_v4();
     let [first, other, second] = [(); 3].map(|()| Uuid::new_v4());
     for (boot, folder) in [(first, folder), (other, elsewhere), (second, folder), (second, folder)] {
         store.register_node(boot, "mill", folder, WAIT).await.expect("registered");
@@ -45,7 +46,8 @@ pub async fn contract_a_heartbeat_grows_until_the_node_stops(options: StoreOptio
 /// The spool stays with the folder: a boot must not look as if it had none before its first heartbeat.
 pub async fn contract_a_boot_inherits_what_was_said_of_its_folders_spool(options: StoreOptions) {
     let store = migrated(&options).await;
-    let (folder, elsewhere) = (Uuid::new_v4(), Uuid::new_v4());
+    let folder = Uuid::new_v4();
+    let elsewhere = Uuid::new_v4();
     let [first, other, second] = [(); 3].map(|()| Uuid::new_v4());
     store.register_node(first, "mill", folder, WAIT).await.expect("registered");
     store.register_node(other, "mill", elsewhere, WAIT).await.expect("registered");
@@ -91,7 +93,8 @@ pub async fn contract_boots_that_are_long_gone_are_removed(options: StoreOptions
     for boot in [stopped, spooling] {
         assert!(store.stop_node(boot, WAIT).await.expect("an answer"));
     }
-    let (long, now) = (std::time::Duration::from_secs(3_600), std::time::Duration::ZERO);
+    let long = std::time::Duration::from_secs(3_600);
+    let now = std::time::Duration::ZERO;
     assert_eq!(store.prune_nodes(vec![silent], long, WAIT).await.expect("an answer"), 0, "they are not old");
     assert_eq!(store.prune_nodes(vec![silent], now, WAIT).await.expect("an answer"), 2);
     let left: Vec<Uuid> = store.list_nodes(WAIT).await.expect("the nodes").iter().map(|node| node.boot_id).collect();

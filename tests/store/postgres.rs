@@ -10,8 +10,8 @@ use sea_orm::ConnectionTrait;
 use sea_orm::prelude::Uuid;
 
 use super::{
-    WAIT, accounts, controls, ids, jobs, listing, migrated, nodes, number, on_postgres, opening, operations, schema,
-    sessions,
+    WAIT, accounts, controls, ids, jobs, listing, migrated, nodes, number, on_postgres, opening, operations, retention,
+    schema, sessions,
 };
 
 on_postgres! {
@@ -24,7 +24,7 @@ on_postgres! {
     a_failed_transaction_stores_nothing: operations::contract_a_failed_transaction_stores_nothing;
     a_panic_is_an_error_of_unknown_outcome: operations::contract_a_panic_is_an_error_of_unknown_outcome;
     work_given_up_at_its_deadline_frees_its_connection: operations::contract_work_given_up_at_its_deadline_frees_its_connection;
-    the_database_refuses_what_the_limits_forbid: schema::contract_the_database_refuses_what_the_limits_forbid;
+    the_database_refuses_an_id_that_is_taken: schema::contract_the_database_refuses_an_id_that_is_taken;
     processed_follows_status: schema::contract_processed_follows_status;
     the_databases_clock_compares_with_bound_times: schema::contract_the_databases_clock_compares_with_bound_times;
     no_list_scans_the_table_or_sorts: listing::contract_no_list_scans_the_table_or_sorts;
@@ -59,6 +59,8 @@ on_postgres! {
     a_boot_inherits_what_was_said_of_its_folders_spool: nodes::contract_a_boot_inherits_what_was_said_of_its_folders_spool;
     changes_of_controls_are_made_one_after_the_other: controls::contract_changes_of_controls_are_made_one_after_the_other;
     a_control_is_stored_until_it_is_changed: controls::contract_a_control_is_stored_until_it_is_changed;
+    one_node_at_a_time_removes_old_rows: retention::contract_one_node_at_a_time_removes_old_rows;
+    what_a_walk_has_passed_is_found_by_the_next_one: retention::contract_what_a_walk_has_passed_is_found_by_the_next_one;
     a_dropped_begin_loses_no_later_write: contract_a_dropped_begin_loses_no_later_write;
     partitions_exist_before_their_ids_leave: contract_partitions_exist_before_their_ids_leave;
     asynchronous_commits_are_refused: contract_asynchronous_commits_are_refused;

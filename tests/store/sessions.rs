@@ -35,7 +35,8 @@ async fn open(store: &Store, parent: i64, now: DateTime<Utc>) -> Option<(Token, 
 /// A session never lasts longer than the token that it was opened with.
 pub async fn contract_a_session_ends_with_its_token(options: StoreOptions) {
     let store = migrated(&options).await;
-    let (lasting, short) = (token(&store, None).await, token(&store, Some(noon() + TimeDelta::hours(1))).await);
+    let lasting = token(&store, None).await;
+    let short = token(&store, Some(noon() + TimeDelta::hours(1))).await;
     let (session, secret) = open(&store, lasting.id, noon()).await.expect("a session");
     assert_eq!((session.parent_id, session.expires_at), (Some(lasting.id), Some(noon() + TimeDelta::days(1))));
     assert_eq!((session.user_id, session.scopes), (lasting.user_id, lasting.scopes));
@@ -87,7 +88,8 @@ pub async fn contract_each_session_is_told_in_the_audit_log(options: StoreOption
     }
     let rows = store.audit_before(AuditFilters::default(), i64::MAX, 500, WAIT).await.expect("the log");
     let of = |action: &str| rows.iter().rev().filter(|row| row.action == action).cloned().collect::<Vec<_>>();
-    let (opened, closed) = (of("session_opened"), of("session_closed"));
+    let opened = of("session_opened");
+    let closed = of("session_closed");
     assert_eq!((opened.len(), closed.len()), (22, 2));
     assert_eq!(
         (opened[0].object.clone(), &opened[0].detail["parent_id"]),

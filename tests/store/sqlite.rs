@@ -9,7 +9,7 @@ use tokio::runtime::Handle;
 
 use super::{
     Folder, WAIT, accounts, controls, ids, jobs, listing, migrated, nodes, number, on_sqlite, opening, operations,
-    schema, sessions,
+    retention, schema, sessions,
 };
 use crate::support::database::Database;
 
@@ -23,7 +23,7 @@ on_sqlite! {
     a_failed_transaction_stores_nothing: operations::contract_a_failed_transaction_stores_nothing;
     a_panic_is_an_error_of_unknown_outcome: operations::contract_a_panic_is_an_error_of_unknown_outcome;
     work_given_up_at_its_deadline_frees_its_connection: operations::contract_work_given_up_at_its_deadline_frees_its_connection;
-    the_database_refuses_what_the_limits_forbid: schema::contract_the_database_refuses_what_the_limits_forbid;
+    the_database_refuses_an_id_that_is_taken: schema::contract_the_database_refuses_an_id_that_is_taken;
     processed_follows_status: schema::contract_processed_follows_status;
     the_databases_clock_compares_with_bound_times: schema::contract_the_databases_clock_compares_with_bound_times;
     no_list_scans_the_table_or_sorts: listing::contract_no_list_scans_the_table_or_sorts;
@@ -57,6 +57,8 @@ on_sqlite! {
     a_boot_inherits_what_was_said_of_its_folders_spool: nodes::contract_a_boot_inherits_what_was_said_of_its_folders_spool;
     changes_of_controls_are_made_one_after_the_other: controls::contract_changes_of_controls_are_made_one_after_the_other;
     a_control_is_stored_until_it_is_changed: controls::contract_a_control_is_stored_until_it_is_changed;
+    one_node_at_a_time_removes_old_rows: retention::contract_one_node_at_a_time_removes_old_rows;
+    what_a_walk_has_passed_is_found_by_the_next_one: retention::contract_what_a_walk_has_passed_is_found_by_the_next_one;
 }
 
 async fn refusal(options: &StoreOptions) -> String {
@@ -166,7 +168,8 @@ async fn a_missing_database_beside_its_marker_is_not_made_anew() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn another_database_at_the_same_path_is_refused() {
-    let (folder, other) = (Folder::new(), Folder::new());
+    let folder = Folder::new();
+    let other = Folder::new();
     for folder in [&folder, &other] {
         migrated(&folder.options()).await.close().await;
     }

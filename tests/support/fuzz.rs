@@ -102,7 +102,8 @@ pub const CLOUD_EVENTS: [&[u8]; 4] = [
 pub fn each(name: &str, cases: u64, mut case: impl FnMut(&mut Dice)) {
     let seconds = std::env::var(SECONDS).ok().and_then(|text| text.parse().ok());
     let end = seconds.map(|seconds| Instant::now() + Duration::from_secs(seconds));
-    let (seed, mut done) = (dice::seed(), 0);
+    let seed = dice::seed();
+    let mut done = 0;
     while end.map_or(done < cases, |end| Instant::now() < end) {
         let told = Told { name, seed: seed.wrapping_add(done) };
         case(&mut Dice::new(told.seed));
@@ -137,7 +138,8 @@ pub fn damaged(dice: &mut Dice, bodies: &[&[u8]]) -> Vec<u8> {
 
 /// The body cut into parts at places of chance.
 pub fn parts(dice: &mut Dice, body: &[u8]) -> Vec<Vec<u8>> {
-    let (mut rest, mut parts) = (body, Vec::new());
+    let mut rest = body;
+    let mut parts = Vec::new();
     while !rest.is_empty() {
         let most = if dice.below(2) == 0 { 8 } else { rest.len() as u64 };
         let (part, after) = rest.split_at(place(dice, most.min(rest.len() as u64)).max(1));

@@ -46,7 +46,8 @@ pub struct Entry {
 impl Entry {
     /// An event on its way.
     pub fn sent(key: String, is_keyed: bool) -> Self {
-        let (sent_after, took) = (Duration::ZERO, Duration::ZERO);
+        let sent_after = Duration::ZERO;
+        let took = Duration::ZERO;
         Self { key, is_keyed, state: State::Sent, status: None, is_spooled: false, sent_after, took }
     }
 }

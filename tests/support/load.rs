@@ -97,7 +97,8 @@ impl Load {
     /// Starts the clients of this plan.
     pub fn of(plan: Plan) -> Self {
         let connections = plan.connections;
-        let (stop, acknowledged) = (AtomicBool::new(false), AtomicUsize::new(0));
+        let stop = AtomicBool::new(false);
+        let acknowledged = AtomicUsize::new(0);
         let shared = Arc::new(Shared { plan, began: Instant::now(), stop, acknowledged });
         let start = |place| {
             let client = Poster { place, prefix: format!("load-{}", run::number()), shared: Arc::clone(&shared) };

@@ -34,8 +34,10 @@ impl Pooler {
         let (user, rest) = url.trim_start_matches("postgres://").split_once('@').expect("the URL names a user");
         let (server, _) = rest.split_once('/').expect("the URL names a database");
         let (host, server_port) = server.split_once(':').expect("the URL names a port");
-        let (folder, port) = (run::folder("pgbouncer"), free_port());
-        let (users, config) = (folder.join("users"), folder.join("config"));
+        let folder = run::folder("pgbouncer");
+        let port = free_port();
+        let users = folder.join("users");
+        let config = folder.join("config");
         fs::write(&users, format!("{user:?} \"\"\n")).expect("the folder is ours");
         let text = format!(
             "[databases]\n* = host={host} port={server_port}\n[pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = {port}\n\

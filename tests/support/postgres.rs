@@ -189,7 +189,8 @@ impl Cluster {
 
     /// Makes an empty database whose tables and indexes lie in this folder, and gives its URL.
     pub fn fresh_database_on(&self, folder: &Path) -> String {
-        let (name, place) = (format!("test_{}", run::number()), folder.join("tablespace"));
+        let name = format!("test_{}", run::number());
+        let place = folder.join("tablespace");
         fs::create_dir(&place).expect("the disk takes a new folder");
         give_to_server(&place);
         self.sql("postgres", &format!("CREATE TABLESPACE {name} LOCATION '{}'", place.display()));

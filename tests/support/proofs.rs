@@ -36,7 +36,8 @@ both_databases! {
 
 #[test]
 fn the_private_cluster_starts_and_gives_fresh_databases() {
-    let (one, two) = (Database::postgres(), Database::postgres());
+    let one = Database::postgres();
+    let two = Database::postgres();
     assert_ne!(one.url(), two.url());
     let durable =
         Cluster::shared().sql("postgres", "SELECT current_setting('fsync') || current_setting('synchronous_commit')");
@@ -129,7 +130,8 @@ fn forgetful_service(database: &Database) -> SocketAddr {
     let events = Arc::new(Mutex::new(HashMap::new()));
     std::thread::spawn(move || {
         for stream in listener.incoming().flatten() {
-            let (events, database) = (Arc::clone(&events), database.clone());
+            let events = Arc::clone(&events);
+            let database = database.clone();
             std::thread::spawn(move || serve(stream, &events, &database));
         }
     });
@@ -213,7 +215,8 @@ fn the_ledger_holds_a_forgetful_service_to_its_word() {
 #[test]
 fn a_load_keeps_its_rate_and_turns_to_the_server_that_is_there() {
     let address = forgetful_service(&Database::sqlite());
-    let (away, there) = (Ports::default(), Ports::default());
+    let away = Ports::default();
+    let there = Ports::default();
     there.set(Some((address, address)));
     let plan = Plan::new(away, "gm_any", 4).and_to(there).at_rate(40).with_deadline(SOON);
     let load = Load::of(plan);

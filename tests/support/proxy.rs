@@ -195,7 +195,8 @@ impl Proxy {
         drop(state);
         // The driver sends small messages one by one and waits for each. A client may be gone already.
         let _ = client.set_nodelay(true).and_then(|()| server.set_nodelay(true));
-        let (requests, answers) = (self.clone(), self.clone());
+        let requests = self.clone();
+        let answers = self.clone();
         let [client_too, server_too] = both_of(&client, &server);
         let lane_too = Arc::clone(&lane);
         std::thread::spawn(move || requests.forward_requests(client, server, &lane));

@@ -169,8 +169,8 @@ impl Server {
 
     /// A server for `spawn`, when it is expected to refuse to start.
     pub fn not_started(setup: impl Into<Setup>) -> Self {
-        let (ports, log, printed) = (Ports::default(), Arc::default(), Arc::default());
-        Self { setup: setup.into(), process: None, ports, log, printed, token: None }
+        let ports = Ports::default();
+        Self { setup: setup.into(), process: None, ports, log: Arc::default(), printed: Arc::default(), token: None }
     }
 
     /// Starts again on the same data, and returns when it is ready; stops a running one first.
@@ -237,12 +237,12 @@ impl Server {
         resident(self.pid()).expect("the server runs, on Linux")
     }
 
-    /// How many threads of actors there are now.
-    pub fn actor_threads(&self) -> usize {
+    /// How many threads there are now whose names begin so.
+    pub fn threads(&self, prefix: &str) -> usize {
         let threads = fs::read_dir(format!("/proc/{}/task", self.pid())).expect("the server runs, on Linux");
         // A thread may end while we look.
         let names = threads.filter_map(|thread| fs::read_to_string(thread.ok()?.path().join("comm")).ok());
-        names.filter(|name| name.starts_with("actix-rt|system")).count()
+        names.filter(|name| name.starts_with(prefix)).count()
     }
 
     /// The admin token that the first start left in its file.

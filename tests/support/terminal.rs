@@ -48,7 +48,8 @@ impl Terminal {
         script.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
         let mut child = script.spawn().expect("script is installed");
         let guard = Guard::new(&child, Ending::Kill);
-        let (keys, mut output) = (child.stdin.take().expect("a pipe"), child.stdout.take().expect("a pipe"));
+        let keys = child.stdin.take().expect("a pipe");
+        let mut output = child.stdout.take().expect("a pipe");
         let told = Arc::new(Mutex::new(Vec::new()));
         let all = Arc::clone(&told);
         std::thread::spawn(move || {
@@ -111,7 +112,8 @@ impl Terminal {
 /// The cells after all of this was drawn: text goes where the cursor was moved to, marks are passed over.
 fn cells(drawn: &str) -> Vec<String> {
     let mut lines: Vec<Vec<char>> = vec![vec![' '; 200]; 60];
-    let (mut row, mut column) = (0, 0);
+    let mut row = 0;
+    let mut column = 0;
     let mut rest = drawn.chars();
     while let Some(c) = rest.next() {
         if c != '\u{1b}' {

@@ -58,7 +58,8 @@ pub fn of_memory(trial: &mut Trial) {
 
 /// Posts large events over so many connections for this long.
 fn large_events(server: &mut Server, connections: usize, length: Duration) -> Vec<Entry> {
-    let (address, token) = (server.address(), server.token());
+    let address = server.address();
+    let token = server.token();
     let is_over = AtomicBool::new(false);
     std::thread::scope(|scope| {
         let post = || {
@@ -100,7 +101,8 @@ pub fn of_file_handles(trial: &mut Trial) {
     let crowd: Vec<TcpStream> = (0..2 * HANDLES).filter_map(|_| TcpStream::connect(server.address()).ok()).collect();
     let used = within(SOON, || Some(handles_of(&server)).filter(|used| *used + 8 >= HANDLES as usize));
     trial.expect(used.is_some(), || format!("only {} handles are used", handles_of(&server)));
-    let (cpu, began) = (cpu_seconds(&server), Instant::now());
+    let cpu = cpu_seconds(&server);
+    let began = Instant::now();
     rest(WATCHED);
     let share = (cpu_seconds(&server) - cpu) / began.elapsed().as_secs_f64();
     trial.expect(share < 0.5, || format!("without handles the service spins: {share:.2} of a processor"));

@@ -30,7 +30,8 @@ const VITAL: [u64; 5] = [3, 16, 19, 100, 104];
 pub fn removed(trial: &mut Trial) {
     let mut server = Server::start(trial.setup(&trial.fresh_database()).with_config(IMPATIENT));
     let database = server.database().clone();
-    let (file, away) = (path_of(&database), run::folder("away").join("gristmill.db"));
+    let file = path_of(&database);
+    let away = run::folder("away").join("gristmill.db");
     let token = server.token();
     let load = Load::of(Plan::new(server.ports(), &token, 4).keyless(2));
     await_more(&load, 50, &server);

@@ -93,7 +93,8 @@ impl SlowClient {
             Manner::DripsBody => (format!("{body_head}{}", " ".repeat(900)), body_head.len()),
             Manner::NeverReads => ("GET /health/live HTTP/1.1\r\nHost: test\r\n\r\n".repeat(UNREAD_REQUESTS), 0),
         };
-        let (bytes, due) = (bytes.into_bytes(), Instant::now());
+        let bytes = bytes.into_bytes();
+        let due = Instant::now();
         let mut client = Self { manner, stream, bytes, sent: 0, due, is_cut: false };
         client.send_up_to(sent_at_once);
         client

@@ -19,8 +19,10 @@ fn entry(key: &str, state: State) -> Entry {
 }
 
 fn row(id: i64, mark: &str, status: &str) -> Row {
-    let (mark, status) = (mark.to_owned(), status.to_owned());
-    let (processed_at, node) = ("2026-01-01".to_owned(), "mill".to_owned());
+    let mark = mark.to_owned();
+    let status = status.to_owned();
+    let processed_at = "2026-01-01".to_owned();
+    let node = "mill".to_owned();
     Row { id, mark, status, attempts: 1, generation: 0, is_held: false, is_reversed: false, processed_at, node }
 }
 
@@ -67,7 +69,8 @@ fn lost_events_are_found() {
 #[test]
 fn a_spooled_event_may_end_as_the_duplicate_of_one_that_counts() {
     let spooled = Entry { is_spooled: true, ..entry("load-a", State::Acknowledged(1)) };
-    let (own, other) = (row(1, "load-a", "duplicate"), row(2, "load-a", "processed"));
+    let own = row(1, "load-a", "duplicate");
+    let other = row(2, "load-a", "processed");
     finds((0, 0, 0), std::slice::from_ref(&spooled), &[own.clone(), other]);
     finds((1, 0, 1), &[spooled], &[own]);
 }
@@ -109,7 +112,8 @@ fn final_states_that_change_are_found() {
         verdict.final_states_stay(&[before], &after);
         !verdict.is_clean()
     };
-    let (pending, done) = (row(1, "load-a", "pending"), row(1, "load-a", "processed"));
+    let pending = row(1, "load-a", "pending");
+    let done = row(1, "load-a", "processed");
     assert!(!changed(pending, vec![done.clone()]));
     assert!(!changed(done.clone(), vec![done.clone()]));
     assert!(changed(done.clone(), vec![row(1, "load-a", "failed")]));
@@ -130,7 +134,8 @@ fn readiness_that_is_believed_in_vain_is_found() {
     };
     let said = |statuses: &[u16]| -> Vec<_> { (0..).zip(statuses).map(|(at, status)| (second(at), *status)).collect() };
     let found = |ready: &[u16], statuses: &[u16]| lies(&said(ready), &answers(statuses)).len();
-    let (ready, refused) = ([200; 20], [503; 20]);
+    let ready = [200; 20];
+    let refused = [503; 20];
     assert_eq!(found(&ready, &refused), 1);
     assert_eq!(found(&[503; 20], &refused), 0, "it said so");
     assert_eq!(found(&ready, &[202, 503, 503, 503].repeat(5)), 0, "some are taken");

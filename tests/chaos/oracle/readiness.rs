@@ -28,7 +28,8 @@ fn runs(readings: &[Reading]) -> Vec<(Duration, Duration)> {
 }
 
 fn lie((from, to): (Duration, Duration), answers: &[(Duration, u16)]) -> Option<String> {
-    let (mut good, mut refused) = (from, 0);
+    let mut good = from;
+    let mut refused = 0;
     for (at, status) in answers.iter().filter(|(at, _)| (from..=to).contains(at)) {
         match status {
             200..300 => (good, refused) = (*at, 0),

@@ -32,7 +32,8 @@ impl Row {
     }
 }
 
-const SQL: &str = "SELECT CAST(id AS TEXT) || '|' || COALESCE(SUBSTR(payload ->> 'page', 2), event_uid, '') || '|' || \
+const SQL: &str = "SELECT CAST(id AS TEXT) || '|' || \
+                   COALESCE(SUBSTR(COALESCE(payload, properties -> 'original') ->> 'page', 2), event_uid, '') || '|' || \
                    status || '|' || CAST(attempts AS TEXT) || '|' || CAST(generation AS TEXT) || '|' || \
                    CASE WHEN lease_boot IS NULL THEN '' ELSE 'held' END || '|' || \
                    CASE WHEN processed_at < received_at THEN 'reversed' ELSE '' END || '|' || \

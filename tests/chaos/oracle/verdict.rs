@@ -68,7 +68,8 @@ impl Verdict {
     /// The figures, with every violation as a text.
     pub fn into_figures(self, ledger: &Ledger) -> Figures {
         let (acknowledged, refused, unknown) = ledger.counts();
-        let (lost, doubled) = (self.lost.len(), self.doubled.len());
+        let lost = self.lost.len();
+        let doubled = self.doubled.len();
         let violations = [self.lost, self.doubled, self.wrong].into_iter().flat_map(told).collect();
         Figures { acknowledged, refused, lost, doubled, unknown, violations, ..Figures::default() }
     }

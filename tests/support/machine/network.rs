@@ -32,7 +32,9 @@ impl Island {
         let network = free_network();
         let undo = Undo::new(format!("ip netns delete {name}"));
         let island = Self { name, network, _undo: undo };
-        let (name, shore, inside) = (&island.name, island.shore(), island.inside());
+        let name = &island.name;
+        let shore = island.shore();
+        let inside = island.inside();
         ip(&format!("netns add {name}"));
         ip(&format!("link add {name} type veth peer name cable netns {name}"));
         ip(&format!("address add {shore}/30 dev {name}"));

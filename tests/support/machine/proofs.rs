@@ -29,7 +29,8 @@ fn a_power_cut_keeps_what_was_synced_and_nothing_else() {
     }
     let mut disk = PoweredDisk::new();
     let file = |name: &str| disk.path().join(name);
-    let (synced, late) = (file("synced"), file("late"));
+    let synced = file("synced");
+    let late = file("late");
     write_synced(&synced, "synced");
     let mut log = File::options().append(true).open(&synced).expect("it is there");
     log.write_all(b" and more").expect("the disk takes it");
@@ -90,7 +91,9 @@ fn a_run_that_holds_parts_of_the_machine_until_it_is_killed() {
     if std::env::var_os(HOLD).is_none() {
         return;
     }
-    let (disk, island, cage) = (SmallDisk::new("1M"), Island::new(), Cage::of_threads(10));
+    let disk = SmallDisk::new("1M");
+    let island = Island::new();
+    let cage = Cage::of_threads(10);
     println!("\n{HOLD} {} {} {}", disk.path().display(), island.name(), cage.path().display());
     wait_for("the end", SOON, || None, String::new)
 }

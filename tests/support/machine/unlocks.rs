@@ -43,7 +43,8 @@ impl Unlocks {
     /// None fails yet.
     pub fn new() -> Self {
         let folder = run::folder("unlocks");
-        let (source, library) = (folder.join("unlocks.c"), folder.join("unlocks.so"));
+        let source = folder.join("unlocks.c");
+        let library = folder.join("unlocks.so");
         fs::write(&source, include_str!("unlocks.c")).expect("the folder is ours");
         let mut compiler = Command::new("cc");
         compiler.args(["-shared", "-fPIC", "-o"]).args([&library, &source]).arg("-ldl");

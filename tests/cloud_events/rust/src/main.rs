@@ -30,10 +30,13 @@ async fn post(arguments: &[String]) -> Result<(), Box<dyn Error>> {
     let [address, given, modes @ ..] = arguments else {
         return Err("usage: post HOST:PORT EVENT MODE…".into());
     };
-    let (url, token) = (format!("http://{address}/api/v1/events"), std::env::var("TOKEN")?);
-    let (client, given) = (reqwest::Client::new(), serde_json::from_str(given)?);
+    let url = format!("http://{address}/api/v1/events");
+    let token = std::env::var("TOKEN")?;
+    let client = reqwest::Client::new();
+    let given = serde_json::from_str(given)?;
     for mode in modes {
-        let (request, event) = (client.post(&url).bearer_auth(&token), build(&given)?);
+        let request = client.post(&url).bearer_auth(&token);
+        let event = build(&given)?;
         let request = match mode.as_str() {
             "binary" => request.event(event)?,
             "structured" => event.deserialize_structured(RequestSerializer::new(request))?,
