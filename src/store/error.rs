@@ -10,7 +10,7 @@ use std::time::Duration;
 use std::{fmt, io};
 
 use sea_orm::sqlx::{self, postgres::PgSeverity};
-use sea_orm::{DbErr, RuntimeErr, SqlxPostgresError, SqlxSqliteError};
+use sea_orm::{ConnAcquireErr, DbErr, RuntimeErr, SqlxPostgresError, SqlxSqliteError};
 
 /// What a caller can do about an error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -177,6 +177,11 @@ impl StoreError {
     /// Whether the pool had no connection to give.
     pub(super) fn is_without_connection(&self) -> bool {
         matches!(self.cause, Cause::Database(DbErr::ConnectionAcquire(_)))
+    }
+
+    /// Whether the pool had no connection to give in time.
+    pub(super) fn is_late_connection(&self) -> bool {
+        matches!(self.cause, Cause::Database(DbErr::ConnectionAcquire(ConnAcquireErr::Timeout)))
     }
 
     /// Whether the server takes no writes.

@@ -22,8 +22,9 @@ use super::{migrate, plans, postgres, sqlite};
 /// dead must make room for a new one soon.
 const PATIENCE_APART: Duration = Duration::from_secs(1);
 
-/// Longest wait for the operations at work to end before connections are made anew.
-const REOPEN_WAIT: Duration = Duration::from_secs(10);
+/// Longest wait for the operations at work to end before connections are made anew. One that waits for a lock inside SQLite
+/// takes ten seconds, on a busy machine longer; were this as short, the next ones would wait there before it is over.
+const REOPEN_WAIT: Duration = Duration::from_secs(20);
 
 /// Silence of a connection, beyond what its caller waits for, after which it is closed.
 const SILENCE_MAX: Duration = Duration::from_secs(3);
@@ -141,9 +142,16 @@ impl Store {
             let deadline = wait + inner.patience;
             let pools = inner.pools.clone().read_owned().await;
             let conn = Conn { inner: inner.clone(), pools: Arc::new(pools) };
+            let before = conn.pools.successes();
             let worked = tokio::time::timeout(deadline, work(conn.clone())).await;
             let worked = worked.unwrap_or_else(|_| Err(late(Cause::Abandoned(deadline))));
-            worked.map_err(|error| conn.after_failure(error))
+            match worked {
+                Ok(value) => {
+                    conn.pools.note_success();
+                    Ok(value)
+                }
+                Err(error) => Err(conn.after_failure(error, before)),
+            }
         });
         let result = match tokio::time::timeout(wait, task).await {
             Ok(Ok(result)) => result,
@@ -246,10 +254,12 @@ impl Conn {
         &self.inner.partitions
     }
 
-    /// Acts on what an error shows about the connections, and adds what is known better.
-    fn after_failure(&self, error: StoreError) -> StoreError {
-        // SQLite waits for some locks for as long as it likes.
-        let is_stuck = self.inner.file.is_some() && matches!(error.cause, Cause::Abandoned(_));
+    /// Acts on what an error shows about the connections, and adds what is known better. `before`: how many operations had
+    /// succeeded when this one began.
+    fn after_failure(&self, error: StoreError, before: u64) -> StoreError {
+        // SQLite waits for some locks for as long as it likes: longer than whoever waits for a connection to be opened.
+        let has_none = error.is_late_connection() && self.pools.successes() == before;
+        let is_stuck = self.inner.file.is_some() && (has_none || matches!(error.cause, Cause::Abandoned(_)));
         if error.is_locked() || is_stuck {
             let store = Store { inner: self.inner.clone() };
             let generation = self.pools.generation;
@@ -332,3 +342,6 @@ fn lost(error: &tokio::task::JoinError) -> StoreError {
     };
     StoreError::new(kind, StoreOutcome::Unknown, Cause::Lost(error.to_string()))
 }
+
+#[cfg(test)]
+mod tests;

@@ -5,7 +5,10 @@
 //! connection is gone. If it is another process that holds the lock, new connections do no harm.
 
 use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
+
+use sea_orm::sqlx::Connection;
 
 use super::db_pool::DbPool;
 use super::options::StoreOptions;
@@ -16,6 +19,10 @@ use crate::telemetry::facts;
 /// the log does so for ten seconds, and holds all locks meanwhile.
 const CLOSE_MAX: Duration = Duration::from_secs(15);
 
+/// Tries to open a connection before the pools are made anew. One that fails has outlasted all that were being opened
+/// before it.
+const TRIES: usize = 2;
+
 /// What operations work on.
 #[derive(Debug)]
 pub(super) struct ConnectionPools {
@@ -23,11 +30,23 @@ pub(super) struct ConnectionPools {
     pub write: DbPool,
     /// How often they were made anew.
     pub generation: u64,
+    /// How many operations on them have succeeded.
+    successes: AtomicU64,
 }
 
 impl ConnectionPools {
     pub fn new(read: DbPool, write: DbPool) -> Self {
-        Self { read, write, generation: 0 }
+        Self { read, write, generation: 0, successes: AtomicU64::new(0) }
+    }
+
+    /// Notes that an operation has succeeded.
+    pub fn note_success(&self) {
+        self.successes.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// How many operations have succeeded.
+    pub fn successes(&self) -> u64 {
+        self.successes.load(Ordering::Relaxed)
     }
 
     /// Ends the connections, after the operations that hold them.
@@ -42,7 +61,20 @@ impl ConnectionPools {
     pub async fn reopen(&mut self, path: &Path, options: &StoreOptions) {
         facts::connections_reopened();
         let _ = tokio::time::timeout(CLOSE_MAX, self.close()).await;
+        outlast_openings(path, options).await;
         let [read, write] = [sqlite::readers(path, options), sqlite::writer_later(path, options)].map(DbPool::from);
-        *self = Self { read, write, generation: self.generation + 1 };
+        *self = Self { generation: self.generation + 1, ..Self::new(read, write) };
+    }
+}
+
+/// Waits for connections that are being opened though nobody waits for them any more: they belong to no pool, and hold all
+/// locks as open ones do.
+async fn outlast_openings(path: &Path, options: &StoreOptions) {
+    for _ in 0..TRIES {
+        if let Ok(Ok(connection)) = tokio::time::timeout(CLOSE_MAX, sqlite::connect(path, options)).await {
+            // One that cannot be closed in order is gone as well.
+            let _ = connection.close().await;
+            return;
+        }
     }
 }

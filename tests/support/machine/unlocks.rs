@@ -62,13 +62,29 @@ impl Unlocks {
 
     /// Has the next release of this lock fail, and waits until it has, while something goes on.
     pub fn fail_one(&self, lock: Lock, mut meanwhile: impl FnMut()) {
+        self.fail_next(lock);
+        let has_failed = || {
+            meanwhile();
+            (!self.is_pending()).then_some(())
+        };
+        wait_for("a release to fail", SOON, has_failed, || format!("of {lock:?}"));
+    }
+
+    /// Has the next release of this lock fail.
+    pub fn fail_next(&self, lock: Lock) {
         let draft = self.order.with_extension("new");
         fs::write(&draft, lock.order()).expect("the folder is ours");
         fs::rename(&draft, &self.order).expect("the folder is ours");
-        let has_failed = || {
-            meanwhile();
-            (!self.order.exists()).then_some(())
-        };
-        wait_for("a release to fail", SOON, has_failed, || format!("of {lock:?}"));
+    }
+
+    /// Whether a release is still to fail.
+    pub fn is_pending(&self) -> bool {
+        self.order.exists()
+    }
+
+    /// Fails none that has not failed yet.
+    pub fn fail_none(&self) {
+        // It may fail just now.
+        let _ = fs::remove_file(&self.order);
     }
 }
