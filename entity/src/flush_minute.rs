@@ -1,4 +1,4 @@
-//! Flushes rolled up per minute and node.
+//! Flushes rolled up by node and minute, after 8 days by the hour, after 60 days by the day.
 
 use sea_orm::entity::prelude::*;
 
@@ -6,7 +6,7 @@ use sea_orm::entity::prelude::*;
 #[derive(Clone, Debug, PartialEq, DeriveEntityModel)]
 #[sea_orm(table_name = "flush_minutes")]
 pub struct Model {
-    /// Start of the minute.
+    /// Start of the minute, the hour or the day.
     #[sea_orm(primary_key, auto_increment = false)]
     pub minute: DateTimeUtc,
     /// Name of the node.

@@ -53,7 +53,7 @@ both_databases! {
         assert_eq!(number(&database, "SELECT COUNT(*) FROM events"), 7);
     }
 
-    // Guards `DELETE … RETURNING` in `take_minutes`: a flush is counted in the transaction that removes it.
+    // Guards `DELETE … RETURNING` in `rollup::take`: a flush is counted in the transaction that removes it.
     fn a_roll_up_counts_each_flush_once(database) {
         with_store(&database, async |store| {
             for first in [1, 11, 21] {
@@ -76,6 +76,34 @@ both_databases! {
             flush(&store, vec![processed(plain(31, "a", ""))]).await;
             assert_eq!(store.roll_up(Duration::ZERO, WAIT).await.expect("rolled up"), 1);
             assert_eq!(counted(&database, "flush_minutes", "%"), 31, "a later roll-up adds to the minute");
+        });
+    }
+
+    // Guards `Span`: what was counted stays counted, by the hour after eight days, by the day after sixty.
+    fn old_minutes_become_hours_and_older_ones_days(database) {
+        with_store(&database, async |store| {
+            let roll_up = async || while store.roll_up(Duration::ZERO, WAIT).await.expect("rolled up") > 0 {};
+            let now = Utc::now();
+            let hour = (now - TimeDelta::days(9)).duration_trunc(TimeDelta::hours(1)).expect("an hour");
+            let day = (now - TimeDelta::days(61)).duration_trunc(TimeDelta::days(1)).expect("a day");
+            let minutes = [0, 1, 59, 60].map(|minutes| hour + TimeDelta::minutes(minutes));
+            let hours = [0, 65, 1_439].map(|minutes| day + TimeDelta::minutes(minutes));
+            for (id, minute) in (1..).zip(minutes.into_iter().chain(hours)) {
+                flush(&store, vec![processed(plain(id, "a", ""))]).await;
+                roll_up().await;
+                let fresh = (now - TimeDelta::hours(1)).to_rfc3339();
+                let minute = minute.to_rfc3339();
+                super::execute(&database, &format!("UPDATE flush_minutes SET minute = '{minute}' WHERE minute > '{fresh}'"));
+            }
+            flush(&store, vec![processed(plain(8, "a", ""))]).await;
+            roll_up().await;
+            assert_eq!(number(&database, "SELECT COUNT(*) FROM flush_minutes"), 4, "two hours, a day, a minute");
+            for column in ["flushes", "events", "processed"] {
+                assert_eq!(number(&database, &format!("SELECT CAST(SUM({column}) AS BIGINT) FROM flush_minutes")), 8, "{column}");
+            }
+            assert_eq!(counted(&database, "flush_minutes", "processed"), 8);
+            let balance = store.stats(vec![hour], WAIT).await.expect("figures");
+            assert_eq!((balance.balance.processed, balance.windows[0].processed), (8, 5));
         });
     }
 
