@@ -3,6 +3,7 @@
 //! Every operation runs as a task that its caller cannot cancel (`Store::run`): a database future that is dropped
 //! half-way can leave a pooled connection inside a transaction, and later writes on it would vanish.
 
+mod archive;
 mod audit;
 mod backlog;
 mod bench;
@@ -53,6 +54,7 @@ mod token_uses;
 mod tokens;
 mod users;
 
+pub use archive::{Archive, ArchivedFile, ArchivedTable, RestoredRows};
 pub use audit::{Action, AuditEntry, AuditFilters, Principal};
 pub use backlog::{Backlog, PoolUse};
 pub use bench::{BareInsert, BareInsertPlan, ScratchServer};

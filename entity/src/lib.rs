@@ -3,6 +3,7 @@
 //! Times are UTC. On SQLite they are RFC 3339 text as sqlx writes it, uuids are 16 byte blobs and JSON is text.
 
 pub mod api_token;
+pub mod archive_file;
 pub mod attempt;
 pub mod audit;
 pub mod auth_change;

@@ -20,7 +20,7 @@ pub(crate) struct First;
 
 impl MigrationName for First {
     fn name(&self) -> &str {
-        "m20261130_000003_first"
+        "m20261130_000004_first"
     }
 }
 

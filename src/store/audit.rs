@@ -63,6 +63,8 @@ pub enum Action {
     PoolRestarted,
     /// The service removed old rows.
     RowsRemoved,
+    /// Rows came back from the archive.
+    RowsRestored,
 }
 
 /// A row of the log.
@@ -105,7 +107,7 @@ impl Principal {
 
 impl Action {
     /// All of them.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 18] = [
         Self::UserCreated,
         Self::UserDisabled,
         Self::UserEnabled,
@@ -123,6 +125,7 @@ impl Action {
         Self::PoolResized,
         Self::PoolRestarted,
         Self::RowsRemoved,
+        Self::RowsRestored,
     ];
 
     /// The action as it appears in answers and in the table.
@@ -145,6 +148,7 @@ impl Action {
             Self::PoolResized => "pool_resized",
             Self::PoolRestarted => "pool_restarted",
             Self::RowsRemoved => "rows_removed",
+            Self::RowsRestored => "rows_restored",
         }
     }
 }

@@ -13,5 +13,6 @@ mod terms;
 mod walk;
 
 pub use self::records::OldRecords;
+pub(super) use self::run::parse;
 pub use self::run::{PruneStep, Removed};
 pub use self::terms::EventTerms;

@@ -33,6 +33,8 @@ pub type Removed = BTreeMap<String, u64>;
 pub struct PruneStep {
     /// What it removed.
     pub removed: Removed,
+    /// Rows that it wrote into the archive.
+    pub archived: usize,
     /// Whether there is another piece.
     pub goes_on: bool,
 }
@@ -132,7 +134,7 @@ async fn forget_old_walks(tx: &DatabaseTransaction) -> Result<(), DbErr> {
 }
 
 /// Counts from a row; one that cannot be read must not stop the removal.
-pub(super) fn parse(text: &str) -> Removed {
+pub(in crate::store) fn parse(text: &str) -> Removed {
     serde_json::from_str(text).unwrap_or_default()
 }
 

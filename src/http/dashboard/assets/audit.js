@@ -5,7 +5,7 @@ import { action, cell, count, fill, h, moment, notify, table } from "./dom.js";
 
 const ACTIONS = ["user_created", "user_disabled", "user_enabled", "token_created", "token_rotated", "token_revoked",
   "session_opened", "session_closed", "events_replayed", "event_cancelled", "job_made", "job_stopped",
-  "pipeline_paused", "pipeline_resumed", "pool_resized", "pool_restarted", "rows_removed"];
+  "pipeline_paused", "pipeline_resumed", "pool_resized", "pool_restarted", "rows_removed", "rows_restored"];
 const ROWS = 50;
 
 export async function show({ parameters }) {
