@@ -1,5 +1,6 @@
 //! The command line: reads the arguments and the configuration, and carries out one command.
 
+mod archive;
 pub mod args;
 mod bench;
 mod client;
@@ -97,6 +98,7 @@ fn carry_out(command: Command, args: &Args, config: Config) -> anyhow::Result<()
         Command::Serve => app::serve(config),
         Command::Migrate => database::migrate(&config),
         Command::Db(command) => inspection::run(&config, command),
+        Command::Archive(command) => archive::run(&config, command),
         Command::User(command) => users::run(&config, command),
         Command::Token(command) => tokens::run(&config, command),
         Command::Spool(command) => spool::run(&config, command),

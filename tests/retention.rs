@@ -1,6 +1,8 @@
 //! Old rows are removed: which, in which pieces, and what goes on counting them.
 
 #[cfg(feature = "fault-injection")]
+mod archive;
+#[cfg(feature = "fault-injection")]
 mod kills;
 mod space;
 

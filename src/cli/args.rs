@@ -14,7 +14,7 @@ use clap::{Args as ClapArgs, Parser, Subcommand};
 
 use self::bench::{BENCH_HELP, BenchArgs};
 use self::client::ClientCommand;
-use self::values::{Expiry, parse_expiry, parse_span};
+use self::values::{Expiry, parse_day, parse_expiry, parse_span};
 
 /// The scopes that a token can have.
 pub const SCOPES: [&str; 6] = ["write", "read", "read:all", "write:all", "operate", "admin"];
@@ -96,6 +96,9 @@ pub enum Command {
     /// Look at the database: what takes how much, and whether all is well
     #[command(subcommand)]
     Db(DbCommand),
+    /// List or check what retention has written into the archive, or bring a day back
+    #[command(subcommand)]
+    Archive(ArchiveCommand),
     /// Create, list, disable or enable users
     #[command(subcommand)]
     User(UserCommand),
@@ -134,6 +137,38 @@ pub enum DbCommand {
         /// Answer in JSON
         #[arg(long)]
         json: bool,
+    },
+}
+
+/// What to do about the archive.
+#[derive(Debug, Clone, PartialEq, Eq, Subcommand)]
+pub enum ArchiveCommand {
+    /// List its files: day, table, type, rows and bytes, and whether each is in the folder
+    List {
+        /// Answer in JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Read every file and compare it with what was written; exit code 1 if one is missing or differs
+    Verify {
+        /// Only the files of this day
+        #[arg(value_name = "DAY", value_parser = parse_day)]
+        day: Option<String>,
+    },
+    /// Bring the rows of a day back under their ids; also beside a running server
+    ///
+    /// A file is checked before its rows are used, and renamed to …restored once all of them are in the database. What
+    /// is interrupted is repeated by the same command. Rows that are there already stay as they are.
+    ///
+    /// Retention removes them again with its next walk along the ids, within about seven days: set its age higher, or
+    /// export what you need before.
+    Restore {
+        /// The day, by UTC, on which the events were received
+        #[arg(value_name = "DAY", value_parser = parse_day)]
+        day: String,
+        /// Only events of this type
+        #[arg(long = "type", value_name = "TYPE")]
+        event_type: Option<String>,
     },
 }
 

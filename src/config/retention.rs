@@ -1,5 +1,6 @@
 //! The section that says how long rows are kept.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use super::reader::ConfigReader;
@@ -15,6 +16,8 @@ const DAY: Duration = Duration::from_secs(86_400);
 pub struct RetentionConfig {
     /// Time between the end of a run and the next one.
     pub interval: Duration,
+    /// The folder into which rows are written before they go, if they are.
+    pub archive: Option<PathBuf>,
     /// How long everything is kept.
     pub policy: RetentionPolicy,
 }
@@ -31,6 +34,7 @@ impl RetentionConfig {
         ];
         RetentionConfig {
             interval: r.duration("retention.interval", SECOND..=7 * DAY),
+            archive: archive(r),
             policy: RetentionPolicy {
                 statuses: statuses.map(|(status, key)| (status, r.duration_or_off(key, ages.clone()))).to_vec(),
                 types: r.durations_or_off("retention.types", ages.clone()),
@@ -40,6 +44,11 @@ impl RetentionConfig {
             },
         }
     }
+}
+
+fn archive(r: &mut ConfigReader) -> Option<PathBuf> {
+    let folder = r.text("retention.archive", "the path of a folder, or empty", |text| !text.contains('\0'));
+    (!folder.is_empty()).then(|| folder.into())
 }
 
 #[cfg(test)]

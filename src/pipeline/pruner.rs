@@ -14,7 +14,7 @@ use super::messages::RetentionDue;
 use super::stage::Stage;
 use super::turns::{NextTurn, TakesTurns, Turns};
 use crate::config::{Config, DatabaseKind};
-use crate::store::{EventTerms, OldRecords, PruneStep, StoreError};
+use crate::store::{Archive, EventTerms, OldRecords, PruneStep, StoreError};
 use crate::telemetry::condition::Condition;
 use crate::telemetry::facts;
 
@@ -52,6 +52,8 @@ struct Throttle {
 pub(super) struct Run {
     deps: Arc<Deps>,
     chores: Arc<[Chore]>,
+    /// Where rows are written before they go.
+    archive: Option<Archive>,
     /// The chore under way, and when the run began; `None` between two runs.
     place: Option<(usize, Instant)>,
     throttle: Throttle,
@@ -79,7 +81,9 @@ impl Pruner {
     pub fn new(stage: Stage, deps: Arc<Deps>) -> Self {
         let chores = chores(&deps.config).into();
         let throttle = Throttle::of(deps.config.database_kind());
-        let run = Run { deps, chores, place: None, throttle };
+        let folder = deps.config.retention.archive.clone();
+        let archive = folder.map(|folder| Archive::new(folder, deps.identity.folder));
+        let run = Run { deps, chores, archive, place: None, throttle };
         Self { stage, run, turns: Turns::new(REST_MIN, REST_MAX), condition: Condition::new("retention") }
     }
 }
@@ -151,6 +155,7 @@ impl Run {
             return Ok(Pruned::Nothing);
         };
         facts::rows_removed(&step.removed, piece_began.elapsed());
+        facts::rows_archived(step.archived);
         if !step.goes_on {
             self.place = Some((place + 1, began));
         }
@@ -162,8 +167,12 @@ impl Run {
         let store = &self.deps.store;
         let boot_id = self.deps.identity.boot_id;
         match chore {
-            Chore::Events(terms) => store.prune_events(boot_id, terms, self.throttle.rows, WAIT).await,
-            Chore::Records(records) => store.prune_records(boot_id, records, self.throttle.rows, WAIT).await,
+            Chore::Events(terms) => {
+                store.prune_events(boot_id, terms, self.throttle.rows, self.archive.clone(), WAIT).await
+            }
+            Chore::Records(records) => {
+                store.prune_records(boot_id, records, self.throttle.rows, self.archive.clone(), WAIT).await
+            }
             Chore::Pages => {
                 let goes_on = store.give_pages_back(WAIT).await?;
                 Ok(Some(PruneStep { goes_on, ..PruneStep::default() }))

@@ -203,6 +203,16 @@ pub fn rows_removed(removed: &BTreeMap<String, u64>, took: Duration) {
     }
 }
 
+/// Rows were written into the archive, and removed.
+pub fn rows_archived(rows: usize) {
+    metrics::ROWS_ARCHIVED.inc_by(rows as u64);
+}
+
+/// A row that is old cannot be read: it stays.
+pub fn row_not_archived(table: &str, id: i64, error: &dyn Display) {
+    warn!(table, id, %error, "an old row cannot be archived, and stays");
+}
+
 /// All old rows are removed.
 pub fn retention_ended(removed: &BTreeMap<String, u64>, took: Duration) {
     metrics::RETENTION_RUNS.inc();

@@ -30,12 +30,12 @@ pub async fn contract_one_node_at_a_time_removes_old_rows(options: StoreOptions)
     let nodes = [Uuid::from_u128(1), Uuid::from_u128(2)];
     let take = async |node: usize, every| store.take_retention(nodes[node], every, WAIT).await.expect("an answer");
     let end = async |node: usize| store.end_retention(nodes[node], "n".to_owned(), WAIT).await.expect("an answer");
-    let prune = async |node: usize| store.prune_events(nodes[node], terms(), 10, WAIT).await.expect("an answer");
+    let prune = async |node: usize| store.prune_events(nodes[node], terms(), 10, None, WAIT).await.expect("an answer");
     assert!(take(0, NO_TIME).await);
     assert!(take(0, NO_TIME).await, "its own run goes on, also after a lost answer");
     assert!(!take(1, NO_TIME).await, "another node is at it");
     assert_eq!(prune(1).await, None);
-    let records = store.prune_records(nodes[1], OldRecords::Audit(LONG), 10, WAIT).await;
+    let records = store.prune_records(nodes[1], OldRecords::Audit(LONG), 10, None, WAIT).await;
     assert_eq!(records.expect("an answer"), None);
     assert_eq!(end(1).await, None);
     assert!(!prune(0).await.expect("its run").goes_on, "there are no events");
@@ -69,7 +69,8 @@ pub async fn contract_what_a_walk_has_passed_is_found_by_the_next_one(options: S
         assert!(store.take_retention(node, NO_TIME, WAIT).await.expect("an answer"));
         let mut removed = 0;
         loop {
-            let step = store.prune_events(node, terms.clone(), 2, WAIT).await.expect("an answer").expect("its run");
+            let step =
+                store.prune_events(node, terms.clone(), 2, None, WAIT).await.expect("an answer").expect("its run");
             removed += step.removed.values().sum::<u64>();
             if !step.goes_on {
                 break;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, NaiveDate, Utc};
 
 use crate::config::units::parse_duration;
 use crate::domain::timestamp;
@@ -28,6 +28,12 @@ impl Expiry {
 
 pub(super) fn parse_span(text: &str) -> Result<Duration, String> {
     parse_duration(text).ok_or_else(|| "allowed: a whole number and ms, s, m, h or d, as 1h".to_owned())
+}
+
+/// A day as the archive writes it.
+pub(super) fn parse_day(text: &str) -> Result<String, String> {
+    let day = text.parse::<NaiveDate>().map(|day| day.to_string()).ok().filter(|day| day == text);
+    day.ok_or_else(|| "allowed: a day as 2026-11-30".to_owned())
 }
 
 pub(super) fn parse_expiry(text: &str) -> Result<Expiry, String> {

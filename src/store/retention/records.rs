@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use sea_orm::prelude::Uuid;
-use sea_orm::{ConnectionTrait, DatabaseTransaction, DbErr, Statement};
+use sea_orm::{ConnectionTrait, DatabaseTransaction, DbBackend, Statement};
 
 use super::run::{PruneStep, Removed, hold, note};
 use super::walk::{Walk, ids_of};
+use crate::store::archive::{Access, Archive, ArchivedPiece, ArchivedTable, GoingRows};
 use crate::store::dialect::{micros_ago, placeholder};
 use crate::store::open::Conn;
 use crate::store::{Store, StoreError, key_clock};
@@ -26,13 +27,20 @@ pub enum OldRecords {
 }
 
 impl OldRecords {
-    fn table(self) -> &'static str {
+    fn table(self) -> ArchivedTable {
         match self {
-            Self::Attempts(_) => "attempts",
-            Self::Audit(_) => "audit",
-            Self::Jobs(_) => "jobs",
+            Self::Attempts(_) => ArchivedTable::Attempts,
+            Self::Audit(_) => ArchivedTable::Audit,
+            Self::Jobs(_) => ArchivedTable::Jobs,
         }
     }
+}
+
+/// Records that go next.
+struct RecordsLook {
+    going: GoingRows,
+    /// For attempts: their walk, and how far it comes with them; `None` if it is at its end.
+    walk: Option<(Walk, Option<i64>)>,
 }
 
 impl Store {
@@ -42,43 +50,85 @@ impl Store {
         boot_id: Uuid,
         records: OldRecords,
         rows: usize,
+        archive: Option<Archive>,
         wait: Duration,
     ) -> Result<Option<PruneStep>, StoreError> {
-        let walk = match records {
-            OldRecords::Attempts(age) => {
-                let look = move |conn: Conn| async move { look_for_attempts(&conn, age, rows).await };
-                Some(self.run("look for old attempts", wait, look).await?)
-            }
-            _ => None,
+        let look = move |conn: Conn| async move { look(&conn, records, rows).await };
+        let RecordsLook { going, walk } = self.run("look for old records", wait, look).await?;
+        let archived = match archive {
+            Some(archive) => Some(self.archive_records(&archive, going.clone(), wait).await?),
+            None => None,
         };
         self.transaction("removal of old records", wait, move |tx| {
             Box::pin(async move {
                 let Some(run) = hold(tx, boot_id).await? else { return Ok(None) };
-                let (count, goes_on) = match (records, walk) {
-                    (OldRecords::Attempts(age), Some((mut walk, span))) => {
-                        let count = match span {
-                            Some((first, last)) => {
-                                walk.cursor = last;
-                                remove_attempts(tx, first, last, age).await?
-                            }
-                            None => 0,
-                        };
-                        walk.write(tx, span.is_some()).await?;
-                        (count, span.is_some())
+                let in_archive = archived.as_ref().map_or(0, ArchivedPiece::rows);
+                let count = remove(tx, &going, archived).await?;
+                let goes_on = match walk {
+                    Some((mut walk, to)) => {
+                        walk.cursor = to.unwrap_or(walk.cursor);
+                        walk.write(tx, to.is_some()).await?;
+                        to.is_some()
                     }
-                    (OldRecords::Audit(age), _) => remove_oldest(tx, "audit", "at", "TRUE", age, rows).await?,
-                    (OldRecords::Jobs(age), _) => {
-                        remove_oldest(tx, "jobs", "finished_at", "status <> 'running'", age, rows).await?
-                    }
-                    (OldRecords::Attempts(_), None) => (0, false),
+                    None => count >= rows as u64,
                 };
-                let removed: Removed = (count > 0).then(|| (records.table().to_owned(), count)).into_iter().collect();
+                let table = records.table().name();
+                let removed: Removed = (count > 0).then(|| (table.to_owned(), count)).into_iter().collect();
                 note(tx, &run, &removed).await?;
-                Ok(Some(PruneStep { removed, goes_on }))
+                Ok(Some(PruneStep { removed, archived: in_archive, goes_on }))
             })
         })
         .await
     }
+
+    async fn archive_records(
+        &self,
+        archive: &Archive,
+        going: GoingRows,
+        wait: Duration,
+    ) -> Result<ArchivedPiece, StoreError> {
+        let read =
+            self.run("read old records", wait, move |conn| async move { going.rows(conn.read(), Access::Read).await });
+        archive.write(self, read.await?, wait).await
+    }
+}
+
+async fn remove(
+    tx: &DatabaseTransaction,
+    going: &GoingRows,
+    archived: Option<ArchivedPiece>,
+) -> Result<u64, StoreError> {
+    let Some(archived) = archived else {
+        let sql = format!("DELETE FROM {} WHERE {}", going.table.name(), going.condition);
+        let statement = Statement::from_sql_and_values(tx.get_database_backend(), sql, going.values.clone());
+        return Ok(tx.execute_raw(statement).await?.rows_affected());
+    };
+    let rows = going.rows(tx, Access::Remove).await?;
+    archived.confirm(tx, &rows).await?;
+    Ok(rows.len() as u64)
+}
+
+async fn look(conn: &Conn, records: OldRecords, rows: usize) -> Result<RecordsLook, StoreError> {
+    let backend = conn.backend();
+    let table = records.table();
+    Ok(match records {
+        OldRecords::Attempts(age) => {
+            let (walk, span) = look_for_attempts(conn, age, rows).await?;
+            let (first, last) = span.unwrap_or((0, -1));
+            let [from, to, since] = [1, 2, 3].map(|n| placeholder(backend, n));
+            let condition = format!(
+                "event_id >= {from} AND event_id <= {to} AND ended_at <= {}",
+                key_clock::expiry_sql(backend, &since)
+            );
+            let values = vec![first.into(), last.into(), micros_ago(age)];
+            RecordsLook { going: GoingRows { table, condition, values }, walk: Some((walk, span.map(|(_, to)| to))) }
+        }
+        OldRecords::Audit(age) => RecordsLook { going: oldest(backend, table, "at", "TRUE", age, rows), walk: None },
+        OldRecords::Jobs(age) => {
+            let going = oldest(backend, table, "finished_at", "status <> 'running'", age, rows);
+            RecordsLook { going, walk: None }
+        }
+    })
 }
 
 /// The first and the last event whose attempts are next.
@@ -97,34 +147,21 @@ async fn look_for_attempts(conn: &Conn, age: Duration, rows: usize) -> Result<(W
     Ok((walk, Some((first, last))))
 }
 
-async fn remove_attempts(tx: &DatabaseTransaction, first: i64, last: i64, age: Duration) -> Result<u64, DbErr> {
-    let backend = tx.get_database_backend();
-    let [from, to, since] = [1, 2, 3].map(|n| placeholder(backend, n));
-    let sql = format!(
-        "DELETE FROM attempts WHERE event_id >= {from} AND event_id <= {to} AND ended_at <= {}",
-        key_clock::expiry_sql(backend, &since)
-    );
-    let values = [first.into(), last.into(), micros_ago(age)];
-    Ok(tx.execute_raw(Statement::from_sql_and_values(backend, sql, values)).await?.rows_affected())
-}
-
-/// Removes those of the oldest rows that are older than `age` and match; returns how many, and whether there may be more.
-async fn remove_oldest(
-    tx: &DatabaseTransaction,
-    table: &str,
+/// Those of the oldest rows that are older than `age` and match.
+fn oldest(
+    backend: DbBackend,
+    table: ArchivedTable,
     time: &str,
     condition: &str,
     age: Duration,
     rows: usize,
-) -> Result<(u64, bool), DbErr> {
-    let backend = tx.get_database_backend();
-    let sql = format!(
-        "DELETE FROM {table} WHERE id IN (SELECT id FROM (SELECT * FROM {table} ORDER BY id LIMIT {most}) AS oldest \
+) -> GoingRows {
+    let condition = format!(
+        "id IN (SELECT id FROM (SELECT * FROM {table} ORDER BY id LIMIT {most}) AS oldest \
          WHERE {condition} AND {time} <= {since} LIMIT {rows})",
+        table = table.name(),
         most = rows.saturating_mul(2),
         since = key_clock::expiry_sql(backend, &placeholder(backend, 1)),
     );
-    let statement = Statement::from_sql_and_values(backend, sql, [micros_ago(age)]);
-    let removed = tx.execute_raw(statement).await?.rows_affected();
-    Ok((removed, removed >= rows as u64))
+    GoingRows { table, condition, values: vec![micros_ago(age)] }
 }

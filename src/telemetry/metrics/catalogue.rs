@@ -241,6 +241,14 @@ pub static ROWS_REMOVED: LazyLock<Family<IntCounter>> = LazyLock::new(|| {
     )
 });
 
+/// Rows that were written into the archive.
+pub static ROWS_ARCHIVED: LazyLock<IntCounter> = LazyLock::new(|| {
+    counter(
+        "gristmill_retention_rows_archived_total",
+        "Rows that this node wrote into the archive before it removed them, with the attempts and notes of events.",
+    )
+});
+
 /// Pieces of that.
 pub static RETENTION_PIECES: LazyLock<Histogram> = LazyLock::new(|| {
     histogram(
@@ -320,7 +328,7 @@ fn stages() -> Vec<Vec<&'static str>> {
 }
 
 /// All of them, in the order of the page.
-fn all() -> [&'static dyn Collector; 43] {
+fn all() -> [&'static dyn Collector; 44] {
     [
         &*RECEIVED,
         &*STARTED,
@@ -354,6 +362,7 @@ fn all() -> [&'static dyn Collector; 43] {
         &*JOB_EVENTS,
         &*CANCELLED,
         &*ROWS_REMOVED,
+        &*ROWS_ARCHIVED,
         &*RETENTION_PIECES,
         &*RETENTION_RUNS,
         &*SILENT,
