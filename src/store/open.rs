@@ -140,9 +140,12 @@ impl Store {
         let inner = self.inner.clone();
         let task = self.inner.runtime.spawn(async move {
             let deadline = wait + inner.patience;
-            let pools = inner.pools.clone().read_owned().await;
+            // Nobody waits for what has not begun by then.
+            let Ok(pools) = tokio::time::timeout(wait, inner.pools.clone().read_owned()).await else {
+                let cause = Cause::WaitOver(wait);
+                return Err(StoreError::new(StoreErrorKind::Transient, StoreOutcome::NotStored, cause));
+            };
             let conn = Conn { inner: inner.clone(), pools: Arc::new(pools) };
-            let before = conn.pools.successes();
             let worked = tokio::time::timeout(deadline, work(conn.clone())).await;
             let worked = worked.unwrap_or_else(|_| Err(late(Cause::Abandoned(deadline))));
             match worked {
@@ -150,7 +153,7 @@ impl Store {
                     conn.pools.note_success();
                     Ok(value)
                 }
-                Err(error) => Err(conn.after_failure(error, before)),
+                Err(error) => Err(conn.after_failure(error)),
             }
         });
         let result = match tokio::time::timeout(wait, task).await {
@@ -254,12 +257,11 @@ impl Conn {
         &self.inner.partitions
     }
 
-    /// Acts on what an error shows about the connections, and adds what is known better. `before`: how many operations had
-    /// succeeded when this one began.
-    fn after_failure(&self, error: StoreError, before: u64) -> StoreError {
+    /// Acts on what an error shows about the connections, and adds what is known better.
+    fn after_failure(&self, error: StoreError) -> StoreError {
         // SQLite waits for some locks for as long as it likes: longer than whoever waits for a connection to be opened.
-        let has_none = error.is_late_connection() && self.pools.successes() == before;
-        let is_stuck = self.inner.file.is_some() && (has_none || matches!(error.cause, Cause::Abandoned(_)));
+        let is_starving = error.is_late_connection() && self.pools.note_starving();
+        let is_stuck = self.inner.file.is_some() && (is_starving || matches!(error.cause, Cause::Abandoned(_)));
         if error.is_locked() || is_stuck {
             let store = Store { inner: self.inner.clone() };
             let generation = self.pools.generation;

@@ -6,7 +6,8 @@
 
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use sea_orm::sqlx::Connection;
 
@@ -18,6 +19,10 @@ use crate::telemetry::facts;
 /// Longest wait for connections to be closed; one that hangs in the system is left behind. One that waits for a mark of
 /// the log does so for ten seconds, and holds all locks meanwhile.
 const CLOSE_MAX: Duration = Duration::from_secs(15);
+
+/// Longest time for which it is no sign of a lock that nobody gets a connection: SQLite may take ten seconds for one
+/// operation by itself.
+const STARVING_MAX: Duration = Duration::from_secs(10);
 
 /// Tries to open a connection before the pools are made anew. One that fails has outlasted all that were being opened
 /// before it.
@@ -32,11 +37,13 @@ pub(super) struct ConnectionPools {
     pub generation: u64,
     /// How many operations on them have succeeded.
     successes: AtomicU64,
+    /// Since when nobody gets a connection, and how many had succeeded by then.
+    starving: Mutex<Option<(u64, Instant)>>,
 }
 
 impl ConnectionPools {
     pub fn new(read: DbPool, write: DbPool) -> Self {
-        Self { read, write, generation: 0, successes: AtomicU64::new(0) }
+        Self { read, write, generation: 0, successes: AtomicU64::new(0), starving: Mutex::default() }
     }
 
     /// Notes that an operation has succeeded.
@@ -44,9 +51,26 @@ impl ConnectionPools {
         self.successes.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// How many operations have succeeded.
-    pub fn successes(&self) -> u64 {
-        self.successes.load(Ordering::Relaxed)
+    /// Notes that an operation waited in vain for a connection; whether all have for long, so that whoever has one waits for
+    /// what will not come.
+    pub fn note_starving(&self) -> bool {
+        let successes = self.successes.load(Ordering::Relaxed);
+        let mut starving = self.starving.lock().unwrap_or_else(PoisonError::into_inner);
+        match *starving {
+            Some((before, since)) if before == successes => since.elapsed() >= STARVING_MAX,
+            _ => {
+                *starving = Some((successes, Instant::now()));
+                false
+            }
+        }
+    }
+
+    /// As if nobody had got a connection for long.
+    #[cfg(test)]
+    pub fn have_starved(&self) {
+        let long_ago = Instant::now().checked_sub(STARVING_MAX);
+        let successes = self.successes.load(Ordering::Relaxed);
+        *self.starving.lock().unwrap_or_else(PoisonError::into_inner) = long_ago.map(|since| (successes, since));
     }
 
     /// Ends the connections, after the operations that hold them.
