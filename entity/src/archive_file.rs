@@ -21,6 +21,8 @@ pub struct Model {
     pub bytes: i64,
     /// The sum of the SHA-256 of its lines, in hexadecimal digits.
     pub checksum: String,
+    /// Rows, from the first on, that were brought back.
+    pub restored: i64,
     /// When rows were last added, by the database's clock.
     pub written_at: DateTimeUtc,
 }

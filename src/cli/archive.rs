@@ -1,10 +1,9 @@
 //! `gristmill archive`: what retention has written into files, checked and brought back.
 
-use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
-use anyhow::{Context, bail};
+use anyhow::{anyhow, bail};
 use serde_json::json;
 use tokio::sync::mpsc;
 
@@ -23,8 +22,8 @@ const WAIT: Duration = Duration::from_secs(600);
 /// Lines that are brought back in one transaction: few, so that a running server hardly waits.
 const LINES: usize = 200;
 
-/// What a file is called once all of its rows are back.
-const RESTORED: &str = "restored";
+/// The same for the bytes of lines.
+const BYTES: usize = 1 << 20;
 
 pub(super) fn run(config: &Config, command: ArchiveCommand) -> anyhow::Result<()> {
     let Some(folder) = &config.retention.archive else {
@@ -40,17 +39,14 @@ pub(super) fn run(config: &Config, command: ArchiveCommand) -> anyhow::Result<()
             }
             ArchiveCommand::Restore { day, event_type } => {
                 let is_chosen = |file: &ArchivedFile| {
-                    let is_of_type = file.holds == ArchivedTable::Events.name() && file.event_type == event_type;
-                    file.day == day && (event_type.is_none() || is_of_type)
+                    let is_of_type = event_type.is_none() || file.event_type == event_type;
+                    file.holds == ArchivedTable::Events.name() && file.day == day && is_of_type
                 };
                 let chosen: Vec<ArchivedFile> = files.into_iter().filter(is_chosen).collect();
                 if chosen.is_empty() {
-                    bail!("the archive has nothing of {day}; `gristmill archive list` shows what it has");
+                    bail!("the archive has no such events of {day}; `gristmill archive list` shows what it has");
                 }
-                for file in chosen {
-                    restore(&store, config, folder, file).await?;
-                }
-                Ok(())
+                restore_all(&store, config, folder, chosen).await
             }
         }
     })
@@ -64,7 +60,7 @@ fn list(folder: &Path, files: &[ArchivedFile], as_one_json: bool) -> anyhow::Res
             .map(|file| {
                 json!({
                     "day": file.day, "table": file.holds, "event_type": file.event_type, "rows": file.rows,
-                    "bytes": file.bytes, "path": file.path, "present": is_here(file),
+                    "bytes": file.bytes, "path": file.path, "present": is_here(file), "restored": file.restored,
                     "written_at": timestamp::render(file.written_at),
                 })
             })
@@ -102,54 +98,93 @@ fn verify(folder: &Path, files: &[&ArchivedFile]) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Brings all rows of a file back; one that grows meanwhile is read again.
-async fn restore(store: &Store, config: &Config, folder: &Path, mut file: ArchivedFile) -> anyhow::Result<()> {
+/// Brings the rows of all files back; what is wrong with one keeps no other.
+async fn restore_all(store: &Store, config: &Config, folder: &Path, files: Vec<ArchivedFile>) -> anyhow::Result<()> {
+    let all = files.len();
+    let mut faults = 0;
+    for file in files {
+        let path = file.path.clone();
+        match restore(store, config, folder, file).await {
+            Ok(RestoredRows { restored, left_out: 0 }) => print(format_args!("{path}: {restored} rows restored"))?,
+            Ok(RestoredRows { restored, left_out }) => {
+                print(format_args!("{path}: {restored} rows restored, {left_out} were there"))?;
+            }
+            Err(error) => {
+                faults += 1;
+                print(format_args!("{path}: {error:#}"))?;
+            }
+        }
+    }
+    if faults > 0 {
+        bail!("{faults} of {all} files were not restored, or not whole; the same command goes on with them");
+    }
+    Ok(())
+}
+
+/// Brings all rows of a file back, from where an earlier command was interrupted; one that grows meanwhile is read again.
+async fn restore(
+    store: &Store,
+    config: &Config,
+    folder: &Path,
+    mut file: ArchivedFile,
+) -> anyhow::Result<RestoredRows> {
+    let mut outcome = RestoredRows::default();
     loop {
-        let outcome = restore_rows(store, folder, &file).await?;
-        if store.forget_archived_file(file.clone(), config.node_name(), WAIT).await? {
-            let at = folder.join(&file.path);
-            let aside = at.with_extension(format!("zst.{RESTORED}"));
-            fs::rename(&at, &aside).with_context(|| format!("cannot rename {}", at.display()))?;
-            let RestoredRows { restored, left_out } = outcome;
-            print(format_args!(
-                "{}: {restored} rows restored, {left_out} left out, which are there or whose event is not",
-                file.path
-            ))?;
-            return Ok(());
+        if file.restored < file.rows {
+            restore_rows(store, folder, &mut file, &mut outcome).await?;
+        }
+        let at = folder.join(&file.path);
+        if store.forget_archived_file(file.clone(), at, config.node_name(), WAIT).await? {
+            return Ok(outcome);
         }
         let files = store.archived_files(WAIT).await?;
-        let Some(grown) = files.into_iter().find(|known| known.path == file.path) else { return Ok(()) };
+        let Some(grown) = files.into_iter().find(|known| known.path == file.path) else { return Ok(outcome) };
         file = grown;
     }
 }
 
-async fn restore_rows(store: &Store, folder: &Path, file: &ArchivedFile) -> anyhow::Result<RestoredRows> {
-    let wrong = |fault: String| anyhow::anyhow!("{} {fault}; nothing of it was restored", file.path);
-    // Before any row is used.
-    Archive::read(folder, file, |_| Ok(())).map_err(wrong)?;
-    // A file may be larger than memory: it is read again while its rows are written.
+async fn restore_rows(
+    store: &Store,
+    folder: &Path,
+    file: &mut ArchivedFile,
+    outcome: &mut RestoredRows,
+) -> anyhow::Result<()> {
+    // Before any row is used. A file may be larger than memory: it is read again while its rows are written.
+    Archive::read(folder, file, |_| Ok(())).map_err(|fault| anyhow!("{fault}; nothing more of it was restored"))?;
     let (pieces, mut read) = mpsc::channel(1);
     let reading = tokio::task::spawn_blocking({
         let (folder, file) = (folder.to_owned(), file.clone());
         move || send_lines(&folder, &file, &pieces)
     });
-    let mut outcome = RestoredRows::default();
     while let Some(lines) = read.recv().await {
-        let RestoredRows { restored, left_out } = store.restore_rows(file.holds.clone(), lines, WAIT).await?;
+        let rows = i64::try_from(lines.len())?;
+        let RestoredRows { restored, left_out } = store.restore_rows(file.clone(), lines, WAIT).await?;
+        file.restored += rows;
         outcome.restored += restored;
         outcome.left_out += left_out;
     }
-    reading.await?.map_err(|fault| anyhow::anyhow!("{} {fault}", file.path))?;
-    Ok(outcome)
+    reading.await?.map_err(|fault| anyhow!("{fault}"))
 }
 
-/// Sends the lines of a file in pieces.
+/// Sends the lines that are not back yet in pieces, each event in one with what hangs on it.
 fn send_lines(folder: &Path, file: &ArchivedFile, pieces: &mpsc::Sender<Vec<String>>) -> Result<(), String> {
-    let mut lines = Vec::new();
     let send = |lines: Vec<String>| pieces.blocking_send(lines).map_err(|_| "is no longer wanted".to_owned());
+    let mut lines = Vec::new();
+    let mut bytes = 0;
+    let mut back = file.restored;
     Archive::read(folder, file, |line| {
+        if back > 0 {
+            back -= 1;
+            return Ok(());
+        }
+        let mut sent = Ok(());
+        if Archive::begins_event(&line) && (lines.len() >= LINES || bytes >= BYTES) {
+            sent = send(std::mem::take(&mut lines));
+            bytes = 0;
+        }
+        bytes += line.len();
         lines.push(line);
-        if lines.len() == LINES { send(std::mem::take(&mut lines)) } else { Ok(()) }
+        sent
     })?;
     send(lines)
 }

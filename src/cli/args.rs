@@ -155,10 +155,11 @@ pub enum ArchiveCommand {
         #[arg(value_name = "DAY", value_parser = parse_day)]
         day: Option<String>,
     },
-    /// Bring the rows of a day back under their ids; also beside a running server
+    /// Bring the events of a day back under their ids; also beside a running server
     ///
-    /// A file is checked before its rows are used, and renamed to …restored once all of them are in the database. What
-    /// is interrupted is repeated by the same command. Rows that are there already stay as they are.
+    /// Events come with their failed attempts and the notes of their replays. A file is checked before its rows are used,
+    /// and renamed to …restored once all of them are in the database. After an interruption the same command goes on
+    /// behind the last row. Events that are there already stay as they are.
     ///
     /// Retention removes them again with its next walk along the ids, within about seven days: set its age higher, or
     /// export what you need before.

@@ -149,17 +149,16 @@ impl Run {
             return Ok(Pruned::Piece(Duration::ZERO));
         };
         let Some(chore) = self.chores.get(place).cloned() else { return self.end(began).await };
-        let piece_began = Instant::now();
         let Some(step) = self.piece(chore).await? else {
             self.place = None;
             return Ok(Pruned::Nothing);
         };
-        facts::rows_removed(&step.removed, piece_began.elapsed());
+        facts::rows_removed(&step.removed, step.took);
         facts::rows_archived(step.archived);
         if !step.goes_on {
             self.place = Some((place + 1, began));
         }
-        Ok(Pruned::Piece(piece_began.elapsed()))
+        Ok(Pruned::Piece(step.took))
     }
 
     /// Does the next piece; `None` if another node is at it by now.
@@ -174,8 +173,9 @@ impl Run {
                 store.prune_records(boot_id, records, self.throttle.rows, self.archive.clone(), WAIT).await
             }
             Chore::Pages => {
+                let began = Instant::now();
                 let goes_on = store.give_pages_back(WAIT).await?;
-                Ok(Some(PruneStep { goes_on, ..PruneStep::default() }))
+                Ok(Some(PruneStep { goes_on, took: began.elapsed(), ..PruneStep::default() }))
             }
         }
     }

@@ -1,9 +1,10 @@
 //! The archive: rows that go for their age are written into files first, by day and type, and can be brought back.
 //!
-//! Guarantees: a row is removed only after it was written, synced and read back; what is removed is what was written, to
-//! the letter. Up to where a file is true stands in the table `archive_files`, in the transaction that removes the rows:
-//! after a crash each row is in the database or in the true part of one file, never in both and never in none.
-//! Not guaranteed: that two data folders can share a writer's name; each data folder has an id, and one server.
+//! Guarantees: a row is removed only after it was written, synced and read back; what is removed is what was written. Up
+//! to where a file is true stands in the table `archive_files`, in the transaction that removes the rows, and no byte of a
+//! file is ever written over: after a crash, or a COMMIT that arrives late, each row is in the database or in the true
+//! part of one file, never in both and never in none.
+//! Not guaranteed: that a payload keeps its line breaks, which become blanks.
 
 mod columns;
 mod file;
@@ -18,8 +19,10 @@ pub use self::columns::ArchivedTable;
 pub use self::restore::RestoredRows;
 pub use entity::archive_file::Model as ArchivedFile;
 
-pub(super) use self::columns::Access;
-pub(super) use self::piece::{ArchivedPiece, GoingRows};
+use self::columns::Access;
+pub(super) use self::columns::ArchivedLine;
+pub(super) use self::columns::json_text;
+pub(super) use self::piece::{ArchivedPiece, GoingRows, Withdrawal};
 
 /// Digits of a data folder's id in the names of its files.
 const WRITER_DIGITS: usize = 8;
@@ -38,6 +41,11 @@ impl Archive {
         let mut writer = data_folder.simple().to_string();
         writer.truncate(WRITER_DIGITS);
         Self { folder, writer }
+    }
+
+    /// Whether a line of a file is an event, and no row that hangs on one.
+    pub fn begins_event(line: &str) -> bool {
+        line.starts_with(r#"{"table":"events","#)
     }
 
     /// Reads the true part of a file and compares it with what is known of it; each line is handed to `take`.

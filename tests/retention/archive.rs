@@ -1,13 +1,12 @@
 //! The archive: what goes is in a file first, once, and comes back as it was.
 
-use std::fs::{self, OpenOptions};
-use std::io::Write;
+use std::fs;
 use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
 use super::{OFTEN, await_removed, exists, make_old, number, refused};
-use crate::support::database::Database;
+use crate::support::database::{Database, Kind};
 use crate::support::events::{EVENTS, accepted, id_of, stored};
 use crate::support::http::Client;
 use crate::support::run;
@@ -60,6 +59,8 @@ both_databases! {
             "payload": {"z": 1.10, "a": 12345678901234567890, "text": "line\nbreak \u2028 ü", "n": null}}"#;
         let headers = [("content-type", "application/json")];
         let exact = id_of(&client.call("POST", EVENTS, &headers, Some(exact.as_bytes())));
+        let pretty = "{\"event_name\": \"n\", \"event_type\": \"view\", \"payload\": {\r\n  \"a\": [\n1.50]}}";
+        let pretty = id_of(&client.call("POST", EVENTS, &headers, Some(pretty.as_bytes())));
         let late = accepted(&client, &json!({"event_name": "late", "event_type": "view", "payload": {}}));
         let is_done = || (stored(&client, late)["status"] == "processed").then_some(());
         wait_for("the event to be processed", SOON, is_done, || server.log_tail());
@@ -68,6 +69,7 @@ both_databases! {
         assert_eq!(number(&database, "SELECT COUNT(*) FROM replays"), 1);
         let stays = accepted(&client, &json!({"event_name": "n", "event_type": "c", "payload": {}}));
         let ids = [exact, late, again];
+        let properties = stored(&client, pretty)["properties"].clone();
         let pruner = |what: &str| {
             let path = format!("/api/pipeline/pools/pruner/{what}");
             assert_eq!(server.dashboard().call("POST", &path, &[], None).status, 200);
@@ -82,7 +84,7 @@ both_databases! {
         };
         let before = ids.map(told);
         pruner("resume");
-        await_gone(&client, &server, &ids);
+        await_gone(&client, &server, &[exact, late, again, pretty]);
         assert!(exists(&client, stays));
         assert_eq!(number(&database, "SELECT COUNT(*) FROM attempts"), 0);
         let listed = files(&setup);
@@ -90,17 +92,18 @@ both_databases! {
         shapes.sort_by_key(|shape| shape.1.to_string());
         let day = json!(DAY);
         let (b, odd, view) = (json!("b"), json!("a/b ü"), json!("view"));
-        // Beside the event: the note of its replay, two failed attempts.
-        assert_eq!(shapes, [(&day, &odd, &json!(1)), (&day, &b, &json!(2)), (&day, &view, &json!(3))]);
+        // Beside their events: the note of a replay, two failed attempts.
+        assert_eq!(shapes, [(&day, &odd, &json!(1)), (&day, &b, &json!(2)), (&day, &view, &json!(4))]);
         assert!(setup.run(&["archive", "verify"]).matches("ok ").count() == 3);
         setup.run(&["db", "check"]);
 
-        assert!(failure(&setup, &["archive", "restore", "2020-01-02"]).contains("has nothing of 2020-01-02"));
+        assert!(failure(&setup, &["archive", "restore", "2020-01-02"]).contains("no such events of 2020-01-02"));
         let one = setup.run(&["archive", "restore", DAY, "--type", "view"]);
-        assert!(one.contains("3 rows restored, 0 left out"), "{one}");
+        assert!(one.contains("4 rows restored"), "{one}");
         assert!(exists(&client, late) && !exists(&client, exact));
         let all = setup.run(&["archive", "restore", DAY]);
         assert_eq!(all.matches(" rows restored").count(), 2, "{all}");
+        assert_eq!(stored(&client, pretty)["properties"], properties);
         setup.run(&["db", "check"]);
         assert!(before[0][0].contains("12345678901234567890"), "{}", before[0][0]);
         assert_eq!(ids.map(told), before);
@@ -110,8 +113,8 @@ both_databases! {
         assert_eq!(client.get("/api/v1/audit?action=rows_restored").json()["data"].as_array().map(Vec::len), Some(3));
     }
 
-    // Guards `file::append` after a crash, `Archive::part` and `file::read`.
-    fn a_file_is_true_up_to_what_was_committed(database) {
+    // Guards `Archive::part`, `file::append` and `file::read`: no byte is ever written over.
+    fn a_file_that_ends_otherwise_than_known_is_left_as_it_is(database) {
         let (setup, folder) = with_archive(&database, "");
         let mut server = Server::start(setup.clone());
         let client = server.client();
@@ -124,34 +127,59 @@ both_databases! {
                 (!exists(&client, id)).then_some(())
             };
             wait_for("the event to go", SOON, is_gone, || server.log_tail());
+            id
         };
-        gone(1);
+        let first = gone(1);
         let path = path_of(&folder, &files(&setup)[0]);
-        let append = |bytes: &[u8]| {
-            let mut file = OpenOptions::new().append(true).open(&path).expect("the file is there");
-            file.write_all(bytes).expect("the folder is ours");
-        };
-        append(b"written by a process that died before it removed anything");
-        setup.run(&["archive", "verify"]);
-        gone(2);
-        setup.run(&["archive", "verify", DAY]);
-        assert_eq!((files(&setup).len(), rows(&setup)), (1, 2));
-
+        let second = gone(2);
+        assert_eq!((files(&setup).len(), rows(&setup)), (1, 2), "frame after frame");
         let whole = fs::read(&path).expect("the file is there");
+        let longer = [whole.as_slice(), b"of a process that died before it removed anything"].concat();
+        fs::write(&path, &longer).expect("the folder is ours");
+        setup.run(&["archive", "verify"]);
+        gone(3);
+        setup.run(&["archive", "verify", DAY]);
+        assert_eq!((files(&setup).len(), rows(&setup)), (2, 3));
+        assert_eq!(fs::read(&path).expect("the file is there"), longer);
+
         let mut damaged = whole.clone();
         damaged[20] ^= 1;
         fs::write(&path, &damaged).expect("the folder is ours");
         assert!(failure(&setup, &["archive", "verify"]).contains("wrong  "));
-        assert!(failure(&setup, &["archive", "restore", DAY]).contains("nothing of it was restored"));
         fs::write(&path, &whole[..whole.len() - 1]).expect("the folder is ours");
         assert!(failure(&setup, &["archive", "verify"]).contains("bytes"));
-        gone(3);
-        fs::write(&path, &whole).expect("the folder is ours");
-        setup.run(&["archive", "verify"]);
-        assert_eq!((files(&setup).len(), rows(&setup)), (2, 3), "what was cut off is left as it is");
+        let partly = failure(&setup, &["archive", "restore", DAY]);
+        assert!(partly.contains("nothing more of it was restored") && partly.contains("1 of 2 files"), "{partly}");
+        assert_eq!(rows(&setup), 2, "what is sound is back");
         fs::remove_file(&path).expect("the folder is ours");
-        assert!(failure(&setup, &["archive", "verify"]).contains("cannot be opened"));
         assert!(setup.run(&["archive", "list"]).contains("not in the folder"));
+        assert!(failure(&setup, &["archive", "verify"]).contains("cannot be opened"));
+
+        fs::write(&path, &whole).expect("the folder is ours");
+        database.execute("UPDATE archive_files SET restored = 1");
+        assert!(setup.run(&["archive", "restore", DAY]).contains("1 rows restored"));
+        assert!(exists(&client, second) && !exists(&client, first), "an earlier command had the first row");
+    }
+
+    // Guards `ReadRows::unreadable`: one row that somebody else wrote stops nothing.
+    fn an_event_that_cannot_be_read_stays(database) {
+        let (setup, _folder) = with_archive(&database, "");
+        let mut server = Server::start(setup.clone());
+        let client = server.client();
+        let ids = [1, 2, 3, 4].map(|n| refused(&client, "b", n));
+        let odd = if database.kind() == Kind::Postgres { "infinity" } else { "some day" };
+        database.execute(&format!("UPDATE events SET timestamp = '{odd}' WHERE id = {}", ids[0]));
+        database.execute(&format!(
+            "INSERT INTO attempts (event_id, generation, attempt, started_at, ended_at, node, stage, error_code, error) \
+             SELECT id, 9, 9, '{odd}', received_at, 'n', 's', 'c', 'e' FROM events WHERE id = {}",
+            ids[1]
+        ));
+        make_old(&database);
+        await_removed(&server, &json!({"validation_error": 2}));
+        setup.run(&["archive", "verify"]);
+        let left: Vec<i64> = ids.into_iter().filter(|id| number(&database, &format!("SELECT COUNT(*) FROM events WHERE id = {id}")) > 0).collect();
+        assert_eq!(left, ids[..2]);
+        assert!(server.log().contains("an old row cannot be archived, and stays"), "{}", server.log_tail());
     }
 
     // Guards the order: nothing goes that could not be written.

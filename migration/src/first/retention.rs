@@ -48,6 +48,7 @@ fn archive_files() -> TableCreateStatement {
         .col(total("rows"))
         .col(total("bytes"))
         .col(string("checksum", 64).not_null())
+        .col(total("restored"))
         .col(time("written_at").not_null())
         .take()
 }

@@ -14,6 +14,7 @@ use serde_json::value::{RawValue, to_raw_value};
 
 use crate::domain::timestamp;
 use crate::store::dialect::placeholder;
+use crate::store::reading;
 
 /// A table whose rows are archived.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -45,7 +46,7 @@ struct ArchivedColumn {
 }
 
 /// A row as it stands in a file, without the columns that are null.
-#[derive(Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(in crate::store) struct ArchivedLine {
     pub table: ArchivedTable,
     pub row: BTreeMap<String, Box<RawValue>>,
@@ -115,17 +116,22 @@ fn columns_of<E: EntityTrait>(without: &[&str]) -> Vec<ArchivedColumn> {
 }
 
 impl ArchivedColumn {
-    /// How its cells are read: whole numbers as the longest there are, JSON as text.
+    /// How its cells are read: whole numbers as the longest there are, JSON as text, or as a mark where it has none.
     fn cell(&self, backend: DbBackend) -> String {
         let Self { name, holds } = self;
         match holds {
-            ColumnType::Json | ColumnType::JsonBinary if backend == DbBackend::Postgres => {
-                format!("CAST(\"{name}\" AS text) AS \"{name}\"")
+            ColumnType::Json | ColumnType::JsonBinary if backend == DbBackend::Postgres => json_text(name),
+            ColumnType::SmallInteger | ColumnType::Integer if backend == DbBackend::Postgres => {
+                format!("CAST(\"{name}\" AS bigint)")
             }
-            ColumnType::SmallInteger | ColumnType::Integer => format!("CAST(\"{name}\" AS bigint) AS \"{name}\""),
             _ => format!("\"{name}\""),
         }
     }
+}
+
+/// JSON of PostgreSQL as text, whatever its length; one that cannot be written out does not end the statement.
+pub(in crate::store) fn json_text(column: &str) -> String {
+    format!("json_text(\"{column}\", {max}, {max}, interval '1 hour')", max = i32::MAX)
 }
 
 /// A cell as JSON; none if it is null.
@@ -137,15 +143,23 @@ fn read_cell(row: &QueryResult, at: usize, holds: &ColumnType) -> Result<Option<
         ColumnType::Boolean => row.try_get_by_index::<Option<bool>>(at)?.map(raw).transpose(),
         ColumnType::Uuid => row.try_get_by_index::<Option<Uuid>>(at)?.map(raw).transpose(),
         ColumnType::TimestampWithTimeZone => {
-            row.try_get_by_index::<Option<DateTime<Utc>>>(at)?.map(timestamp::render).map(raw).transpose()
+            let time = reading::time(row, at).ok_or_else(|| DbErr::Type(format!("column {at} has no time")))?;
+            time.map(timestamp::render).map(raw).transpose()
         }
-        // As it is, to the letter; what is no JSON stands as a text.
-        ColumnType::Json | ColumnType::JsonBinary => row
-            .try_get_by_index::<Option<String>>(at)?
-            .map(|text| RawValue::from_string(text.clone()).or_else(|_| raw(text)))
-            .transpose(),
+        ColumnType::Json | ColumnType::JsonBinary => {
+            row.try_get_by_index::<Option<String>>(at)?.map(one_line).map(parsed).transpose()
+        }
         _ => row.try_get_by_index::<Option<String>>(at)?.map(raw).transpose(),
     }
+}
+
+/// JSON to the letter, but for line breaks between its parts: a row is one line.
+fn one_line(json: String) -> String {
+    if json.contains(['\n', '\r']) { json.replace(['\n', '\r'], " ") } else { json }
+}
+
+fn parsed(json: String) -> Result<Box<RawValue>, DbErr> {
+    RawValue::from_string(json).map_err(|error| DbErr::Json(error.to_string()))
 }
 
 fn raw(value: impl Serialize) -> Result<Box<RawValue>, DbErr> {
@@ -153,6 +167,11 @@ fn raw(value: impl Serialize) -> Result<Box<RawValue>, DbErr> {
 }
 
 impl ArchivedLine {
+    /// What a cell with a whole number says; none if it is null.
+    pub fn number(&self, column: &str) -> Option<i64> {
+        self.text_of(column)?.parse().ok()
+    }
+
     /// What a cell with a text says; none if it is null.
     pub fn text(&self, column: &str) -> Option<String> {
         self.row.get(column).and_then(|cell| serde_json::from_str(cell.get()).ok())

@@ -1,12 +1,12 @@
 //! A file of the archive: zstd frames one after the other, each with the lines of one piece.
 //!
-//! What follows the last committed frame was written by a process that did not live to remove its rows: the next piece
-//! is written over it.
+//! Frames are only ever added. What follows the last committed one was written by a process that did not live to remove
+//! its rows, or whose COMMIT may still arrive: such a file is left as it is, and the next piece goes into another part.
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
 
@@ -80,30 +80,45 @@ impl Checksum {
     }
 }
 
-/// Whether the file at `path` has at least what is true of it.
-pub(super) fn is_whole(path: &Path, bytes: u64) -> bool {
-    fs::metadata(path).is_ok_and(|file| file.len() >= bytes)
+/// The bytes of the file at `path`; none if there is none.
+pub(super) fn length(path: &Path) -> Option<u64> {
+    fs::metadata(path).ok().map(|file| file.len())
 }
 
-/// Writes lines behind the first `offset` bytes, which are kept; syncs them, and reads them back. Returns where they end.
-pub(super) fn append(path: &Path, offset: u64, lines: &[String]) -> io::Result<u64> {
+/// Writes lines behind the `offset` bytes that a file has, or into a new one; syncs them, and reads them back. Returns
+/// where they end. What is there is never changed, whoever writes beside.
+pub(super) fn append(path: &Path, offset: Option<u64>, lines: &[String]) -> io::Result<u64> {
     let folder = path.parent().unwrap_or(path);
-    DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
-    let mut file = OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path)?;
-    file.set_len(offset)?;
-    file.seek(SeekFrom::Start(offset))?;
-    let mut encoder = zstd::stream::write::Encoder::new(&mut file, LEVEL)?;
+    let mut options = OpenOptions::new();
+    options.read(true).append(true).mode(0o600);
+    if offset.is_none() {
+        DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
+        options.create_new(true);
+    }
+    let mut file = options.open(path)?;
+    let offset = offset.unwrap_or_default();
+    let mut encoder = zstd::stream::write::Encoder::new(Vec::new(), LEVEL)?;
     encoder.include_checksum(true)?;
     for line in lines {
         encoder.write_all(line.as_bytes())?;
         encoder.write_all(b"\n")?;
     }
-    encoder.finish()?;
+    let frame = encoder.finish()?;
+    let end = offset + frame.len() as u64;
+    let elsewhere = || io::Error::other("another process writes to this file");
+    if file.metadata()?.len() != offset {
+        return Err(elsewhere());
+    }
+    file.write_all(&frame)?;
     file.sync_all()?;
-    let end = file.stream_position()?;
-    // The file's name, and its folder's.
-    for folder in folder.ancestors().take(2) {
-        File::open(folder)?.sync_all()?;
+    if file.metadata()?.len() != end {
+        return Err(elsewhere());
+    }
+    if offset == 0 {
+        // The file's name, its folder's, and that of the archive.
+        for folder in folder.ancestors().take(3) {
+            File::open(folder)?.sync_all()?;
+        }
     }
     file.seek(SeekFrom::Start(offset))?;
     let mut written = Vec::with_capacity(lines.len());
@@ -116,6 +131,32 @@ pub(super) fn append(path: &Path, offset: u64, lines: &[String]) -> io::Result<u
         return Err(io::Error::other("what was written is not what is read back"));
     }
     Ok(end)
+}
+
+/// Takes back what [`append`] wrote, if it ends there still.
+pub(super) fn withdraw(path: &Path, offset: Option<u64>, end: u64) -> io::Result<()> {
+    if length(path) != Some(end) {
+        return Ok(());
+    }
+    match offset {
+        Some(offset) => OpenOptions::new().write(true).open(path)?.set_len(offset),
+        None => fs::remove_file(path),
+    }
+}
+
+/// Gives a file whose rows are all back another name; none if it has it.
+pub(super) fn set_aside(path: &Path) -> io::Result<Option<(PathBuf, PathBuf)>> {
+    if length(path).is_none() {
+        return Ok(None);
+    }
+    let aside = (1..).map(|n| {
+        let number = if n == 1 { String::new() } else { format!("-{n}") };
+        path.with_extension(format!("zst.restored{number}"))
+    });
+    let free = aside.into_iter().find(|aside| length(aside).is_none());
+    let Some(free) = free else { return Ok(None) };
+    fs::rename(path, &free)?;
+    Ok(Some((path.to_owned(), free)))
 }
 
 /// Reads the true part of a file, and compares it with what is known of it.

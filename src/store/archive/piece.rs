@@ -1,11 +1,15 @@
 //! A piece of what is removed: written into the archive, and then compared with what the database removed.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use entity::archive_file::{ActiveModel, Column, Entity};
 use sea_orm::ActiveValue::Set;
-use sea_orm::{ActiveModelTrait, ColumnTrait, ConnectionTrait, DatabaseTransaction, EntityTrait, QueryFilter, Value};
+use sea_orm::{
+    ActiveModelTrait, ColumnTrait, ConnectionTrait, DatabaseTransaction, DbErr, EntityTrait, QueryFilter, QueryResult,
+    Value,
+};
 
 use super::columns::ArchivedLine;
 use super::file::{self, Checksum, FileKey};
@@ -22,6 +26,14 @@ pub(in crate::store) struct GoingRows {
     pub values: Vec<Value>,
 }
 
+/// Rows that were read.
+#[derive(Debug, Default)]
+pub(in crate::store) struct ReadRows {
+    pub lines: Vec<ArchivedLine>,
+    /// First columns of the rows that cannot be read: they stay.
+    pub unreadable: Vec<i64>,
+}
+
 /// Of a piece, what the archive has.
 #[derive(Debug)]
 pub(in crate::store) struct ArchivedPiece {
@@ -30,63 +42,89 @@ pub(in crate::store) struct ArchivedPiece {
     files: Vec<(Option<ArchivedFile>, ArchivedFile)>,
 }
 
+/// How to take a piece back out of the archive.
+#[derive(Debug, Default)]
+pub(in crate::store) struct Withdrawal(Vec<(PathBuf, Option<u64>, u64)>);
+
 impl GoingRows {
-    /// Reads or removes them. A row that cannot be read is an error, with `Access::Read` its number and why instead.
-    pub async fn rows(
-        &self,
-        connection: &impl ConnectionTrait,
-        access: Access,
-    ) -> Result<Vec<ArchivedLine>, StoreError> {
-        let backend = connection.get_database_backend();
-        let statement = self.table.statement(backend, access, &self.condition, self.values.clone());
-        let mut rows = Vec::new();
-        for row in connection.query_all_raw(statement).await? {
+    /// Reads them.
+    pub async fn read(&self, connection: &impl ConnectionTrait) -> Result<ReadRows, StoreError> {
+        let mut rows = ReadRows::default();
+        for row in self.rows(connection, Access::Read).await? {
             match self.table.line(&row) {
-                Ok(line) => rows.push(line),
-                Err(error) if access == Access::Read => {
-                    let id = row.try_get_by_index::<i64>(0).unwrap_or_default();
+                Ok(line) => rows.lines.push(line),
+                Err(error) => {
+                    let id = row.try_get_by_index(0)?;
                     facts::row_not_archived(self.table.name(), id, &error);
+                    rows.unreadable.push(id);
                 }
-                Err(error) => return Err(error.into()),
             }
         }
         Ok(rows)
     }
+
+    /// Removes them.
+    pub async fn remove(&self, tx: &DatabaseTransaction) -> Result<Vec<ArchivedLine>, StoreError> {
+        let rows = self.rows(tx, Access::Remove).await?;
+        Ok(rows.iter().map(|row| self.table.line(row)).collect::<Result<_, _>>()?)
+    }
+
+    async fn rows(&self, connection: &impl ConnectionTrait, access: Access) -> Result<Vec<QueryResult>, DbErr> {
+        let backend = connection.get_database_backend();
+        let statement = self.table.statement(backend, access, &self.condition, self.values.clone());
+        connection.query_all_raw(statement).await
+    }
 }
 
 impl Archive {
-    /// Writes rows into the files that they belong to.
+    /// Writes rows into the files that they belong to; what hangs on an event right behind it.
     pub(in crate::store) async fn write(
         &self,
         store: &Store,
         rows: Vec<ArchivedLine>,
         wait: Duration,
     ) -> Result<ArchivedPiece, StoreError> {
+        let is_hanging = |row: &ArchivedLine| matches!(row.table, ArchivedTable::Attempts | ArchivedTable::Replays);
+        let has_events = rows.iter().any(|row| row.table == ArchivedTable::Events);
+        let (hanging, rows): (Vec<_>, Vec<_>) = rows.into_iter().partition(|row| has_events && is_hanging(row));
+        let mut of_events: HashMap<String, Vec<String>> = HashMap::new();
+        for row in hanging {
+            let event_id = row.text_of("event_id").unwrap_or_default().to_owned();
+            of_events.entry(event_id).or_default().push(row.render()?);
+        }
         let mut lines = Vec::with_capacity(rows.len());
         let mut by_file: BTreeMap<FileKey, Vec<String>> = BTreeMap::new();
-        // What belongs to an event comes after it, and goes into its file.
-        let mut files_of_events = BTreeMap::new();
         for row in rows {
-            let key = match row.table {
-                ArchivedTable::Attempts | ArchivedTable::Replays => {
-                    row.text_of("event_id").and_then(|id| files_of_events.get(id).cloned())
-                }
-                _ => None,
-            };
-            let key = key.unwrap_or_else(|| key_of(&row));
-            if let Some(id) = row.text_of("id").filter(|_| row.table == ArchivedTable::Events) {
-                files_of_events.insert(id.to_owned(), key.clone());
+            let file = by_file.entry(key_of(&row)).or_default();
+            let hanging = row.text_of("id").and_then(|id| of_events.remove(id)).unwrap_or_default();
+            for line in std::iter::once(row.render()?).chain(hanging) {
+                lines.push(line.clone());
+                file.push(line);
             }
-            let line = row.render()?;
-            lines.push(line.clone());
-            by_file.entry(key).or_default().push(line);
         }
-        let mut files = Vec::with_capacity(by_file.len());
+        let mut piece = ArchivedPiece { lines, files: Vec::with_capacity(by_file.len()) };
+        piece.lines.sort_unstable();
         for (key, lines) in by_file {
-            files.push(self.append(store, key, lines, wait).await?);
+            match self.append(store, key, lines, wait).await {
+                Ok(file) => piece.files.push(file),
+                Err(error) => {
+                    self.withdrawal(&piece).carry_out();
+                    return Err(error);
+                }
+            }
         }
-        lines.sort_unstable();
-        Ok(ArchivedPiece { lines, files })
+        Ok(piece)
+    }
+
+    /// How to take the piece back.
+    pub(in crate::store) fn withdrawal(&self, piece: &ArchivedPiece) -> Withdrawal {
+        let bytes = |file: &ArchivedFile| file.bytes.unsigned_abs();
+        let files = piece.files.iter();
+        Withdrawal(
+            files
+                .map(|(before, after)| (self.folder.join(&after.path), before.as_ref().map(bytes), bytes(after)))
+                .collect(),
+        )
     }
 
     async fn append(
@@ -98,7 +136,7 @@ impl Archive {
     ) -> Result<(Option<ArchivedFile>, ArchivedFile), StoreError> {
         let (path, known) = self.part(store, &key, wait).await?;
         let at = self.folder.join(&path);
-        let offset = known.as_ref().map_or(0, |file| file.bytes.unsigned_abs());
+        let offset = known.as_ref().map(|file| file.bytes.unsigned_abs());
         let mut checksum = known.as_ref().map(|file| Checksum::parse(&file.checksum)).unwrap_or_default();
         lines.iter().for_each(|line| checksum.add(line));
         let rows = known.as_ref().map_or(0, |file| file.rows) + i64::try_from(lines.len()).unwrap_or(i64::MAX);
@@ -114,13 +152,14 @@ impl Archive {
             rows,
             bytes: i64::try_from(end).unwrap_or(i64::MAX),
             checksum: checksum.render(),
+            restored: known.as_ref().map_or(0, |file| file.restored),
             // Replaced when it is committed.
             written_at: known.as_ref().map(|file| file.written_at).unwrap_or_default(),
         };
         Ok((known, file))
     }
 
-    /// The part to go on with: one that was taken away, or cut off, is left as it is.
+    /// The part to go on with: one that was taken away or cut off, or that ends otherwise than known, is left as it is.
     async fn part(
         &self,
         store: &Store,
@@ -133,12 +172,33 @@ impl Archive {
             let known = store.run("look for a file of the archive", wait, |conn| async move {
                 Ok(Entity::find_by_id(sought).one(conn.read()).await?)
             });
-            match known.await? {
-                Some(file) if !file::is_whole(&self.folder.join(&path), file.bytes.unsigned_abs()) => {}
-                known => return Ok((path, known)),
+            let known = known.await?;
+            if file::length(&self.folder.join(&path)) == known.as_ref().map(|file| file.bytes.unsigned_abs()) {
+                return Ok((path, known));
             }
         }
         Err(StoreError::setup("a file of the archive has too many parts"))
+    }
+}
+
+impl Withdrawal {
+    /// Takes back what certainly is not true, because its rows are still there.
+    pub fn carry_out(self) {
+        for (path, offset, end) in self.0 {
+            // Else it stays as it is, and the next piece goes into another part.
+            let _ = file::withdraw(&path, offset, end);
+        }
+    }
+
+    /// The same, if the removal of its rows ended so that none is gone; where that is open, what was written stays.
+    pub fn unless_removed<T>(self, removal: &Result<Option<T>, StoreError>) {
+        let is_certain = match removal {
+            Ok(removed) => removed.is_none(),
+            Err(error) => error.outcome == StoreOutcome::NotStored,
+        };
+        if is_certain {
+            self.carry_out();
+        }
     }
 }
 

@@ -1,6 +1,6 @@
 //! Old events: a walk along their ids for each age by which some go.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use sea_orm::prelude::Uuid;
 use sea_orm::{ConnectionTrait, DatabaseTransaction, DbBackend, DbErr, Statement};
@@ -9,15 +9,15 @@ use super::partition::{self, PartitionLook};
 use super::run::{PruneStep, Removed, hold, note};
 use super::terms::EventTerms;
 use super::walk::{Walk, ids_of};
-use crate::store::archive::{Access, Archive, ArchivedPiece, ArchivedTable, GoingRows};
-use crate::store::dialect::{list, placeholder, stored_bytes_sql};
+use crate::store::archive::{Archive, ArchivedLine, ArchivedPiece, ArchivedTable, GoingRows, Withdrawal, json_text};
+use crate::store::dialect::{list, placeholder};
 use crate::store::open::Conn;
 use crate::store::{Store, StoreError};
 
 /// Ids that are looked at for one piece.
 const SPAN: i64 = 5_000;
 
-/// Stored bytes of payloads that are archived at once, but for one that is larger.
+/// Bytes of payloads that are archived at once, but for one that is larger.
 const ARCHIVED_BYTES: i64 = 4 << 20;
 
 /// What the look for a piece has found.
@@ -46,10 +46,14 @@ impl Store {
         let look = move |conn: Conn| async move { look(&conn, &sought, rows, in_rows).await };
         let (mut walk, mut look) = self.run("look for old events", wait, look).await?;
         let mut archived = None;
+        let mut withdrawal = Withdrawal::default();
         if let (Some(archive), Look::Old(ids, to)) = (archive, &mut look) {
-            archived = Some(self.archive_events(&archive, &terms, ids, to, wait).await?);
+            let piece = self.archive_events(&archive, &terms, ids, to, wait).await?;
+            withdrawal = archive.withdrawal(&piece);
+            archived = Some(piece);
         }
-        self.transaction("removal of old events", wait, move |tx| {
+        let began = Instant::now();
+        let removal = self.transaction("removal of old events", wait, move |tx| {
             Box::pin(async move {
                 let Some(run) = hold(tx, boot_id).await? else { return Ok(None) };
                 let mut step = PruneStep { goes_on: true, ..PruneStep::default() };
@@ -65,10 +69,13 @@ impl Store {
                 }
                 walk.write(tx, step.goes_on).await?;
                 note(tx, &run, &step.removed).await?;
+                step.took = began.elapsed();
                 Ok(Some(step))
             })
-        })
-        .await
+        });
+        let removal = removal.await;
+        withdrawal.unless_removed(&removal);
+        removal
     }
 
     /// Writes events into the archive with what hangs on them, and leaves out those that it cannot take now.
@@ -84,21 +91,29 @@ impl Store {
         let terms = terms.clone();
         let read = self.run("read old events", wait, |conn| async move {
             let fitting = fitting(&conn, &sought).await?;
-            let events = events_going(conn.backend(), &terms, &fitting).rows(conn.read(), Access::Read).await?;
-            let read: Vec<i64> = events.iter().filter_map(|event| event.text_of("id")?.parse().ok()).collect();
-            let mut rows = events;
-            for hanging in hanging_on(&read) {
-                rows.extend(hanging.rows(conn.read(), Access::Read).await?);
+            let mut events = events_going(conn.backend(), &terms, &fitting).read(conn.read()).await?;
+            for hanging in hanging_on(&ids_in(&events.lines)) {
+                let rows = hanging.read(conn.read()).await?;
+                events.lines.extend(rows.lines);
+                events.unreadable.extend(rows.unreadable);
             }
-            Ok((fitting, read, rows))
+            // Of an event with something unreadable nothing goes.
+            let of_event = |line: &ArchivedLine| line.number("event_id").or_else(|| line.number("id"));
+            events.lines.retain(|line| of_event(line).is_some_and(|id| !events.unreadable.contains(&id)));
+            Ok((fitting, events.lines))
         });
-        let (fitting, read, rows) = read.await?;
+        let (fitting, lines) = read.await?;
         if fitting.len() < ids.len() {
             *to = fitting.last().copied().unwrap_or(*to);
         }
-        *ids = read;
-        archive.write(self, rows, wait).await
+        *ids = ids_in(&lines);
+        archive.write(self, lines, wait).await
     }
+}
+
+/// The events among these rows.
+fn ids_in(lines: &[ArchivedLine]) -> Vec<i64> {
+    lines.iter().filter(|line| line.table == ArchivedTable::Events).filter_map(|line| line.number("id")).collect()
 }
 
 /// The first of these events, as many as are archived at once.
@@ -106,7 +121,10 @@ async fn fitting(conn: &Conn, ids: &[i64]) -> Result<Vec<i64>, StoreError> {
     if ids.is_empty() {
         return Ok(Vec::new());
     }
-    let [payload, properties] = ["payload", "properties"].map(|column| stored_bytes_sql(conn.backend(), column));
+    let [payload, properties] = ["payload", "properties"].map(|column| match conn.backend() {
+        DbBackend::Postgres => format!("octet_length({})", json_text(column)),
+        _ => format!("octet_length({column})"),
+    });
     let sql = format!(
         "SELECT id, CAST(COALESCE({payload}, 0) + COALESCE({properties}, 0) AS bigint) FROM events \
          WHERE id IN ({}) ORDER BY id",
@@ -183,13 +201,13 @@ async fn remove_archived(
     ids: &[i64],
     archived: ArchivedPiece,
 ) -> Result<Removed, StoreError> {
-    let mut rows = going.rows(tx, Access::Remove).await?;
+    let mut rows = going.remove(tx).await?;
     let mut removed = Removed::new();
     for row in &rows {
         *removed.entry(row.text("status").unwrap_or_default()).or_default() += 1;
     }
     for hanging in hanging_on(ids) {
-        rows.extend(hanging.rows(tx, Access::Remove).await?);
+        rows.extend(hanging.remove(tx).await?);
     }
     archived.confirm(tx, &rows).await?;
     Ok(removed)

@@ -1,14 +1,14 @@
 //! Old rows beside events: attempts, the audit log, jobs.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use sea_orm::prelude::Uuid;
 use sea_orm::{ConnectionTrait, DatabaseTransaction, DbBackend, Statement};
 
 use super::run::{PruneStep, Removed, hold, note};
 use super::walk::{Walk, ids_of};
-use crate::store::archive::{Access, Archive, ArchivedPiece, ArchivedTable, GoingRows};
-use crate::store::dialect::{micros_ago, placeholder};
+use crate::store::archive::{Archive, ArchivedLine, ArchivedPiece, ArchivedTable, GoingRows, Withdrawal};
+use crate::store::dialect::{list, micros_ago, placeholder};
 use crate::store::open::Conn;
 use crate::store::{Store, StoreError, key_clock};
 
@@ -54,12 +54,16 @@ impl Store {
         wait: Duration,
     ) -> Result<Option<PruneStep>, StoreError> {
         let look = move |conn: Conn| async move { look(&conn, records, rows).await };
-        let RecordsLook { going, walk } = self.run("look for old records", wait, look).await?;
-        let archived = match archive {
-            Some(archive) => Some(self.archive_records(&archive, going.clone(), wait).await?),
-            None => None,
-        };
-        self.transaction("removal of old records", wait, move |tx| {
+        let RecordsLook { mut going, walk } = self.run("look for old records", wait, look).await?;
+        let mut archived = None;
+        let mut withdrawal = Withdrawal::default();
+        if let Some(archive) = archive {
+            let piece = self.archive_records(&archive, &mut going, wait).await?;
+            withdrawal = archive.withdrawal(&piece);
+            archived = Some(piece);
+        }
+        let began = Instant::now();
+        let removal = self.transaction("removal of old records", wait, move |tx| {
             Box::pin(async move {
                 let Some(run) = hold(tx, boot_id).await? else { return Ok(None) };
                 let in_archive = archived.as_ref().map_or(0, ArchivedPiece::rows);
@@ -75,21 +79,31 @@ impl Store {
                 let table = records.table().name();
                 let removed: Removed = (count > 0).then(|| (table.to_owned(), count)).into_iter().collect();
                 note(tx, &run, &removed).await?;
-                Ok(Some(PruneStep { removed, archived: in_archive, goes_on }))
+                Ok(Some(PruneStep { removed, archived: in_archive, goes_on, took: began.elapsed() }))
             })
-        })
-        .await
+        });
+        let removal = removal.await;
+        withdrawal.unless_removed(&removal);
+        removal
     }
 
+    /// Writes records into the archive, and leaves out those that cannot be read.
     async fn archive_records(
         &self,
         archive: &Archive,
-        going: GoingRows,
+        going: &mut GoingRows,
         wait: Duration,
     ) -> Result<ArchivedPiece, StoreError> {
-        let read =
-            self.run("read old records", wait, move |conn| async move { going.rows(conn.read(), Access::Read).await });
-        archive.write(self, read.await?, wait).await
+        let sought = going.clone();
+        let read = self.run("read old records", wait, |conn| async move { sought.read(conn.read()).await });
+        let rows = read.await?;
+        if !rows.unreadable.is_empty() {
+            let key = if going.table == ArchivedTable::Attempts { "event_id" } else { "id" };
+            going.condition = format!("{} AND {key} NOT IN ({})", going.condition, list(&rows.unreadable));
+        }
+        let stays = |line: &ArchivedLine| line.number("event_id").is_some_and(|id| rows.unreadable.contains(&id));
+        let lines = rows.lines.into_iter().filter(|line| !stays(line)).collect();
+        archive.write(self, lines, wait).await
     }
 }
 
@@ -103,7 +117,7 @@ async fn remove(
         let statement = Statement::from_sql_and_values(tx.get_database_backend(), sql, going.values.clone());
         return Ok(tx.execute_raw(statement).await?.rows_affected());
     };
-    let rows = going.rows(tx, Access::Remove).await?;
+    let rows = going.remove(tx).await?;
     archived.confirm(tx, &rows).await?;
     Ok(rows.len() as u64)
 }

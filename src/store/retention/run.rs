@@ -35,6 +35,8 @@ pub struct PruneStep {
     pub removed: Removed,
     /// Rows that it wrote into the archive.
     pub archived: usize,
+    /// How long its transaction took: while it is open, others may wait for it.
+    pub took: Duration,
     /// Whether there is another piece.
     pub goes_on: bool,
 }
