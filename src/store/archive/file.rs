@@ -105,14 +105,14 @@ pub(super) fn append(path: &Path, offset: Option<u64>, lines: &[String]) -> io::
     }
     let frame = encoder.finish()?;
     let end = offset + frame.len() as u64;
-    let elsewhere = || io::Error::other("another process writes to this file");
+    let not_alone = || io::Error::other("another process writes to this file");
     if file.metadata()?.len() != offset {
-        return Err(elsewhere());
+        return Err(not_alone());
     }
     file.write_all(&frame)?;
     file.sync_all()?;
     if file.metadata()?.len() != end {
-        return Err(elsewhere());
+        return Err(not_alone());
     }
     if offset == 0 {
         // The file's name, its folder's, and that of the archive.
