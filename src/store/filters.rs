@@ -19,6 +19,10 @@ impl Filter {
         Self { backend, sql: "TRUE".to_owned(), values: Vec::new() }
     }
 
+    pub fn backend(&self) -> DbBackend {
+        self.backend
+    }
+
     /// `condition` ends with the operator before the bound value.
     pub fn and(&mut self, condition: &str, value: Value) {
         let place = self.bind(value);

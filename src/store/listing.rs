@@ -257,10 +257,15 @@ fn search_statement(
 
 /// The rows with this value in `column`, from a position on, as a range in the order of (`column`, id).
 ///
-/// Not as an equation: PostgreSQL would leave an equal column out of the order and might then walk the primary key past
-/// all other rows. And not as two bounds of the column: then the position would not be where the walk begins.
+/// On PostgreSQL not as an equation: it would leave an equal column out of the order and might then walk the primary key
+/// past all other rows. And not as two bounds of the column: then the position would not be where the walk begins. SQLite
+/// is told which index to take, and begins at a position only behind an equation: of two columns it uses the first one,
+/// and would read everything up to the position with each slice.
 fn same(look: &mut Filter, column: &str, value: sea_orm::Value, order: ListOrder, after: Option<ListPosition>) {
     let value = look.bind(value);
+    if look.backend() == DbBackend::Sqlite {
+        return look.and_sql(&format!("{column} = {value}"));
+    }
     let (behind, ahead) = if order == ListOrder::Asc { ('>', '<') } else { ('<', '>') };
     match after {
         Some(place) => {
