@@ -3,7 +3,7 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use actix::dev::ToEnvelope;
 use actix::prelude::*;
@@ -12,6 +12,9 @@ use super::gauges::Gauges;
 use super::messages::PoolMessage;
 use super::tracker::{ActorId, TrackedUnit};
 use crate::domain::actor_kind::ActorKind;
+
+/// Work on one event that is no longer usual: an actor may be stuck in it.
+const LONG_WORK: Duration = Duration::from_millis(100);
 
 struct PoolMember<M: Message<Result = ()> + Send> {
     holder: ActorId,
@@ -48,6 +51,22 @@ struct PoolMembers<M: Message<Result = ()> + Send> {
     gate: Option<Gate<M>>,
 }
 
+impl<M: Message<Result = ()> + Send> PoolMembers<M> {
+    fn choose(&self, next: &AtomicUsize, mailbox_max: usize) -> Option<&PoolMember<M>> {
+        let is_alive = |member: &&PoolMember<M>| member.recipient.connected();
+        let gets_on = |member: &&PoolMember<M>| member.gauges.working_for() < LONG_WORK;
+        let has_room = |member: &&PoolMember<M>| member.gauges.mailbox() < mailbox_max;
+        let is_free = |member: &&PoolMember<M>| member.gauges.mailbox() == 0 && gets_on(member);
+        if let Some(free) = self.all.iter().filter(is_alive).find(is_free) {
+            return Some(free);
+        }
+        let first = next.fetch_add(1, Ordering::Relaxed);
+        let alive = || (0..self.all.len()).map(|step| &self.all[(first + step) % self.all.len()]).filter(is_alive);
+        let best = alive().filter(has_room).find(gets_on).or_else(|| alive().find(has_room));
+        best.or_else(|| alive().next())
+    }
+}
+
 impl<M: Message<Result = ()> + Send> Clone for Pool<M> {
     fn clone(&self) -> Self {
         Self { inner: self.inner.clone() }
@@ -71,8 +90,9 @@ impl<M: Message<Result = ()> + PoolMessage + Send + 'static> Pool<M> {
         self.write().all.push(member);
     }
 
-    /// Hands `message` to the next actor that is alive and has room in its mailbox; to the next one alive if none has.
-    /// While the pool is paused, it waits.
+    /// Hands `message` to the first actor that is alive and has nothing waiting: one that works anyhow takes it without
+    /// being woken. If something waits at each, to the next in turn with room in its mailbox; to the next one alive if none
+    /// has. Whoever has been at one event for long comes last. While the pool is paused, it waits.
     ///
     /// If none is alive the message is dropped: the guard in it reports the loss.
     pub fn send(&self, mut message: M) {
@@ -82,12 +102,7 @@ impl<M: Message<Result = ()> + PoolMessage + Send + 'static> Pool<M> {
             gate.waiting().push((Instant::now(), message));
             return;
         }
-        let first = self.inner.next.fetch_add(1, Ordering::Relaxed);
-        let all = &members.all;
-        let in_turn = || (0..all.len()).map(|step| &all[(first + step) % all.len()]);
-        let alive = || in_turn().filter(|member| member.recipient.connected());
-        let has_room = |member: &&PoolMember<M>| member.gauges.mailbox() < self.inner.mailbox_max;
-        if let Some(member) = alive().find(has_room).or_else(|| alive().next()) {
+        if let Some(member) = members.choose(&self.inner.next, self.inner.mailbox_max) {
             message.assign_to(member.holder);
             member.gauges.given();
             member.recipient.do_send(message);

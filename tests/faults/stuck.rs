@@ -1,5 +1,7 @@
 //! Stuck actors: what they hold is taken from them and finished elsewhere, and what they do later has no effect.
 
+use std::time::Duration;
+
 use serde_json::json;
 
 use super::{QUICK, among_neighbours, assert_undisturbed, attempts, count, rule, stages};
@@ -7,7 +9,7 @@ use crate::support::database::Database;
 use crate::support::events::{EVENTS, accepted, event, finished, stored};
 use crate::support::http::Client;
 use crate::support::server::{Server, Setup};
-use crate::support::wait::{SOON, wait_for};
+use crate::support::wait::{SOON, rest, wait_for};
 use crate::support::wire::Connection;
 
 /// A hard limit that a test can wait for, one actor per stage, and clients that wait until all is mended.
@@ -82,6 +84,26 @@ fn an_event_gets_stuck_in_each_stage(setup: Setup, action: &str) {
 }
 
 both_databases! {
+    // Guards `gets_on` in `Pool::send`: while its actor is stuck, the other one of the pool has all the rest.
+    fn nothing_gets_behind_a_stuck_event_while_another_actor_is_free(database) {
+        let rules: String = ["validator", "normalizer"].map(|stage| once(stage, "event", stage, "stall")).concat();
+        let config = IMPATIENT.replace("validators = 1", "validators = 2").replace("normalizers = 1", "normalizers = 2");
+        let config = config.replace("processing = \"1s\"", "processing = \"6s\"");
+        let mut server = Server::start(Setup::new(&database).with_config(QUICK).with_config(&config).with_config(&rules));
+        let client = server.client();
+        std::thread::scope(|scope| {
+            let stuck = ["normalizer", "validator"].map(|name| {
+                let post = scope.spawn(|| accepted(&client, &event(name)));
+                // A stage logs nothing while it is stuck; whoever has been at it for so long is passed over.
+                rest(Duration::from_millis(500));
+                post
+            });
+            let others: Vec<i64> = (0..20).map(|_| accepted(&client, &event("calm"))).collect();
+            assert!(stuck.iter().all(|stuck| !stuck.is_finished()), "the hard limit came first");
+            assert_undisturbed(&client, &others);
+        });
+    }
+
     fn a_blocked_thread_loses_its_work_to_a_fresh_actor(database) {
         an_event_gets_stuck_in_each_stage(Setup::new(&database), "stall");
     }
